@@ -1,0 +1,7 @@
+"""`python -m cocoop STAGE`."""
+
+import sys
+
+from cocoop.cli import main
+
+sys.exit(main())

@@ -1,0 +1,45 @@
+"""`python -m cocoop STAGE`: every stage of the workflow and every tool for users, by hand."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from cocoop import __version__
+from cocoop.cli import experiments, stages, tools
+from cocoop.errors import EXIT_CODE, UserError
+
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(EXIT_CODE, f"error: {message} (see `{self.prog} --help`)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; stages are imported only when they run."""
+    top = Parser(prog="python -m cocoop", description=__doc__.split(":")[1].strip().capitalize())
+    top.add_argument("--version", action="version", version=f"cocoop {__version__}")
+    commands = top.add_subparsers(metavar="STAGE", required=True, parser_class=Parser)
+    for module in (tools, stages, experiments):
+        module.add(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one stage; a UserError becomes one line and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    arguments = vars(parser().parse_args(argv))
+    stage = arguments.pop("stage")
+    try:
+        stage(**arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODE
+    except KeyboardInterrupt:
+        print("interrupted: nothing finished is lost; run the same command again to continue.", file=sys.stderr)
+        return INTERRUPTED
+    return 0

@@ -1,0 +1,80 @@
+"""Stages after evaluation: records, tables, figures, report. None of them imports torch."""
+
+from pathlib import Path
+from typing import Any
+
+from cocoop.cli.arguments import command, parsed, path, settings
+
+
+def add(commands: Any) -> None:
+    """Adds experiment, collect, tables, figures, paired and report."""
+    parser = command(commands, "experiment", experiment, "write down what an experiment consists of")
+    settings(parser, "the experiment")
+    path(parser, "--out", about="experiment.json")
+
+    parser = command(commands, "collect", collect, "gather metrics files into one tidy table")
+    path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    path(parser, "--out", about="records.csv")
+
+    parser = command(commands, "tables", tables, "write an experiment's tables as CSV, Markdown and LaTeX")
+    path(parser, "--experiment", about="experiment.json")
+    path(parser, "--records", about="records.csv")
+    path(parser, "--out", about="folder to write into")
+
+    parser = command(commands, "paired", paired, "compare variants image by image over the same seeds")
+    path(parser, "--experiment", about="experiment.json")
+    path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    path(parser, "--out", about="folder to write into")
+
+    parser = command(commands, "figures", figures, "draw an experiment's figures as SVG and PNG")
+    path(parser, "--experiment", about="experiment.json")
+    path(parser, "--records", about="records.csv")
+    path(parser, "--runs", about="file that lists the runs' folders, one a line")
+    path(parser, "--out", about="folder to write into")
+
+    parser = command(commands, "report", report, "one HTML page with everything, to be opened offline")
+    path(parser, "--results", about="results folder")
+    path(parser, "--experiments", about="experiment.json files", nargs="+")
+    path(parser, "--out", about="HTML file to write")
+
+
+def _listed(file: Path) -> list[Path]:
+    return [Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+
+
+def experiment(settings: str, out: Path) -> None:
+    from cocoop import io
+
+    io.write_json(out, {"schema": 1, "kind": "experiment", **parsed(settings)})
+
+
+def collect(metrics: Path, out: Path) -> None:
+    from cocoop import results
+
+    results.collect(_listed(metrics), out)
+
+
+def tables(experiment: Path, records: Path, out: Path) -> None:
+    from cocoop import tables
+
+    tables.build_all(experiment, records, out)
+
+
+def paired(experiment: Path, metrics: Path, out: Path) -> None:
+    from cocoop.results import paired
+
+    paired.build(experiment, _listed(metrics), out)
+
+
+def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:
+    from cocoop import figures
+
+    folders = _listed(runs)
+    figures.build_all(experiment, records, [f / "cost.json" for f in folders], [f / "history.csv" for f in folders], out)
+
+
+def report(results: Path, experiments: list[Path], out: Path) -> None:
+    from cocoop import io
+    from cocoop.report import build
+
+    build(results, [io.read_json(path, "experiment") for path in experiments], out)

@@ -1,0 +1,138 @@
+"""The workflow's stages: explicit input and output paths, one --settings JSON."""
+
+from pathlib import Path
+from typing import Any
+
+from cocoop.cli.arguments import budget_mb, command, device, parsed, path, settings
+
+
+def add(commands: Any) -> None:
+    """Adds download, manifest, fewshot, text-tower, features, views, train and evaluate."""
+    for name, stage, about in (
+        ("download", download, "fetch (or draw) a dataset's files into the data root, verified"),
+        ("manifest", manifest, "list a dataset's images, labels and class names, checked against the disk"),
+    ):
+        parser = command(commands, name, stage, about)
+        settings(parser, 'the dataset: {"name": ..., "settings": {...}}')
+        path(parser, "--data-root", about="folder of all datasets")
+        path(parser, "--out", about="file to write")
+        if stage is download:
+            parser.add_argument("--offline", action="store_true", help="fetch nothing; say what is missing")
+
+    parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed, as the reference does")
+    path(parser, "--manifest", about="manifest.json")
+    parser.add_argument("--shots", type=int, required=True, help="images per class")
+    parser.add_argument("--seed", type=int, required=True, help="what the draw derives from")
+    path(parser, "--out", about="file to write")
+
+    parser = command(commands, "text-tower", text_tower, "save a backbone's text tower for training and evaluation")
+    settings(parser, "the backbone")
+    path(parser, "--out", about="safetensors file to write")
+
+    parser = command(commands, "features", features, "encode the test images once")
+    _images(parser, 'the backbone: {"backbone": {...}}')
+    parser.add_argument("--split", default="test", choices=("train", "val", "test"), help="which images")
+
+    parser = command(commands, "views", views, "encode augmented views of the few-shot images")
+    _images(parser, '{"backbone": {...}, "subset": ..., "seeds": [...], "views": [start, stop]}')
+    path(parser, "--fewshot", about="one selection per seed", nargs="+")
+
+    parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
+    settings(parser, "the runs, as in the job's log")
+    path(parser, "--text-tower", about="text_tower.safetensors")
+    path(parser, "--views", about="view files, in order", nargs="+")
+    parser.add_argument("--template", required=True, help="the dataset's hand-crafted prompt")
+    path(parser, "--out", about="folder to write into")
+
+    parser = command(commands, "evaluate", evaluate, "test runs on a dataset's subsets")
+    settings(parser, "the runs, as in the job's log")
+    parser.add_argument("--target", required=True, help="the dataset tested on")
+    parser.add_argument("--subsets", required=True, help="all, or base+new")
+    parser.add_argument("--template", required=True, help="the target's hand-crafted prompt")
+    path(parser, "--text-tower", about="text_tower.safetensors")
+    path(parser, "--features", about="the target's test features")
+    path(parser, "--learned", about="learned.safetensors; none for an untrained variant", required=False)
+    path(parser, "--out", about="folder to write into")
+
+
+def _images(parser: Any, about: str) -> None:
+    settings(parser, about)
+    path(parser, "--manifest", about="manifest.json")
+    path(parser, "--root", about="the dataset's folder")
+    path(parser, "--out", about="safetensors file to write")
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
+
+
+def _dataset(text: str):
+    from cocoop.config.specs import DatasetSpec
+
+    return DatasetSpec(**parsed(text))
+
+
+def _backbone(content: dict[str, Any]):
+    from cocoop.clip import backbone
+    from cocoop.config.specs import BackboneSpec
+
+    return backbone.load(BackboneSpec(label=content["name"], **content), device())
+
+
+def download(settings: str, data_root: Path, out: Path, offline: bool) -> None:
+    from cocoop.data import prepare
+
+    prepare.download(_dataset(settings), data_root, out, offline)
+
+
+def manifest(settings: str, data_root: Path, out: Path) -> None:
+    from cocoop.data import prepare
+
+    prepare.manifest(_dataset(settings), data_root, out)
+
+
+def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
+    from cocoop.manifest import Manifest
+    from cocoop.splits import save_few_shot
+
+    save_few_shot(out, Manifest.load(manifest), shots, seed)
+
+
+def text_tower(settings: str, out: Path) -> None:
+    from cocoop.clip import text
+
+    backbone = _backbone(parsed(settings))
+    text.save(out, backbone.model, backbone.spec.name, backbone.fingerprint)
+
+
+def features(settings: str, manifest: Path, root: Path, split: str, out: Path, workers: int) -> None:
+    from cocoop.clip.features import extract_test
+    from cocoop.manifest import Manifest
+
+    backbone = _backbone(parsed(settings)["backbone"])
+    extract_test(backbone, Manifest.load(manifest), root, split, out, workers=workers)
+
+
+def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: Path, workers: int) -> None:
+    from cocoop.clip.views import extract
+    from cocoop.manifest import Manifest
+    from cocoop.splits import load_few_shot
+
+    content = parsed(settings)
+    selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
+    backbone = _backbone(content["backbone"])
+    extract(backbone, Manifest.load(manifest), root, selections, content["subset"], range(*content["views"]), out, workers=workers)
+
+
+def train(settings: str, text_tower: Path, views: list[Path], template: str, out: Path) -> None:
+    from cocoop.training.run import train
+
+    print(f"settings: {settings}", flush=True)
+    train(parsed(settings), text_tower, views, template, out, device(), budget_mb())
+
+
+def evaluate(
+    settings: str, target: str, subsets: str, template: str, text_tower: Path, features: Path, learned: Path | None, out: Path
+) -> None:
+    from cocoop.evaluation.run import evaluate
+
+    print(f"settings: {settings}", flush=True)
+    names = subsets.split("+")
+    evaluate(parsed(settings), target, names, template, text_tower, features, learned, out, device(), budget_mb())

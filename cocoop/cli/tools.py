@@ -1,0 +1,29 @@
+"""What users call by hand: check a configuration, datasets, bench, status, plan, the tiny CLIP."""
+
+from pathlib import Path
+from typing import Any
+
+from cocoop.cli.arguments import command, path
+
+
+def add(commands: Any) -> None:
+    """Adds show and pretrain-tiny."""
+    parser = command(commands, "show", show, "print the tables of a results folder")
+    path(parser, "--results", about="results folder", required=False, default=Path("results"))
+
+    parser = command(commands, "pretrain-tiny", pretrain_tiny, "make the bundled tiny CLIP again (CPU, about 25 minutes)")
+    path(parser, "--out", about="folder to write into")
+    parser.add_argument("--steps", type=int, default=3300, help="training steps")
+    parser.add_argument("--seed", type=int, default=0, help="of pictures, captions and weights")
+
+
+def show(results: Path) -> None:
+    from cocoop.report import summary
+
+    summary.show(results)
+
+
+def pretrain_tiny(out: Path, steps: int, seed: int) -> None:
+    from cocoop.pretraining import pretrain
+
+    pretrain(out, steps=steps, seed=seed)

@@ -1,0 +1,101 @@
+"""Which open_clip architecture a backbone names, and where its weights are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import open_clip
+
+from cocoop import io
+from cocoop.config.specs import BackboneSpec
+from cocoop.errors import UserError, listed, unknown
+
+BUILT_IN = frozenset(open_clip.list_models())
+CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+QUICK_GELU = "-quickgelu"
+
+
+def register(spec: BackboneSpec) -> str:
+    """The name under which open_clip knows the architecture; a JSON config is registered under its file's name."""
+    where = f"backbone {spec.name!r}: model"
+    if spec.model.endswith(".json"):
+        return _register_config(io.REPOSITORY / spec.model, where)
+    name = spec.model.replace("/", "-")  # OpenAI writes ViT-B/16
+    if name not in open_clip.list_models():
+        raise unknown("open_clip model", spec.model, open_clip.list_models(), where)
+    return name
+
+
+def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]:
+    """The checkpoint's path (None for random weights) and, for a tag, open_clip's facts about its preprocessing.
+
+    A tag is downloaded into open_clip's cache unless it is there. A path is relative to the repository.
+    """
+    if spec.pretrained is None:
+        return None, {}
+    facts = open_clip.get_pretrained_cfg(name, spec.pretrained)
+    if facts:
+        _check_activation(spec, name, facts)
+        return _download(spec, name, facts), facts
+    if "/" not in spec.pretrained and not spec.pretrained.endswith(CHECKPOINT_SUFFIXES):
+        raise _unknown_tag(spec, name)
+    path = io.REPOSITORY / spec.pretrained
+    if not path.is_file():
+        raise UserError(f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or name a tag.")
+    if path.suffix not in CHECKPOINT_SUFFIXES:
+        raise UserError(f"{path}: a checkpoint ends in {listed(CHECKPOINT_SUFFIXES)}; convert it, best to safetensors.")
+    return path, {}
+
+
+def _register_config(path: Path, where: str) -> str:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        complete = {"embed_dim", "vision_cfg", "text_cfg"} <= set(config)
+    except FileNotFoundError as error:
+        raise UserError(f"{where}: {path}: no such file.") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: no readable JSON ({error}).") from error
+    if not complete:
+        raise UserError(f"{path}: no open_clip model config (it needs embed_dim, vision_cfg and text_cfg).")
+    if path.stem in BUILT_IN:
+        raise UserError(f"{path}: open_clip has a model of its own named {path.stem!r}; rename the file.")
+    if open_clip.get_model_config(path.stem) != config:
+        open_clip.add_model_config(path)
+    return path.stem
+
+
+def _check_activation(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> None:
+    # open_clip only warns, and the accuracy falls by several points.
+    wanted = name + QUICK_GELU
+    if facts.get("quick_gelu") and open_clip.get_pretrained_cfg(wanted, spec.pretrained):
+        raise UserError(
+            f"backbone {spec.name!r}: tag {spec.pretrained!r} was trained with QuickGELU, which {name} does not have; "
+            f"write model: {wanted}."
+        )
+
+
+def _unknown_tag(spec: BackboneSpec, name: str) -> UserError:
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    where = f"backbone {spec.name!r}: pretrained"
+    if not tags:
+        return UserError(f"{where}: {name} has no tags in open_clip; give the path of a checkpoint instead of {spec.pretrained!r}.")
+    error = unknown(f"tag of {name}", spec.pretrained, tags, where)
+    plain = name.removesuffix(QUICK_GELU)
+    if plain != name and open_clip.get_pretrained_cfg(plain, spec.pretrained):
+        return UserError(f"{error} This tag belongs to model {plain}.")
+    return error
+
+
+def _download(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> Path:
+    try:
+        return Path(open_clip.download_pretrained(facts))
+    except Exception as error:  # hub client, urllib and open_clip each raise their own
+        sources = " or ".join(filter(None, (facts.get("hf_hub", "").rstrip("/"), facts.get("url"))))
+        raise UserError(
+            f"backbone {spec.name!r}: cannot download tag {spec.pretrained!r} of {name} ({_first_line(error)}). Without internet: "
+            f"fetch it elsewhere ({sources}), copy the file here, and write its path as `pretrained`."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,168 @@
+"""A backbone: a frozen open_clip model with its preprocessing and a fingerprint of what decides its features."""
+
+import contextlib
+import hashlib
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import open_clip
+import torch
+from torch import nn
+
+from cocoop import io
+from cocoop.clip import architecture, checkpoint
+from cocoop.clip.transforms import Preprocessing
+from cocoop.config.specs import BackboneSpec
+from cocoop.errors import UserError
+
+logger = logging.getLogger(__name__)
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("fp32", "bf16", "fp16", "reference-fp16")
+RANDOM_WEIGHTS_SEED = 0
+PREPROCESSING_FACTS = ("mean", "std", "interpolation", "resize_mode")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen model in eval mode.
+
+    embed_dim: E; logit_scale: the factor of the cosine similarities, exp of the checkpoint's parameter;
+    fingerprint: sha256 over the architecture and every tensor's bytes in the precision loaded.
+    """
+
+    spec: BackboneSpec
+    model: nn.Module
+    preprocessing: Preprocessing
+    embed_dim: int
+    logit_scale: float
+    fingerprint: str
+    device: torch.device
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.preprocessing.size
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        return self.preprocessing.std
+
+    @property
+    def interpolation(self) -> str:
+        return self.preprocessing.interpolation
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a file of features says about the backbone, and what is compared on use."""
+        return {
+            "backbone_name": self.spec.name,
+            "backbone": self.fingerprint,
+            "precision": self.spec.precision,
+            "preprocessing": self.preprocessing.settings,
+        }
+
+    @torch.no_grad()
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels (B, 3, H, W) to image features (B, E), float32, not L2-normalised, on the backbone's device."""
+        pixels = pixels.to(self.device, torch.float16 if self.spec.precision == "reference-fp16" else torch.float32)
+        dtype = AUTOCAST.get(self.spec.precision)
+        with _exact_convolutions(), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            return self.model.encode_image(pixels).float()  # (B, E)
+
+
+def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
+    """Builds the model through open_clip, fills in its weights and freezes it.
+
+    Raises UserError for an unknown model or tag, a checkpoint that is missing, damaged, unsafe or of another architecture, a
+    failed download, and a pairing of weights and activation that open_clip only warns about.
+    """
+    if spec.precision not in PRECISIONS:
+        raise UserError(f"backbone {spec.name!r}: unknown precision {spec.precision!r}; known: {', '.join(PRECISIONS)}.")
+    name = architecture.register(spec)
+    path, facts = architecture.weights(spec, name)
+    model = _build(spec, name, facts)
+    if path is None:
+        _warn_random(spec.name)
+    else:
+        checkpoint.fill(model, path)
+    model = model.eval().requires_grad_(False)
+    config = open_clip.get_model_config(name)
+    return Backbone(
+        spec=spec,
+        model=model.to(device),
+        preprocessing=_preprocessing(spec, model),
+        embed_dim=config["embed_dim"],
+        logit_scale=math.exp(float(model.logit_scale)),
+        fingerprint=fingerprint(config, model.state_dict()),
+        device=torch.device(device),
+    )
+
+
+def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
+    """sha256 over an architecture and its weights, names sorted."""
+    digest = hashlib.sha256(io.canonical_json(config).encode())
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def _build(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> nn.Module:
+    chosen = {key: facts[key] for key in PREPROCESSING_FACTS if key in facts}
+    try:
+        with _quiet(), torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
+            return open_clip.create_model(
+                name,
+                precision="fp16" if spec.precision == "reference-fp16" else "fp32",
+                force_preprocess_cfg=chosen,
+                pretrained_text=False,  # weights come from `checkpoint` alone, never from a download behind our back
+                weights_only=True,
+            )
+    except (TypeError, KeyError, ValueError, AssertionError, RuntimeError, ImportError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"backbone {spec.name!r}: open_clip cannot build {spec.model} ({reason}).") from error
+
+
+def _preprocessing(spec: BackboneSpec, model: nn.Module) -> Preprocessing:
+    facts = open_clip.get_model_preprocess_cfg(model)
+    size = facts["size"]
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) != 1:
+        raise UserError(f"backbone {spec.name!r}: {spec.model} takes pictures of {size[0]} x {size[1]}; only squares are supported.")
+    return Preprocessing(sides.pop(), tuple(facts["mean"]), tuple(facts["std"]), facts["interpolation"], facts["resize_mode"])
+
+
+@cache
+def _warn_random(name: str) -> None:
+    logger.warning("backbone %s has `pretrained: null`: random weights, good for measuring speed and nothing else", name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without open_clip's own log, which calls every model random that is filled in afterwards."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _exact_convolutions() -> Iterator[None]:
+    """On a GPU: fp32 means fp32 (no TF32), and the same input gives the same bytes."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield

@@ -1,0 +1,142 @@
+"""The frozen text tower as plain tensors: what the exact prompt encoder needs, saved once per backbone.
+
+Jobs that train or evaluate on cached features read this file and never build the image tower or import open_clip.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BLOCK_TENSORS = {
+    "ln_1.weight": "ln_1_weight",
+    "ln_1.bias": "ln_1_bias",
+    "attn.in_proj_weight": "in_weight",
+    "attn.in_proj_bias": "in_bias",
+    "attn.out_proj.weight": "out_weight",
+    "attn.out_proj.bias": "out_bias",
+    "ln_2.weight": "ln_2_weight",
+    "ln_2.bias": "ln_2_bias",
+    "mlp.c_fc.weight": "fc_weight",
+    "mlp.c_fc.bias": "fc_bias",
+    "mlp.c_proj.weight": "proj_weight",
+    "mlp.c_proj.bias": "proj_bias",
+}
+TOP_TENSORS = ("token_embedding", "positional_embedding", "ln_final_weight", "ln_final_bias", "text_projection")
+
+
+@dataclass(frozen=True)
+class TowerFacts:
+    """What tensors alone do not say. activation: quick_gelu or gelu; scale = exp(logit_scale)."""
+
+    heads: int
+    layers: int
+    context_length: int
+    activation: str
+    epsilon: float
+    scale: float
+    sot: int
+    eot: int
+
+
+class Block(nn.Module):
+    """One residual attention block's weights, as buffers. Linear weights are (out, in)."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        for name in BLOCK_TENSORS.values():
+            self.register_buffer(name, tensors[name])
+
+
+class TextTower(nn.Module):
+    """A causal CLIP text tower: embeddings (77, D), blocks, final layer norm and projection (D, E), all buffers."""
+
+    def __init__(self, facts: TowerFacts, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.facts = facts
+        for name in TOP_TENSORS:
+            self.register_buffer(name, tensors[name])
+        self.blocks = nn.ModuleList(
+            Block({name: tensors[f"blocks.{layer}.{name}"] for name in BLOCK_TENSORS.values()})
+            for layer in range(facts.layers)
+        )
+
+    @property
+    def width(self) -> int:
+        """D, the width of a token."""
+        return self.positional_embedding.shape[1]
+
+    @property
+    def embed_dim(self) -> int:
+        """E, the width of a text feature."""
+        return self.text_projection.shape[1]
+
+    def activate(self, x: Tensor) -> Tensor:
+        """The MLP's nonlinearity."""
+        return QuickGELU.apply(x) if self.facts.activation == "quick_gelu" else F.gelu(x)
+
+    @classmethod
+    def from_open_clip(cls, model: nn.Module, sot: int, eot: int) -> "TextTower":
+        """Takes the tensors of an open_clip model whose text tower `towers.why_literal` finds nothing against."""
+        text = getattr(model, "text", model)
+        blocks = text.transformer.resblocks
+        activation = blocks[0].mlp.gelu
+        facts = TowerFacts(
+            heads=blocks[0].attn.num_heads,
+            layers=len(blocks),
+            context_length=text.positional_embedding.shape[0],
+            activation="quick_gelu" if type(activation).__name__ == "QuickGELU" else "gelu",
+            epsilon=text.ln_final.eps,
+            scale=math.exp(float(model.logit_scale)),
+            sot=sot,
+            eot=eot,
+        )
+        tensors = {
+            "token_embedding": text.token_embedding.weight,
+            "positional_embedding": text.positional_embedding,
+            "ln_final_weight": text.ln_final.weight,
+            "ln_final_bias": text.ln_final.bias,
+            "text_projection": _projection(text),
+        }
+        for layer, block in enumerate(blocks):
+            state = dict(block.named_parameters())
+            tensors |= {f"blocks.{layer}.{ours}": state[theirs] for theirs, ours in BLOCK_TENSORS.items()}
+        return cls(facts, {name: tensor.detach().clone() for name, tensor in tensors.items()})
+
+    def half_weights(self) -> "TextTower":
+        """Turns all weights to half but those of layer norms, as the authors ran CLIP (CLIP model.py:371-392)."""
+        for name, buffer in self.named_buffers():
+            if "ln_" not in name:
+                buffer.data = buffer.data.half()
+        return self
+
+    @classmethod
+    def from_file(cls, tensors: dict[str, Tensor], facts: dict) -> "TextTower":
+        """Rebuilds the tower from its saved `state_dict` and facts."""
+        return cls(TowerFacts(**facts), tensors)
+
+
+def _projection(text: nn.Module) -> Tensor:
+    if text.text_projection is None:
+        return torch.eye(text.ln_final.weight.shape[0])
+    if isinstance(text.text_projection, nn.Linear):
+        return text.text_projection.weight.T
+    return text.text_projection
+
+
+class QuickGELU(torch.autograd.Function):
+    """x * sigmoid(1.702 x) (CLIP model.py:164), keeping one tensor for the backward pass instead of three."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.sigmoid(1.702 * x).mul_(x)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        gate = torch.sigmoid(1.702 * x)
+        slope = (1 - gate).mul_(x).mul_(1.702).add_(1).mul_(gate)
+        return slope.mul_(gradient)

@@ -1,0 +1,72 @@
+"""From a picture to the image tower's input: the test transform, and training views that depend on a key alone.
+
+The reference's transforms (Dassl, dassl/data/transforms/transforms.py:230-354) are torchvision's, on PIL images, so resizing is
+antialiased; those same functions do the work here.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, RandomHorizontalFlip, RandomResizedCrop, Resize
+
+from cocoop import io
+
+# dassl/config/defaults.py:40; the ratio is torchvision's default, which the reference keeps.
+CROP_SCALE = (0.08, 1.0)
+CROP_RATIO = (3 / 4, 4 / 3)
+FLIP_PROBABILITY = 0.5
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What an image tower expects: side of the square input in pixels, and mean and std of the channels (RGB, 0..1).
+
+    interpolation: bicubic or bilinear. resize: "shortest" (resize the shorter side, crop the centre) or "squash" (resize to a
+    square, as SigLIP's models do).
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+    resize: str = "shortest"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """JSON values that decide the pixels."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    def test(self, image: Image.Image) -> np.ndarray:
+        """The reference's test transform up to normalising: an RGB picture to (3, H, W) uint8."""
+        mode = InterpolationMode(self.interpolation)
+        if self.resize == "squash":
+            return _pixels(Resize((self.size, self.size), mode)(image))
+        return _pixels(CenterCrop(self.size)(Resize(self.size, mode)(image)))
+
+    def view(self, image: Image.Image, key: int) -> np.ndarray:
+        """The reference's training transform up to normalising, with the randomness of `view_key`: (3, H, W) uint8."""
+        crop = RandomResizedCrop(self.size, CROP_SCALE, CROP_RATIO, InterpolationMode(self.interpolation))
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(key)  # torch.manual_seed would also reset the generators of the GPUs
+            return _pixels(Compose([crop, RandomHorizontalFlip(FLIP_PROBABILITY)])(image))
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(..., 3, H, W) uint8 to float32, on the tensor's device: to 0..1, minus mean, over std."""
+        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        return pixels.float().div(255).sub_(mean).div_(std)
+
+
+def view_key(seed: int, path: str, epoch: int) -> int:
+    """What the view of an image in an epoch is drawn from: nothing else enters, neither workers nor order nor hardware.
+
+    path: the image's path in the manifest. The key has 32 bits because torch's generator uses no more.
+    """
+    return int(io.sha256_text(io.canonical_json([seed, path, epoch]))[:8], 16)
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))  # (3, H, W)

@@ -1,0 +1,100 @@
+"""The registries: folders of YAML files, one backbone, dataset, method or experiment a file."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
+from cocoop.config.validation import validate
+from cocoop.errors import UserError, unknown
+
+FOLDER = io.REPOSITORY / "config"
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class Registry:
+    """What can be named in a configuration. Files are read when first asked for.
+
+    overrides: per variant, settings that a configuration changes (`variants:` in config.yaml).
+    """
+
+    def __init__(self, folder: str | Path = FOLDER, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.folder = Path(folder)
+        self.overrides = overrides or {}
+
+    def names(self, kind: str) -> list[str]:
+        """Names of one kind: backbones, datasets, methods or experiments."""
+        return sorted(path.stem for path in (self.folder / kind).glob("*.yaml"))
+
+    def read(self, kind: str, name: str, where: str) -> dict[str, Any]:
+        """The validated content of one file; an unknown name is a UserError with the choices."""
+        if name not in self.names(kind):
+            raise unknown(kind[:-1], name, self.names(kind), where)
+        path = self.folder / kind / f"{name}.yaml"
+        if not NAME.fullmatch(name):
+            raise UserError(f"{path}: a {kind[:-1]}'s name takes lower-case letters, digits, - and _, not {name!r}; rename the file.")
+        content = io.read_yaml(path)
+        validate(content, kind[:-1], str(path))
+        return content
+
+    def backbone(self, name: str, where: str) -> BackboneSpec:
+        return BackboneSpec(name=name, **self.read("backbones", name, where))
+
+    def dataset(self, name: str, where: str) -> DatasetSpec:
+        return DatasetSpec(name, self.read("datasets", name, where))
+
+    def datasets(self, names: Iterable[str], where: str) -> dict[str, DatasetSpec]:
+        return {name: self.dataset(name, where) for name in names}
+
+    def variant(self, name: str, where: str) -> VariantSpec:
+        if name not in self.variants:
+            raise unknown("variant", name, self.variants, where)
+        return self.variants[name]
+
+    @cached_property
+    def variants(self) -> dict[str, VariantSpec]:
+        """All variants of all method files, with the configuration's overrides in them."""
+        found: dict[str, VariantSpec] = {}
+        for method in self.names("methods"):
+            path = self.folder / "methods" / f"{method}.yaml"
+            content = self.read("methods", method, str(path))
+            for name, own in content["variants"].items():
+                if name in found:
+                    raise UserError(f"{path}: variant {name!r} also stands in methods/{found[name].method}.yaml; rename one.")
+                found[name] = _variant(path, method, content, name, own, self.overrides.get(name, {}))
+        for name in self.overrides:
+            if name not in found:
+                raise unknown("variant", name, found, "configuration: variants")
+        return found
+
+
+def _variant(
+    path: Path, method: str, content: Mapping[str, Any], name: str, own: Mapping[str, Any], over: Mapping[str, Any]
+) -> VariantSpec:
+    params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
+    schema = {"type": "object", "additionalProperties": False, "properties": content["params"], "required": list(content["params"])}
+    validate(params, schema, f"{path}: variants.{name}.params")
+    training = None
+    if "training" in content:
+        merged = {**content["training"], **own.get("training", {}), **over.get("training", {})}
+        missing = sorted(set(TrainingSpec.__dataclass_fields__) - set(merged))
+        if missing:
+            raise UserError(f"{path}: variants.{name}: training needs {', '.join(missing)}.")
+        training = TrainingSpec(**merged)
+    elif over.get("training"):
+        raise UserError(f"configuration: variants.{name}.training: {method} trains nothing.")
+    return VariantSpec(
+        name=name,
+        label=own["label"],
+        method=method,
+        implementation=content["class"],
+        version=content["version"],
+        inputs=content["inputs"],
+        params=params,
+        training=training,
+        per_dataset={**content.get("per_dataset", {}), **own.get("per_dataset", {}), **over.get("per_dataset", {})},
+        per_shots={int(k): v for k, v in {**content.get("per_shots", {}), **own.get("per_shots", {})}.items()},
+    )

@@ -1,0 +1,71 @@
+"""JSON-schema validation whose every failure is one line for a user."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from cocoop import io
+from cocoop.errors import UserError, did_you_mean, listed
+
+SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
+MOST_PROBLEMS = 5
+
+
+def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where: str) -> None:
+    """Checks content against workflow/schemas/{schema}.schema.yaml; all problems in one UserError.
+
+    where: the file the content came from.
+    """
+    checker = Draft202012Validator(_schema(schema) if isinstance(schema, str) else schema)
+    problems = [line for error in checker.iter_errors(content) for line in _lines(error)]
+    if problems:
+        raise UserError(f"{where}: {'; '.join(problems[:MOST_PROBLEMS])}." + _more(len(problems)))
+
+
+@cache
+def _schema(name: str) -> dict[str, Any]:
+    return io.read_yaml(SCHEMAS / f"{name}.schema.yaml")
+
+
+def _more(count: int) -> str:
+    return f" (+{count - MOST_PROBLEMS} more problems)" if count > MOST_PROBLEMS else ""
+
+
+def _lines(error: ValidationError) -> list[str]:
+    place = ".".join(map(str, error.absolute_path)) or "top level"
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = list(error.schema.get("properties", {}))
+        strange = [key for key in error.instance if key not in known]
+        return [f"{place}: unknown key {key!r}; known: {listed(known, 40)}.{did_you_mean(key, known)}".rstrip(".") for key in strange]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [f"{place}: key {key!r} is missing" for key in missing[:1]]
+    if error.validator == "enum":
+        choices = list(map(str, error.validator_value))
+        return [f"{place}: {error.instance!r} is not one of {listed(choices, 40)}{did_you_mean(error.instance, choices)}"]
+    if error.validator == "type":
+        return [f"{place}: {_shown(error.instance)} is no {_or(error.validator_value)}{_number_hint(error.instance)}"]
+    if error.validator in ("anyOf", "oneOf") and "description" in error.schema:
+        return [f"{place}: {_shown(error.instance)} does not fit: {error.schema['description']}"]
+    return [f"{place}: {error.message[:200]}"]
+
+
+def _or(types: str | list[str]) -> str:
+    return types if isinstance(types, str) else " or ".join(types)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _number_hint(value: object) -> str:
+    """YAML 1.1 reads 2e-3 as text: only 2.0e-3 and 0.002 are numbers."""
+    try:
+        number = float(value) if isinstance(value, str) else None
+    except ValueError:
+        number = None
+    return f" (YAML reads {value} as text; write {number!r})" if number is not None else ""

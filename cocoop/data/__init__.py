@@ -1,0 +1,1 @@
+"""Datasets: download, readers, checks, own datasets. Nothing here imports torch."""

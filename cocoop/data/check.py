@@ -1,0 +1,116 @@
+"""`dataset check`: what a dataset consists of, what is wrong with its images, and how its prompts look to the tokenizer."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from cocoop import io, progress
+from cocoop.config.specs import DatasetSpec
+from cocoop.data.contact_sheet import draw_sheet
+from cocoop.data.place import link
+from cocoop.data.prepare import listing_of
+from cocoop.data.readers import Listing
+from cocoop.data.scan import unreadable
+from cocoop.data.verify import observations, verify
+from cocoop.errors import UserError, listed
+from cocoop.manifest import SPLITS, counts_per_class
+
+Tokenize = Callable[[str], list[int]]
+EXAMPLES = 3
+
+
+def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokenize: Tokenize | None = None) -> str:
+    """The findings as text, one a line; problems start with "problem:".
+
+    sheet: where the contact sheet (PNG) goes. tokenize: gives the token ids of a prompt, start and end token included.
+    A dataset that cannot be read at all is a UserError; one that only differs from what is published is a problem told.
+    """
+    folder = Path(data_root) / spec.folder
+    if "link" in spec.settings:
+        link(spec, folder)
+    listing = listing_of(spec, folder)
+    lines = [f"dataset {spec.name} ({spec.title}) in {folder}", *_counts(spec, listing)]
+    lines += [f"note: {note}" for note in [*listing.notes, *observations(listing)]]
+    lines += _against_published(spec, folder, listing)
+    paths = sorted({item.path for items in listing.splits.values() for item in items if (folder / item.path).exists()})
+    bad = unreadable(folder, paths)
+    lines += _unreadable(spec, bad) + list(_leaks(folder, listing, paths)) + list(_prompts(spec, listing, tokenize))
+    if sheet is not None:
+        draw_sheet(sheet, folder, listing, set(paths) - set(bad))
+        lines.append(f"contact sheet: {sheet}")
+    return "\n".join(lines)
+
+
+def _counts(spec: DatasetSpec, listing: Listing) -> Iterator[str]:
+    names = listing.classnames
+    yield f"classes: {len(names)}: {listed(names, 8)}"
+    for split in SPLITS:
+        items = listing.splits.get(split, ())
+        if not items:
+            yield f"{split}: no images"
+            continue
+        counts = counts_per_class([item.label for item in items], len(names))
+        smallest, largest = min(counts), max(counts)
+        yield (
+            f"{split}: {len(items)} images, {smallest} to {largest} a class;"
+            f" smallest class: {names[counts.index(smallest)]!r} with {smallest}"
+        )
+
+
+def _against_published(spec: DatasetSpec, folder: Path, listing: Listing) -> list[str]:
+    try:
+        verify(spec, folder, listing)
+    except UserError as error:
+        return [f"problem: {error}"]
+    published = any(spec.sizes.values()) or "classes" in spec.settings
+    return ["counts: as published" if published else "counts: nothing published to compare with"]
+
+
+def _unreadable(spec: DatasetSpec, bad: dict[str, str]) -> list[str]:
+    if not bad:
+        return ["unreadable images: none"]
+    skipped = spec.settings.get("skip_unreadable")
+    advice = "they are skipped (skip_unreadable)" if skipped else "replace them, or set `skip_unreadable: true`"
+    mark = "note" if skipped else "problem"
+    return [f"{mark}: {len(bad)} unreadable images; {advice}", *(f"  {why}" for why in list(bad.values())[:10])]
+
+
+def _leaks(folder: Path, listing: Listing, paths: list[str]) -> Iterator[str]:
+    """Images with the same content: leakage when they stand in two splits."""
+    where = {item.path: split for split in SPLITS for item in listing.splits.get(split, ())}
+    groups = _same_content(folder, paths)
+    across = [group for group in groups if len({where[path] for path in group}) > 1]
+    within = len(groups) - len(across)
+    if across:
+        yield f"problem: leakage: {len(across)} images occur with the same content in two splits:"
+        for group in across[:EXAMPLES]:
+            yield "  " + " = ".join(f"{path} ({where[path]})" for path in group[:4])
+    else:
+        yield "duplicates across splits: none"
+    if within:
+        yield f"note: {within} images occur more than once inside a split"
+
+
+def _same_content(folder: Path, paths: list[str]) -> list[list[str]]:
+    by_size = defaultdict(list)
+    for path in paths:
+        by_size[os.stat(folder / path).st_size].append(path)
+    candidates = [path for group in by_size.values() if len(group) > 1 for path in group]
+    by_hash = defaultdict(list)
+    for path in progress.track(candidates, "comparing images", "image"):
+        by_hash[io.sha256_file(folder / path)].append(path)
+    return [group for group in by_hash.values() if len(group) > 1]
+
+
+def _prompts(spec: DatasetSpec, listing: Listing, tokenize: Tokenize | None) -> Iterator[str]:
+    prompts = [spec.template.format(name.replace("_", " ")) for name in listing.classnames]
+    if tokenize is None:
+        yield f"prompts: {listed(map(repr, prompts), EXAMPLES)}"
+        return
+    tokens = [tokenize(prompt) for prompt in prompts]
+    lengths = [len(ids) for ids in tokens]
+    longest = lengths.index(max(lengths))
+    yield f"prompts: {min(lengths)} to {max(lengths)} tokens, start and end included; longest: {prompts[longest]!r}"
+    for prompt, ids in list(zip(prompts, tokens, strict=True))[:EXAMPLES]:
+        yield f"  {prompt!r}: {len(ids)} tokens {ids}"

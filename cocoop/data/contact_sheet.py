@@ -1,0 +1,50 @@
+"""A picture of samples of each class, to see at a glance whether labels and images meet."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from cocoop import io
+from cocoop.data.images import open_rgb
+from cocoop.data.readers import Listing
+from cocoop.errors import UserError
+from cocoop.manifest import SPLITS
+
+MOST_CLASSES = 24
+SAMPLES = 8
+THUMBNAIL = 96  # pixels
+NAME_WIDTH = 240  # pixels
+GAP = 4  # pixels
+
+
+def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[str]) -> None:
+    """Writes a PNG: a row for each class (evenly chosen where there are many), its name, and its first images."""
+    if Path(path).suffix.lower() != ".png":
+        raise UserError(f"{path}: a contact sheet is a PNG file; give it a name that ends in .png.")
+    samples = defaultdict(list)
+    for split in SPLITS:
+        for item in listing.splits.get(split, ()):
+            if len(samples[item.label]) < SAMPLES and item.path in readable:
+                samples[item.label].append(item.path)
+    labels = _spread(len(listing.classnames))
+    step = THUMBNAIL + GAP
+    sheet = Image.new("RGB", (NAME_WIDTH + SAMPLES * step, len(labels) * step + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(14)
+    for row, label in enumerate(labels):
+        top = GAP + row * step
+        draw.text((GAP * 2, top + THUMBNAIL // 2), f"{label} {listing.classnames[label]}", "black", font, "lm")
+        draw.rectangle((NAME_WIDTH - GAP, top, sheet.width, top + THUMBNAIL), "white")
+        for column, image in enumerate(samples[label]):
+            thumbnail = ImageOps.pad(open_rgb(folder / image), (THUMBNAIL, THUMBNAIL), color="white")
+            sheet.paste(thumbnail, (NAME_WIDTH + column * step, top))
+    with io.atomic_path(path) as partial:
+        sheet.save(partial, "PNG")
+
+
+def _spread(classes: int) -> list[int]:
+    """At most MOST_CLASSES labels, evenly over all of them."""
+    shown = min(classes, MOST_CLASSES)
+    return [row * classes // shown for row in range(shown)]

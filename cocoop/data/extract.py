@@ -1,0 +1,180 @@
+"""Unpacking an archive that came from outside: only plain files and folders, only below the target, only so much."""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from cocoop import progress
+from cocoop.errors import UserError
+
+JUNK = ("__MACOSX", ".DS_Store")
+# RuntimeError is an encrypted zip, NotImplementedError one with an unknown compression.
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What no image archive comes near, but an archive bomb passes: members, and bytes unpacked per byte packed."""
+
+    members: int = 5_000_000
+    expansion: int = 100
+    least_bytes: int = 100_000_000
+
+
+@dataclass
+class Member:
+    """An entry of an archive: its name as stored, its kind, where its link leads, how its bytes are read."""
+
+    name: str
+    kind: str
+    link: str
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, target: Path, name: str, strip: str = "", limits: Limits | None = None) -> None:
+    """Unpacks a tar (plain or compressed) or zip into `target`, told by its content.
+
+    name: what messages call the archive. strip: a leading folder dropped from names that have it.
+    Links that stay inside are left out (no dataset needs them). Names that lead out, absolute names, links that lead out, device files, doubles and bombs are a UserError.
+    """
+    unpacker = _Unpacker(archive, target, name, strip, limits or Limits())
+    try:
+        with _opened(archive, name) as members, progress.bar(None, f"unpacking {name}", "file") as shown:
+            for member in members:
+                unpacker.take(member)
+                shown.update()
+    except DAMAGED as error:
+        raise UserError(f"{name}: damaged archive ({error}); nothing was kept, download it again.") from error
+    except OSError as error:
+        raise UserError(f"{name}: cannot be unpacked into {target} ({error.strerror or error}).") from error
+
+class _Unpacker:
+    def __init__(self, archive: Path, target: Path, name: str, strip: str, limits: Limits) -> None:
+        self.name, self.target, self.limits = name, target, limits
+        self.strip = PurePosixPath(strip).parts
+        self.bytes_left = max(limits.least_bytes, limits.expansion * archive.stat().st_size)
+        self.seen: set[PurePosixPath] = set()
+        self.members = 0
+
+    def take(self, member: Member) -> None:
+        self.members += 1
+        if self.members > self.limits.members:
+            raise self._unsafe(f"it has more than {self.limits.members:,} members")
+        place = self._place(member)
+        if member.kind == "link":
+            self._refuse_link_out(member)
+        elif member.kind not in ("file", "folder"):
+            raise self._unsafe(f"{member.name!r} is a {member.kind}")
+        if not place.parts or set(place.parts) & set(JUNK) or place.name.startswith("._") or member.kind == "link":
+            return
+        if member.kind == "folder":
+            (self.target / place).mkdir(parents=True, exist_ok=True)
+            return
+        if place in self.seen:
+            raise self._unsafe(f"{member.name!r} stands in it twice")
+        self.seen.add(place)
+        self._write(member, self.target / place)
+
+    def _place(self, member: Member) -> PurePosixPath:
+        name = member.name.replace("\\", "/")
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
+            raise self._unsafe(f"{member.name!r} leads out of the dataset's folder")
+        if parts[: len(self.strip)] == self.strip:
+            parts = parts[len(self.strip) :]
+        return PurePosixPath(*parts)
+
+    def _refuse_link_out(self, member: Member) -> None:
+        depth = 0
+        start = [] if member.link.startswith("/") else list(PurePosixPath(member.name).parts[:-1])
+        for part in [*start, *PurePosixPath(member.link).parts]:
+            depth += -1 if part == ".." else 1
+            if depth < 0 or part == "/":
+                raise self._unsafe(f"{member.name!r} is a link that leads out, to {member.link!r}")
+
+    def _write(self, member: Member, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, path.open("xb") as out:
+            while piece := source.read(1 << 20):
+                self.bytes_left -= len(piece)
+                if self.bytes_left < 0:
+                    raise self._unsafe("it unpacks to far more bytes than any image archive")
+                out.write(piece)
+
+    def _unsafe(self, what: str) -> UserError:
+        return UserError(f"{self.name}: unsafe archive, {what}; nothing was kept. Take it from another source.")
+
+
+def merge(source: Path, target: Path) -> None:
+    """Moves all that lies in `source` into `target`; a folder that is not there yet appears whole, in one step."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(source.iterdir()):
+        place = target / entry.name
+        if entry.is_dir() and place.is_dir():
+            merge(entry, place)
+        else:
+            if place.is_dir() or (entry.is_dir() and place.exists()):
+                raise UserError(f"{place}: a file and a folder want this place; move it away.")
+            entry.replace(place)
+    shutil.rmtree(source)
+
+
+def _opened(archive: Path, name: str) -> AbstractContextManager[Iterator[Member]]:
+    if tarfile.is_tarfile(archive):
+        return _Tar(archive)
+    if zipfile.is_zipfile(archive):
+        return _Zip(archive)
+    raise UserError(f"{name}: no tar or zip archive that can be read; nothing was kept, download it again.")
+
+
+class _Tar:
+    def __init__(self, archive: Path) -> None:
+        self.tar = tarfile.open(archive)  # noqa: SIM115 (closed by __exit__)
+
+    def __enter__(self) -> Iterator[Member]:
+        return map(self._member, self.tar)
+
+    def __exit__(self, *_: object) -> None:
+        self.tar.close()
+
+    def _member(self, info: tarfile.TarInfo) -> Member:
+        self.tar.members = []  # or a million entries stay in memory
+        kinds = {"folder": info.isdir(), "file": info.isreg(), "link": info.issym() or info.islnk()}
+        kind = next((kind for kind, holds in kinds.items() if holds), "device file")
+        link = info.linkname
+        if info.islnk():  # a hard link names its target from the archive's root
+            link = "../" * (len(PurePosixPath(info.name).parts) - 1) + info.linkname
+        return Member(info.name, kind, link, lambda: self.tar.extractfile(info))
+
+
+class _Zip:
+    def __init__(self, archive: Path) -> None:
+        self.zip = zipfile.ZipFile(archive)
+
+    def __enter__(self) -> Iterator[Member]:
+        return map(self._member, self.zip.infolist())
+
+    def __exit__(self, *_: object) -> None:
+        self.zip.close()
+
+    def _member(self, info: zipfile.ZipInfo) -> Member:
+        mode = stat.S_IFMT(info.external_attr >> 16)
+        kind = {stat.S_IFLNK: "link", 0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder"}.get(mode, "device file")
+        if info.is_dir():
+            kind = "folder"
+        link = self._text(info) if kind == "link" else ""
+        return Member(info.filename, kind, link, lambda: self._open(info))
+
+    def _open(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        return self.zip.open(info)
+
+    def _text(self, info: zipfile.ZipInfo) -> str:
+        return self.zip.read(info).decode("utf-8", "replace") if info.file_size < 4096 else "/"

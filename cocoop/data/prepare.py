@@ -1,0 +1,77 @@
+"""The two stages every dataset goes through: download, then the manifest that proves it is the paper's."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from cocoop import io
+from cocoop.config.specs import DatasetSpec
+from cocoop.data import readers, source
+from cocoop.data.place import manual
+from cocoop.data.readers import Absent, Listing
+from cocoop.data.scan import unreadable
+from cocoop.data.verify import observations, verify
+from cocoop.errors import UserError, listed
+from cocoop.manifest import SPLITS, Manifest
+
+
+def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False) -> None:
+    """Gets a dataset (fetches, draws or links it) into `data_root/spec.folder` and writes what was got from where to `out`.
+
+    What is there is kept, so it may be called again. A UserError leaves no half-written file and no `out`.
+    """
+    record = source.obtain(spec, Path(data_root), offline)
+    io.write_json(out, {"schema": 1, "kind": "source", "dataset": spec.name, **record})
+
+
+def manifest(spec: DatasetSpec, data_root: Path, out: Path) -> Manifest:
+    """Reads a dataset, proves that all images are there and all counts are the published ones, and writes the manifest."""
+    found = checked(spec, Path(data_root))
+    found.save(out)
+    return found
+
+
+def checked(spec: DatasetSpec, data_root: Path) -> Manifest:
+    """The manifest of a dataset after all checks, not written anywhere."""
+    folder = data_root / spec.folder
+    listing = listing_of(spec, folder)
+    verify(spec, folder, listing)
+    if spec.settings.get("skip_unreadable"):
+        _skip_unreadable(listing, folder)
+        verify(replace(spec, settings={**spec.settings, "sizes": {}}), folder, listing)
+    listing.notes += observations(listing)
+    splits = {split: tuple(listing.splits.get(split, ())) for split in SPLITS}
+    return Manifest(spec.name, listing.classnames, splits, tuple(listing.notes))
+
+
+def listing_of(spec: DatasetSpec, folder: Path) -> Listing:
+    """What the dataset's reader finds; its fallback reader where the split file is not there, with a note that says so."""
+    if not folder.is_dir():
+        raise UserError(f"dataset {spec.name!r}: no folder {folder}; run the download, or put the dataset there.{manual(spec)}")
+    try:
+        return readers.read(spec.settings["reader"], folder)
+    except Absent as error:
+        fallback = spec.settings.get("fallback_reader")
+        if fallback is None:
+            raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
+        return _fallback(spec, folder, fallback, error)
+
+
+def _fallback(spec: DatasetSpec, folder: Path, fallback: dict, error: Absent) -> Listing:
+    try:
+        listing = readers.read(fallback, folder)
+    except UserError as second:
+        raise UserError(f"dataset {spec.name!r}: {error} Nor can the split be built anew: {second}") from second
+    listing.notes.append(
+        f"not the paper's split: {spec.settings['reader']['file']} is not there, so the split was built anew by the reference's"
+        " rule (same sizes, other images); accuracies are not comparable image by image"
+    )
+    return listing
+
+
+def _skip_unreadable(listing: Listing, folder: Path) -> None:
+    paths = sorted({item.path for items in listing.splits.values() for item in items})
+    bad = unreadable(folder, paths)
+    for split, items in listing.splits.items():
+        listing.splits[split] = [item for item in items if item.path not in bad]
+    if bad:
+        listing.notes.append(f"{len(bad)} unreadable images skipped: {listed(bad, 5)}")

@@ -1,0 +1,103 @@
+"""What every reader gives, and the plain ways to read folders and text files."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cocoop.data.images import is_image
+from cocoop.errors import UserError
+from cocoop.manifest import Item
+
+
+class Absent(UserError):
+    """A split or annotation file is not there; a fallback reader may do without it."""
+
+
+@dataclass
+class Listing:
+    """Class names in label order and the items of the three splits, paths relative to the dataset's folder."""
+
+    classnames: tuple[str, ...]
+    splits: dict[str, list[Item]]
+    notes: list[str] = field(default_factory=list)
+
+
+def numeric_or_text(name: str) -> tuple[int, int, str]:
+    """A sort key: names that are numbers by value and before the others, so that 10 does not follow 1."""
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def class_folders(folder: Path, ignore: tuple[str, ...] = ()) -> list[str]:
+    """Names of the visible folders inside `folder`, in ASCII order; a missing folder or one without folders is a UserError."""
+    entries = _scan(folder)
+    names = sorted(e.name for e in entries if not e.name.startswith(".") and e.name not in ignore and e.is_dir())
+    if names:
+        return names
+    flat = sum(is_image(entry.name) for entry in entries)
+    found = f"{flat} images but no class folders: move each image into the folder of its class" if flat else "no class folders"
+    raise UserError(f"{folder}: holds {found}.")
+
+
+def image_names(folder: Path) -> tuple[list[str], list[str]]:
+    """Sorted names of the images in a folder, and of the other visible files (which no split takes)."""
+    images, others = [], []
+    for entry in _scan(folder):
+        if is_image(entry.name):
+            images.append(entry.name)
+        elif not entry.name.startswith("."):
+            others.append(entry.name)
+    return sorted(images), sorted(others)
+
+
+def lines(path: Path) -> list[str]:
+    """The stripped, non-empty lines of a UTF-8 text file."""
+    return [line.strip() for line in text(path).splitlines() if line.strip()]
+
+
+def json_content(path: Path) -> Any:
+    """The content of a JSON file."""
+    try:
+        return json.loads(text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: no valid JSON ({error}); download it again.") from error
+
+
+def text(path: Path) -> str:
+    """The content of a UTF-8 text file, without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Absent(f"{path}: not there; download the dataset, or put the file at this place.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: no UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def mat(path: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file."""
+    if not path.exists():
+        raise Absent(f"{path}: not there; download the dataset, or put the file at this place.")
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path)
+    except Exception as error:  # a damaged file makes loadmat raise nearly anything
+        raise UserError(f"{path}: no readable MATLAB file ({error}); download it again.") from error
+
+
+def malformed(path: Path, line: str, expected: str) -> UserError:
+    """The error for a line of an annotation file that has another form."""
+    return UserError(f"{path}: cannot make sense of {line[:80]!r}; expected {expected}.")
+
+
+def _scan(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"{folder}: no such folder; download the dataset, or put its images there.") from error
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}).") from error

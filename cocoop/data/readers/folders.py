@@ -1,0 +1,30 @@
+"""Folders for train, val and test, each with one folder for each class."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cocoop.data.readers.base import Listing, class_folders, numeric_or_text
+from cocoop.data.readers.image_folder import items_of, left_out
+from cocoop.errors import UserError, listed
+from cocoop.manifest import SPLITS
+
+
+def read(settings: Mapping[str, Any], folder: Path) -> Listing:
+    """`train`, `val`, `test`: the folders, `val` may be left out. The classes are those of train."""
+    classes = sorted(class_folders(folder / settings["train"]), key=numeric_or_text)
+    splits, strangers = {}, []
+    for split in SPLITS:
+        if not settings.get(split):
+            continue
+        present = class_folders(folder / settings[split])
+        unknown = [name for name in present if name not in classes]
+        if unknown:
+            raise UserError(f"{folder / settings[split]}: {len(unknown)} classes that train does not have: {listed(unknown)}.")
+        items, others = items_of(folder, settings[split], present)
+        labels = [classes.index(name) for name in present]
+        splits[split] = [
+            item._replace(label=label) for label, group in sorted(zip(labels, items, strict=True)) for item in group
+        ]
+        strangers += others
+    return Listing(tuple(classes), splits, left_out(strangers))

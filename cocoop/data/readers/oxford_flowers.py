@@ -1,0 +1,31 @@
+"""Oxford Flowers 102 from its labels: the CoOp authors' own 50/20/30 split, not the official one (datasets/oxford_flowers.py:54-89)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cocoop.data.readers.base import Listing, json_content, mat
+from cocoop.data.readers.building import DEFAULT_SEED, by_fractions
+from cocoop.errors import UserError
+from cocoop.manifest import Item
+
+
+def read(settings: Mapping[str, Any], folder: Path) -> Listing:
+    """`labels`: a .mat with one 1-based label for each image number. `names_file`: JSON, id to name. `images`, `seed`.
+
+    Classes come in order of first appearance, which is the order they are shuffled and drawn in.
+    """
+    names = {int(key) - 1: str(name) for key, name in json_content(folder / settings["names_file"]).items()}
+    path = folder / settings["labels"]
+    try:
+        labels = [int(label) - 1 for label in mat(path)["labels"][0]]
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(f"{path}: no flower labels inside ({error}); download it again.") from error
+    groups: dict[int, list[Item]] = {}
+    for number, label in enumerate(labels, 1):
+        if label not in names:
+            raise UserError(f"{path}: label {label + 1} has no name in {settings['names_file']}.")
+        groups.setdefault(label, []).append(Item(f"{settings['images']}/image_{number:05d}.jpg", label))
+    split = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": settings.get("seed", DEFAULT_SEED)}
+    splits = by_fractions(list(groups.values()), split, [names[label] for label in groups])
+    return Listing(tuple(names[label] for label in sorted(names)), splits)

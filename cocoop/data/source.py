@@ -1,0 +1,220 @@
+"""Getting a dataset into the data root: linked, drawn, or downloaded and unpacked, by one process at a time."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cocoop import io
+from cocoop.config.specs import DatasetSpec
+from cocoop.data.extract import merge, unpack
+from cocoop.data.fetch import fetch
+from cocoop.data.place import gives, is_there, link, manual, missing, read_places, refuse_to_touch
+from cocoop.errors import UserError, listed
+
+SCRATCH = ".download"  # inside the dataset's folder: parts, and a record of each file that came
+
+
+def obtain(spec: DatasetSpec, data_root: Path, offline: bool) -> dict[str, Any]:
+    """Gets what is missing and tells what is there: {"files": [...], "notes": [...]}. A complete dataset is not touched."""
+    folder = data_root / spec.folder
+    if _open_tasks(spec, folder):
+        with _locked(spec, data_root):
+            notes = _get(spec, folder, offline)
+    else:
+        notes = []
+    return {"files": _records(spec, folder), "notes": notes}
+
+
+def _open_tasks(spec: DatasetSpec, folder: Path) -> bool:
+    optional = any(file.get("optional") and not is_there(folder, file) for file in spec.settings.get("download", ()))
+    return bool("link" in spec.settings or missing(spec, folder) or (optional and not folder.is_symlink()))
+
+
+def _get(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
+    if "link" in spec.settings:
+        link(spec, folder)
+    lacking = missing(spec, folder)
+    if lacking and folder.is_symlink():
+        raise refuse_to_touch(spec, folder, lacking)
+    if lacking and "miniature" in spec.settings:
+        _draw(spec, folder)
+        return []
+    if lacking and "download" not in spec.settings:
+        raise _by_hand(spec, folder, lacking)
+    if lacking and offline:
+        raise UserError(
+            f"dataset {spec.name!r}: offline, and {folder} lacks {listed(lacking)}; put it there, or run the download once"
+            f" where there is a network.{manual(spec)}"
+        )
+    return [] if folder.is_symlink() else _download(spec, folder, offline)
+
+
+def _download(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
+    files = spec.settings.get("download", ())
+    try:
+        for file in files:
+            if not file.get("optional") and not file.get("fallback"):
+                _bring(file, folder)
+    except UserError as error:
+        _bring_mirror(spec, folder, error)
+    failures = []
+    for kind in ("optional", "fallback"):
+        if kind == "fallback" and not failures:
+            break  # the split file is there
+        for file in files:
+            if file.get(kind) and not is_there(folder, file):
+                failures += _try(file, folder, offline)
+    for failure in failures:
+        print(f"dataset {spec.name!r}: {failure}", file=sys.stderr)
+    return failures
+
+
+def _bring_mirror(spec: DatasetSpec, folder: Path, error: UserError) -> None:
+    mirror = spec.settings.get("mirror")
+    if mirror is None:
+        raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
+    print(f"dataset {spec.name!r}: {error} Trying the mirror.", file=sys.stderr)
+    try:
+        _bring(mirror, folder)
+    except UserError as second:
+        raise UserError(f"dataset {spec.name!r}: {error} Nor did the mirror: {second}{manual(spec)}") from second
+
+
+def _try(file: Mapping[str, Any], folder: Path, offline: bool) -> list[str]:
+    """Brings a file that the dataset can be used without; returns why not, if not."""
+    if offline:
+        return [f"{file['file']} is not there, and offline forbids to fetch it"]
+    try:
+        _bring(file, folder)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _bring(file: Mapping[str, Any], folder: Path) -> None:
+    """Fetches one file, unpacks it if it is an archive, and records it; nothing appears in the folder before it is whole."""
+    if is_there(folder, file):
+        return
+    with _scratch(folder) as scratch:
+        _room(file, scratch)
+        got = fetch(file, scratch)
+        if not got.verified:
+            print(f"{file['file']}: no checksum is published; the one seen is recorded: sha256 {got.sha256}", file=sys.stderr)
+        if "extract" in file:
+            try:
+                _unpack(file, got.path, folder)
+            finally:
+                got.path.unlink(missing_ok=True)
+        else:
+            got.path.replace(folder / file["file"])
+        record = {"url": got.url, "file_sha256": got.sha256, "bytes": got.bytes, "verified": got.verified}
+        io.write_json(
+            _record_path(folder, file), {"schema": 1, "kind": "fetched", "file": file["file"], **record}
+        )
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """The scratch folder, without what a killed process left half-unpacked; a failure leaves no empty folder behind."""
+    scratch = folder / SCRATCH
+    scratch.mkdir(parents=True, exist_ok=True)
+    for left in scratch.glob("unpacking-*"):
+        shutil.rmtree(left)
+    try:
+        yield scratch
+    finally:
+        for directory in (scratch, folder):
+            if not any(directory.iterdir()):
+                directory.rmdir()
+
+
+def _unpack(file: Mapping[str, Any], archive: Path, folder: Path) -> None:
+    how = file["extract"]
+    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=folder / SCRATCH) as name:
+        staging = Path(name) / "all"
+        target = staging / how.get("into", ".")
+        target.mkdir(parents=True)
+        unpack(archive, target, file["file"], how.get("strip", ""))
+        for inner in how.get("inner", ()):
+            if not (staging / inner).is_file():
+                raise UserError(f"{file['file']}: holds no {inner}; the archive has another layout than expected.")
+            unpack(staging / inner, (staging / inner).parent, f"{inner} in {file['file']}")
+            (staging / inner).unlink()
+        lacking = [place for place in gives(file) if not (staging / place).exists()]
+        if lacking:
+            found = sorted(entry.name for entry in staging.iterdir())
+            raise UserError(f"{file['file']}: the archive has another layout than expected: no {listed(lacking)} in {listed(found)}.")
+        merge(staging, folder)
+
+
+def _room(file: Mapping[str, Any], folder: Path) -> None:
+    needed = file.get("bytes", 0) * (2 if "extract" in file else 1)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(f"{folder}: {file['file']} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room.")
+
+
+def _draw(spec: DatasetSpec, folder: Path) -> None:
+    from cocoop.data import miniatures
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    miniature = spec.settings["miniature"]
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
+        staging = Path(name) / "all"
+        miniatures.draw(miniature["name"], staging, seed=miniature.get("seed", 0))
+        merge(staging, folder)
+
+
+def _records(spec: DatasetSpec, folder: Path) -> list[dict[str, Any]]:
+    """For each file what came from where; of what a user put there only its name is known."""
+    records = []
+    if "miniature" in spec.settings:
+        records.append({"drawn": dict(spec.settings["miniature"])})
+    if "link" in spec.settings:
+        records.append({"linked": spec.settings["link"]})
+    mirror = [spec.settings["mirror"]] if "mirror" in spec.settings else []
+    for file in [*spec.settings.get("download", ()), *mirror]:
+        path = _record_path(folder, file)
+        if path.exists():
+            record = io.read_json(path, "fetched")
+            records.append({key: record[key] for key in ("file", "url", "file_sha256", "bytes", "verified")})
+        elif is_there(folder, file) and file not in mirror:
+            records.append({"file": file["file"], "found": list(gives(file))})
+    return records or [{"found": read_places(spec)}]
+
+
+def _record_path(folder: Path, file: Mapping[str, Any]) -> Path:
+    return folder / SCRATCH / f"{file['file']}.json"
+
+
+def _by_hand(spec: DatasetSpec, folder: Path, lacking: list[str]) -> UserError:
+    advice = manual(spec) or " Put it there, or say in the dataset's YAML where your copy is: `link: /path/to/it`."
+    return UserError(f"dataset {spec.name!r}: {folder} lacks {listed(lacking)}.{advice}")
+
+
+@contextmanager
+def _locked(spec: DatasetSpec, data_root: Path) -> Iterator[None]:
+    """Holds the dataset's lock in the data root; a second process waits, and then finds the work done."""
+    path = data_root / f".{spec.folder.replace('/', '-')}.lock"
+    try:
+        data_root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, mode=0o666)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"dataset {spec.name!r}: another process is getting it, waiting ({path})", file=sys.stderr)
+            lock.acquire()
+    except OSError as error:
+        raise UserError(f"{data_root}: cannot be written ({error.strerror}); give a data root of your own.") from error
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"dataset {spec.name!r}: {error.filename or data_root}: {error.strerror or error}.") from error
+    finally:
+        lock.release()

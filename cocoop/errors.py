@@ -1,0 +1,32 @@
+"""The one error that users see: a single line, no traceback, exit code 2."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+EXIT_CODE = 2
+
+
+class UserError(Exception):
+    """What a user can put right. The message names the value, where it stands, the choices, and what to do."""
+
+
+def listed(names: Iterable[object], most: int = 12) -> str:
+    """Names joined by commas, cut after `most` with the number left out: `a, b, c (+7 more)`."""
+    names = [str(name) for name in names]
+    more = f" (+{len(names) - most} more)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def did_you_mean(value: object, choices: Iterable[str]) -> str:
+    """` Did you mean 'coop'?` for the nearest choice, or nothing when none is near."""
+    choices = {str(choice).lower(): str(choice) for choice in choices}
+    near = get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
+    return f" Did you mean {choices[near[0]]!r}?" if near else ""
+
+
+def unknown(kind: str, value: object, choices: Iterable[str], where: str) -> UserError:
+    """The error for a name that is not registered, for example kind="method", where="config/config.yaml: variants"."""
+    choices = sorted(map(str, choices))
+    return UserError(
+        f"{where}: unknown {kind} {value!r}; known: {listed(choices, 40) or 'none'}.{did_you_mean(value, choices)}"
+    )

@@ -1,0 +1,100 @@
+"""The `evaluate` stage: learned tensors and test features in; metrics, predictions and cost out."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cocoop import io, methods, provenance
+from cocoop.clip import feature_file, text
+from cocoop.errors import UserError
+from cocoop.evaluation.counts import tally
+from cocoop.evaluation.predict import predict
+from cocoop.methods.base import Method
+from cocoop.splits import class_subset
+from cocoop.training.device import peak_gpu_mb, peak_mb
+from cocoop.training.run import LEARNED
+
+
+def evaluate(
+    settings: Mapping[str, Any],
+    target: str,
+    subsets: Sequence[str],
+    template: str,
+    text_tower: Path,
+    features: Path,
+    learned: Path | None,
+    out: Path,
+    device: str,
+    budget_mb: int,
+) -> None:
+    """Tests a block on subsets of `target` and writes metrics.json, predictions.safetensors and cost.json into `out`.
+
+    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant.
+    """
+    start = time.perf_counter()
+    side = text.load(text_tower, settings["backbone"], device, budget_mb)
+    tensors, facts = feature_file.load(features, "features", {"dataset": target, "backbone": settings["backbone"]["name"]})
+    names, truth = facts["classnames"], tensors["labels"]
+    method = _method(settings, side, template, learned)
+    images, records, kept = tensors["features"].to(side.device, side.dtype), [], {}
+    for subset in subsets:
+        labels = torch.tensor(class_subset(range(len(names)), subset), dtype=torch.long)
+        if not len(labels):
+            raise UserError(f"dataset {target!r}: subset {subset!r} has no class ({len(names)} in all).")
+        index = torch.isin(truth, labels).nonzero()[:, 0]
+        if not len(index):
+            raise UserError(f"dataset {target!r}: subset {subset!r} has no test image.")
+        classifier = method.for_classes([names[label] for label in labels])
+        where = f"evaluate {settings['variant']} on {target}/{subset}"
+        predicted, confidence = predict(
+            classifier, images[index.to(images.device)], len(method.seeds), len(labels), side.embed_dim,
+            settings["backbone"]["precision"], budget_mb, where,
+        )  # fmt: skip
+        kept |= {f"{subset}.index": index.int(), f"{subset}.labels": truth[index].int()}
+        for i, seed in enumerate(method.seeds):
+            guess = labels[predicted[i]]
+            kept |= {f"seed{seed}.{subset}.predicted": guess.int(), f"seed{seed}.{subset}.confidence": confidence[i]}
+            run = {key: settings[key] for key in ("dataset", "subset", "variant", "method", "shots")}
+            counts = tally(truth[index].tolist(), guess.tolist(), labels.tolist(), names)
+            records.append(
+                {"backbone": settings["backbone"]["name"], **run, "seed": seed, "target": target, "target_subset": subset, **counts}
+            )
+    _write(out, settings, method, records, kept)
+    cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
+    io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost, "provenance": provenance.describe(device)})
+
+
+def _method(settings: Mapping[str, Any], side: text.TextSide, template: str, learned: Path | None) -> Method:
+    if learned is None:
+        return methods.build(settings, side, template, ())
+    tensors, metadata = io.read_tensors(learned, LEARNED)
+    if metadata["settings"] != settings:
+        differ = sorted(k for k in settings if metadata["settings"].get(k) != settings[k])
+        raise UserError(f"{learned}: was trained with other settings ({', '.join(differ) or 'keys'}); train it again.")
+    method = methods.build(settings, side, template, metadata["classnames"])
+    method.load_learned({name: tensor.to(side.device) for name, tensor in tensors.items()}, str(learned))
+    return method
+
+
+def _write(out: Path, settings: Mapping[str, Any], method: Method, records: list[dict], kept: dict[str, torch.Tensor]) -> None:
+    shapes = method.shapes()
+    sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
+    io.write_tensors(out / "predictions.safetensors", kept, {"kind": "predictions", "settings": settings})
+    io.write_json(
+        out / "metrics.json",
+        {
+            "schema": 1,
+            "kind": "metrics",
+            "settings": settings,
+            "variant": {"name": settings["variant"], "label": settings["label"], "method": settings["method"]},
+            "parameters": {
+                "trained": sum(sizes.values()),
+                "without_biases": sum(size for name, size in sizes.items() if not name.endswith("bias")),
+                "tensors": shapes,
+            },
+            "records": records,
+        },
+    )

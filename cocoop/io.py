@@ -1,0 +1,189 @@
+"""Files that are either whole or absent: atomic writes, hashes, canonical JSON, checksummed JSON and tensors."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cocoop.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CHECKSUM = "sha256"
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.chmod(0o666 & ~_umask())
+        os.replace(partial, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes UTF-8 text with line feeds, atomically."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(text.encode())
+
+
+def canonical_json(value: Any) -> str:
+    """One line of JSON with sorted keys: equal values give equal text. NaN and infinity are refused."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON object with its own checksum under "sha256"."""
+    body = {key: value for key, value in content.items() if key != CHECKSUM}
+    write_text(path, json.dumps(body | {CHECKSUM: sha256_text(canonical_json(body))}, ensure_ascii=False, indent=1) + "\n")
+
+
+def read_json(path: str | Path, kind: str) -> dict[str, Any]:
+    """Reads what `write_json` wrote; a missing, damaged or other file is a UserError that names it.
+
+    kind: what the object's "kind" must say, for example "manifest".
+    """
+    text = _read(path, kind)
+    try:
+        body = json.loads(text)
+        digest = body.pop(CHECKSUM)
+        damaged = digest != sha256_text(canonical_json(body)) or body["kind"] != kind
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        damaged = True
+    if damaged:
+        raise UserError(f"{path}: damaged, or no {kind} file of this benchmark; delete it and run again.")
+    return body
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Reads a YAML mapping safely; a repeated key or a syntax error is a UserError with the line."""
+    try:
+        content = yaml.load(_read(path, "YAML"), Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        line = getattr(error, "problem_mark", None)
+        place = f", line {line.line + 1}" if line else ""
+        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', None) or error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid YAML ({error}).") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a mapping of keys, found {type(content).__name__}.")
+    return content
+
+
+def sha256_text(text: str) -> str:
+    """Hex sha256 of the UTF-8 text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex sha256 of a file's bytes, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, "torch.Tensor"], metadata: Mapping[str, Any]) -> None:
+    """Writes a safetensors file whose metadata (any JSON values) carries a checksum over itself and all tensors."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = {key: canonical_json(value) for key, value in metadata.items()}
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, text | {CHECKSUM: _tensor_digest(tensors, text)})
+
+
+def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
+    """Tensors and metadata of a file of `write_tensors`; anything else or any flipped bit is a UserError."""
+    from safetensors import SafetensorError, safe_open
+
+    tensors: dict[str, torch.Tensor] = {}
+    try:
+        with safe_open(path, "pt") as file:
+            text = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        digest = text.pop(CHECKSUM, "")
+        metadata = {key: json.loads(value) for key, value in text.items()}
+        damaged = digest != _tensor_digest(tensors, text) or metadata.get("kind") != kind
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such {kind} file.") from error
+    except (SafetensorError, OSError, ValueError, RecursionError):
+        damaged = True
+    if damaged:
+        raise UserError(f"{path}: damaged, or no {kind} file of this benchmark; delete it and run again.")
+    return tensors, metadata
+
+
+def _tensor_digest(tensors: Mapping[str, "torch.Tensor"], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(canonical_json(dict(metadata)).encode("utf-8", "surrogatepass"))
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode("utf-8", "surrogatepass"))
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: "torch.Tensor") -> memoryview:
+    import torch
+
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")
+
+
+def _read(path: str | Path, kind: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such {kind} file.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: damaged, or no {kind} file (not UTF-8 text).") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot be written ({error.strerror or error}); nothing was left behind.")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML 1.1 without silent overwriting of a repeated key."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)

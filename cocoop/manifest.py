@@ -1,0 +1,66 @@
+"""The manifest: what a dataset consists of, checked against the disk, in the order few-shot draws are made in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from cocoop import io
+
+SPLITS = ("train", "val", "test")
+
+
+class Item(NamedTuple):
+    """One image: its path relative to the dataset's folder, and its label."""
+
+    path: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Images of the three splits in listing order; `classnames[label]` is the name used in prompts."""
+
+    dataset: str
+    classnames: tuple[str, ...]
+    splits: dict[str, tuple[Item, ...]]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            self.splits.setdefault(split, ())
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over names, paths and labels: what every later file refers to."""
+        return io.sha256_text(io.canonical_json(self._content()))
+
+    def labels(self, split: str) -> list[int]:
+        """Labels of a split in listing order."""
+        return [item.label for item in self.splits[split]]
+
+    def _content(self) -> dict:
+        return {
+            "dataset": self.dataset,
+            "classnames": list(self.classnames),
+            "splits": {split: [list(item) for item in self.splits[split]] for split in SPLITS},
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Writes the manifest as checksummed JSON."""
+        io.write_json(path, {"schema": 1, "kind": "manifest", "notes": list(self.notes), **self._content()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Manifest":
+        """Reads a manifest; a damaged file is a UserError that names it."""
+        body = io.read_json(path, "manifest")
+        splits = {split: tuple(Item(*item) for item in body["splits"][split]) for split in SPLITS}
+        return cls(body["dataset"], tuple(body["classnames"]), splits, tuple(body["notes"]))
+
+
+def counts_per_class(labels: Sequence[int], classes: int) -> list[int]:
+    """Number of images of each label 0..classes-1."""
+    counts = [0] * classes
+    for label in labels:
+        counts[label] += 1
+    return counts

@@ -1,0 +1,35 @@
+"""Methods, found by the import string in their YAML file (config/methods)."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cocoop.errors import UserError
+
+if TYPE_CHECKING:
+    from cocoop.clip.text import TextSide
+    from cocoop.methods.base import Method
+
+
+def build(settings: Mapping[str, Any], text: "TextSide", template: str, classnames: Sequence[str]) -> "Method":
+    """The method a run's settings name, for its seeds.
+
+    classnames: those trained on; only class-specific contexts depend on them.
+    """
+    implementation = find(settings["implementation"], settings["method"])
+    accepts = inspect.signature(implementation).parameters
+    extra = {"classnames": classnames} if "classnames" in accepts else {}
+    strange = sorted(set(settings["params"]) - set(accepts))
+    if strange:
+        raise UserError(f"config/methods/{settings['method']}.yaml: {implementation.__name__} takes no {', '.join(strange)}.")
+    return implementation(text, settings["seeds"], template, **settings["params"], **extra)
+
+
+def find(implementation: str, method: str) -> type["Method"]:
+    """The class behind "module:Class"; a UserError if there is none."""
+    module, name = implementation.split(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"config/methods/{method}.yaml: class {implementation!r} cannot be imported ({error}).") from error

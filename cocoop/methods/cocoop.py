@@ -1,0 +1,75 @@
+"""CoCoOp: a Meta-Net shifts the context by the image (CoOp trainers/cocoop.py)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cocoop.clip.text import TextSide
+from cocoop.methods.base import Classifier, Method, generator
+from cocoop.methods.context import initial_context
+
+
+class StackedLinear(nn.Module):
+    """S linear layers side by side: weight (S, out, in), bias (S, out), initialised as torch's own Linear."""
+
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator], text: TextSide) -> None:
+        super().__init__()
+        bound = inputs**-0.5  # torch.nn.Linear.reset_parameters
+
+        def drawn(*shape: int) -> nn.Parameter:
+            uniform = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in generators]
+            return nn.Parameter(torch.stack(uniform).to(text.device, text.dtype))
+
+        self.weight, self.bias = drawn(outputs, inputs), drawn(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(S, B, in) -> (S, B, out)."""
+        return torch.baddbmm(self.bias[:, None], x, self.weight.mT)
+
+
+class MetaNet(nn.Module):
+    """h_theta: Linear-ReLU-Linear from the image feature (S, B, E) to one context shift (S, B, D) (cocoop.py:95-99)."""
+
+    def __init__(self, text: TextSide, reduction: int, generators: Sequence[torch.Generator]) -> None:
+        super().__init__()
+        hidden = max(1, text.embed_dim // reduction)
+        self.linear1 = StackedLinear(text.embed_dim, hidden, generators, text)
+        self.linear2 = StackedLinear(hidden, text.width, generators, text)
+
+    def forward(self, image_features: Tensor) -> Tensor:
+        return self.linear2(F.relu(self.linear1(image_features)))
+
+
+class CoCoOp(Method):
+    """v_m(x) = v_m + pi with pi = h_theta(x); the prompt of class i is {v_1(x) .. v_M(x), c_i} (CoCoOp, section 3.2)."""
+
+    def __init__(
+        self,
+        text: TextSide,
+        seeds: Sequence[int],
+        template: str,
+        *,
+        contexts: int,
+        words: str | None,
+        reduction: int,
+        classnames: Sequence[str] = (),
+    ) -> None:
+        super().__init__(text, seeds, template)
+        generators = [generator(seed) for seed in seeds]
+        self.words = words
+        self.ctx = initial_context(text, generators, contexts, words)
+        self.meta_net = MetaNet(text, reduction, generators)
+
+    def for_classes(self, classnames: Sequence[str]) -> Classifier:
+        encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[1], words=self.words))
+
+        def logits(image_features: Tensor) -> Tensor:
+            image = F.normalize(image_features, dim=-1)  # (S, B, E)
+            context = self.ctx[:, None] + self.meta_net(image)[:, :, None]  # (S, B, M, D)
+            text = F.normalize(encoder(context.flatten(0, 1)), dim=-1)  # (S * B, C, E)
+            text = text.unflatten(0, image.shape[:2]).to(image.dtype)
+            return torch.einsum("sbe,sbce->sbc", self.text.scale * image, text)
+
+        return logits

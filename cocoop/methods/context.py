@@ -1,0 +1,23 @@
+"""Initial context vectors, as the reference makes them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cocoop.clip.text import TextSide
+
+RANDOM_STD = 0.02  # coop.py:90
+
+
+def initial_context(
+    text: TextSide, generators: Sequence[torch.Generator], contexts: int, words: str | None, classes: int | None = None
+) -> nn.Parameter:
+    """Context vectors (S, M, D), or (S, C, M, D) with `classes`: the embedded words, else normal with std 0.02."""
+    if words:
+        context = text.embedded_words(words, contexts)  # (M, D)
+        many = context if classes is None else context.expand(classes, -1, -1)
+        return nn.Parameter(torch.stack([many.clone() for _ in generators]))
+    shape = (contexts, text.width) if classes is None else (classes, contexts, text.width)
+    drawn: list[Tensor] = [RANDOM_STD * torch.randn(shape, generator=g) for g in generators]
+    return nn.Parameter(torch.stack(drawn).to(text.device, text.dtype))

@@ -1,0 +1,42 @@
+"""CoOp: a learned context in front of the class name, the same for every image (CoOp trainers/coop.py)."""
+
+from collections.abc import Sequence
+
+from cocoop.clip.text import TextSide
+from cocoop.errors import UserError
+from cocoop.methods.base import Classifier, Method, SharedText, generator
+from cocoop.methods.context import initial_context
+
+
+class CoOp(Method):
+    """t_i = {v_1 .. v_M, c_i}; p(y|x) = softmax(sim(x, g(t_y)) / tau) (CoCoOp, section 3.1).
+
+    contexts: M; words: initial words or None; position: of the class name's context (end, middle, front);
+    class_specific: a context per class, for which `classnames` must be those trained on.
+    """
+
+    def __init__(
+        self,
+        text: TextSide,
+        seeds: Sequence[int],
+        template: str,
+        *,
+        contexts: int,
+        words: str | None,
+        position: str,
+        class_specific: bool,
+        classnames: Sequence[str] = (),
+    ) -> None:
+        super().__init__(text, seeds, template)
+        self.options = {"words": words, "position": position, "shared": not class_specific}
+        classes = len(classnames) if class_specific else None
+        self.ctx = initial_context(text, [generator(seed) for seed in seeds], contexts, words, classes)
+
+    def for_classes(self, classnames: Sequence[str]) -> Classifier:
+        if self.ctx.ndim == 4 and len(classnames) != self.ctx.shape[1]:
+            raise UserError(
+                f"class-specific contexts of {self.ctx.shape[1]} classes cannot classify {len(classnames)} others; "
+                "test them on the classes they were trained on."
+            )
+        encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[-2], **self.options))
+        return SharedText(lambda: encoder(self.ctx), self.text.scale)

@@ -1,0 +1,1 @@
+"""Pretraining of the bundled tiny CLIP on drawn pictures and their captions."""

@@ -1,0 +1,54 @@
+"""Progress of long loops: a bar with rate and time left on a terminal, a line now and then in a log file."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+LOG_INTERVAL_SECONDS = 10.0
+
+
+def bar(total: int | None, description: str, unit: str, initial: int = 0, **options: Any) -> tqdm:
+    """A tqdm bar on stderr; call `update(n)` and `close()`, or use it in a `with` block.
+
+    In a log file (stderr is no terminal) it writes a whole line every ten seconds instead of redrawing one.
+    """
+    on_terminal = sys.stderr.isatty()
+    interval = 0.1 if on_terminal else LOG_INTERVAL_SECONDS
+    return tqdm(
+        total=total,
+        desc=description,
+        unit=unit,
+        initial=initial,
+        mininterval=interval,
+        maxinterval=interval,
+        dynamic_ncols=on_terminal,
+        ascii=not on_terminal,
+        file=sys.stderr if on_terminal else _Lines(),
+        **options,
+    )
+
+
+def track(items: Iterable[Item], description: str, unit: str, total: int | None = None) -> Iterator[Item]:
+    """Yields the items while a bar counts them."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with bar(total, description, unit) as progress:
+        for item in items:
+            yield item
+            progress.update()
+
+
+class _Lines:
+    """Turns tqdm's carriage returns into line ends, so that a log file stays readable."""
+
+    def write(self, text: str) -> int:
+        text = text.strip("\r\n ")
+        if text:
+            print(text, file=sys.stderr, flush=True)
+        return len(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()

@@ -1,0 +1,76 @@
+"""records.csv: one row per evaluated (run, target, target subset), the source of every table and figure."""
+
+import io as text_io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cocoop import io, progress
+from cocoop.errors import UserError, listed
+
+KEY = ["backbone", "dataset", "subset", "variant", "shots", "seed", "target", "target_subset"]
+COUNTS = ["correct", "total"]
+ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
+PARAMETERS = ["trained", "without_biases"]
+COLUMNS = [*KEY, "method", *COUNTS, *ACCURACIES, *PARAMETERS]
+
+TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method")
+TYPES = {column: "str" if column in TEXTS else "float64" if column in ACCURACIES else "int64" for column in COLUMNS}
+
+
+def collect(metrics: Sequence[Path], out: Path) -> None:
+    """Writes records.csv: columns `COLUMNS`, rows sorted by `KEY`, accuracies as fractions.
+
+    The same record in two files (a run that serves two experiments) becomes one row; two different results for one key
+    are a UserError that names a file of each.
+    """
+    rows: dict[tuple, tuple[dict[str, Any], Path]] = {}
+    for path in progress.track(metrics, "collect", "file"):
+        for row in read_rows(path):
+            key = tuple(row[name] for name in KEY)
+            known, first = rows.setdefault(key, (row, path))
+            if known != row:
+                raise UserError(f"{path}: other numbers than {first} for {describe(row)}; delete the outdated one.")
+    frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS)
+    io.write_text(out, frame.sort_values(KEY).to_csv(index=False, lineterminator="\n"))
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of one metrics.json as flat rows with the number of trained parameters."""
+    content = io.read_json(path, "metrics")
+    try:
+        parameters = {name: content["parameters"][name] for name in PARAMETERS}
+        for record in content["records"]:
+            row = {name: record[name] for name in COLUMNS if name not in parameters}
+            yield {**{name: "" if value is None and name in TEXTS else value for name, value in row.items()}, **parameters}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: no {error} in it, which every metrics file has; delete it and run again.") from error
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Reads records.csv with the types of `TYPES`; another file is a UserError."""
+    text = read_text(path, "records")
+    try:
+        frame = pd.read_csv(text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in ACCURACIES})
+        lacking = [column for column in COLUMNS if column not in frame]
+        if lacking:
+            raise UserError(f"{path}: columns {listed(lacking)} are missing; write it again with `cocoop collect`.")
+        return frame[COLUMNS].astype(TYPES)
+    except ValueError as error:
+        raise UserError(f"{path}: damaged records ({error}); delete it and run again.") from error
+
+
+def read_text(path: Path, kind: str) -> str:
+    """A text file's content; a missing or unreadable file is a UserError that names it."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no readable {kind} file ({error}).") from error
+
+
+def describe(key: Mapping[str, Any]) -> str:
+    """A record's key in words: `coop, 16 shots, seed 2, digits (base) on digits (new)`."""
+    learned = f", {key['shots']} shots, seed {key['seed']}, {key['dataset']} ({key['subset']})" if key["shots"] else ""
+    return f"{key['variant']}{learned} on {key['target']} ({key['target_subset']})"

@@ -1,0 +1,36 @@
+"""Footnotes: what a number means, and which runs are not there."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cocoop.errors import listed
+from cocoop.results.statistics import AVERAGE
+from cocoop.tables.model import GAP
+
+MOST_NAMED = 12
+
+
+def missing(gaps: Sequence[str]) -> tuple[str, ...]:
+    """One note that counts the missing runs and names the first of them; none if all are there."""
+    if not gaps:
+        return ()
+    results = "result is" if len(gaps) == 1 else "results are"
+    return (f"{GAP} {len(gaps)} {results} missing, and every mean over them is blank: {listed(gaps, MOST_NAMED)}.",)
+
+
+def meaning(summary: pd.DataFrame) -> tuple[str, ...]:
+    """What the cells of the main table show."""
+    runs = sorted(set(summary["expected"][summary["expected"] > 1]))
+    over = f" over {' or '.join(map(str, runs))} seeds (ddof 1)" if runs else ""
+    found = [f"Accuracy in per cent: mean ± standard deviation{over}." if runs else "Accuracy in per cent."]
+    if (summary["shots"] == 0).any():
+        found.append("Methods without training have one result and no spread.")
+    if (summary["metric"] == "h").any():
+        of_average = " In the average rows, of the averaged base and new, as in the paper." if _averaged(summary) else ""
+        found.append(f"H: harmonic mean of the mean base and new accuracy.{of_average}")
+    return tuple(found)
+
+
+def _averaged(summary: pd.DataFrame) -> bool:
+    return bool((summary["target"] == AVERAGE).any())

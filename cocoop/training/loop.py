@@ -1,0 +1,124 @@
+"""The training loop: S seeds of one variant at once, by SGD on cached image features."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cocoop import progress
+from cocoop.config.specs import TrainingSpec
+from cocoop.errors import UserError
+from cocoop.methods.base import Classifier, Method
+from cocoop.training.schedule import batches, learning_rate, shuffled
+
+Order = Callable[[int, int, int], Tensor]
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class Progress:
+    """What a training must remember to continue: epochs done, optimizer state, history rows (seed, epoch, lr, loss, accuracy)."""
+
+    epochs: int = 0
+    momentum: dict[str, Tensor] = field(default_factory=dict)
+    scaler: dict[str, float] = field(default_factory=dict)
+    history: list[tuple[int, int, float, float, float]] = field(default_factory=list)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager:
+    """The autocast region of bf16 and fp16; nothing for fp32 and reference-fp16."""
+    dtype = AUTOCAST.get(precision)
+    return torch.autocast(device.type, dtype) if dtype else nullcontext()
+
+
+def fit(
+    method: Method,
+    classifier: Classifier,
+    features: Tensor,
+    labels: Tensor,
+    training: TrainingSpec,
+    *,
+    precision: str = "fp32",
+    order: Order = shuffled,
+    done: Progress | None = None,
+    after_epoch: Callable[[Progress], Any] = lambda done: None,
+    where: str = "training",
+) -> Progress:
+    """Trains the method's tensors in place by mean cross-entropy (coop.py:273, cocoop.py:192).
+
+    features: (S, V, N, E), epoch e sees view e mod V; labels: (S, N) inside the subset; order: which images an epoch visits.
+    done: where to continue. after_epoch is called with the state after each epoch. Raises UserError for a loss that is not finite.
+    """
+    done = done or Progress()
+    optimizer = _optimizer(method, training, done)
+    scaler = _scaler(precision, features.device, done)
+    seeds, (_, views, images, _) = method.seeds, features.shape
+    steps = batches(images, training.batch_size)
+    rows = torch.arange(len(seeds), device=features.device)[:, None]
+    with progress.bar(training.epochs * steps, where, "step", initial=done.epochs * steps) as bar:
+        for epoch in range(done.epochs, training.epochs):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(training, epoch)
+            visit = torch.stack([order(seed, epoch, images) for seed in seeds]).to(features.device)  # (S, N)
+            view = features[:, epoch % views]
+            losses, hits = [], []
+            for step in range(steps):
+                chosen = visit[:, step * training.batch_size : (step + 1) * training.batch_size]  # (S, B)
+                loss, hit = _step(method, classifier, optimizer, scaler, view[rows, chosen], labels[rows, chosen], precision)
+                losses.append(loss)
+                hits.append(hit)
+                bar.update()
+            _record(done, method, epoch, torch.stack(losses), torch.stack(hits), optimizer.param_groups[0]["lr"], where)
+            done.momentum = {n: optimizer.state[p]["momentum_buffer"] for n, p in method.named_parameters()}
+            done.scaler = scaler.state_dict()
+            after_epoch(done)
+    return done
+
+
+def _step(method, classifier, optimizer, scaler, image, target, precision) -> tuple[Tensor, Tensor]:
+    """One update; returns each seed's loss and accuracy (S,) without waiting for the device."""
+    with autocast(precision, image.device):
+        logits = classifier(image.to(method.text.dtype))  # (S, B, C)
+        loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target).mean(1)
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(loss.sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    return loss.detach().float(), (logits.detach().argmax(-1) == target).float().mean(1)
+
+
+def _optimizer(method: Method, training: TrainingSpec, done: Progress) -> torch.optim.SGD:
+    optimizer = torch.optim.SGD(
+        method.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
+    )
+    for name, parameter in method.named_parameters():
+        if name in done.momentum:
+            optimizer.state[parameter]["momentum_buffer"] = done.momentum[name].to(parameter)
+    return optimizer
+
+
+def _scaler(precision: str, device: torch.device, done: Progress) -> torch.amp.GradScaler:
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    if done.scaler:
+        scaler.load_state_dict(done.scaler)
+    return scaler
+
+
+def _record(done: Progress, method: Method, epoch: int, losses: Tensor, hits: Tensor, lr: float, where: str) -> None:
+    """losses, hits: (steps, S). The only place where the loop waits for the device."""
+    losses, hits = losses.double().cpu(), hits.double().cpu()
+    for step, values in enumerate(losses.tolist()):
+        for seed, value in zip(method.seeds, values, strict=True):
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{where}: the loss of seed {seed} is {value} in epoch {epoch + 1}, step {step + 1}; "
+                    "training stopped. Look at the features, or take a smaller lr or precision fp32."
+                )
+    for i, seed in enumerate(method.seeds):
+        done.history.append((seed, epoch + 1, lr, float(losses[:, i].mean()), float(hits[:, i].mean())))
+    done.epochs = epoch + 1

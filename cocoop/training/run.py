@@ -1,0 +1,115 @@
+"""The `train` stage: views and text tower in, learned tensors and history out; continues where it was interrupted."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cocoop import io, methods, provenance
+from cocoop.clip import feature_file, text
+from cocoop.config.specs import TrainingSpec
+from cocoop.errors import UserError
+from cocoop.methods.base import Method
+from cocoop.splits import class_subset
+from cocoop.training.device import peak_gpu_mb, peak_mb
+from cocoop.training.loop import Progress, fit
+
+LEARNED, CHECKPOINT = "learned", "checkpoint"
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+def train(
+    settings: Mapping[str, Any], text_tower: Path, views: Sequence[Path], template: str, out: Path, device: str, budget_mb: int
+) -> None:
+    """Trains the runs of a block and writes learned.safetensors, history.csv and cost.json into the folder `out`.
+
+    settings: as Plan.settings_of gives them; views: the files of its view ranges, in order.
+    """
+    start = time.perf_counter()
+    side = text.load(text_tower, settings["backbone"], device, budget_mb)
+    features, labels, classnames, fingerprint = load_views(settings, views)
+    method = methods.build(settings, side, template, classnames)
+    done = resume(method, settings, out / "checkpoint.safetensors", fingerprint)
+    keeper = Keeper(method, settings, out / "checkpoint.safetensors", fingerprint)
+    fit(
+        method,
+        method.for_classes(classnames),
+        features.to(side.device),
+        labels.to(side.device),
+        TrainingSpec(**settings["training"]),
+        precision=settings["backbone"]["precision"],
+        done=done,
+        after_epoch=keeper,
+        where=f"train {settings['variant']} on {settings['dataset']}",
+    )
+    write_history(out / "history.csv", keeper.latest)
+    metadata = {"kind": LEARNED, "settings": settings, "classnames": classnames, "views": fingerprint}
+    io.write_tensors(out / "learned.safetensors", method.learned(), metadata)
+    cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
+    io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost, "provenance": provenance.describe(device)})
+    (out / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def load_views(settings: Mapping[str, Any], paths: Sequence[Path]) -> tuple[Tensor, Tensor, list[str], str]:
+    """Features (S, V, N, E), labels (S, N) inside the subset, class names of the subset, and a fingerprint of it all."""
+    expect = {key: settings[key] for key in ("dataset", "subset", "shots")} | {"backbone": settings["backbone"]["name"]}
+    parts, facts = [], []
+    for path in paths:
+        tensors, metadata = feature_file.load(path, "views", expect)
+        missing = set(settings["seeds"]) - set(metadata["seeds"])
+        if missing:
+            raise UserError(f"{path}: has no views of seed {min(missing)}; delete it and run again.")
+        parts.append(torch.stack([tensors[f"seed{seed}.features"] for seed in settings["seeds"]]))
+        facts.append(metadata)
+    labels = torch.stack([tensors[f"seed{seed}.labels"] for seed in settings["seeds"]])
+    features = torch.cat(parts, 1)[:, : settings["views"]]
+    names = facts[0]["classnames"]
+    subset = [names[label] for label in class_subset(range(len(names)), settings["subset"])]
+    if not torch.isfinite(features).all():
+        raise UserError(f"{paths[0]}: features of {settings['dataset']} hold NaN or infinity; delete the file and run again.")
+    return features, labels, subset, io.sha256_text(io.canonical_json([settings, *facts]))
+
+
+class Keeper:
+    """Writes a checkpoint after an epoch when the last one is old enough."""
+
+    def __init__(self, method: Method, settings: Mapping[str, Any], path: Path, fingerprint: str) -> None:
+        self.method, self.path = method, path
+        self.metadata = {"kind": CHECKPOINT, "settings": settings, "fingerprint": fingerprint}
+        self.latest, self.written = Progress(), time.monotonic()
+
+    def __call__(self, done: Progress) -> None:
+        self.latest = done
+        if time.monotonic() - self.written < SECONDS_BETWEEN_CHECKPOINTS:
+            return
+        tensors = {f"parameter.{name}": tensor for name, tensor in self.method.named_parameters()}
+        tensors |= {f"momentum.{name}": tensor for name, tensor in done.momentum.items()}
+        state = {"epochs": done.epochs, "scaler": done.scaler, "history": done.history}
+        io.write_tensors(self.path, tensors, self.metadata | state)
+        self.written = time.monotonic()
+
+
+@torch.no_grad()
+def resume(method: Method, settings: Mapping[str, Any], path: Path, fingerprint: str) -> Progress:
+    """The state of an interrupted training of the same settings and views; a fresh one if there is none."""
+    if not path.exists():
+        return Progress()
+    try:
+        tensors, metadata = io.read_tensors(path, CHECKPOINT)
+    except UserError:
+        return Progress()
+    if metadata["fingerprint"] != fingerprint:
+        return Progress()
+    for name, parameter in method.named_parameters():
+        parameter.copy_(tensors[f"parameter.{name}"])
+    momentum = {name: tensors[f"momentum.{name}"] for name, _ in method.named_parameters()}
+    return Progress(metadata["epochs"], momentum, metadata["scaler"], [tuple(row) for row in metadata["history"]])
+
+
+def write_history(path: Path, done: Progress) -> None:
+    """One line per seed and epoch: learning rate in force, mean loss and accuracy over the epoch's batches."""
+    rows = [f"{seed},{epoch},{lr!r},{loss!r},{accuracy!r}" for seed, epoch, lr, loss, accuracy in sorted(done.history)]
+    io.write_text(path, "\n".join(["seed,epoch,lr,loss,accuracy", *rows]) + "\n")

@@ -1,0 +1,97 @@
+"""The reference implementation's numbers, and the random CLIP they were computed with, rebuilt from a formula.
+
+The goldens come from the CoOp authors' public code (CoOp, Dassl and the CLIP it carries), in fp32 on the CPU.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from PIL import Image
+
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+@cache
+def facts() -> dict[str, Any]:
+    """What the golden arrays are: architecture, class names, templates, variants, losses."""
+    return json.loads((GOLDENS / "clip_tiny.json").read_text(encoding="utf-8"))
+
+
+@cache
+def goldens() -> Mapping[str, np.ndarray]:
+    """The golden arrays by name."""
+    with np.load(GOLDENS / "clip_tiny.npz") as arrays:
+        return dict(arrays)
+
+
+def model_config() -> dict[str, Any]:
+    """The golden CLIP as an open_clip model config."""
+    names = facts()["architecture"]
+    return {
+        "embed_dim": names["embed_dim"],
+        "quick_gelu": names["activation"] == "quick_gelu",
+        "vision_cfg": {
+            "image_size": names["image_size"],
+            "layers": names["vision_layers"],
+            "width": names["vision_width"],
+            "head_width": names["vision_width"] // names["vision_heads"],
+            "patch_size": names["vision_patch_size"],
+        },
+        "text_cfg": {
+            "context_length": names["context_length"],
+            "vocab_size": names["vocab_size"],
+            "width": names["text_width"],
+            "heads": names["text_heads"],
+            "layers": names["text_layers"],
+        },
+    }
+
+
+def golden_model() -> open_clip.CLIP:
+    """A fresh copy of the golden CLIP: eval mode, fp32, CPU."""
+    model = open_clip.CLIP(**model_config())
+    model.load_state_dict(_state_dict(), strict=True)
+    return model.eval()
+
+
+def golden_images(prefix: str = "image") -> list[Image.Image]:
+    """The pictures of the goldens: prefix "image" (6 to classify) or "train_image" (12 to train on)."""
+    names = [name for name in goldens() if name.removeprefix(f"{prefix}_").isdecimal()]
+    return [Image.fromarray(goldens()[name]) for name in sorted(names, key=lambda name: int(name.rsplit("_")[-1]))]
+
+
+@cache
+def _state_dict() -> dict[str, torch.Tensor]:
+    shapes = {name: tensor.shape for name, tensor in open_clip.CLIP(**model_config()).state_dict().items()}
+    return {name: torch.from_numpy(_weights(name, tuple(shape))) for name, shape in shapes.items()}
+
+
+def _weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if name == "logit_scale":
+        return np.full(shape, np.log(1 / 0.07), np.float32)
+    seed = (zlib.crc32(name.encode()) + facts()["weight_seed"]) % 2**32
+    x = np.random.RandomState(seed).standard_normal(shape)
+    return (_offset(name) + _scale(name, shape) * x).astype(np.float32)
+
+
+def _offset(name: str) -> float:
+    return 1.0 if "ln_" in name and name.endswith("weight") else 0.0
+
+
+def _scale(name: str, shape: tuple[int, ...]) -> float:
+    if ("ln_" in name and name.endswith("weight")) or name.endswith("bias"):
+        return 0.1
+    if name == "token_embedding.weight":
+        return 0.5
+    if name in ("positional_embedding", "visual.positional_embedding", "visual.class_embedding"):
+        return 0.3
+    if name in ("visual.proj", "text_projection"):
+        return shape[0] ** -0.5
+    return float(np.prod(shape[1:])) ** -0.5

@@ -1,0 +1,158 @@
+import os
+import shlex
+
+from cocoop.config import Block, Plan, experiment_content
+from cocoop.errors import UserError
+from cocoop.io import canonical_json
+from cocoop.manifest import SPLITS
+from cocoop import figures as figure_names, tables as table_names
+
+REPOSITORY = Path(workflow.basedir).parent
+
+
+def planned():
+    """The plan of this configuration; what is wrong with it is one line and exit code 2."""
+    try:
+        return Plan(config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(2)
+
+
+PLAN = planned()
+DATA = config["data_root"]
+ENVIRONMENT = {
+    "PYTHONPATH": str(REPOSITORY),
+    "COCOOP_DEVICE": config["device"],
+    "COCOOP_TEXT_BUDGET_MB": str(config["text_budget_mb"]),
+    "TQDM_DISABLE": "",
+}
+shell.prefix("".join(f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items() if value))
+
+
+def alternatives(names):
+    return "|".join(sorted(map(re.escape, names))) or "none"
+
+
+wildcard_constraints:
+    backbone=alternatives([PLAN.backbone.name]),
+    dataset=alternatives(PLAN.datasets),
+    target=alternatives(PLAN.datasets),
+    variant=alternatives(PLAN.registry.variants),
+    experiment=alternatives(PLAN.experiments),
+    subset="all|base|new",
+    subsets=r"(all|base|new)(\+(all|base|new))*",
+    shots=r"\d+",
+    seed=r"\d+",
+    seeds=r"\d+(-\d+)*",
+    start=r"\d+",
+    stop=r"\d+",
+
+
+def block_of(wildcards):
+    seeds = tuple(map(int, wildcards.seeds.split("-")))
+    return Block(wildcards.dataset, wildcards.subset, wildcards.variant, int(wildcards.shots), seeds)
+
+
+def run_folder(block):
+    return (
+        f"results/runs/{PLAN.backbone.name}/{block.dataset}/{block.subset}/{block.variant}"
+        f"/shots{block.shots}/seeds{block.seeds_text}"
+    )
+
+
+def evaluation_folder(evaluation):
+    return f"{run_folder(evaluation.block)}/tests/{evaluation.target}/{evaluation.subsets_text}"
+
+
+def dataset_settings(wildcards):
+    spec = PLAN.datasets[wildcards.dataset]
+    return canonical_json({"name": spec.name, "settings": spec.settings})
+
+
+def template_of(name):
+    return PLAN.datasets[name].template
+
+
+def dataset_root(wildcards):
+    return f"{DATA}/{PLAN.datasets[wildcards.dataset].folder}"
+
+
+def target_root(wildcards):
+    return f"{DATA}/{PLAN.datasets[wildcards.target].folder}"
+
+
+def run_settings(wildcards):
+    return canonical_json(PLAN.settings_of(block_of(wildcards)))
+
+
+def view_settings(wildcards):
+    return canonical_json(
+        {
+            "backbone": PLAN.backbone.settings,
+            "subset": wildcards.subset,
+            "seeds": [int(seed) for seed in wildcards.seeds.split("-")],
+            "views": [int(wildcards.start), int(wildcards.stop)],
+        }
+    )
+
+
+def selections(wildcards):
+    return [
+        f"results/datasets/{wildcards.dataset}/fewshot/shots{wildcards.shots}_seed{seed}.json"
+        for seed in wildcards.seeds.split("-")
+    ]
+
+
+def views_of_run(wildcards):
+    block = block_of(wildcards)
+    folder = f"results/views/{PLAN.backbone.name}/{block.dataset}/{block.subset}/shots{block.shots}/seeds{block.seeds_text}"
+    return [f"{folder}/views{start}-{stop}.safetensors" for start, stop in PLAN.view_ranges(block)]
+
+
+def learned_of_run(wildcards):
+    block = block_of(wildcards)
+    trainable = PLAN.variant_of(block).trainable
+    return {"learned": f"{run_folder(block)}/learned.safetensors"} if trainable else {}
+
+
+def evaluations_of(experiment):
+    return sorted(set(PLAN.evaluations_of(PLAN.experiments[experiment])))
+
+
+def metrics_of(wildcards):
+    return [f"{evaluation_folder(e)}/metrics.json" for e in evaluations_of(wildcards.experiment)]
+
+
+def trained_of(wildcards):
+    blocks = sorted({e.block for e in evaluations_of(wildcards.experiment)})
+    return [run_folder(block) for block in blocks if PLAN.variant_of(block).trainable]
+
+
+def learned_of(wildcards):
+    return [f"{folder}/learned.safetensors" for folder in trained_of(wildcards)]
+
+
+def experiment_settings(wildcards):
+    return canonical_json(experiment_content(PLAN, wildcards.experiment))
+
+
+def experiment_outputs():
+    return [
+        f"results/experiments/{name}/{part}"
+        for name in PLAN.experiments
+        for part in ("tables", "figures", "paired")
+    ]
+
+
+def sources(*parts):
+    return sorted(str(path) for part in parts for path in (REPOSITORY / "cocoop" / part).rglob("*.py"))
+
+
+def retried_minutes(minutes):
+    return lambda wildcards, attempt: minutes * attempt
+
+
+def retried_mb(mb):
+    return lambda wildcards, attempt: mb * attempt

@@ -1,0 +1,61 @@
+rule train:
+    input:
+        text_tower="results/backbones/{backbone}/text_tower.safetensors",
+        views=views_of_run,
+    output:
+        learned="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/learned.safetensors",
+        history="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/history.csv",
+        cost="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/cost.json",
+    params:
+        settings=run_settings,
+        template=lambda wildcards: template_of(wildcards.dataset),
+        folder=lambda wildcards, output: str(Path(output.learned).parent),
+    log:
+        "results/logs/train/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}.log",
+    benchmark:
+        "results/benchmarks/train/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}.jsonl"
+    group:
+        "run"
+    resources:
+        mem_mb=retried_mb(8000),
+        runtime=retried_minutes(60),
+        gpu=1,
+    retries: 2
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m cocoop train --settings {params.settings:q} --text-tower {input.text_tower:q} --views {input.views:q}"
+        " --template {params.template:q} --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule evaluate:
+    input:
+        unpack(learned_of_run),
+        text_tower="results/backbones/{backbone}/text_tower.safetensors",
+        features="results/features/{backbone}/{target}/test.safetensors",
+    output:
+        metrics="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/metrics.json",
+        predictions="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/predictions.safetensors",
+        cost="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/cost.json",
+    params:
+        settings=run_settings,
+        template=lambda wildcards: template_of(wildcards.target),
+        learned=lambda wildcards, input: f"--learned {shlex.quote(input.learned)}" if input.get("learned") else "",
+        folder=lambda wildcards, output: str(Path(output.metrics).parent),
+    log:
+        "results/logs/evaluate/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}/{target}_{subsets}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}/{target}_{subsets}.jsonl"
+    group:
+        "run"
+    resources:
+        mem_mb=retried_mb(8000),
+        runtime=retried_minutes(60),
+        gpu=1,
+    retries: 2
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m cocoop evaluate --settings {params.settings:q} --target {wildcards.target} --subsets {wildcards.subsets}"
+        " --template {params.template:q} --text-tower {input.text_tower:q} --features {input.features:q} {params.learned}"
+        " --out {params.folder:q} > {log:q} 2>&1"

@@ -1,0 +1,102 @@
+rule experiment:
+    output:
+        "results/experiments/{experiment}/experiment.json",
+    params:
+        settings=experiment_settings,
+    log:
+        "results/logs/experiment/{experiment}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m cocoop experiment --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule collect:
+    input:
+        metrics=metrics_of,
+        code=sources("results"),
+    output:
+        "results/experiments/{experiment}/records.csv",
+    log:
+        "results/logs/collect/{experiment}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "printf '%s\\n' {input.metrics:q} | python -m cocoop collect --metrics /dev/stdin --out {output:q} > {log:q} 2>&1"
+
+
+rule tables:
+    input:
+        experiment="results/experiments/{experiment}/experiment.json",
+        records="results/experiments/{experiment}/records.csv",
+        code=sources("tables"),
+    output:
+        report(
+            directory("results/experiments/{experiment}/tables"),
+            patterns=["{name}.md", "{name}.csv"],
+            caption="../report/table.rst",
+            category="Tables",
+            subcategory="{experiment}",
+        ),
+    log:
+        "results/logs/tables/{experiment}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m cocoop tables --experiment {input.experiment:q} --records {input.records:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule paired:
+    input:
+        experiment="results/experiments/{experiment}/experiment.json",
+        metrics=metrics_of,
+        code=sources("results"),
+    output:
+        directory("results/experiments/{experiment}/paired"),
+    log:
+        "results/logs/paired/{experiment}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "printf '%s\\n' {input.metrics:q} | python -m cocoop paired --experiment {input.experiment:q}"
+        " --metrics /dev/stdin --out {output:q} > {log:q} 2>&1"
+
+
+rule figures:
+    input:
+        experiment="results/experiments/{experiment}/experiment.json",
+        records="results/experiments/{experiment}/records.csv",
+        learned=learned_of,
+        code=sources("figures"),
+    output:
+        report(
+            directory("results/experiments/{experiment}/figures"),
+            patterns=["{name}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            subcategory="{experiment}",
+        ),
+    params:
+        runs=trained_of,
+    log:
+        "results/logs/figures/{experiment}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "printf '%s\\n' {params.runs:q} | python -m cocoop figures --experiment {input.experiment:q}"
+        " --records {input.records:q} --runs /dev/stdin --out {output:q} > {log:q} 2>&1"
+
+
+rule page:
+    input:
+        experiment_outputs(),
+        experiments=expand("results/experiments/{experiment}/experiment.json", experiment=list(PLAN.experiments)),
+        code=sources("report"),
+    output:
+        report("results/report.html", caption="../report/page.rst", category="Report"),
+    log:
+        "results/logs/report.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m cocoop report --results results --experiments {input.experiments:q} --out {output:q} > {log:q} 2>&1"
