@@ -113,6 +113,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, "torch.Tensor"], metad
     text = {key: canonical_json(value) for key, value in metadata.items()}
     with atomic_path(path) as partial:
         save_file(tensors, partial, text | {CHECKSUM: _tensor_digest(tensors, text)})
+        _sort_metadata(partial)
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
@@ -134,6 +135,16 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, "torch.Tensor"]
     if damaged:
         raise UserError(f"{path}: damaged, or no {kind} file of this benchmark; delete it and run again.")
     return tensors, metadata
+
+
+def _sort_metadata(path: Path) -> None:
+    # safetensors writes metadata in an order that changes from process to process; equal content must give equal bytes.
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size))
 
 
 def _tensor_digest(tensors: Mapping[str, "torch.Tensor"], metadata: Mapping[str, str]) -> str:

@@ -35,6 +35,7 @@ def add(commands: Any) -> None:
     parser = command(commands, "report", report, "one HTML page with everything, to be opened offline")
     path(parser, "--results", about="results folder")
     path(parser, "--experiments", about="experiment.json files", nargs="+")
+    path(parser, "--data-root", about="folder of the images, for examples of confused pairs", required=False)
     path(parser, "--out", about="HTML file to write")
 
 
@@ -73,8 +74,8 @@ def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:
     figures.build_all(experiment, records, [f / "cost.json" for f in folders], [f / "history.csv" for f in folders], out)
 
 
-def report(results: Path, experiments: list[Path], out: Path) -> None:
+def report(results: Path, experiments: list[Path], data_root: Path | None, out: Path) -> None:
     from cocoop import io
     from cocoop.report import build
 
-    build(results, [io.read_json(path, "experiment") for path in experiments], out)
+    build(results, [io.read_json(path, "experiment") for path in experiments], out, data_root)

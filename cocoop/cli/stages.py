@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--split", default="test", choices=("train", "val", "test"), help="which images")
 
     parser = command(commands, "views", views, "encode augmented views of the few-shot images")
-    _images(parser, '{"backbone": {...}, "subset": ..., "seeds": [...], "views": [start, stop]}')
+    _images(parser, '{"backbone": {...}, "subset": ..., "seeds": [...], "views": [start, stop] or null}')
     path(parser, "--fewshot", about="one selection per seed", nargs="+")
 
     parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
@@ -118,7 +118,8 @@ def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: P
     content = parsed(settings)
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     backbone = _backbone(content["backbone"])
-    extract(backbone, Manifest.load(manifest), root, selections, content["subset"], range(*content["views"]), out, workers=workers)
+    epochs = range(*content["views"]) if content["views"] else None
+    extract(backbone, Manifest.load(manifest), root, selections, content["subset"], epochs, out, workers=workers)
 
 
 def train(settings: str, text_tower: Path, views: list[Path], template: str, out: Path) -> None:

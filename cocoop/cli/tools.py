@@ -18,9 +18,9 @@ def add(commands: Any) -> None:
 
 
 def show(results: Path) -> None:
-    from cocoop.report import summary
+    from cocoop.tables.showing import show
 
-    summary.show(results)
+    show(results)
 
 
 def pretrain_tiny(out: Path, steps: int, seed: int) -> None:

@@ -41,7 +41,9 @@ def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]
         raise _unknown_tag(spec, name)
     path = io.REPOSITORY / spec.pretrained
     if not path.is_file():
-        raise UserError(f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or name a tag.")
+        raise UserError(
+            f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or name a tag."
+        )
     if path.suffix not in CHECKPOINT_SUFFIXES:
         raise UserError(f"{path}: a checkpoint ends in {listed(CHECKPOINT_SUFFIXES)}; convert it, best to safetensors.")
     return path, {}
@@ -78,7 +80,9 @@ def _unknown_tag(spec: BackboneSpec, name: str) -> UserError:
     tags = open_clip.list_pretrained_tags_by_model(name)
     where = f"backbone {spec.name!r}: pretrained"
     if not tags:
-        return UserError(f"{where}: {name} has no tags in open_clip; give the path of a checkpoint instead of {spec.pretrained!r}.")
+        return UserError(
+            f"{where}: {name} has no tags in open_clip; give the path of a checkpoint instead of {spec.pretrained!r}."
+        )
     error = unknown(f"tag of {name}", spec.pretrained, tags, where)
     plain = name.removesuffix(QUICK_GELU)
     if plain != name and open_clip.get_pretrained_cfg(plain, spec.pretrained):
@@ -92,8 +96,8 @@ def _download(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> Path:
     except Exception as error:  # hub client, urllib and open_clip each raise their own
         sources = " or ".join(filter(None, (facts.get("hf_hub", "").rstrip("/"), facts.get("url"))))
         raise UserError(
-            f"backbone {spec.name!r}: cannot download tag {spec.pretrained!r} of {name} ({_first_line(error)}). Without internet: "
-            f"fetch it elsewhere ({sources}), copy the file here, and write its path as `pretrained`."
+            f"backbone {spec.name!r}: cannot download tag {spec.pretrained!r} of {name} ({_first_line(error)}). "
+            f"Without internet: fetch it elsewhere ({sources}), copy the file here, and write its path as `pretrained`."
         ) from error
 
 

@@ -63,29 +63,31 @@ class Backbone:
     def identity(self) -> dict[str, Any]:
         """What a file of features says about the backbone, and what is compared on use."""
         return {
-            "backbone_name": self.spec.name,
-            "backbone": self.fingerprint,
+            "backbone": self.spec.name,
+            "backbone_fingerprint": self.fingerprint,
             "precision": self.spec.precision,
             "preprocessing": self.preprocessing.settings,
         }
 
     @torch.no_grad()
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, 3, H, W) to image features (B, E), float32, not L2-normalised, on the backbone's device."""
+        """Normalised pixels (B, 3, H, W) to features (B, E), float32, not L2-normalised, on the backbone's device."""
         pixels = pixels.to(self.device, torch.float16 if self.spec.precision == "reference-fp16" else torch.float32)
         dtype = AUTOCAST.get(self.spec.precision)
-        with _exact_convolutions(), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+        with _exact_convolutions(self.device), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             return self.model.encode_image(pixels).float()  # (B, E)
 
 
 def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
     """Builds the model through open_clip, fills in its weights and freezes it.
 
-    Raises UserError for an unknown model or tag, a checkpoint that is missing, damaged, unsafe or of another architecture, a
-    failed download, and a pairing of weights and activation that open_clip only warns about.
+    Raises UserError for an unknown model or tag, a checkpoint that is missing, damaged, unsafe or of another
+    architecture, a failed download, and a pairing of weights and activation that open_clip only warns about.
     """
     if spec.precision not in PRECISIONS:
-        raise UserError(f"backbone {spec.name!r}: unknown precision {spec.precision!r}; known: {', '.join(PRECISIONS)}.")
+        raise UserError(
+            f"backbone {spec.name!r}: unknown precision {spec.precision!r}; known: {', '.join(PRECISIONS)}."
+        )
     name = architecture.register(spec)
     path, facts = architecture.weights(spec, name)
     model = _build(spec, name, facts)
@@ -138,13 +140,16 @@ def _preprocessing(spec: BackboneSpec, model: nn.Module) -> Preprocessing:
     size = facts["size"]
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
-        raise UserError(f"backbone {spec.name!r}: {spec.model} takes pictures of {size[0]} x {size[1]}; only squares are supported.")
-    return Preprocessing(sides.pop(), tuple(facts["mean"]), tuple(facts["std"]), facts["interpolation"], facts["resize_mode"])
+        raise UserError(
+            f"backbone {spec.name!r}: {spec.model} takes {size[0]} x {size[1]} pixels; only squares work here."
+        )
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    return Preprocessing(sides.pop(), mean, std, facts["interpolation"], facts["resize_mode"])
 
 
 @cache
 def _warn_random(name: str) -> None:
-    logger.warning("backbone %s has `pretrained: null`: random weights, good for measuring speed and nothing else", name)
+    logger.warning("backbone %s has `pretrained: null`: random weights, for measuring speed only", name)
 
 
 @contextlib.contextmanager
@@ -159,9 +164,9 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _exact_convolutions() -> Iterator[None]:
+def _exact_convolutions(device: torch.device) -> Iterator[None]:
     """On a GPU: fp32 means fp32 (no TF32), and the same input gives the same bytes."""
-    if not torch.cuda.is_available():
+    if device.type != "cuda":
         yield
         return
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):

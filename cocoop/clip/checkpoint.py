@@ -25,8 +25,8 @@ MOST_SHOWN = 3
 def fill(model: nn.Module, path: Path) -> None:
     """Loads every tensor of a checkpoint; one that is damaged, unsafe or of another architecture is a UserError.
 
-    OpenAI's own files are TorchScript archives, which are programs. One is opened only when its sha256 is that of a file which
-    OpenAI published, as listed by open_clip; it then is what open_clip itself would download and open.
+    OpenAI's own files are TorchScript archives, which are programs. One is opened only when its sha256 is that of a
+    file which OpenAI published, as listed by open_clip; it then is what open_clip itself would download and open.
     """
     if _is_compact(path):
         model.load_state_dict(tiny.expand(path), strict=True)
@@ -66,17 +66,15 @@ def _read(path: Path, official: bool) -> dict[str, torch.Tensor]:
         with warnings.catch_warnings(action="ignore"):
             state = load_state_dict(str(path), weights_only=not official)
     except pickle.UnpicklingError as error:
-        if "weights only" in str(error).lower() and path.stat().st_size:
-            raise UserError(
-                f"{path}: refused, because it holds other Python objects than tensors and opening it could run foreign code; "
-                "convert it to safetensors where you trust it."
-            ) from error
-        raise _damaged(path, error) from error
+        raise UserError(
+            f"{path}: refused, because it is damaged or holds other Python objects than tensors, which could run "
+            "foreign code; convert it to safetensors where you trust it."
+        ) from error
     except RuntimeError as error:
         if SCRIPT_MARK in str(error):
             raise UserError(
-                f"{path}: refused, because a TorchScript archive is a program and this one is not a file OpenAI published; "
-                "convert it to safetensors where you trust it."
+                f"{path}: refused, because a TorchScript archive is a program and this one is not a file OpenAI "
+                "published; convert it to safetensors where you trust it."
             ) from error
         raise _damaged(path, error) from error
     except Exception as error:  # a damaged file makes torch's readers raise nearly anything
@@ -92,7 +90,7 @@ def _compare_shapes(model: nn.Module, state: Mapping[str, torch.Tensor], path: P
     other = [
         f"{name} is {_shape(tensor)} there and {_shape(own[name])} in the model"
         for name, tensor in state.items()
-        if name in own and tensor.shape != own[name].shape and tensor.numel() + own[name].numel() != 2
+        if name in own and tensor.shape != own[name].shape and not (tensor.numel() == own[name].numel() == 1)
     ]
     if other:
         raise UserError(f"{path}: weights of another architecture: {'; '.join(other[:MOST_SHOWN])}{_more(other)}.")
@@ -101,7 +99,8 @@ def _compare_shapes(model: nn.Module, state: Mapping[str, torch.Tensor], path: P
 def _other_architecture(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> UserError:
     own = model.state_dict()
     missing, extra = [n for n in own if n not in state], [n for n in state if n not in own]
-    parts = [f"{what} {listed(names, MOST_SHOWN)}" for what, names in (("it lacks", missing), ("it has", extra)) if names]
+    sides = (("it lacks", missing), ("it has", extra))
+    parts = [f"{what} {listed(names, MOST_SHOWN)}" for what, names in sides if names]
     return UserError(f"{path}: weights of another architecture: {'; '.join(parts) or 'open_clip cannot convert them'}.")
 
 

@@ -5,7 +5,8 @@ for each pair (trainers/cocoop.py:183-189). The tower is causal, so nothing afte
 the last layer only EOT is needed. Everything here follows from that, and is exact: same logits, same gradients.
 """
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,177 +14,147 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cocoop.clip.entries import Entries
-from cocoop.clip.layers import KeyValue, behind, causal_attention, feed_forward, grouped_attention, layer_norm, project
-from cocoop.clip.packing import Group, Packing
+from cocoop.clip.layers import causal_mask, feed_forward, layer_norm, own_rows_mask, project, tiled_attention
+from cocoop.clip.packing import Packing
 from cocoop.clip.prompts import Prompts
 from cocoop.clip.text_tower import Block, TextTower
 
 DEFAULT_BUDGET_MB = 2048
-KEPT_VECTORS = 11  # of width D that one token keeps in one layer for the backward pass: inputs 2, projections 3, attention 2, MLP 4
+KEPT_VECTORS = 13  # of width D that one token keeps in one layer for the backward pass: inputs 2, attention 7, MLP 4
+ROWS_IN_CACHE = 2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
 
 
 class PromptEncoder(nn.Module):
     """Text features of C prompts under N contexts at once. Holds constants only; nothing in it is learned.
 
-    budget_mb: memory for activations. What does not fit at once is cut over contexts, then over classes, and computed again in
-    the backward pass.
+    Linear layers see plain rows: the tails of all contexts, then the prefixes of all contexts.
+    budget_mb: memory for activations. What does not fit at once is cut over contexts, then over tiles of classes, and computed again
+    in the backward pass.
     """
 
     def __init__(self, tower: TextTower, prompts: Prompts, budget_mb: int = DEFAULT_BUDGET_MB) -> None:
         super().__init__()
         self.tower, self.budget_mb = tower, budget_mb
         self.packing = Packing(prompts)
-        self.register_buffer("unsort", torch.tensor(self.packing.order, device=_device(tower)).argsort(), persistent=False)
         with torch.no_grad():
             self._prepare()
 
     def _prepare(self) -> None:
-        """What no context changes, computed once: the constant prefix and the constant heads in every layer."""
+        """What no context changes, computed once: the constant prefix and the constant heads in every layer, and masks."""
+        device, tails = self.tower.positional_embedding.device, self.packing.tails
         before, after = self.packing.prefix()
-        constant = Entries.of(self.tower, before)
-        self.constant_prefix = self._run_prefix(constant.constant[None], constant.projection[None], None)
-        self.shared = Entries.of(self.tower, after)
-        self.tails = Entries.of(self.tower, self.packing.tails())
-        self.parts: dict[tuple[int, int], Entries] = {(0, len(self.packing.order)): self.tails}
-        heads = Entries.of(self.tower, self.packing.heads())
-        self.heads = self._run_heads(heads) if len(heads) else None
+        self.constants = self._run_constants(Entries(self.tower, before), [], causal_mask(len(before), 0, device))
+        self.prefix = Entries(self.tower, after)
+        self.tails = Entries(self.tower, tails.rows)
+        self.heads, head_mask = self._run_heads(device)
+        shared = torch.ones(tails.count, tails.size, len(self.packing.shared), dtype=torch.bool, device=device)
+        mask = torch.cat([shared, head_mask, own_rows_mask(tails, device)], 2)
+        self.register_buffer("mask", mask, persistent=False)  # (tiles, R, P + heads + R)
+        self.register_buffer("prefix_mask", causal_mask(len(after), len(before), device), persistent=False)
+        place = {row: place for place, row in enumerate(tails.leaves)}
+        self.register_buffer("leaves", torch.tensor(tails.leaves, device=device), persistent=False)
+        self.register_buffer("unsort", torch.tensor([place[end] for end in tails.ends], device=device), persistent=False)
 
     @property
     def classes(self) -> int:
         """C, the number of prompts."""
-        return len(self.packing.order)
+        return len(self.packing.prompts.classes)
 
     def forward(self, context: Tensor) -> Tensor:
         """context: (N, M, D), or (N, C, M, D) when class-specific -> text features (N, C, E), not normalised."""
-        shared = self._run_prefix(*self.shared.fill(context), self.constant_prefix) if len(self.shared) else self.constant_prefix
-        rows, tokens = self._rows_at_once(), self.packing.tail_entries
-        if context.shape[0] * tokens <= rows:
-            return self._features(context, shared, 0, self.classes)[:, self.unsort]
-        pieces = [(0, self.classes)] if tokens <= rows else self.packing.pieces(rows)
-        features = [
-            torch.cat([self._recomputed(part, values, *piece) for piece in pieces], 1)
-            for part, values in _over_contexts(context, shared, max(1, rows // tokens))
-        ]
-        return torch.cat(features)[:, self.unsort]
+        tiles, size = self.packing.tails.count, self.packing.tails.size
+        rows = self._rows_at_once(context.device)
+        contexts, at_once = max(1, rows // (tiles * size)), max(1, rows // size)
+        if len(context) <= contexts and tiles <= at_once:
+            return self._features(context, 0, tiles).index_select(1, self.unsort)
+        pieces = [(first, min(first + at_once, tiles)) for first in range(0, tiles, at_once)]
+        features = [torch.cat([self._piece(part, *piece) for piece in pieces], 1) for part in context.split(contexts)]
+        return torch.cat(features).index_select(1, self.unsort)
 
-    def _rows_at_once(self) -> int:
-        """Packed tokens whose activations fit the budget: all layers' with gradients, one layer's without."""
+    def _rows_at_once(self, device: torch.device) -> int:
+        """Tokens whose activations fit the budget: all layers' with gradients, one layer's without."""
         layers = self.tower.facts.layers if torch.is_grad_enabled() else 1
         size = self.tower.width * self.tower.positional_embedding.element_size()
-        return self.budget_mb * 2**20 // (KEPT_VECTORS * size * layers)
+        rows = self.budget_mb * 2**20 // (KEPT_VECTORS * size * layers)
+        return rows if torch.is_grad_enabled() or device.type != "cpu" else min(rows, ROWS_IN_CACHE)
 
-    def _recomputed(self, context: Tensor, shared: Sequence[KeyValue], first: int, last: int) -> Tensor:
+    def _piece(self, context: Tensor, first: int, last: int) -> Tensor:
         if not torch.is_grad_enabled():
-            return self._features(context, shared, first, last)
+            return self._features(context, first, last)
+        return checkpoint(self._features, context, first, last, use_reentrant=False, preserve_rng_state=False)
 
-        def run(context: Tensor, *flat: Tensor) -> Tensor:
-            values = [KeyValue(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
-            return self._features(context, values, first, last)
+    def _features(self, context: Tensor, first: int, last: int) -> Tensor:
+        """Text features (N, classes, E) of the tiles [first, last); classes that differ in nothing count once."""
+        size = self.packing.tails.size
+        tails, tails_qkv = self.tails.fill(context, first * size, last * size)
+        prefix, prefix_qkv = self.prefix.fill(context)
+        shapes = [tails.shape[:2], prefix.shape[:2]]
+        x = torch.cat([tails.flatten(0, 1), prefix.flatten(0, 1)])  # (rows, D)
+        for layer, block in enumerate(self.tower.blocks[:-1]):
+            if layer:
+                tails_qkv, prefix_qkv = _parted(project(block, x, self.tower.facts.epsilon), shapes)
+            mixed = self._attend_tails(layer, tails_qkv, prefix_qkv, first, last)
+            x = self._finish(block, x, torch.cat([mixed.flatten(0, 1), self._attend_prefix(layer, prefix_qkv).flatten(0, 1)]))
+        return self._eot(x, shapes, first, last)
 
-        flat = [tensor for values in shared for tensor in values]
-        return checkpoint(run, context, *flat, use_reentrant=False, preserve_rng_state=False)
+    def _eot(self, x: Tensor, shapes: Sequence[torch.Size], first: int, last: int) -> Tensor:
+        """The last layer, for EOT only: keys and values of all rows, queries and MLP of each class's last; then its feature."""
+        tower, block, size = self.tower, self.tower.blocks[-1], self.packing.tails.size
+        leaves = self.packing.tails.leaves
+        places = slice(bisect_left(leaves, first * size), bisect_left(leaves, last * size))
+        leaves = self.leaves[places] - first * size
+        eot = _parted(x, shapes)[0].index_select(1, leaves)  # (N, classes, D)
+        tails_kv, prefix_kv = _parted(project(block, x, tower.facts.epsilon, slice(1, 3)), shapes)
+        asked = project(block, eot, tower.facts.epsilon, slice(0, 1))
+        query = asked.new_zeros(*shapes[0], tower.width).index_copy(1, leaves, asked)
+        mixed = self._attend_tails(tower.facts.layers - 1, torch.cat([query, tails_kv], -1), prefix_kv, first, last)
+        x = self._finish(block, eot.flatten(0, 1), mixed.index_select(1, leaves).flatten(0, 1))
+        x = layer_norm(x, tower.ln_final_weight, tower.ln_final_bias, tower.facts.epsilon)
+        return F.linear(x, tower.text_projection.T).unflatten(0, eot.shape[:2])
 
-    def _features(self, context: Tensor, shared: Sequence[KeyValue], first: int, last: int) -> Tensor:
-        """Text features (N, last - first, E) of the packed classes [first, last)."""
-        (head_row, start), (_, stop) = self.packing.rows_before(first), self.packing.rows_before(last)
-        if (first, last) not in self.parts:
-            self.parts[first, last] = self.tails.part(slice(start, stop))
-        groups = self.packing.groups(first, last)
-        x, projected = self.parts[first, last].fill(context)
-        *most, final = enumerate(self.tower.blocks)
-        for layer, block in most:
-            projected = projected if layer == 0 else project(block, x, self.tower.facts.epsilon)
-            query, key, value = projected.chunk(3, -1)
-            mixed = self._attend(layer, query, KeyValue(key, value), shared, groups, head_row)
-            x = self._finish(block, x, mixed)
-        eot = self._eot(*final, x, shared, groups, head_row)
-        tower = self.tower
-        normed = layer_norm(eot, tower.ln_final_weight, tower.ln_final_bias, tower.facts.epsilon)
-        return F.linear(normed, tower.text_projection.T)
+    def _attend_tails(self, layer: int, qkv: Tensor, prefix: Tensor, first: int, last: int) -> Tensor:
+        """Tails (N, T, 3D) attend to the constant prefix, to the prefix's keys and values, and inside of their tiles."""
+        before = [self.constants[layer], prefix[:, None, :, -2 * self.tower.width :]]
+        if self.heads:
+            before.append(self.heads[layer][:, first:last])
+        return tiled_attention(qkv, before, self.mask[first:last], self.tower.facts.heads)
 
-    def _eot(
-        self, layer: int, block: Block, x: Tensor, shared: Sequence[KeyValue], groups: Sequence[Group], head_row: int
-    ) -> Tensor:
-        """The last layer, for EOT only: keys and values of all tokens (N, T, D), queries and MLP of EOT (N, C, D)."""
-        key, value = project(block, x, self.tower.facts.epsilon, slice(1, 3)).chunk(2, -1)
-        eot = torch.cat([x[:, g.tail_rows].unflatten(1, (g.classes, g.tail))[:, :, -1] for g in groups], 1)
-        query = project(block, eot, self.tower.facts.epsilon, slice(0, 1))
-        return self._finish(block, eot, self._attend(layer, query, KeyValue(key, value), shared, groups, head_row))
-
-    def _attend(
-        self,
-        layer: int,
-        query: Tensor,
-        own: KeyValue,
-        shared: Sequence[KeyValue],
-        groups: Sequence[Group],
-        head_row: int = 0,
-    ) -> Tensor:
-        """Attention of the packed queries: one a tail entry, or one a class (EOT)."""
-        out, first, one_each = [], groups[0].first, query.shape[1] != own.key.shape[1]
-        for g in groups:
-            asking = slice(g.first - first, g.last - first) if one_each else g.tail_rows
-            head = None
-            if self.heads is not None and g.head:
-                rows = slice(head_row + g.head_row, head_row + g.head_row + g.classes * g.head)
-                head = KeyValue(*(t[:, rows] for t in self.heads[layer]))
-            tails = KeyValue(*(t[:, g.tail_rows] for t in own))
-            out.append(grouped_attention(query[:, asking], tails, shared[layer], head, g.classes, self.tower.facts.heads))
-        return torch.cat(out, 1)
+    def _attend_prefix(self, layer: int, qkv: Tensor) -> Tensor:
+        if not len(self.prefix):
+            return qkv[..., : self.tower.width]
+        return tiled_attention(qkv, [self.constants[layer]], self.prefix_mask, self.tower.facts.heads)
 
     def _finish(self, block: Block, x: Tensor, mixed: Tensor) -> Tensor:
         return feed_forward(self.tower, block, x + F.linear(mixed, block.out_weight, block.out_bias))
 
-    def _run_prefix(self, x: Tensor, projected: Tensor, before: Sequence[KeyValue] | None) -> list[KeyValue]:
-        """Runs prefix entries (N, P, D) behind those `before`; returns the keys and values of both in every layer."""
-        found: list[KeyValue] = []
-        blocks = self.tower.blocks
-        for layer, block in enumerate(blocks):
-            final = layer == len(blocks) - 1
-            if layer:
-                projected = project(block, x, self.tower.facts.epsilon, slice(1, 3) if final else slice(0, 3))
-            *query, key, value = projected.chunk(projected.shape[-1] // x.shape[-1], -1)
-            found.append(behind(before and before[layer], KeyValue(key, value)))
-            if not final:
-                x = self._finish(block, x, causal_attention(query[0], found[-1], self.tower.facts.heads))
-        return found
-
-    def _run_heads(self, heads: Entries) -> list[KeyValue]:
-        """Keys and values (1, rows, D) of all constant heads in every layer."""
-        found: list[KeyValue] = []
-        groups = [Group(g.first, g.last, 0, g.head, 0, g.head_row) for g in self.packing.groups() if g.head]
-        x = heads.constant[None]
+    def _run_constants(self, entries: Entries, before: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
+        """Keys and values (1, 1, T, 2D) in every layer of entries that no context changes, behind the keys and values `before`."""
+        x, found = entries.constant, []
         for layer, block in enumerate(self.tower.blocks):
-            query, key, value = project(block, x, self.tower.facts.epsilon).chunk(3, -1)
-            found.append(KeyValue(key, value))
-            x = self._finish(block, x, self._attend_heads(query, found[-1], layer, groups))
+            qkv = project(block, x, self.tower.facts.epsilon)[None]
+            found.append(qkv[:, None, :, self.tower.width :])
+            mixed = tiled_attention(qkv, [t[layer] for t in before], mask, self.tower.facts.heads)
+            x = self._finish(block, x, mixed.flatten(0, 1))
         return found
 
-    def _attend_heads(self, query: Tensor, own: KeyValue, layer: int, groups: Sequence[Group]) -> Tensor:
-        heads = self.tower.facts.heads
-        return torch.cat(
-            [
-                grouped_attention(
-                    query[:, g.tail_rows],
-                    KeyValue(*(t[:, g.tail_rows] for t in own)),
-                    self.constant_prefix[layer],
-                    None,
-                    g.classes,
-                    heads,
-                )
-                for g in groups
-            ],
-            1,
-        )
+    def _run_heads(self, device: torch.device) -> tuple[list[Tensor], Tensor]:
+        """Keys and values (1, tiles, heads, 2D) of the constant heads that each tile of tails sees, and the mask (tiles, R, heads)."""
+        tails, heads = self.packing.tails, self.packing.heads
+        if heads is None:
+            return [], torch.zeros(tails.count, tails.size, 0, dtype=torch.bool, device=device)
+        shared = torch.ones(heads.count, heads.size, len(self.packing.shared), dtype=torch.bool, device=device)
+        mask = torch.cat([shared, own_rows_mask(heads, device)], 2)
+        found = self._run_constants(Entries(self.tower, heads.rows), [self.constants], mask)
+        columns, seen = self.packing.seen_heads()
+        widest = max(map(len, columns))
+        index = torch.tensor([rows + [0] * (widest - len(rows)) for rows in columns], device=device)
+        mask = torch.zeros(tails.count * tails.size, widest, dtype=torch.bool)
+        for rows, where in seen:
+            mask[rows, where] = True
+        return [t[:, 0, index] for t in found], mask.view(tails.count, tails.size, widest).to(device)
 
 
-def _over_contexts(
-    context: Tensor, shared: Sequence[KeyValue], step: int
-) -> Iterator[tuple[Tensor, list[KeyValue]]]:
-    for start in range(0, context.shape[0], step):
-        part = slice(start, start + step)
-        yield context[part], [KeyValue(*(t if t.shape[0] == 1 else t[part] for t in values)) for values in shared]
-
-
-def _device(tower: TextTower) -> torch.device:
-    return tower.positional_embedding.device
+def _parted(rows: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    """Rows (tails of N contexts, then prefixes of N contexts) as (N, T, …) and (N, P, …)."""
+    parts = rows.split([n * tokens for n, tokens in shapes])
+    return [part.view(*shape, rows.shape[-1]) for part, shape in zip(parts, shapes, strict=True)]

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class TextSide:
     """Frozen text tower and tokenizer.
 
     table: token embeddings (vocabulary, D), whose dtype is that of what is learned; embed_dim: E of a feature;
-    scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D) to text features (N, C, E).
+    scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D) to text features (N, C, E);
+    fingerprint: that of the backbone's weights, which image features must share.
     """
 
     table: Tensor
@@ -37,6 +38,7 @@ class TextSide:
     scale: float
     context_length: int
     encoder: Callable[[Prompts], nn.Module]
+    fingerprint: str = ""
     tokenizer: Tokenizer = field(default_factory=byte_pair)
 
     @classmethod
@@ -121,9 +123,10 @@ def load(path: str | Path, backbone: dict[str, Any], device: str = "cpu", budget
         raise UserError(f"{path}: text tower of backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}.")
     if metadata["literal"]:
         logger.info("backbone %s takes the literal text path: %s", backbone["name"], metadata["literal"])
-        return TextSide.literal(_whole_model(backbone, device))
+        return replace(TextSide.literal(_whole_model(backbone, device)), fingerprint=metadata["fingerprint"])
     tower = TextTower.from_file(tensors, metadata["facts"]).to(device)
-    return TextSide.fast(tower.half_weights() if backbone["precision"] == "reference-fp16" else tower, budget_mb)
+    tower = tower.half_weights() if backbone["precision"] == "reference-fp16" else tower
+    return replace(TextSide.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
 
 
 def _whole_model(settings: dict[str, Any], device: str) -> nn.Module:

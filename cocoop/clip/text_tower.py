@@ -24,6 +24,7 @@ BLOCK_TENSORS = {
     "mlp.c_proj.weight": "proj_weight",
     "mlp.c_proj.bias": "proj_bias",
 }
+QUICK = 1.702
 TOP_TENSORS = ("token_embedding", "positional_embedding", "ln_final_weight", "ln_final_bias", "text_projection")
 
 
@@ -73,9 +74,15 @@ class TextTower(nn.Module):
         """E, the width of a text feature."""
         return self.text_projection.shape[1]
 
-    def activate(self, x: Tensor) -> Tensor:
-        """The MLP's nonlinearity."""
-        return QuickGELU.apply(x) if self.facts.activation == "quick_gelu" else F.gelu(x)
+    def mlp(self, block: Block, x: Tensor) -> Tensor:
+        """The MLP of rows x (T, D). QuickGELU, x * sigmoid(1.702 x) (CLIP model.py:164), is silu(1.702 x) / 1.702.
+
+        The factors ride along inside the matrix products, and one fused function is left where plain autograd makes eleven passes.
+        """
+        if self.facts.activation == "gelu":
+            return F.linear(F.gelu(F.linear(x, block.fc_weight, block.fc_bias)), block.proj_weight, block.proj_bias)
+        hidden = F.silu(torch.addmm(block.fc_bias, x, block.fc_weight.T, beta=QUICK, alpha=QUICK))
+        return torch.addmm(block.proj_bias, hidden, block.proj_weight.T, alpha=1 / QUICK)
 
     @classmethod
     def from_open_clip(cls, model: nn.Module, sot: int, eot: int) -> "TextTower":
@@ -89,7 +96,7 @@ class TextTower(nn.Module):
             context_length=text.positional_embedding.shape[0],
             activation="quick_gelu" if type(activation).__name__ == "QuickGELU" else "gelu",
             epsilon=text.ln_final.eps,
-            scale=math.exp(float(model.logit_scale)),
+            scale=math.exp(model.logit_scale.item()),
             sot=sot,
             eot=eot,
         )
@@ -125,18 +132,3 @@ def _projection(text: nn.Module) -> Tensor:
         return text.text_projection.weight.T
     return text.text_projection
 
-
-class QuickGELU(torch.autograd.Function):
-    """x * sigmoid(1.702 x) (CLIP model.py:164), keeping one tensor for the backward pass instead of three."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.sigmoid(1.702 * x).mul_(x)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        gate = torch.sigmoid(1.702 * x)
-        slope = (1 - gate).mul_(x).mul_(1.702).add_(1).mul_(gate)
-        return slope.mul_(gradient)

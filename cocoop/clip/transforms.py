@@ -1,7 +1,7 @@
 """From a picture to the image tower's input: the test transform, and training views that depend on a key alone.
 
-The reference's transforms (Dassl, dassl/data/transforms/transforms.py:230-354) are torchvision's, on PIL images, so resizing is
-antialiased; those same functions do the work here.
+The reference's transforms (Dassl, dassl/data/transforms/transforms.py:230-354) are torchvision's, on PIL images, so
+resizing is antialiased; those same functions do the work here.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.transforms import CenterCrop, Compose, InterpolationMode, RandomHorizontalFlip, RandomResizedCrop, Resize
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode
 
 from cocoop import io
 
@@ -24,8 +25,8 @@ FLIP_PROBABILITY = 0.5
 class Preprocessing:
     """What an image tower expects: side of the square input in pixels, and mean and std of the channels (RGB, 0..1).
 
-    interpolation: bicubic or bilinear. resize: "shortest" (resize the shorter side, crop the centre) or "squash" (resize to a
-    square, as SigLIP's models do).
+    interpolation: bicubic or bilinear. resize: "shortest" (resize the shorter side, crop the centre) or "squash"
+    (resize to a square, as SigLIP's models do).
     """
 
     size: int
@@ -43,15 +44,17 @@ class Preprocessing:
         """The reference's test transform up to normalising: an RGB picture to (3, H, W) uint8."""
         mode = InterpolationMode(self.interpolation)
         if self.resize == "squash":
-            return _pixels(Resize((self.size, self.size), mode)(image))
-        return _pixels(CenterCrop(self.size)(Resize(self.size, mode)(image)))
+            return _pixels(transforms.Resize((self.size, self.size), mode)(image))
+        return _pixels(transforms.CenterCrop(self.size)(transforms.Resize(self.size, mode)(image)))
 
     def view(self, image: Image.Image, key: int) -> np.ndarray:
         """The reference's training transform up to normalising, with the randomness of `view_key`: (3, H, W) uint8."""
-        crop = RandomResizedCrop(self.size, CROP_SCALE, CROP_RATIO, InterpolationMode(self.interpolation))
+        mode = InterpolationMode(self.interpolation)
+        crop = transforms.RandomResizedCrop(self.size, CROP_SCALE, CROP_RATIO, mode)
+        flip = transforms.RandomHorizontalFlip(FLIP_PROBABILITY)
         with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(key)  # torch.manual_seed would also reset the generators of the GPUs
-            return _pixels(Compose([crop, RandomHorizontalFlip(FLIP_PROBABILITY)])(image))
+            torch.default_generator.manual_seed(key)  # torch.manual_seed would also seed the GPUs
+            return _pixels(flip(crop(image)))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """(..., 3, H, W) uint8 to float32, on the tensor's device: to 0..1, minus mean, over std."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from cocoop.config.registry import Registry
@@ -11,6 +12,8 @@ from cocoop.config.validation import validate
 from cocoop.errors import UserError
 
 VIEW_LADDER = (0, 10, 50, 100, 200, 400, 800, 1600)
+MOST_VIEWS = 10_000
+MOST_VIEWS_WITHOUT_EPOCHS = 10
 
 
 @dataclass(frozen=True, order=True)
@@ -74,16 +77,16 @@ class Plan:
                 if trains and self.datasets[name].test_only:
                     raise UserError(f"{place}.train_datasets: {name!r} is for testing only; name it under targets.")
         for evaluation in self.evaluations:
-            if evaluation.target != evaluation.block.dataset or "new" in evaluation.subsets or "all" in evaluation.subsets:
-                self._check_movable(evaluation)
+            self._check_movable(evaluation)
 
     def _check_movable(self, evaluation: Evaluation) -> None:
-        variant = self.registry.variant(evaluation.block.variant, self.where)
+        variant = self.variant_of(evaluation.block)
         moved = evaluation.target != evaluation.block.dataset or set(evaluation.subsets) != {evaluation.block.subset}
-        if moved and variant.params.get("class_specific"):
+        if moved and variant.class_bound:
             raise UserError(
-                f"{self.where}: variant {variant.name!r} learns a context for every class and cannot be moved to other "
-                f"classes ({evaluation.target}, {evaluation.subsets_text}); test it on the classes it was trained on."
+                f"{self.where}: what variant {variant.name!r} learns fits the classes it was trained on only "
+                f"({evaluation.block.dataset}/{evaluation.block.subset}); it cannot be tested on "
+                f"{evaluation.target}/{evaluation.subsets_text}."
             )
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
@@ -119,14 +122,16 @@ class Plan:
         return self.registry.variant(block.variant, self.where)
 
     def views_of(self, block: Block) -> int:
-        """V, the number of augmented views an image has in this block: one an epoch unless capped."""
-        epochs = self.variant_of(block).training_on(block.dataset, block.shots).epochs
-        cap = self.config["views"]
-        return epochs if cap == "per_epoch" else min(epochs, cap)
+        """V, the number of augmented views an image has in this block: one an epoch unless capped; 0 for plain images."""
+        variant = self.variant_of(block)
+        if not variant.trainable or variant.plain_views:
+            return 0
+        cap, training = self.config["views"], variant.training_on(block.dataset, block.shots)
+        return min(training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS, MOST_VIEWS if cap == "per_epoch" else cap)
 
-    def view_ranges(self, block: Block) -> list[tuple[int, int]]:
-        """The view files a block reads, as ranges [start, stop) of views; runs of different length share the early ones."""
-        return view_ranges(self.views_of(block))
+    def view_files(self, block: Block) -> list[str]:
+        """Names of the view files a block reads, in order; runs of different length share the early ones."""
+        return [f"views{start}-{stop}" for start, stop in view_ranges(self.views_of(block))] or ["plain"]
 
     def settings_of(self, block: Block) -> dict[str, Any]:
         """All that decides a block's numbers, resolved; the same settings give the same results."""
@@ -143,7 +148,7 @@ class Plan:
             "version": variant.version,
             "params": dict(variant.params),
             "training": vars(training) if training else None,
-            "views": self.views_of(block) if training else 0,
+            "views": self.views_of(block),
             "shots": block.shots,
             "seeds": list(block.seeds),
         }
@@ -151,8 +156,7 @@ class Plan:
 
 def view_ranges(views: int) -> list[tuple[int, int]]:
     """[0, views) cut at the steps of a fixed ladder: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
-    edges = [edge for edge in VIEW_LADDER if edge < views]
-    return list(zip(edges, [*edges[1:], views], strict=True))
+    return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))
 
 
 def experiment_content(plan: Plan, name: str) -> dict[str, Any]:

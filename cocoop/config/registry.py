@@ -8,7 +8,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
-from cocoop.config.validation import validate
+from cocoop.config.validation import definition, validate
 from cocoop.errors import UserError, unknown
 
 FOLDER = io.REPOSITORY / "config"
@@ -77,24 +77,27 @@ def _variant(
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
     schema = {"type": "object", "additionalProperties": False, "properties": content["params"], "required": list(content["params"])}
     validate(params, schema, f"{path}: variants.{name}.params")
-    training = None
-    if "training" in content:
-        merged = {**content["training"], **own.get("training", {}), **over.get("training", {})}
-        missing = sorted(set(TrainingSpec.__dataclass_fields__) - set(merged))
-        if missing:
-            raise UserError(f"{path}: variants.{name}: training needs {', '.join(missing)}.")
-        training = TrainingSpec(**merged)
-    elif over.get("training"):
-        raise UserError(f"configuration: variants.{name}.training: {method} trains nothing.")
+    changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
+    if content["learns"] != "by_gradient" and changes:
+        raise UserError(f"{path}: variants.{name}.training: {method} learns {content['learns']}, not by gradient; drop the key.")
+    place = f"{path}: variants.{name}"
+    validate(changes, definition("method", "training"), f"{place}.training")
+    for per in (over.get("per_dataset", {}), over.get("per_shots", {})):
+        validate(per, definition("method", "per"), place)
+    missing = sorted(set(TrainingSpec.__dataclass_fields__) - set(changes))
+    if content["learns"] == "by_gradient" and missing:
+        raise UserError(f"{place}: training needs {', '.join(missing)}.")
     return VariantSpec(
         name=name,
         label=own["label"],
         method=method,
         implementation=content["class"],
         version=content["version"],
-        inputs=content["inputs"],
+        learns=content["learns"],
+        plain_views=content.get("views") == "plain",
+        class_bound=bool(content.get("class_bound") or params.get("class_specific")),
         params=params,
-        training=training,
+        training=TrainingSpec(**changes) if changes else None,
         per_dataset={**content.get("per_dataset", {}), **own.get("per_dataset", {}), **over.get("per_dataset", {})},
         per_shots={int(k): v for k, v in {**content.get("per_shots", {}), **own.get("per_shots", {})}.items()},
     )

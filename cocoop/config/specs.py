@@ -78,7 +78,9 @@ class TrainingSpec:
 class VariantSpec:
     """A method with its settings: one entry of a file in config/methods.
 
-    method: the file's name; implementation: "module:Class"; version: counts deliberate changes of the method's numbers.
+    method: the file's name; implementation: "module:Class"; version: counts deliberate changes of the method's numbers;
+    learns: nothing, by_gradient or by_itself; plain_views: trains on the test transform instead of augmented views;
+    class_bound: what is learned only fits the classes trained on.
     """
 
     name: str
@@ -86,7 +88,9 @@ class VariantSpec:
     method: str
     implementation: str
     version: int
-    inputs: str
+    learns: str
+    plain_views: bool
+    class_bound: bool
     params: Mapping[str, Any]
     training: TrainingSpec | None
     per_dataset: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -95,10 +99,10 @@ class VariantSpec:
     @property
     def trainable(self) -> bool:
         """Whether there is anything to learn; without it there is one evaluation and no shots, seeds or training."""
-        return self.training is not None
+        return self.learns != "nothing"
 
     def training_on(self, dataset: str, shots: int) -> TrainingSpec | None:
-        """The training settings on one dataset with so many shots (the reference changes epochs with both)."""
+        """The settings of SGD on one dataset with so many shots (the reference changes epochs with both); None without SGD."""
         if self.training is None:
             return None
         special = {**self.per_shots.get(shots, {}), **self.per_dataset.get(dataset, {})}

@@ -25,6 +25,11 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
         raise UserError(f"{where}: {'; '.join(problems[:MOST_PROBLEMS])}." + _more(len(problems)))
 
 
+def definition(schema: str, name: str) -> Mapping[str, Any]:
+    """One of the named parts ($defs) of a schema."""
+    return _schema(schema)["$defs"][name]
+
+
 @cache
 def _schema(name: str) -> dict[str, Any]:
     return io.read_yaml(SCHEMAS / f"{name}.schema.yaml")

@@ -17,7 +17,15 @@ from cocoop.errors import UserError
 
 JUNK = ("__MACOSX", ".DS_Store")
 # RuntimeError is an encrypted zip, NotImplementedError one with an unknown compression.
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError)
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ def unpack(archive: Path, target: Path, name: str, strip: str = "", limits: Limi
     """Unpacks a tar (plain or compressed) or zip into `target`, told by its content.
 
     name: what messages call the archive. strip: a leading folder dropped from names that have it.
-    Links that stay inside are left out (no dataset needs them). Names that lead out, absolute names, links that lead out, device files, doubles and bombs are a UserError.
+    Links that stay inside are left out, as no dataset needs them. Names that lead out, links that lead out, device files,
+    doubles and bombs are a UserError.
     """
     unpacker = _Unpacker(archive, target, name, strip, limits or Limits())
     try:
@@ -55,6 +64,7 @@ def unpack(archive: Path, target: Path, name: str, strip: str = "", limits: Limi
         raise UserError(f"{name}: damaged archive ({error}); nothing was kept, download it again.") from error
     except OSError as error:
         raise UserError(f"{name}: cannot be unpacked into {target} ({error.strerror or error}).") from error
+
 
 class _Unpacker:
     def __init__(self, archive: Path, target: Path, name: str, strip: str, limits: Limits) -> None:
@@ -150,7 +160,7 @@ class _Tar:
         kinds = {"folder": info.isdir(), "file": info.isreg(), "link": info.issym() or info.islnk()}
         kind = next((kind for kind, holds in kinds.items() if holds), "device file")
         link = info.linkname
-        if info.islnk():  # a hard link names its target from the archive's root
+        if info.islnk() and not link.startswith("/"):  # a hard link names its target from the archive's root
             link = "../" * (len(PurePosixPath(info.name).parts) - 1) + info.linkname
         return Member(info.name, kind, link, lambda: self.tar.extractfile(info))
 

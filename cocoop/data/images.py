@@ -7,14 +7,14 @@ from PIL import Image
 
 from cocoop.errors import UserError
 
-EXTENSIONS = frozenset(".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
+EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 
 # A header may claim any size; above this an RGB copy takes more than 1.5 GB, so it is refused before decoding.
 MOST_PIXELS = 500_000_000
 # Pillow's own limit is lower and raises for pictures that are merely large.
 Image.MAX_IMAGE_PIXELS = None
 
-SIXTEEN_BIT = frozenset(("I;16", "I;16B", "I;16L", "I;16N"))
+SIXTEEN_BIT = frozenset(["I;16", "I;16B", "I;16L", "I;16N"])
 
 
 def is_image(name: str) -> bool:
@@ -39,7 +39,9 @@ def open_rgb(path: str | Path) -> Image.Image:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image.") from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
-        raise UserError(f"{path}: unreadable image ({_reason(error)}); replace it, or take it out of the dataset.") from error
+        raise UserError(
+            f"{path}: unreadable image ({_reason(error)}); replace it, or take it out of the dataset."
+        ) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -52,8 +54,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _refuse_huge(path: str | Path, image: Image.Image) -> None:
     if image.width * image.height > MOST_PIXELS:
-        raise UserError(f"{path}: {image.width} x {image.height} pixels is too large (limit {MOST_PIXELS:,}); scale it down.")
+        raise UserError(
+            f"{path}: {image.width} x {image.height} pixels is too large (limit {MOST_PIXELS:,}); scale it down."
+        )
 
 
 def _reason(error: Exception) -> str:
-    return "no image format that Pillow knows" if isinstance(error, Image.UnidentifiedImageError) else str(error) or type(error).__name__
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no image format that Pillow knows"
+    return str(error) or type(error).__name__

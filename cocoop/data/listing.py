@@ -15,7 +15,9 @@ def table(specs: Iterable[DatasetSpec], data_root: Path) -> str:
     """Aligned columns: classes, images of each split, download size, whether a login is needed, what is there, licence."""
     rows = [COLUMNS, *(_row(spec, Path(data_root)) for spec in specs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _row(spec: DatasetSpec, data_root: Path) -> tuple[str, ...]:
@@ -23,7 +25,16 @@ def _row(spec: DatasetSpec, data_root: Path) -> tuple[str, ...]:
     sizes = (str(spec.sizes[split]) if spec.sizes[split] is not None else "-" for split in SPLITS)
     classes = str(spec.settings.get("classes", UNKNOWN))
     login = "yes" if licence.get("login") else "no"
-    return (spec.name, spec.title, classes, *sizes, _download(spec), login, _present(spec, data_root), licence.get("terms", "-"))
+    return (
+        spec.name,
+        spec.title,
+        classes,
+        *sizes,
+        _download(spec),
+        login,
+        _present(spec, data_root),
+        licence.get("terms", "-"),
+    )
 
 
 def _download(spec: DatasetSpec) -> str:

@@ -9,6 +9,7 @@ import yaml
 
 from cocoop import io
 from cocoop.data.images import is_image
+from cocoop.data.readers.base import class_folders, numeric_or_text
 from cocoop.errors import UserError, listed
 
 DATASETS = io.REPOSITORY / "config" / "datasets"
@@ -16,7 +17,7 @@ SPLIT_FOLDERS = {"train": ("train", "training"), "val": ("val", "valid", "valida
 FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
 HEAD = """\
 # Written by `dataset new`. Look at the result with `python -m cocoop dataset check {name}`.
-# Class names for prompts: add `names: [...]` (all, in the order shown there) or `rename: {{old: new}}` below `reader`.
+# `names` are the class names in prompts, in the order of the sorted class folders: change them as you like, keep the order.
 """
 
 
@@ -45,8 +46,9 @@ def write_yaml(
         "link": str(path if path.is_dir() else path.parent),
         "reader": reader,
     }
+    head = HEAD if "names" in reader else HEAD.splitlines(keepends=True)[0]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-    io.write_text(out, HEAD.format(name=name) + text)
+    io.write_text(out, head.format(name=name) + text)
     return out
 
 
@@ -58,14 +60,18 @@ def _reader(path: Path) -> dict[str, Any]:
         split: next((name for name in folders if name.lower() in names), None) for split, names in SPLIT_FOLDERS.items()
     }
     if parts["train"] and parts["test"]:
-        return {"kind": "folders", **{split: name for split, name in parts.items() if name}}
+        names = sorted(class_folders(path / parts["train"]), key=numeric_or_text)
+        return {"kind": "folders", **{split: name for split, name in parts.items() if name}, "names": names}
     listings = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in (".csv", ".json"))
     if len(listings) == 1:
         return _listing(listings[0])
     classes = [name for name in folders if any(is_image(entry.name) for entry in (path / name).iterdir())]
     if len(classes) >= 2:
         ignored = [name for name in folders if name not in classes]
-        return {"kind": "image_folder", **({"ignore": ignored} if ignored else {}), "split": dict(FRACTIONS)}
+        names = sorted(classes, key=numeric_or_text)
+        return {
+            "kind": "image_folder", **({"ignore": ignored} if ignored else {}), "split": dict(FRACTIONS), "names": names,
+        }  # fmt: skip
     raise UserError(
         f"{path}: found neither class folders with images, nor train and test folders, nor one CSV or JSON listing;"
         f" it holds {listed(folders or [entry.name for entry in sorted(path.iterdir())]) or 'nothing'}."

@@ -56,7 +56,9 @@ def _link(spec: DatasetSpec, path: Path, target: Path) -> None:
     if path.exists() or path.is_symlink():
         if path.resolve() == target.resolve():
             return
-        raise UserError(f"dataset {spec.name!r}: {path} is there already and is not {target}; move it away, or drop `link`.")
+        raise UserError(
+            f"dataset {spec.name!r}: {path} is there already and is not {target}; move it away, or drop `link`."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target.resolve(), target_is_directory=True)
 

@@ -46,7 +46,9 @@ def checked(spec: DatasetSpec, data_root: Path) -> Manifest:
 def listing_of(spec: DatasetSpec, folder: Path) -> Listing:
     """What the dataset's reader finds; its fallback reader where the split file is not there, with a note that says so."""
     if not folder.is_dir():
-        raise UserError(f"dataset {spec.name!r}: no folder {folder}; run the download, or put the dataset there.{manual(spec)}")
+        raise UserError(
+            f"dataset {spec.name!r}: no folder {folder}; run the download, or put the dataset there.{manual(spec)}"
+        )
     try:
         return readers.read(spec.settings["reader"], folder)
     except Absent as error:

@@ -1,5 +1,6 @@
 """Getting a dataset into the data root: linked, drawn, or downloaded and unpacked, by one process at a time."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -23,55 +24,61 @@ SCRATCH = ".download"  # inside the dataset's folder: parts, and a record of eac
 def obtain(spec: DatasetSpec, data_root: Path, offline: bool) -> dict[str, Any]:
     """Gets what is missing and tells what is there: {"files": [...], "notes": [...]}. A complete dataset is not touched."""
     folder = data_root / spec.folder
-    if _open_tasks(spec, folder):
+    if "link" in spec.settings or missing(spec, folder):
         with _locked(spec, data_root):
             notes = _get(spec, folder, offline)
+    elif _lacking(spec, folder, "optional") and not offline and _may_write(data_root, folder):
+        with _locked(spec, data_root):
+            notes = _download(spec, folder)
     else:
-        notes = []
+        notes = [f"{file['file']} is not there" for file in _lacking(spec, folder, "optional")]
     return {"files": _records(spec, folder), "notes": notes}
 
 
-def _open_tasks(spec: DatasetSpec, folder: Path) -> bool:
-    optional = any(file.get("optional") and not is_there(folder, file) for file in spec.settings.get("download", ()))
-    return bool("link" in spec.settings or missing(spec, folder) or (optional and not folder.is_symlink()))
+def _lacking(spec: DatasetSpec, folder: Path, kind: str) -> list[Mapping[str, Any]]:
+    """The files marked "optional" or "fallback" that are not there."""
+    return [file for file in spec.settings.get("download", ()) if file.get(kind) and not is_there(folder, file)]
+
+
+def _may_write(data_root: Path, folder: Path) -> bool:
+    """Not into a user's own copy, nor into a data root that others keep."""
+    return not folder.is_symlink() and os.access(data_root, os.W_OK)
 
 
 def _get(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
     if "link" in spec.settings:
         link(spec, folder)
     lacking = missing(spec, folder)
-    if lacking and folder.is_symlink():
+    if not lacking:
+        return []
+    if folder.is_symlink():
         raise refuse_to_touch(spec, folder, lacking)
-    if lacking and "miniature" in spec.settings:
+    if "miniature" in spec.settings:
         _draw(spec, folder)
         return []
-    if lacking and "download" not in spec.settings:
+    if "download" not in spec.settings:
         raise _by_hand(spec, folder, lacking)
-    if lacking and offline:
+    if offline:
         raise UserError(
             f"dataset {spec.name!r}: offline, and {folder} lacks {listed(lacking)}; put it there, or run the download once"
             f" where there is a network.{manual(spec)}"
         )
-    return [] if folder.is_symlink() else _download(spec, folder, offline)
+    return _download(spec, folder)
 
 
-def _download(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
-    files = spec.settings.get("download", ())
+def _download(spec: DatasetSpec, folder: Path) -> list[str]:
+    """Brings every file; returns why those that are not strictly needed could not be had."""
     try:
-        for file in files:
+        for file in spec.settings["download"]:
             if not file.get("optional") and not file.get("fallback"):
                 _bring(file, folder)
     except UserError as error:
         _bring_mirror(spec, folder, error)
-    failures = []
-    for kind in ("optional", "fallback"):
-        if kind == "fallback" and not failures:
-            break  # the split file is there
-        for file in files:
-            if file.get(kind) and not is_there(folder, file):
-                failures += _try(file, folder, offline)
+    failures = [failure for file in _lacking(spec, folder, "optional") for failure in _try(file, folder)]
+    if failures:
+        failures += [failure for file in _lacking(spec, folder, "fallback") for failure in _try(file, folder)]
     for failure in failures:
-        print(f"dataset {spec.name!r}: {failure}", file=sys.stderr)
+        _say(f"dataset {spec.name!r}: {failure}")
     return failures
 
 
@@ -79,17 +86,15 @@ def _bring_mirror(spec: DatasetSpec, folder: Path, error: UserError) -> None:
     mirror = spec.settings.get("mirror")
     if mirror is None:
         raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
-    print(f"dataset {spec.name!r}: {error} Trying the mirror.", file=sys.stderr)
+    _say(f"dataset {spec.name!r}: {error} Trying the mirror.")
     try:
         _bring(mirror, folder)
     except UserError as second:
         raise UserError(f"dataset {spec.name!r}: {error} Nor did the mirror: {second}{manual(spec)}") from second
 
 
-def _try(file: Mapping[str, Any], folder: Path, offline: bool) -> list[str]:
+def _try(file: Mapping[str, Any], folder: Path) -> list[str]:
     """Brings a file that the dataset can be used without; returns why not, if not."""
-    if offline:
-        return [f"{file['file']} is not there, and offline forbids to fetch it"]
     try:
         _bring(file, folder)
     except UserError as error:
@@ -98,25 +103,25 @@ def _try(file: Mapping[str, Any], folder: Path, offline: bool) -> list[str]:
 
 
 def _bring(file: Mapping[str, Any], folder: Path) -> None:
-    """Fetches one file, unpacks it if it is an archive, and records it; nothing appears in the folder before it is whole."""
+    """Fetches one file, unpacks it if it is an archive, and records it; it appears in the folder whole or not at all.
+
+    The record comes first: another process may look between the two, and must not find images without their source.
+    """
     if is_there(folder, file):
         return
     with _scratch(folder) as scratch:
         _room(file, scratch)
         got = fetch(file, scratch)
         if not got.verified:
-            print(f"{file['file']}: no checksum is published; the one seen is recorded: sha256 {got.sha256}", file=sys.stderr)
-        if "extract" in file:
-            try:
-                _unpack(file, got.path, folder)
-            finally:
-                got.path.unlink(missing_ok=True)
-        else:
-            got.path.replace(folder / file["file"])
-        record = {"url": got.url, "file_sha256": got.sha256, "bytes": got.bytes, "verified": got.verified}
-        io.write_json(
-            _record_path(folder, file), {"schema": 1, "kind": "fetched", "file": file["file"], **record}
-        )
+            _say(f"{file['file']}: no checksum is published; the one seen is recorded: sha256 {got.sha256}")
+        try:
+            with _staged(file, got.path, scratch) as staging:
+                record = {"url": got.url, "file_sha256": got.sha256, "bytes": got.bytes, "verified": got.verified}
+                body = {"schema": 1, "kind": "fetched", "file": file["file"], **record}
+                io.write_json(_record_path(folder, file), body)
+                merge(staging, folder)
+        finally:
+            got.path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -134,30 +139,44 @@ def _scratch(folder: Path) -> Iterator[Path]:
                 directory.rmdir()
 
 
-def _unpack(file: Mapping[str, Any], archive: Path, folder: Path) -> None:
-    how = file["extract"]
-    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=folder / SCRATCH) as name:
+@contextmanager
+def _staged(file: Mapping[str, Any], fetched: Path, scratch: Path) -> Iterator[Path]:
+    """A folder beside the dataset that holds what the file gives, as it will lie in the dataset's folder."""
+    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=scratch) as name:
         staging = Path(name) / "all"
-        target = staging / how.get("into", ".")
-        target.mkdir(parents=True)
-        unpack(archive, target, file["file"], how.get("strip", ""))
-        for inner in how.get("inner", ()):
-            if not (staging / inner).is_file():
-                raise UserError(f"{file['file']}: holds no {inner}; the archive has another layout than expected.")
-            unpack(staging / inner, (staging / inner).parent, f"{inner} in {file['file']}")
-            (staging / inner).unlink()
-        lacking = [place for place in gives(file) if not (staging / place).exists()]
-        if lacking:
-            found = sorted(entry.name for entry in staging.iterdir())
-            raise UserError(f"{file['file']}: the archive has another layout than expected: no {listed(lacking)} in {listed(found)}.")
-        merge(staging, folder)
+        staging.mkdir()
+        if "extract" in file:
+            _unpack(file, fetched, staging)
+        else:
+            fetched.replace(staging / file["file"])
+        yield staging
+
+
+def _unpack(file: Mapping[str, Any], archive: Path, staging: Path) -> None:
+    how = file["extract"]
+    target = staging / how.get("into", ".")
+    target.mkdir(parents=True, exist_ok=True)
+    unpack(archive, target, file["file"], how.get("strip", ""))
+    for inner in how.get("inner", ()):
+        if not (staging / inner).is_file():
+            raise UserError(f"{file['file']}: holds no {inner}; the archive has another layout than expected.")
+        unpack(staging / inner, (staging / inner).parent, f"{inner} in {file['file']}")
+        (staging / inner).unlink()
+    lacking = [place for place in gives(file) if not (staging / place).exists()]
+    if lacking:
+        found = listed(sorted(entry.name for entry in staging.iterdir()))
+        raise UserError(
+            f"{file['file']}: the archive has another layout than expected: no {listed(lacking)} in {found}."
+        )
 
 
 def _room(file: Mapping[str, Any], folder: Path) -> None:
     needed = file.get("bytes", 0) * (2 if "extract" in file else 1)
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(f"{folder}: {file['file']} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room.")
+        raise UserError(
+            f"{folder}: {file['file']} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room."
+        )
 
 
 def _draw(spec: DatasetSpec, folder: Path) -> None:
@@ -181,7 +200,7 @@ def _records(spec: DatasetSpec, folder: Path) -> list[dict[str, Any]]:
     mirror = [spec.settings["mirror"]] if "mirror" in spec.settings else []
     for file in [*spec.settings.get("download", ()), *mirror]:
         path = _record_path(folder, file)
-        if path.exists():
+        if path.exists() and is_there(folder, file):
             record = io.read_json(path, "fetched")
             records.append({key: record[key] for key in ("file", "url", "file_sha256", "bytes", "verified")})
         elif is_there(folder, file) and file not in mirror:
@@ -208,7 +227,7 @@ def _locked(spec: DatasetSpec, data_root: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"dataset {spec.name!r}: another process is getting it, waiting ({path})", file=sys.stderr)
+            _say(f"dataset {spec.name!r}: another process is getting it, waiting ({path})")
             lock.acquire()
     except OSError as error:
         raise UserError(f"{data_root}: cannot be written ({error.strerror}); give a data root of your own.") from error
@@ -218,3 +237,7 @@ def _locked(spec: DatasetSpec, data_root: Path) -> Iterator[None]:
         raise UserError(f"dataset {spec.name!r}: {error.filename or data_root}: {error.strerror or error}.") from error
     finally:
         lock.release()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

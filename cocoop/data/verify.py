@@ -92,7 +92,11 @@ def _nested(folder: Path, missing: list[str]) -> str:
 
 def _sizes(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
     found = {split: len(listing.splits.get(split, ())) for split in SPLITS}
-    wrong = [f"{split} {found[split]} (published {size})" for split, size in spec.sizes.items() if size not in (None, found[split])]
+    wrong = [
+        f"{split} {found[split]} (published {size})"
+        for split, size in spec.sizes.items()
+        if size not in (None, found[split])
+    ]
     if wrong:
         raise UserError(
             f"dataset {spec.name!r}: number of images in {folder} is not the published one: {listed(wrong)};"

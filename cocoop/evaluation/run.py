@@ -36,7 +36,7 @@ def evaluate(
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    tensors, facts = feature_file.load(features, "features", {"dataset": target, "backbone": settings["backbone"]["name"]})
+    tensors, facts = feature_file.load(features, "features", {"dataset": target, "backbone_fingerprint": side.fingerprint})
     names, truth = facts["classnames"], tensors["labels"]
     method = _method(settings, side, template, learned)
     images, records, kept = tensors["features"].to(side.device, side.dtype), [], {}

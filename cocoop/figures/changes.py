@@ -1,13 +1,14 @@
 """The paper's bar charts: the change in accuracy against another method, per dataset."""
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-import pandas as pd
 
 from cocoop import metrics
 from cocoop.figures import style
 from cocoop.figures.data import METRICS, Data
+from cocoop.results.statistics import AVERAGE
 
 BAR_INCHES = 0.17
 
@@ -33,7 +34,7 @@ def draw(data: Data, method: str) -> Figure:
         for axes, metric in zip(line, panels, strict=True):
             part = changes[(changes["metric"] == metric) & (changes["source"] == source)]
             _panel(axes, data, part, series, looks)
-            axes.set_title(METRICS[metric] + (f", trained on {data.titles.get(source, source)}" if source else ""))
+            axes.set_title(METRICS[metric] + (f", trained on {data.datasets[source]}" if source else ""))
     figure.supxlabel(f"Change against {data.labels[reference]} in percentage points", fontsize=9)
     handles = [Patch(facecolor=looks[name].color, hatch=looks[name].hatch, edgecolor="black") for name in series]
     style.legend(figure, handles, [data.labels[name] for name in series])
@@ -82,16 +83,19 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], loo
             if row is None:
                 continue
             if pd.isna(row.change):
-                axes.text(0, y, " —", va="center", ha="left", fontsize=7)
+                axes.text(0, y, " missing", va="center", ha="left", fontsize=6, style="italic", color="0.35")
                 continue
             look = looks[name]
             axes.barh(y, row.change, height, color=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.5)
             _whisker(axes, row.change, 0 if pd.isna(row.std) else row.std, y)
-    axes.set_yticks(range(len(order)), [data.titles.get(target, target) for target in order])
+    source = changes["source"].iloc[0]
+    axes.set_yticks(range(len(order)), [data.titles[name] + (" (source)" if name == source else "") for name in order])
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    if order[0] == AVERAGE:
+        axes.axhline(0.5, color="0.5", linewidth=0.8)
     axes.grid(axis="y", visible=False)
-    axes.margins(x=0.16)
+    axes.margins(x=0.24)
 
 
 def _whisker(axes: Axes, change: float, std: float, y: float) -> None:
@@ -109,4 +113,6 @@ def _order(changes: pd.DataFrame, data: Data, series: list[str]) -> list[str]:
     """The average first, then datasets from the largest gain of the last variant to its largest loss, gaps at the end."""
     last = changes[changes["series"] == series[-1]].set_index("target")["change"]
     there = [target for target in data.titles if target in set(changes["target"])]
-    return sorted(there, key=lambda name: (name != "average", -last.get(name) if pd.notna(last.get(name)) else float("inf")))
+    return sorted(
+        there, key=lambda name: (name != AVERAGE, -last.get(name) if pd.notna(last.get(name)) else float("inf"))
+    )

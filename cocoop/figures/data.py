@@ -18,7 +18,8 @@ class Data:
     """Numbers of one experiment.
 
     summary: of `statistics.summarize`; values: of `statistics.per_seed`. labels: text of each series, in order; methods:
-    the method of each series; titles: text of each target, in order, with the average (if there is one) first.
+    the method of each series; titles: text of each target, in order, with the average (if there is one) first;
+    datasets: text of each dataset trained on.
     """
 
     experiment: Mapping[str, Any]
@@ -27,6 +28,7 @@ class Data:
     labels: dict[str, str]
     methods: dict[str, str]
     titles: dict[str, str]
+    datasets: dict[str, str]
 
     def first_of(self, method: str) -> str | None:
         """The first series of a method; None if the experiment has none."""
@@ -51,6 +53,9 @@ def gather(experiment: Mapping[str, Any], records: pd.DataFrame) -> Data:
         summary=summary,
         values=statistics.per_seed(experiment, selected),
         labels=dict(zip(firsts["series"], firsts["label"], strict=True)),
-        methods={series: method_of[variant] for series, variant in zip(firsts["series"], firsts["variant"], strict=True)},
+        methods={
+            series: method_of[variant] for series, variant in zip(firsts["series"], firsts["variant"], strict=True)
+        },
         titles={**average, **titles},
+        datasets=experiments.named(experiment["train_datasets"]),
     )

@@ -69,7 +69,7 @@ def legend(figure: Figure, handles: list[Artist], labels: list[str]) -> None:
     """One legend above all panels, in as many columns as fit the width."""
     longest = max((len(label) for label in labels), default=1)
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 12 / (longest + 8))))
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=3.2)
 
 
 def signed(points: float) -> str:

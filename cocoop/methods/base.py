@@ -1,5 +1,6 @@
 """What a method is: learned tensors for several seeds at once, and a classifier for any list of class names."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,19 +14,20 @@ Classifier = Callable[[Tensor], Tensor]
 """Image features (S, B, E), not normalised, to logits (S, B, C)."""
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """S runs that differ in their seed only. Every parameter has S as its first dimension, so no seed sees another.
 
-    A subclass takes (text, seeds, template, **params), registers its parameters, and implements `for_classes`.
+    A subclass takes (text, seeds, template, **params), registers its parameters, and implements `for_classes`; one that
+    learns by itself also has `fit(features (S, V, N, E), labels (S, N))`.
     """
 
     def __init__(self, text: TextSide, seeds: Sequence[int], template: str) -> None:
         super().__init__()
         self.text, self.seeds, self.template = text, tuple(seeds), template
 
+    @abstractmethod
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         """A classifier among these classes that uses this method's learned tensors as they are at each call."""
-        raise NotImplementedError
 
     def learned(self) -> dict[str, Tensor]:
         """Learned tensors of each seed: `seed1.ctx` (M, D), ..."""

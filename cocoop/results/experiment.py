@@ -8,11 +8,11 @@ import pandas as pd
 
 from cocoop import io
 from cocoop.errors import UserError, listed
-from cocoop.results.records import COLUMNS, KEY, TEXTS, describe
+from cocoop.results.records import COLUMNS, KEY, describe
 
 FIELDS = (
-    "name", "title", "table", "caption", "paper", "variants", "train_datasets", "targets", "target_subsets", "shots", "seeds",
-    "expected",
+    "name", "title", "table", "caption", "paper", "backbone", "variants", "train_datasets", "targets", "target_subsets",
+    "shots", "seeds", "expected",
 )  # fmt: skip
 
 
@@ -27,7 +27,9 @@ def load(path: Path) -> dict[str, Any]:
 
 def named(items: Iterable[str | Mapping[str, str]]) -> dict[str, str]:
     """Names and titles, in order, of a list of names or of {name, title} (or {name, label}) objects."""
-    pairs = [(item, item) if isinstance(item, str) else (item["name"], item.get("title") or item["label"]) for item in items]
+    pairs = [
+        (item, item) if isinstance(item, str) else (item["name"], item.get("title") or item["label"]) for item in items
+    ]
     return dict(pairs)
 
 
@@ -39,14 +41,14 @@ def dataset_titles(experiment: Mapping[str, Any]) -> dict[str, str]:
 def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame:
     """The expected records with their numbers, and a gap (NaN accuracy, False in `present`) for each one that is missing.
 
-    Adds `series` (what gets one line in a table: the variant, with shots and backbone where the experiment has several),
-    `label` (its text), in the order of the experiment's variants.
+    Adds `series` (what gets one line in a table: the variant, with its shots where the experiment has several numbers of
+    them) and `label` (its text), in the order of the experiment's variants.
     """
-    expected = pd.DataFrame(experiment["expected"], columns=KEY)
-    if expected.empty:
+    if not experiment["expected"]:
         raise UserError(f"experiment {experiment['name']!r} expects no record; give it variants and datasets.")
-    expected[[name for name in TEXTS if name in KEY]] = expected[[name for name in TEXTS if name in KEY]].fillna("").astype("str")
-    expected = expected.drop_duplicates()
+    expected = (
+        pd.DataFrame(experiment["expected"]).assign(backbone=experiment["backbone"]["name"])[KEY].drop_duplicates()
+    )
     chosen = expected.merge(records, on=KEY, how="left", indicator="present")
     chosen["present"] = chosen["present"] == "both"
     return _with_series(experiment, chosen)[[*COLUMNS, "present", "series", "label"]]
@@ -59,21 +61,13 @@ def missing(selected: pd.DataFrame) -> list[str]:
 
 
 def _with_series(experiment: Mapping[str, Any], chosen: pd.DataFrame) -> pd.DataFrame:
-    labels = named(experiment["variants"])
-    several_backbones = chosen["backbone"].nunique() > 1
-    several_shots = experiment["table"] != "curves" and (chosen["shots"][chosen["shots"] > 0]).nunique() > 1
-    columns = chosen[["variant", "shots", "backbone"]].drop_duplicates()
-    order = {variant: place for place, variant in enumerate(labels)}
-    columns = columns.sort_values(["variant", "shots", "backbone"], key=lambda c: c.map(order) if c.name == "variant" else c)
-    series, shown = {}, {}
-    for variant, shots, backbone in columns.itertuples(index=False):
-        name, label = variant, labels.get(variant, variant)
-        if several_shots and shots:
-            name, label = f"{name}, shots {shots}", f"{label}, {shots} shots" if shots > 1 else f"{label}, 1 shot"
-        if several_backbones:
-            name, label = f"{name}, {backbone}", f"{label}, {backbone}"
-        series[variant, shots, backbone], shown[name] = name, label
-    keys = pd.Series(list(zip(chosen["variant"], chosen["shots"], chosen["backbone"], strict=True)), index=chosen.index)
-    names = keys.map(series)
-    chosen = chosen.assign(series=pd.Categorical(names, list(dict.fromkeys(series.values())), ordered=True))
-    return chosen.assign(label=names.map(shown)).sort_values("series", kind="stable", ignore_index=True)
+    several_shots = experiment["table"] != "curves" and len(experiment["shots"]) > 1
+    series: dict[tuple[str, int], tuple[str, str]] = {}
+    for variant, label in named(experiment["variants"]).items():
+        for shots in sorted(chosen["shots"][chosen["variant"] == variant].unique()):
+            suffix = f", {shots} shots" if several_shots and shots else ""
+            series[variant, shots] = variant + suffix, label + suffix
+    keys = list(zip(chosen["variant"], chosen["shots"], strict=True))
+    order = list(dict.fromkeys(name for name, _ in series.values()))
+    chosen = chosen.assign(series=pd.Categorical([series[key][0] for key in keys], order, ordered=True))
+    return chosen.assign(label=[series[key][1] for key in keys]).sort_values("series", kind="stable", ignore_index=True)

@@ -44,7 +44,10 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
             row = {name: record[name] for name in COLUMNS if name not in parameters}
-            yield {**{name: "" if value is None and name in TEXTS else value for name, value in row.items()}, **parameters}
+            yield {
+                **{name: "" if value is None and name in TEXTS else value for name, value in row.items()},
+                **parameters,
+            }
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: no {error} in it, which every metrics file has; delete it and run again.") from error
 
@@ -53,7 +56,9 @@ def load(path: Path) -> pd.DataFrame:
     """Reads records.csv with the types of `TYPES`; another file is a UserError."""
     text = read_text(path, "records")
     try:
-        frame = pd.read_csv(text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in ACCURACIES})
+        frame = pd.read_csv(
+            text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in ACCURACIES}
+        )
         lacking = [column for column in COLUMNS if column not in frame]
         if lacking:
             raise UserError(f"{path}: columns {listed(lacking)} are missing; write it again with `cocoop collect`.")

@@ -47,7 +47,9 @@ def per_seed(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFr
 
 def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
     """One row per record: CELL, metric, seed, value. An untrained variant stands beside every source it is compared on."""
-    frame = selected.rename(columns={"target_subset": "metric", "accuracy": "value"}).assign(series=selected["series"].astype(str))
+    frame = selected.rename(columns={"target_subset": "metric", "accuracy": "value"}).assign(
+        series=selected["series"].astype(str)
+    )
     trained = frame["shots"] > 0
     if experiment["table"] in TRANSFER_KINDS:
         sources = list(dict.fromkeys(frame.loc[trained, "dataset"])) or [""]
@@ -105,7 +107,9 @@ def _with_means_of_averages(summary: pd.DataFrame) -> pd.DataFrame:
         cell = tuple(summary.loc[place, CELL])
         halves = [means[(*cell, half)] for half in ("base", "new")]
         summary.loc[place, "mean"] = metrics.harmonic_mean(*_listed(halves))
-    return summary.astype({column: "float64" for column in summary.columns if column.startswith(("mean", "std", "inter"))})
+    return summary.astype(
+        {column: "float64" for column in summary.columns if column.startswith(("mean", "std", "inter"))}
+    )
 
 
 def _with_parameters(summary: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +118,7 @@ def _with_parameters(summary: pd.DataFrame, values: pd.DataFrame) -> pd.DataFram
     counts = values.groupby(CELL)[["trained", "without_biases"]].agg(_only)
     shared = values.groupby(["source", "series", "shots"])[["trained", "without_biases"]].agg(_only)
     shared = pd.concat({AVERAGE: shared}, names=["target"]).reorder_levels(CELL)
-    return summary.join(pd.concat([counts, shared]), on=CELL)
+    return summary.join(pd.concat([counts, shared]).astype("Int64"), on=CELL)
 
 
 def _only(column: pd.Series) -> Any:

@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 
 from cocoop.results.statistics import AVERAGE
+from cocoop.results.text import GAP, count, per_cent
 from cocoop.tables import notes
 from cocoop.tables.grids import Grid, Line
-from cocoop.tables.model import GAP, Cell, Table, count, per_cent
+from cocoop.tables.model import Cell, Table
 from cocoop.tables.numbers import Numbers
 from cocoop.tables.paper import PaperTable, Printed
 
@@ -36,7 +37,9 @@ def with_paper(summary: pd.DataFrame, paper: PaperTable | None) -> pd.DataFrame:
     )
 
 
-def table(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, paper: PaperTable | None, gaps: Sequence[str]) -> Table:
+def table(
+    experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, paper: PaperTable | None, gaps: Sequence[str]
+) -> Table:
     """For each number that the paper prints too: ours, the paper's, the difference with ✓ or ✗ for the spread."""
     numbers = Numbers(summary, grid)
     rows = [row for row in grid.rows if any(_printed(numbers.at(row, column)) for column in grid.columns)]
@@ -46,18 +49,18 @@ def table(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, pape
     labels = [(*row.labels, *(_printed_parameters(paper, row) for _ in counting)) for row in rows]
     cells = [_cells([numbers.at(row, column) for column in columns]) for row in rows]
     shown = [(*map(Cell, label), *cell) for label, cell in zip(labels, cells, strict=True)]
-    wide = [
-        {
-            **dict(zip(grid.names, row.labels, strict=True)),
-            **{f"{column.labels[0]}{ending}": value for column in columns for ending, value in _wide(numbers.at(row, column))},
-        }
-        for row in rows
-    ]
     tidy = summary[summary["paper"].notna()][TIDY]
     return Table(
-        "against_paper", f"{experiment['title']}: beside the paper's numbers", _caption(experiment, paper), tidy, pd.DataFrame(wide),
-        (*grid.names, *counting, *header), tuple(shown), grid.texts, _notes(tidy, paper, gaps),
-    )  # fmt: skip
+        name="against_paper",
+        title=f"{experiment['title']}: beside the paper's numbers",
+        caption=_caption(experiment, paper),
+        tidy=tidy,
+        wide=pd.DataFrame([_wide(numbers, grid, row, columns) for row in rows]),
+        header=(*grid.names, *counting, *header),
+        rows=tuple(shown),
+        labels=grid.texts,
+        notes=_notes(tidy, paper, gaps),
+    )
 
 
 def _printed_parameters(paper: PaperTable | None, row: Line) -> str:
@@ -87,21 +90,27 @@ def _cells(numbers: Sequence[Mapping[str, Any] | None]) -> tuple[Cell, ...]:
     return tuple(map(Cell, texts))
 
 
-def _wide(number: Mapping[str, Any] | None) -> list[tuple[str, Any]]:
-    number = number or {}
-    return [("", number.get("mean")), (" paper", number.get("paper")), (" difference", number.get("difference"))]
+def _wide(numbers: Numbers, grid: Grid, row: Line, columns: Sequence[Line]) -> dict[str, Any]:
+    wide: dict[str, Any] = dict(zip(grid.names, row.labels, strict=True))
+    for column in columns:
+        number, label = numbers.at(row, column) or {}, column.labels[0]
+        wide |= {label: number.get("mean"), f"{label} paper": number.get("paper")}
+        wide[f"{label} difference"] = number.get("difference")
+    return wide
 
 
 def _caption(experiment: Mapping[str, Any], paper: PaperTable | None) -> str:
-    return f"Ours beside {paper.title} ({paper.setting})." if paper else f"{experiment['caption']} The paper has no such table."
+    if paper is None:
+        return f"{experiment['caption']} The paper has no such table."
+    return f"Ours ({experiment['backbone']['label']}) beside {paper.title} ({paper.setting})."
 
 
 def _notes(tidy: pd.DataFrame, paper: PaperTable | None, gaps: Sequence[str]) -> tuple[str, ...]:
     if paper is None or tidy.empty:
         return ("The paper prints no number for these datasets and methods.",)
     found = [
-        f"{WITHIN}: the paper's number is at most one standard deviation over our seeds (ddof 1) from our mean; {BEYOND}: further "
-        "away; neither: a single run, without spread. The paper prints no spread of its own."
+        f"{WITHIN}: the paper's number is at most one standard deviation over our seeds (ddof 1) from our mean; "
+        f"{BEYOND}: further away; neither: a single run, without spread. The paper prints no spread of its own."
     ]
     if not tidy["paper_verified"].all():
         found.append(f"{DAGGER} not confirmed by two independent sources ({'; '.join(paper.sources)}).")

@@ -13,7 +13,9 @@ from cocoop.tables.grids import grid
 from cocoop.tables.model import Table
 
 
-def build(experiment: Mapping[str, Any], records: pd.DataFrame, papers: Mapping[str, paper.PaperTable] | None) -> list[Table]:
+def build(
+    experiment: Mapping[str, Any], records: pd.DataFrame, papers: Mapping[str, paper.PaperTable] | None
+) -> list[Table]:
     """`table` (the numbers as the paper arranges them), `against_paper` (its numbers, the difference) and `spread`.
 
     papers: of `cocoop.tables.paper.load`. Runs that are missing leave a gap, blank every mean over them, and are named.
@@ -29,4 +31,3 @@ def build(experiment: Mapping[str, Any], records: pd.DataFrame, papers: Mapping[
         against.table(experiment, summary, layout, paper.choose(papers, experiment), gaps),
         numbers.spread(experiment, summary, layout, gaps),
     ]
-

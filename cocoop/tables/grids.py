@@ -8,7 +8,7 @@ import pandas as pd
 
 from cocoop.results.experiment import dataset_titles
 from cocoop.results.statistics import AVERAGE, TRANSFER_KINDS
-from cocoop.tables.model import count
+from cocoop.results.text import count
 
 METRICS = {"base": "Base", "new": "New", "h": "H", "all": "All"}
 

@@ -6,7 +6,7 @@ ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
     "±": r" $\pm$ ", "−": "$-$", "—": "---", "†": r"$^\dagger$", "✓": r"$\surd$", "✗": r"$\times$", "·": r"$\cdot$",
-}  # fmt: skip  # noqa: RUF001
+}  # fmt: skip
 
 
 def to_latex(table: Table) -> str:

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-GAP = "—"
-
 
 class Cell(NamedTuple):
     """What stands in one place of a table; `best` is shown in bold."""
@@ -45,15 +43,3 @@ class Table:
             else:
                 blocks[-1].append(row)
         return blocks
-
-
-def per_cent(value: float | None, sign: bool = False) -> str:
-    """A fraction in per cent with two decimals, `—` if it is missing: 0.71664 -> `71.66`."""
-    if value is None or pd.isna(value):
-        return GAP
-    return f"{100 * value:{'+' if sign else ''}.2f}".replace("-", "−")  # noqa: RUF001 (a minus sign, as printed tables have)
-
-
-def count(value: object) -> str:
-    """A whole number with thousands separated: 35360 -> `35,360`."""
-    return GAP if pd.isna(value) else f"{int(value):,}"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from cocoop.errors import listed
 from cocoop.results.statistics import AVERAGE
-from cocoop.tables.model import GAP
+from cocoop.results.text import GAP
 
 MOST_NAMED = 12
 
@@ -27,7 +27,9 @@ def meaning(summary: pd.DataFrame) -> tuple[str, ...]:
     if (summary["shots"] == 0).any():
         found.append("Methods without training have one result and no spread.")
     if (summary["metric"] == "h").any():
-        of_average = " In the average rows, of the averaged base and new, as in the paper." if _averaged(summary) else ""
+        of_average = (
+            " In the average rows, of the averaged base and new, as in the paper." if _averaged(summary) else ""
+        )
         found.append(f"H: harmonic mean of the mean base and new accuracy.{of_average}")
     return tuple(found)
 

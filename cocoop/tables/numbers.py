@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.results.text import per_cent
 from cocoop.tables import notes
-from cocoop.tables.grids import METRICS, Grid, Line
-from cocoop.tables.model import Cell, Table, per_cent
+from cocoop.tables.grids import Grid, Line
+from cocoop.tables.model import Cell, Table
 
 TIDY = [
     "source", "target", "label", "variant", "shots", "metric", "n", "expected", "mean", "std", "std_ddof0", "interval_low",
@@ -37,14 +38,23 @@ def table(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, gaps
         found = [numbers.at(row, column) for column in grid.columns]
         cells = [Cell(_mean_and_std(number), _place(number) in best) for number in found]
         rows.append((*map(Cell, row.labels), *cells))
-        means = {column.labels[0]: number and number["mean"] for column, number in zip(grid.columns, found, strict=True)}
+        means = {
+            column.labels[0]: number and number["mean"] for column, number in zip(grid.columns, found, strict=True)
+        }
         wide.append(dict(zip(grid.names, row.labels, strict=True)) | means)
     header = (*grid.names, *(column.labels[0] for column in grid.columns))
     footnotes = (*notes.meaning(summary), *_counting(grid), *notes.missing(gaps))
     return Table(
-        "table", experiment["title"], experiment["caption"], summary, pd.DataFrame(wide), header, tuple(rows), grid.texts,
-        footnotes,
-    )  # fmt: skip
+        name="table",
+        title=experiment["title"],
+        caption=experiment["caption"],
+        tidy=summary,
+        wide=pd.DataFrame(wide),
+        header=header,
+        rows=tuple(rows),
+        labels=grid.texts,
+        notes=footnotes,
+    )
 
 
 def spread(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, gaps: Sequence[str]) -> Table:
@@ -61,14 +71,21 @@ def spread(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, gap
     names = grid.names[: grid.texts] + (grid.across,) * several
     header = (*names, "Mean", "Std (ddof 1)", "Std (ddof 0)", "95 % interval", "Runs")
     footnotes = (
-        "Per cent; standard deviations over seeds: ddof 1, and ddof 0 as the reference's scripts print. The interval of the mean is "
-        "Student's t. H per seed for its spread; averages over datasets per seed for theirs.",
+        "Per cent; standard deviations over seeds: ddof 1, and ddof 0 as the reference's scripts print. The interval of "
+        "the mean is Student's t. H per seed for its spread; averages over datasets per seed for theirs.",
         *notes.missing(gaps),
     )
     return Table(
-        "spread", f"{experiment['title']}: spread over seeds", experiment["caption"], summary[TIDY], summary[TIDY], header,
-        tuple(rows), len(names), footnotes,
-    )  # fmt: skip
+        name="spread",
+        title=f"{experiment['title']}: spread over seeds",
+        caption=experiment["caption"],
+        tidy=summary[TIDY],
+        wide=summary[TIDY],
+        header=header,
+        rows=tuple(rows),
+        labels=len(names),
+        notes=footnotes,
+    )
 
 
 def _spread_texts(number: Mapping[str, Any]) -> tuple[str, ...]:
@@ -110,4 +127,6 @@ def _place(number: Mapping[str, Any] | None) -> tuple | None:
 def _counting(grid: Grid) -> tuple[str, ...]:
     if "Parameters" not in grid.names:
         return ()
-    return ("Parameters: counted from the trained tensors; without biases: the same without bias vectors, as the paper counts.",)
+    return (
+        "Parameters: counted from the trained tensors; without biases: the same without bias vectors, as the paper counts.",
+    )

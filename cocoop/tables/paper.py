@@ -60,11 +60,16 @@ def _table(path: Path) -> PaperTable:
     if lacking:
         raise UserError(f"{path}: {listed(lacking)} missing; every file of the paper's numbers has {listed(KEYS)}.")
     values = {
-        dataset: {variant: dict(_row(f"{path}: {dataset}: {variant}", row, content["verified"])) for variant, row in rows.items()}
+        dataset: {
+            variant: dict(_row(f"{path}: {dataset}: {variant}", row, content["verified"]))
+            for variant, row in rows.items()
+        }
         for dataset, rows in content["values"].items()
     }
     over = frozenset(content["average_over"])
-    return PaperTable(path.stem, content["title"], content["setting"], content["shots"], tuple(content["sources"]), over, values)
+    return PaperTable(
+        path.stem, content["title"], content["setting"], content["shots"], tuple(content["sources"]), over, values
+    )
 
 
 def _row(where: str, row: Mapping[str, Any], verified: bool) -> Iterator[tuple[str, Printed]]:
@@ -74,6 +79,10 @@ def _row(where: str, row: Mapping[str, Any], verified: bool) -> Iterator[tuple[s
             continue
         if metric != "parameters" and metric not in METRICS:
             raise unknown("metric", metric, (*METRICS, "parameters"), where)
-        if isinstance(value, bool) or not isinstance(value, int | float) or (metric in METRICS and not 0 <= value <= 100):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or (metric in METRICS and not 0 <= value <= 100)
+        ):
             raise UserError(f"{where}: {metric}: {value!r} is no accuracy in per cent (0 to 100).")
         yield metric, Printed(value if metric == "parameters" else value / 100, confirmed)

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from cocoop import io
 from cocoop.results.records import read_text
+from cocoop.results.text import markdown_escape
 from cocoop.tables.latex import to_latex
 from cocoop.tables.model import Cell, Table
 
@@ -48,13 +49,6 @@ def text_of(table: Table | Path | str) -> str:
         return to_terminal(table)
     path = Path(table)
     return read_text(path.with_name(path.stem.removesuffix("_wide") + ".txt"), "table")
-
-
-def markdown_escape(text: str) -> str:
-    """Text that Markdown shows as it is: pipes, stars, underscores, backticks, brackets and `<` are escaped."""
-    for character in "\\|*_`[]<#":
-        text = text.replace(character, f"\\{character}")
-    return text
 
 
 def _best(text: str, cell: Cell) -> str:

@@ -30,21 +30,25 @@ def train(
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    features, labels, classnames, fingerprint = load_views(settings, views)
+    features, labels, classnames, fingerprint = load_views(settings, views, side.fingerprint)
     method = methods.build(settings, side, template, classnames)
     done = resume(method, settings, out / "checkpoint.safetensors", fingerprint)
     keeper = Keeper(method, settings, out / "checkpoint.safetensors", fingerprint)
-    fit(
-        method,
-        method.for_classes(classnames),
-        features.to(side.device),
-        labels.to(side.device),
-        TrainingSpec(**settings["training"]),
-        precision=settings["backbone"]["precision"],
-        done=done,
-        after_epoch=keeper,
-        where=f"train {settings['variant']} on {settings['dataset']}",
-    )
+    features, labels = features.to(side.device), labels.to(side.device)
+    if settings["training"] is None:
+        method.fit(features, labels)
+    else:
+        fit(
+            method,
+            method.for_classes(classnames),
+            features,
+            labels,
+            TrainingSpec(**settings["training"]),
+            precision=settings["backbone"]["precision"],
+            done=done,
+            after_epoch=keeper,
+            where=f"train {settings['variant']} on {settings['dataset']}",
+        )
     write_history(out / "history.csv", keeper.latest)
     metadata = {"kind": LEARNED, "settings": settings, "classnames": classnames, "views": fingerprint}
     io.write_tensors(out / "learned.safetensors", method.learned(), metadata)
@@ -53,9 +57,14 @@ def train(
     (out / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
-def load_views(settings: Mapping[str, Any], paths: Sequence[Path]) -> tuple[Tensor, Tensor, list[str], str]:
-    """Features (S, V, N, E), labels (S, N) inside the subset, class names of the subset, and a fingerprint of it all."""
-    expect = {key: settings[key] for key in ("dataset", "subset", "shots")} | {"backbone": settings["backbone"]["name"]}
+def load_views(
+    settings: Mapping[str, Any], paths: Sequence[Path], backbone: str
+) -> tuple[Tensor, Tensor, list[str], str]:
+    """Features (S, V, N, E), labels (S, N) inside the subset, class names of the subset, and a fingerprint of it all.
+
+    backbone: fingerprint of the weights the views must have been made with.
+    """
+    expect = {key: settings[key] for key in ("dataset", "subset", "shots")} | {"backbone_fingerprint": backbone}
     parts, facts = [], []
     for path in paths:
         tensors, metadata = feature_file.load(path, "views", expect)
@@ -65,7 +74,7 @@ def load_views(settings: Mapping[str, Any], paths: Sequence[Path]) -> tuple[Tens
         parts.append(torch.stack([tensors[f"seed{seed}.features"] for seed in settings["seeds"]]))
         facts.append(metadata)
     labels = torch.stack([tensors[f"seed{seed}.labels"] for seed in settings["seeds"]])
-    features = torch.cat(parts, 1)[:, : settings["views"]]
+    features = torch.cat(parts, 1)  # (S, V, N, E)
     names = facts[0]["classnames"]
     subset = [names[label] for label in class_subset(range(len(names)), settings["subset"])]
     if not torch.isfinite(features).all():

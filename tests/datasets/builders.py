@@ -71,11 +71,14 @@ def _pictures(prefix: str, classes: Mapping[str, list[str]]) -> Tree:
 
 
 def caltech101() -> Tree:
-    classes = _numbered("{name}/image_{number:04d}.jpg", ["Faces", "Leopards", "Motorbikes", "accordion"])
+    classes = _numbered("{name}/image_{number:04d}.jpg", ["Faces", "Leopards", "Motorbikes", "accordion", "airplanes"])
     extra = _numbered("{name}/image_{number:04d}.jpg", ["BACKGROUND_Google", "Faces_easy"])
     inner = packed(_pictures("101_ObjectCategories/", classes | extra), "w:gz")
-    outer = {"caltech-101/101_ObjectCategories.tar.gz": inner, "caltech-101/Annotations.tar": packed({"a.mat": mat(box=1)}, "w")}
-    renamed = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike"}
+    outer = {
+        "caltech-101/101_ObjectCategories.tar.gz": inner,
+        "caltech-101/Annotations.tar": packed({"a.mat": mat(box=1)}, "w"),
+    }
+    renamed = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike", "airplanes": "airplane"}
     return {"caltech-101.zip": packed(outer, "zip"), "split_zhou_Caltech101.json": split_file(classes, renamed)}
 
 
@@ -143,7 +146,11 @@ def flowers102() -> Tree:
 
 def food101() -> Tree:
     classes = _numbered("{name}/{number}.jpg", ["apple_pie", "baby_back_ribs", "waffles"], 134)
-    files = {"food-101/meta/classes.txt": b"apple_pie\n", "food-101/license_agreement.txt": b"", "food-101/README.txt": b""}
+    files = {
+        "food-101/meta/classes.txt": b"apple_pie\n",
+        "food-101/license_agreement.txt": b"",
+        "food-101/README.txt": b"",
+    }
     return {
         "food-101.tar.gz": packed(files | _pictures("food-101/images/", classes), "w:gz"),
         "split_zhou_Food101.json": split_file(classes, {}),
@@ -154,7 +161,11 @@ def fgvc_aircraft() -> Tree:
     variants = ["707-320", "F/A-18", "Boeing 717 X"]
     rows = [(f"{34309 + n:07d}", variants[n % 3]) for n in range(30)]
     top = "fgvc-aircraft-2013b"
-    files = {f"{top}/data/variants.txt": "\n".join(variants).encode() + b"\n", f"{top}/README.md": b"", f"{top}/evaluation.m": b""}
+    files = {
+        f"{top}/data/variants.txt": "\n".join(variants).encode() + b"\n",
+        f"{top}/README.md": b"",
+        f"{top}/evaluation.m": b"",
+    }
     for part, chosen in {"train": rows[:12], "val": rows[12:21], "test": rows[21:]}.items():
         files[f"{top}/data/images_variant_{part}.txt"] = "".join(f"{i} {v}\n" for i, v in chosen).encode()
     images = _pictures(f"{top}/data/images/", {"": [f"{image}.jpg" for image, _ in rows]})
@@ -164,7 +175,11 @@ def fgvc_aircraft() -> Tree:
 def sun397() -> Tree:
     scenes = ["a/abbey", "a/apartment_building/outdoor", "z/zen_garden"]
     classes = _numbered("{name}/sun_a{number:04d}.jpg", scenes)
-    names = {"a/abbey": "abbey", "a/apartment_building/outdoor": "outdoor apartment_building", "z/zen_garden": "zen_garden"}
+    names = {
+        "a/abbey": "abbey",
+        "a/apartment_building/outdoor": "outdoor apartment_building",
+        "z/zen_garden": "zen_garden",
+    }
     lists = {
         "ClassName.txt": "".join(f"/{scene}\n" for scene in scenes).encode(),
         "Training_01.txt": "".join(f"/{path}\n" for images in classes.values() for path in images[:10]).encode(),
@@ -200,13 +215,18 @@ def eurosat() -> Tree:
         "SeaLake": "Sea or Lake",
     }
     classes = _numbered("{name}/{name}_{number}.jpg", list(names))
-    return {"EuroSAT.zip": packed(_pictures("2750/", classes), "zip"), "split_zhou_EuroSAT.json": split_file(classes, names)}
+    return {
+        "EuroSAT.zip": packed(_pictures("2750/", classes), "zip"),
+        "split_zhou_EuroSAT.json": split_file(classes, names),
+    }
 
 
 def ucf101() -> Tree:
     actions = {"ApplyEyeMakeup": "ApplyEyeMakeup", "HandstandPushups": "HandStandPushups", "YoYo": "YoYo"}
     folders = {"ApplyEyeMakeup": "Apply_Eye_Makeup", "HandstandPushups": "Handstand_Pushups", "YoYo": "Yo_Yo"}
-    stems = {a: [f"v_{video}_g{n // 3 + 1:02d}_c{n % 3 + 1:02d}" for n in range(PER_CLASS)] for a, video in actions.items()}
+    stems = {
+        a: [f"v_{video}_g{n // 3 + 1:02d}_c{n % 3 + 1:02d}" for n in range(PER_CLASS)] for a, video in actions.items()
+    }
     classes = {folders[a]: [f"{folders[a]}/{stem}.jpg" for stem in each] for a, each in stems.items()}
     numbered = {a: label for label, a in enumerate(actions, 1)}
     lists = {
@@ -226,14 +246,19 @@ def ucf101() -> Tree:
 def imagenet() -> Tree:
     """Not an archive: the tree of a user's own copy."""
     train = _numbered("{name}/{name}_{number}.JPEG", list(SYNSETS))
-    val = {name: [f"{name}/ILSVRC2012_val_{label * 3 + n:08d}.JPEG" for n in range(3)] for label, name in enumerate(SYNSETS)}
+    val = {
+        name: [f"{name}/ILSVRC2012_val_{label * 3 + n:08d}.JPEG" for n in range(3)]
+        for label, name in enumerate(SYNSETS)
+    }
     return _pictures("train/", train) | _pictures("val/", val)
 
 
 def imagenetv2() -> Tree:
     classes = {str(label): [f"{label}/{label:04x}{n}.jpeg" for n in range(2)] for label in range(12)}
     top = "imagenetv2-matched-frequency-format-val/"
-    return {"imagenetv2-matched-frequency.tar.gz": packed(_pictures(top, classes), "w")}  # a plain tar, as its size suggests
+    return {
+        "imagenetv2-matched-frequency.tar.gz": packed(_pictures(top, classes), "w")
+    }  # a plain tar, as its size suggests
 
 
 def imagenet_sketch() -> Tree:
@@ -243,7 +268,9 @@ def imagenet_sketch() -> Tree:
 
 def imagenet_a() -> Tree:
     classes = _numbered("{name}/0.00{number}_fox squirrel _ lion_0.9.jpg", list(SYNSETS)[1:])
-    return {"imagenet-a.tar": packed(_pictures("imagenet-a/", classes) | {"imagenet-a/README.txt": b"adversarial"}, "w")}
+    return {
+        "imagenet-a.tar": packed(_pictures("imagenet-a/", classes) | {"imagenet-a/README.txt": b"adversarial"}, "w")
+    }
 
 
 def imagenet_r() -> Tree:

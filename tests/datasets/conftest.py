@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cocoop.config.specs import DatasetSpec
-from cocoop.data import drive, fetch, prepare
+from cocoop.data import drive, prepare, transfer
 from tests.datasets.server import FileServer
 from tests.datasets.tiny import tiny_spec
 
@@ -24,7 +24,7 @@ def direct(server: FileServer) -> Iterator[None]:
     """No proxy and no pause between tries; Google Drive is the loopback server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
-        patch.setattr(fetch, "PAUSE_SECONDS", 0)
+        patch.setattr(transfer, "PAUSE_SECONDS", 0)
         patch.setattr(drive, "ADDRESS", server.url + "/drive")
         yield
 

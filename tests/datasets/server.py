@@ -86,6 +86,8 @@ class FileServer:
         headers = {"Accept-Ranges": "bytes", "Last-Modified": STAMP, "ETag": '"one"'}
         if start and request.headers.get("If-Range") not in ('"one"', STAMP):
             start, wanted = 0, None
+        if start >= len(content) > 0:
+            return self.send(request, b"", 0, 0, {"Content-Range": f"bytes */{len(content)}"}, status=416)
         end = min(len(content), start + int(way.partition(":")[2])) if way.startswith("break") else len(content)
         if start and way == "other-range":
             headers["Content-Range"] = f"bytes {start + 1}-{len(content) - 1}/{len(content)}"
@@ -95,9 +97,15 @@ class FileServer:
 
     @staticmethod
     def send(
-        request: BaseHTTPRequestHandler, content: bytes, start: int, end: int, headers: dict[str, str], claim: int | None = None
+        request: BaseHTTPRequestHandler,
+        content: bytes,
+        start: int,
+        end: int,
+        headers: dict[str, str],
+        claim: int | None = None,
+        status: int = 200,
     ) -> None:
-        request.send_response(206 if start else 200)
+        request.send_response(206 if start else status)
         for name, value in headers.items():
             request.send_header(name, value)
         request.send_header("Content-Type", "application/octet-stream")

@@ -13,7 +13,7 @@ from tests.datasets.tiny import FALLBACK_SIZES, SIZES, resized, shipped, tiny_sp
 
 NAMES = {
     "imagenet": ("tench", "goldfish", "great white shark", "tiger shark"),
-    "caltech101": ("face", "leopard", "motorbike", "accordion"),
+    "caltech101": ("face", "leopard", "motorbike", "accordion", "airplane"),
     "oxford_pets": ("abyssinian", "american_bulldog", "bengal"),
     "stanford_cars": ("2000 AM General Hummer SUV", "2012 Ram C/V Cargo Van Minivan", "2012 Audi TTS Coupe"),
     "flowers102": ("pink primrose", "hard-leaved pocket orchid", "canterbury bells"),
@@ -82,7 +82,11 @@ def test_source_record_tells_what_came_from_where(name, tiny_dataset, tmp_path, 
     if name == "imagenet":
         assert record["files"] == [{"linked": spec.settings["link"]}]
         return
-    expected = {f["file"]: (f["sources"][0], f["sha256"], f["bytes"]) for f in spec.settings["download"] if not f.get("fallback")}
+    expected = {
+        f["file"]: (f["sources"][0], f["sha256"], f["bytes"])
+        for f in spec.settings["download"]
+        if not f.get("fallback")
+    }
     got = {f["file"]: (f["url"], f["file_sha256"], f["bytes"]) for f in record["files"]}
     assert got == expected and all(f["verified"] for f in record["files"])
 

@@ -14,7 +14,7 @@ DATASETS = io.REPOSITORY / "config" / "datasets"
 # Classes and images of train, val and test of what the builders make.
 SIZES = {
     "imagenet": (4, 48, None, 12),
-    "caltech101": (4, 24, 8, 16),
+    "caltech101": (5, 30, 10, 20),
     "oxford_pets": (3, 18, 6, 12),
     "stanford_cars": (3, 26, 4, 6),
     "flowers102": (3, 18, 6, 12),

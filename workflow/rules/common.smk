@@ -1,11 +1,10 @@
 import os
+import re
 import shlex
 
 from cocoop.config import Block, Plan, experiment_content
 from cocoop.errors import UserError
 from cocoop.io import canonical_json
-from cocoop.manifest import SPLITS
-from cocoop import figures as figure_names, tables as table_names
 
 REPOSITORY = Path(workflow.basedir).parent
 
@@ -28,7 +27,13 @@ ENVIRONMENT = {
     "COCOOP_TEXT_BUDGET_MB": str(config["text_budget_mb"]),
     "TQDM_DISABLE": "",
 }
-shell.prefix("".join(f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items() if value))
+shell.prefix(
+    "".join(
+        f"export {key}={shlex.quote(value)}; "
+        for key, value in ENVIRONMENT.items()
+        if value
+    )
+)
 
 
 def alternatives(names):
@@ -46,20 +51,23 @@ wildcard_constraints:
     shots=r"\d+",
     seed=r"\d+",
     seeds=r"\d+(-\d+)*",
-    start=r"\d+",
-    stop=r"\d+",
+    views=r"plain|views\d+-\d+",
 
 
 def block_of(wildcards):
     seeds = tuple(map(int, wildcards.seeds.split("-")))
-    return Block(wildcards.dataset, wildcards.subset, wildcards.variant, int(wildcards.shots), seeds)
+    return Block(
+        wildcards.dataset,
+        wildcards.subset,
+        wildcards.variant,
+        int(wildcards.shots),
+        seeds,
+    )
 
 
 def run_folder(block):
-    return (
-        f"results/runs/{PLAN.backbone.name}/{block.dataset}/{block.subset}/{block.variant}"
-        f"/shots{block.shots}/seeds{block.seeds_text}"
-    )
+    parts = (block.dataset, block.subset, block.variant, f"shots{block.shots}", f"seeds{block.seeds_text}")
+    return "/".join(("results/runs", PLAN.backbone.name, *parts))
 
 
 def evaluation_folder(evaluation):
@@ -88,12 +96,15 @@ def run_settings(wildcards):
 
 
 def view_settings(wildcards):
+    name = wildcards.views.removeprefix("views")
+    views = None if name == "plain" else [int(edge) for edge in name.split("-")]
+    seeds = [int(seed) for seed in wildcards.seeds.split("-")]
     return canonical_json(
         {
             "backbone": PLAN.backbone.settings,
             "subset": wildcards.subset,
-            "seeds": [int(seed) for seed in wildcards.seeds.split("-")],
-            "views": [int(wildcards.start), int(wildcards.stop)],
+            "seeds": seeds,
+            "views": views,
         }
     )
 
@@ -107,8 +118,9 @@ def selections(wildcards):
 
 def views_of_run(wildcards):
     block = block_of(wildcards)
-    folder = f"results/views/{PLAN.backbone.name}/{block.dataset}/{block.subset}/shots{block.shots}/seeds{block.seeds_text}"
-    return [f"{folder}/views{start}-{stop}.safetensors" for start, stop in PLAN.view_ranges(block)]
+    parts = (block.dataset, block.subset, f"shots{block.shots}", f"seeds{block.seeds_text}")
+    folder = "/".join(("results/views", PLAN.backbone.name, *parts))
+    return [f"{folder}/{name}.safetensors" for name in PLAN.view_files(block)]
 
 
 def learned_of_run(wildcards):
@@ -122,7 +134,10 @@ def evaluations_of(experiment):
 
 
 def metrics_of(wildcards):
-    return [f"{evaluation_folder(e)}/metrics.json" for e in evaluations_of(wildcards.experiment)]
+    return [
+        f"{evaluation_folder(e)}/metrics.json"
+        for e in evaluations_of(wildcards.experiment)
+    ]
 
 
 def trained_of(wildcards):
@@ -147,12 +162,8 @@ def experiment_outputs():
 
 
 def sources(*parts):
-    return sorted(str(path) for part in parts for path in (REPOSITORY / "cocoop" / part).rglob("*.py"))
-
-
-def retried_minutes(minutes):
-    return lambda wildcards, attempt: minutes * attempt
-
-
-def retried_mb(mb):
-    return lambda wildcards, attempt: mb * attempt
+    return sorted(
+        str(path)
+        for part in parts
+        for path in (REPOSITORY / "cocoop" / part).rglob("*.py")
+    )

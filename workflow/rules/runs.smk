@@ -6,23 +6,20 @@ rule train:
         learned="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/learned.safetensors",
         history="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/history.csv",
         cost="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/cost.json",
-    params:
-        settings=run_settings,
-        template=lambda wildcards: template_of(wildcards.dataset),
-        folder=lambda wildcards, output: str(Path(output.learned).parent),
     log:
         "results/logs/train/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}.log",
     benchmark:
         "results/benchmarks/train/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}.jsonl"
-    group:
-        "run"
-    resources:
-        mem_mb=retried_mb(8000),
-        runtime=retried_minutes(60),
-        gpu=1,
-    retries: 2
     conda:
         "../../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        settings=run_settings,
+        template=lambda wildcards: template_of(wildcards.dataset),
+        folder=lambda wildcards, output: str(Path(output.learned).parent),
+    message:
+        "train {wildcards.variant} on {wildcards.dataset}/{wildcards.subset}, {wildcards.shots} shots, seeds {wildcards.seeds}"
     shell:
         "python -m cocoop train --settings {params.settings:q} --text-tower {input.text_tower:q} --views {input.views:q}"
         " --template {params.template:q} --out {params.folder:q} > {log:q} 2>&1"
@@ -37,24 +34,23 @@ rule evaluate:
         metrics="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/metrics.json",
         predictions="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/predictions.safetensors",
         cost="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/cost.json",
-    params:
-        settings=run_settings,
-        template=lambda wildcards: template_of(wildcards.target),
-        learned=lambda wildcards, input: f"--learned {shlex.quote(input.learned)}" if input.get("learned") else "",
-        folder=lambda wildcards, output: str(Path(output.metrics).parent),
     log:
         "results/logs/evaluate/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}/{target}_{subsets}.log",
     benchmark:
         "results/benchmarks/evaluate/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}/{target}_{subsets}.jsonl"
-    group:
-        "run"
-    resources:
-        mem_mb=retried_mb(8000),
-        runtime=retried_minutes(60),
-        gpu=1,
-    retries: 2
     conda:
         "../../environment.yml"
+    resources:
+        gpu=1,
+    params:
+        settings=run_settings,
+        template=lambda wildcards: template_of(wildcards.target),
+        learned=lambda wildcards, input: (
+            f"--learned {shlex.quote(input.learned)}" if input.get("learned") else ""
+        ),
+        folder=lambda wildcards, output: str(Path(output.metrics).parent),
+    message:
+        "test {wildcards.variant} of {wildcards.dataset}/{wildcards.subset} on {wildcards.target}/{wildcards.subsets}, seeds {wildcards.seeds}"
     shell:
         "python -m cocoop evaluate --settings {params.settings:q} --target {wildcards.target} --subsets {wildcards.subsets}"
         " --template {params.template:q} --text-tower {input.text_tower:q} --features {input.features:q} {params.learned}"

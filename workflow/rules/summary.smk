@@ -1,12 +1,14 @@
 rule experiment:
     output:
         "results/experiments/{experiment}/experiment.json",
-    params:
-        settings=experiment_settings,
     log:
         "results/logs/experiment/{experiment}.log",
     conda:
         "../../environment.yml"
+    params:
+        settings=experiment_settings,
+    message:
+        "experiment {wildcards.experiment}"
     shell:
         "python -m cocoop experiment --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
 
@@ -21,6 +23,8 @@ rule collect:
         "results/logs/collect/{experiment}.log",
     conda:
         "../../environment.yml"
+    message:
+        "collect {wildcards.experiment}"
     shell:
         "printf '%s\\n' {input.metrics:q} | python -m cocoop collect --metrics /dev/stdin --out {output:q} > {log:q} 2>&1"
 
@@ -42,6 +46,8 @@ rule tables:
         "results/logs/tables/{experiment}.log",
     conda:
         "../../environment.yml"
+    message:
+        "tables of {wildcards.experiment}"
     shell:
         "python -m cocoop tables --experiment {input.experiment:q} --records {input.records:q} --out {output:q} > {log:q} 2>&1"
 
@@ -57,6 +63,8 @@ rule paired:
         "results/logs/paired/{experiment}.log",
     conda:
         "../../environment.yml"
+    message:
+        "paired comparison of {wildcards.experiment}"
     shell:
         "printf '%s\\n' {input.metrics:q} | python -m cocoop paired --experiment {input.experiment:q}"
         " --metrics /dev/stdin --out {output:q} > {log:q} 2>&1"
@@ -76,12 +84,14 @@ rule figures:
             category="Figures",
             subcategory="{experiment}",
         ),
-    params:
-        runs=trained_of,
     log:
         "results/logs/figures/{experiment}.log",
     conda:
         "../../environment.yml"
+    params:
+        runs=trained_of,
+    message:
+        "figures of {wildcards.experiment}"
     shell:
         "printf '%s\\n' {params.runs:q} | python -m cocoop figures --experiment {input.experiment:q}"
         " --records {input.records:q} --runs /dev/stdin --out {output:q} > {log:q} 2>&1"
@@ -90,7 +100,10 @@ rule figures:
 rule page:
     input:
         experiment_outputs(),
-        experiments=expand("results/experiments/{experiment}/experiment.json", experiment=list(PLAN.experiments)),
+        experiments=expand(
+            "results/experiments/{experiment}/experiment.json",
+            experiment=list(PLAN.experiments),
+        ),
         code=sources("report"),
     output:
         report("results/report.html", caption="../report/page.rst", category="Report"),
@@ -98,5 +111,10 @@ rule page:
         "results/logs/report.log",
     conda:
         "../../environment.yml"
+    params:
+        root=DATA,
+    message:
+        "report"
     shell:
-        "python -m cocoop report --results results --experiments {input.experiments:q} --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop report --results results --experiments {input.experiments:q}"
+        " --data-root {params.root:q} --out {output:q} > {log:q} 2>&1"

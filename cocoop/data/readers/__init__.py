@@ -50,5 +50,7 @@ def _named(found: tuple[str, ...], settings: Mapping[str, Any], folder: Path) ->
         )
     for old in rename:
         if old not in found:
-            raise UserError(f"{folder}: reader: rename: no class {old!r}; found {listed(found)}.{did_you_mean(old, found)}")
+            raise UserError(
+                f"{folder}: reader: rename: no class {old!r}; found {listed(found)}.{did_you_mean(old, found)}"
+            )
     return tuple(names) if names is not None else tuple(rename.get(name, name) for name in found)

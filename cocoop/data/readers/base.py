@@ -36,7 +36,11 @@ def class_folders(folder: Path, ignore: tuple[str, ...] = ()) -> list[str]:
     if names:
         return names
     flat = sum(is_image(entry.name) for entry in entries)
-    found = f"{flat} images but no class folders: move each image into the folder of its class" if flat else "no class folders"
+    found = (
+        f"{flat} images but no class folders: move each image into the folder of its class"
+        if flat
+        else "no class folders"
+    )
     raise UserError(f"{folder}: holds {found}.")
 
 

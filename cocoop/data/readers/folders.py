@@ -20,7 +20,9 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
         present = class_folders(folder / settings[split])
         unknown = [name for name in present if name not in classes]
         if unknown:
-            raise UserError(f"{folder / settings[split]}: {len(unknown)} classes that train does not have: {listed(unknown)}.")
+            raise UserError(
+                f"{folder / settings[split]}: {len(unknown)} classes that train does not have: {listed(unknown)}."
+            )
         items, others = items_of(folder, settings[split], present)
         labels = [classes.index(name) for name in present]
         splits[split] = [

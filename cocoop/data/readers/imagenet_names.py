@@ -68,4 +68,6 @@ def _package(name: str) -> Path:
 
 
 def _not_shipped(package: str) -> UserError:
-    return UserError(f"ImageNet class names: {package} does not ship them; put classnames.txt into the dataset's folder.")
+    return UserError(
+        f"ImageNet class names: {package} does not ship them; put classnames.txt into the dataset's folder."
+    )

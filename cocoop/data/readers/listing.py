@@ -63,7 +63,9 @@ def _check_columns(path: Path, rows: list[dict[str, Any]], columns: Mapping[str,
 def _image(path: Path, row: Mapping[str, Any], columns: Mapping[str, str], prefix: PurePosixPath) -> str:
     name = str(row[columns["path"]]).replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/"):
-        raise UserError(f"{path}: image path {name!r} leads out of the dataset's folder; give paths relative to {prefix}.")
+        raise UserError(
+            f"{path}: image path {name!r} leads out of the dataset's folder; give paths relative to {prefix}."
+        )
     return str(prefix / name)
 
 

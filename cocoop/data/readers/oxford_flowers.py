@@ -1,4 +1,4 @@
-"""Oxford Flowers 102 from its labels: the CoOp authors' own 50/20/30 split, not the official one (datasets/oxford_flowers.py:54-89)."""
+"""Oxford Flowers 102 from its labels: the CoOp authors' own split, not the official one (datasets/oxford_flowers.py:54-89)."""
 
 from collections.abc import Mapping
 from pathlib import Path

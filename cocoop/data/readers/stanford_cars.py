@@ -32,7 +32,8 @@ def _class_names(path: Path) -> list[str]:
 def _items(path: Path, images: str) -> list[Item]:
     try:
         return [
-            Item(f"{images}/{entry['fname'][0]}", int(entry["class"][0, 0]) - 1) for entry in mat(path)["annotations"][0]
+            Item(f"{images}/{entry['fname'][0]}", int(entry["class"][0, 0]) - 1)
+            for entry in mat(path)["annotations"][0]
         ]
     except (KeyError, IndexError, ValueError) as error:
         raise UserError(

@@ -30,6 +30,8 @@ def _items(path: Path, images: str, labels: Mapping[str, int]) -> list[Item]:
         image = line.lstrip("/")
         scene = image.rpartition("/")[0]
         if scene not in labels:
-            raise UserError(f"{path}: {line!r} lies in no scene of ClassName.txt; take both from the same Partitions.zip.")
+            raise UserError(
+                f"{path}: {line!r} lies in no scene of ClassName.txt; take both from the same Partitions.zip."
+            )
         items.append(Item(f"{images}/{image}", labels[scene]))
     return items

@@ -1,0 +1,128 @@
+"""Files of image features: written in blocks without holding them in memory, checked against their maker on use."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+
+from cocoop import io
+from cocoop.errors import UserError
+
+SCHEMA = 1
+PIECE_BYTES = 1 << 20
+ITEM_BYTES = {"F32": 4, "I64": 8}
+TORCH_NAMES = {"F32": "torch.float32", "I64": "torch.int64"}
+SHOWN_CHARACTERS = 12
+
+
+def load(path: str | Path, kind: str, expect: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and metadata of a file of kind "features" or "views".
+
+    expect: metadata the run relies on, such as `backbone.identity` and the manifest's fingerprint; whatever differs is
+    named in a UserError.
+    """
+    tensors, metadata = io.read_tensors(path, kind)
+    other = [
+        f"{name.replace('_', ' ')} {_shown(metadata.get(name))}, but this run uses {_shown(value)}"
+        for name, value in expect.items()
+        if metadata.get(name) != value
+    ]
+    if other:
+        raise UserError(f"{path}: made with {'; with '.join(other)}; delete it and run again.")
+    return tensors, metadata
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive values of a tensor: `values` go to flat position `start` of tensor `name`."""
+
+    name: str
+    start: int
+    values: np.ndarray
+
+
+def write(
+    path: str | Path,
+    labels: Mapping[str, np.ndarray],
+    features: Mapping[str, tuple[int, ...]],
+    blocks: Iterable[Block],
+    metadata: Mapping[str, Any],
+) -> None:
+    """Writes what `io.write_tensors` would, block by block, in any order.
+
+    labels: int64 arrays by name; features: shapes of float32 tensors by name, whose values the blocks bring.
+    """
+    layout = _Layout(
+        {name: ("I64", array.shape) for name, array in labels.items()}  # first: int64 must start at a multiple of 8
+        | {name: ("F32", shape) for name, shape in features.items()},
+        {key: io.canonical_json(value) for key, value in metadata.items()},
+    )
+    with io.atomic_path(path) as partial, partial.open("r+b") as file:
+        file.truncate(layout.size)
+        for block in chain((Block(name, 0, array) for name, array in labels.items()), blocks):
+            file.seek(layout.place(block.name) + block.start * ITEM_BYTES[layout.tensors[block.name][0]])
+            file.write(np.ascontiguousarray(block.values).data)
+        digest = _digest(file, layout)
+        file.seek(0)
+        file.write(layout.header(digest))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where everything stands in a safetensors file: tensors by name as (type, shape), in this order, and metadata."""
+
+    tensors: Mapping[str, tuple[str, tuple[int, ...]]]
+    metadata: Mapping[str, str]
+
+    @cached_property
+    def offsets(self) -> dict[str, tuple[int, int]]:
+        """Start and end of each tensor behind the header."""
+        found, end = {}, 0
+        for name, (kind, shape) in self.tensors.items():
+            found[name] = end, (end := end + math.prod(shape) * ITEM_BYTES[kind])
+        return found
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.header()) + max(end for _, end in self.offsets.values())
+
+    def place(self, name: str) -> int:
+        """Where a tensor starts in the file."""
+        return len(self.header()) + self.offsets[name][0]
+
+    def header(self, checksum: str = "0" * 64) -> bytes:
+        """The head of the file; its length does not depend on the checksum."""
+        content: dict[str, Any] = {"__metadata__": dict(sorted((self.metadata | {io.CHECKSUM: checksum}).items()))}
+        for name, (kind, shape) in self.tensors.items():
+            content[name] = {"dtype": kind, "shape": list(shape), "data_offsets": list(self.offsets[name])}
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        return len(text).to_bytes(8, "little") + text
+
+
+def _digest(file: BinaryIO, layout: _Layout) -> str:
+    """The checksum of cocoop/io.py, read in pieces."""
+    digest = hashlib.sha256(io.canonical_json(dict(layout.metadata)).encode("utf-8", "surrogatepass"))
+    for name, (kind, shape) in sorted(layout.tensors.items()):
+        digest.update(f"{name} {TORCH_NAMES[kind]} {list(shape)}".encode("utf-8", "surrogatepass"))
+        file.seek(layout.place(name))
+        left = math.prod(shape) * ITEM_BYTES[kind]
+        while left:
+            piece = file.read(min(left, PIECE_BYTES))
+            digest.update(piece)
+            left -= len(piece)
+    return digest.hexdigest()
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else io.canonical_json(value)
+    return f"{text[:SHOWN_CHARACTERS]}.." if len(text) == 64 else text

@@ -1,0 +1,124 @@
+"""Sequences laid out in rows, those that begin alike sharing their beginning, and rows in tiles of equal size.
+
+A causal tower computes the same for two sequences as far as they are equal, so a list of sequences needs one row for each node of
+their trie. Whole sequences lie in one tile, where a row sees its ancestors and itself: attention is one dense product for all
+tiles, under a mask. Sequences are distributed over tiles so that next to no row stays empty; linear layers see no padding.
+"""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import takewhile
+
+SMALLEST, LARGEST = 24, 48  # rows in a tile: larger ones waste attention, smaller ones repeat the shared keys more often
+Path = Sequence[Hashable]
+Unit = list[int]
+"""Numbers of sequences that begin alike and lie in one tile."""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """size: rows in a tile; rows: what stands in each row, tile behind tile; parents: the row before it in its sequence, -1 if none;
+
+    ends: the last row of each sequence; used: rows that are not padding.
+    """
+
+    size: int
+    rows: tuple[Hashable, ...]
+    parents: tuple[int, ...]
+    ends: tuple[int, ...]
+    used: int
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) // self.size
+
+    @cached_property
+    def leaves(self) -> tuple[int, ...]:
+        """Last rows, ascending; equal sequences have one."""
+        return tuple(sorted(set(self.ends)))
+
+    def path(self, sequence: int) -> list[int]:
+        """The rows of a sequence, last first."""
+        row, found = self.ends[sequence], []
+        while row >= 0:
+            found.append(row)
+            row = self.parents[row]
+        return found
+
+
+def lay_out(sequences: Sequence[Path]) -> Tiles:
+    """Distributes sequences of comparable items over tiles, with as few rows as possible."""
+    order = sorted(range(len(sequences)), key=lambda i: tuple(sequences[i]))
+    longest, all_rows = max(map(len, sequences)), sum(_new_items(sequences, order))
+    if all_rows <= LARGEST:
+        return _placed(sequences, [list(_units(sequences, order, all_rows))], all_rows, all_rows)
+    sizes = range(max(SMALLEST, longest), max(LARGEST, longest) + 1)
+    packed = ((_packed(list(_units(sequences, order, size)), size), size) for size in sizes)
+    best, size = min(packed, key=lambda found: (len(found[0]) * found[1], -found[1]))
+    return _placed(sequences, best, size, all_rows)
+
+
+def _common(a: Path, b: Path) -> int:
+    """How many items two sequences begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+
+
+def _new_items(sequences: Sequence[Path], order: Sequence[int]) -> Iterator[int]:
+    """Of each sequence in sorted order, the items that no earlier one begins with."""
+    before: Path = ()
+    for i in order:
+        yield len(sequences[i]) - _common(before, sequences[i])
+        before = sequences[i]
+
+
+def _units(sequences: Sequence[Path], order: Sequence[int], size: int) -> Iterator[tuple[int, Unit]]:
+    """Runs of sequences that begin alike, with the rows each run needs (at most `size`)."""
+    unit: Unit = []
+    rows = 0
+    for i in order:
+        shared = _common(sequences[unit[-1]], sequences[i]) if unit else 0
+        if unit and (not shared or rows + len(sequences[i]) - shared > size):
+            yield rows, unit
+            unit, rows, shared = [], 0, 0
+        unit.append(i)
+        rows += len(sequences[i]) - shared
+    yield rows, unit
+
+
+def _packed(units: list[tuple[int, Unit]], size: int) -> list[list[tuple[int, Unit]]]:
+    """First fit, longest first."""
+    tiles: list[list[tuple[int, Unit]]] = []
+    free: list[int] = []
+    for rows, unit in sorted(units, key=lambda found: -found[0]):
+        place = next((tile for tile, room in enumerate(free) if room >= rows), len(tiles))
+        if place == len(tiles):
+            tiles.append([])
+            free.append(size)
+        tiles[place].append((rows, unit))
+        free[place] -= rows
+    return tiles
+
+
+def _placed(sequences: Sequence[Path], tiles: list[list[tuple[int, Unit]]], size: int, used: int) -> Tiles:
+    padding = sequences[0][-1]
+    rows: list[Hashable] = []
+    parents: list[int] = []
+    ends = [0] * len(sequences)
+    for tile in tiles:
+        for _, unit in tile:
+            path: list[int] = []
+            before: Path = ()
+            for i in unit:
+                path = path[: _common(before, sequences[i])]
+                before = sequences[i]
+                for item in before[len(path) :]:
+                    parents.append(path[-1] if path else -1)
+                    path.append(len(rows))
+                    rows.append(item)
+                ends[i] = path[-1]
+        empty = -len(rows) % size
+        rows += [padding] * empty
+        parents += [-1] * empty
+    return Tiles(size, tuple(rows), tuple(parents), tuple(ends), used)

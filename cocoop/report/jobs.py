@@ -1,0 +1,77 @@
+"""Every training and evaluation that the experiments asked for: its settings, its files, where it ran."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cocoop import io, progress
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation of a block of runs. records and parameters: of its metrics.json; files: what can be linked, by name."""
+
+    settings: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    records: Sequence[Mapping[str, Any]]
+    folder: Path
+    files: Mapping[str, Path]
+    provenance: Mapping[str, Any]
+
+    @property
+    def target(self) -> str:
+        return self.records[0]["target"]
+
+    @property
+    def subsets(self) -> list[str]:
+        return list(dict.fromkeys(record["target_subset"] for record in self.records))
+
+
+def find(results: Path, experiments: Sequence[Mapping[str, Any]]) -> list[Job]:
+    """The evaluations below results/runs that at least one experiment expects, variants in the experiments' order."""
+    wanted = {
+        (experiment["backbone"]["name"], *_key(expected))
+        for experiment in experiments
+        for expected in experiment["expected"]
+    }
+    jobs = []
+    for path in progress.track(sorted((results / "runs").rglob("metrics.json")), "report", "file"):
+        content = io.read_json(path, "metrics")
+        if any((record["backbone"], *_key(record)) in wanted for record in content["records"]):
+            jobs.append(_job(results, path, content))
+    order = list(dict.fromkeys(variant["name"] for experiment in experiments for variant in experiment["variants"]))
+    return sorted(jobs, key=lambda job: (order.index(job.settings["variant"]), *_place(job.records[0])))
+
+
+def _place(record: Mapping[str, Any]) -> tuple:
+    return tuple(record[key] for key in ("dataset", "subset", "shots", "target", "seed", "target_subset"))
+
+
+def _key(record: Mapping[str, Any]) -> tuple:
+    return tuple(record[key] for key in ("dataset", "subset", "variant", "shots", "seed", "target", "target_subset"))
+
+
+def _job(results: Path, path: Path, content: Mapping[str, Any]) -> Job:
+    cost = path.with_name("cost.json")
+    provenance = io.read_json(cost, "cost")["provenance"] if cost.exists() else {}
+    files = dict(_files(results, path.parent))
+    return Job(content["settings"], content["parameters"], content["records"], path.parent, files, provenance)
+
+
+def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Results beside metrics.json, those of the training above it, and the logs of both, as far as they are there.
+
+    The workflow writes the log of a job under results/logs, at the job's own place under results/runs.
+    """
+    for name in ("metrics.json", "predictions.safetensors"):
+        if (folder / name).exists():
+            yield name, folder / name
+    training = next((parent for parent in folder.parents if (parent / "learned.safetensors").exists()), None)
+    if training is not None:
+        yield "learned.safetensors", training / "learned.safetensors"
+        yield "history.csv", training / "history.csv"
+    for stage, place in (("train", training), ("evaluate", folder)):
+        log = place and (results / "logs" / stage / place.relative_to(results / "runs")).with_suffix(".log")
+        if log and log.exists():
+            yield f"{stage}.log", log

@@ -1,0 +1,24 @@
+"""Numbers and names as they are printed."""
+
+import pandas as pd
+
+GAP = "—"
+
+
+def per_cent(value: float | None, sign: bool = False) -> str:
+    """A fraction in per cent with two decimals, `—` if it is missing: 0.71664 -> `71.66`."""
+    if value is None or pd.isna(value):
+        return GAP
+    return f"{100 * value:{'+' if sign else ''}.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: object) -> str:
+    """A whole number with thousands separated: 35360 -> `35,360`."""
+    return GAP if pd.isna(value) else f"{int(value):,}"
+
+
+def markdown_escape(text: str) -> str:
+    """Text that Markdown shows as it is: pipes, stars, underscores, backticks, brackets and `<` are escaped."""
+    for character in "\\|*_`[]<#":
+        text = text.replace(character, f"\\{character}")
+    return text

@@ -1,0 +1,172 @@
+"""A Slurm cluster of one node with a pretend GPU, in a temporary folder: real munged, slurmctld and slurmd, no accounting."""
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
+START_SECONDS = 40.0
+CPUS = 4  # more than a small machine has, so that jobs wait for the GPU and not for a core
+MEMORY_MB = 16000
+
+CONFIGURATION = """
+ClusterName=one
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+SchedulerParameters=sched_interval=1,bf_interval=2,sched_min_interval=100000
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+GresTypes=gpu
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+MinJobAge=3600
+KillWait=2
+ReturnToService=2
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
+PartitionName=only Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def missing() -> list[str]:
+    """The programs a cluster needs that are not installed."""
+    return [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
+
+
+class Cluster:
+    """Starts on `__enter__`, stops everything it started on `__exit__`. `environment` points Slurm's commands at it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="slurm"))  # a short path: munge's socket takes 107 characters
+        self.host = socket.gethostname().split(".")[0]
+        self.environment = {**os.environ, "PATH": _path(), "SLURM_CONF": str(self.folder / "slurm.conf")}
+        self.daemons: list[subprocess.Popen] = []
+
+    def __enter__(self) -> "Cluster":
+        try:
+            self._configure()
+            self._start("munged", "--foreground", "--force", f"--key-file={self.folder}/munge.key",
+                        f"--socket={self.folder}/munge.socket", f"--pid-file={self.folder}/munged.pid",
+                        f"--log-file={self.folder}/munged.log", f"--seed-file={self.folder}/munged.seed")  # fmt: skip
+            self.wait(lambda: (self.folder / "munge.socket").exists(), "munged")
+            self._start("slurmctld", "-D")
+            self._start("slurmd", "-D", "-N", self.host)
+            self.wait(lambda: self.node_state().startswith("idle"), "the node")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def _configure(self) -> None:
+        (self.folder / "state").mkdir()
+        (self.folder / "spool").mkdir()
+        key = self.folder / "munge.key"
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o400)
+        controller_port, node_port = _free_ports(2)
+        text = CONFIGURATION.format(
+            folder=self.folder, host=self.host, user=getpass.getuser(), cpus=CPUS, memory=MEMORY_MB,
+            controller_port=controller_port, node_port=node_port,
+        )  # fmt: skip
+        (self.folder / "slurm.conf").write_text(text)
+        (self.folder / "gres.conf").write_text(f"NodeName={self.host} Name=gpu File=/dev/null\n")
+
+    def _start(self, *command: str) -> None:
+        with (self.folder / f"{command[0]}.out").open("w") as out:
+            daemon = subprocess.Popen(command, env=self.environment, stdout=out, stderr=out, start_new_session=True)
+        self.daemons.append(daemon)
+
+    def wait(self, ready: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> Any:
+        """Polls until `ready` gives something true and returns it; fails with the daemons' logs otherwise."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := ready():
+                return found
+            time.sleep(0.2)
+        logs = "\n".join(f"--- {path.name}\n{path.read_text()[-2000:]}" for path in self.folder.glob("*.log"))
+        raise AssertionError(f"waited {seconds:.0f} s in vain for {what}\n{logs}")
+
+    def run(self, *command: str) -> str:
+        """Output of one of Slurm's commands."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        return done.stdout.strip()
+
+    def node_state(self) -> str:
+        return self.run("sinfo", "--noheader", "--format=%t")
+
+    def jobs(self) -> list[dict[str, str]]:
+        """Every job this cluster has seen, by start of submission, as `scontrol show job` tells it."""
+        return [
+            dict(word.split("=", 1) for word in line.split() if "=" in word)
+            for line in self.run("scontrol", "--oneliner", "show", "job").splitlines()
+            if line.startswith("JobId=")
+        ]
+
+    def running(self, comment: str) -> str | None:
+        """Id of a running job whose comment (rule or group) holds a text."""
+        for job in self.jobs():
+            if job["JobState"] == "RUNNING" and comment in job.get("Comment", ""):
+                return job["JobId"]
+        return None
+
+    def stop(self) -> None:
+        """Cancels what still runs and stops the daemons it started."""
+        self.run("scancel", "--user", getpass.getuser(), "--signal=KILL")
+        for daemon in reversed(self.daemons):
+            daemon.send_signal(signal.SIGTERM)
+        for daemon in self.daemons:
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def accounting(job: Mapping[str, str]) -> dict[str, str]:
+    """What a job was given: TRES as a mapping, for example {"cpu": "1", "gres/gpu": "1", ...}."""
+    return dict(part.split("=", 1) for part in job["TRES"].split(","))
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,153 @@
+"""Parity with the reference implementation: zero-shot, CoOp and CoCoOp logits and gradients, training trajectories, schedules."""
+
+import json
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cocoop.clip.text import TextSide
+from cocoop.clip.text_tower import TextTower
+from cocoop.clip.transforms import Preprocessing
+from cocoop.config.specs import TrainingSpec
+from cocoop.methods.cocoop import CoCoOp
+from cocoop.methods.coop import CoOp
+from cocoop.methods.zero_shot import ZeroShot
+from cocoop.training.loop import fit
+from cocoop.training.schedule import learning_rate
+from tests.oracle import TOKENIZER
+from tests.reference import GOLDENS, facts, golden_images, golden_model, goldens
+
+NAMES = facts()["classnames"]
+LABELS = torch.tensor(facts()["labels"])[None]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return golden_model()
+
+
+@pytest.fixture(scope="module", params=["fast", "literal"])
+def text(request, model):
+    """Both text paths must agree with the reference."""
+    if request.param == "literal":
+        return TextSide.literal(model)
+    return TextSide.fast(TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot))
+
+
+def golden(name: str) -> torch.Tensor:
+    return torch.from_numpy(np.array(goldens()[name]))
+
+
+def features() -> torch.Tensor:
+    return golden("image_features")[None]  # (1, 6, E)
+
+
+def near(found: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def near_in_norm(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert (found - expected).norm() <= 1e-3 * expected.norm()
+
+
+def coop(text, variant: dict) -> CoOp:
+    words, specific = variant.get("ctx_init"), variant.get("csc", False)
+    contexts = len(words.split()) if words else variant["n_ctx"]
+    position = variant.get("pos", "end")
+    return CoOp(
+        text, [1], "", contexts=contexts, words=words, position=position, class_specific=specific, classnames=NAMES
+    )
+
+
+def cocoop(text, variant: dict) -> CoCoOp:
+    words = variant.get("ctx_init")
+    return CoCoOp(text, [1], "", contexts=len(words.split()) if words else variant["n_ctx"], words=words, reduction=16)
+
+
+def put(method: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    method.load_learned({f"seed1.{name}": tensor for name, tensor in tensors.items()}, "golden")
+
+
+@pytest.mark.parametrize("index", range(len(facts()["templates"])))
+def test_zero_shot_logits(text, index):
+    classifier = ZeroShot(text, [0], facts()["templates"][index]).for_classes(NAMES)
+    near(classifier(features())[0], golden(f"zero_shot_logits_{index}"))
+
+
+@pytest.mark.parametrize("index", range(len(facts()["coop_variants"])))
+def test_coop_logits_loss_and_gradient(text, index):
+    variant = facts()["coop_variants"][index]
+    method = coop(text, variant)
+    assert sum(p.numel() for p in method.parameters()) == variant["parameters"]
+    if variant.get("ctx_init"):
+        near(method.ctx[0].detach(), golden(f"coop{index}_ctx"))
+    put(method, {"ctx": golden(f"coop{index}_ctx")})
+    logits = method.for_classes(NAMES)(features())
+    near(logits[0], golden(f"coop{index}_logits"))
+    loss = F.cross_entropy(logits[0], LABELS[0])
+    assert float(loss) == pytest.approx(variant["loss"], rel=1e-3)
+    loss.backward()
+    near_in_norm(method.ctx.grad[0], golden(f"coop{index}_grad"))
+
+
+@pytest.mark.parametrize("index", range(len(facts()["cocoop_variants"])))
+def test_cocoop_logits_loss_and_gradients(text, index):
+    variant = facts()["cocoop_variants"][index]
+    method = cocoop(text, variant)
+    assert sum(p.numel() for p in method.parameters()) == variant["parameters"]
+    names = [name for name, _ in method.named_parameters()]
+    put(method, {name: golden(f"cocoop{index}_{name}") for name in names})
+    logits = method.for_classes(NAMES)(features())
+    near(logits[0], golden(f"cocoop{index}_logits"))
+    loss = F.cross_entropy(logits[0], LABELS[0])
+    assert float(loss) == pytest.approx(variant["loss"], rel=1e-3)
+    loss.backward()
+    for name, parameter in method.named_parameters():
+        near_in_norm(parameter.grad[0], golden(f"cocoop{index}_grad_{name}"))
+
+
+@pytest.mark.parametrize("name", facts()["trajectories"])
+def test_training_trajectory(text, model, name):
+    facts_of = facts()["trajectories"][name]
+    method = (cocoop if name.startswith("cocoop") else coop)(text, facts_of)
+    initial = {key: golden(f"{name}_init_{key}") for key, _ in method.named_parameters() if key != "ctx"}
+    put(method, {"ctx": method.ctx[0].detach().clone()} | initial)
+    images = 12
+    training = TrainingSpec(facts_of["epochs"], facts_of["batch_size"], 0.002, 1, 1e-5, 0.9, 5e-4)
+    classifier, losses = method.for_classes(NAMES), []
+
+    def noted(image):
+        logits = classifier(image)
+        losses.append(logits)
+        return logits
+
+    labels = torch.tensor(facts()["train_labels"])[None]
+    train = train_features(model)[None, None]
+    done = fit(method, noted, train, labels, training, order=lambda seed, epoch, n: torch.arange(n))
+    steps = images // facts_of["batch_size"]
+    targets = labels[0].view(steps, -1).repeat(facts_of["epochs"], 1)
+    found = [float(F.cross_entropy(x[0], y)) for x, y in zip(losses, targets, strict=True)]
+    assert found == pytest.approx(facts_of["losses"], rel=1e-3)
+    assert [row[2] for row in done.history for _ in range(steps)] == pytest.approx(facts_of["lrs"], rel=1e-9)
+    for key, parameter in method.named_parameters():
+        near_in_norm(parameter[0].detach(), golden(f"{name}_final_{key}"))
+    with torch.no_grad():
+        near(method.for_classes(NAMES)(features())[0], golden(f"{name}_final_logits"))
+
+
+def train_features(model) -> torch.Tensor:
+    """Image features (12, E) of the trajectory's pictures, by the test transform."""
+    clip = Preprocessing(32, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    pixels = torch.stack([torch.from_numpy(clip.test(picture)) for picture in golden_images("train_image")])
+    with torch.no_grad():
+        return model.encode_image(clip.normalise(pixels))
+
+
+@pytest.mark.parametrize("epochs", ["3", "10", "50", "100", "200"])
+def test_learning_rates(epochs):
+    expected = json.loads((GOLDENS / "learning_rates.json").read_text())[epochs]
+    training = TrainingSpec(int(epochs), 1, 0.002, 1, 1e-5, 0.9, 5e-4)
+    assert [learning_rate(training, epoch) for epoch in range(int(epochs))] == pytest.approx(expected, rel=1e-12)

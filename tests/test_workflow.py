@@ -1,0 +1,134 @@
+"""The workflow as Snakemake sees it: plans, lint, profiles, errors; and a small benchmark run for real."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cocoop import io
+
+REPOSITORY = io.REPOSITORY
+SMALL = {
+    "seeds": [1, 2],
+    "seeds_per_job": 2,
+    "views": 2,
+    "variants": {
+        "coop": {"training": {"epochs": 3}},
+        "cocoop": {"training": {"epochs": 2, "batch_size": 16}},
+    },
+    "experiments": {
+        "base_to_new": {"train_datasets": ["digits"], "variants": ["clip", "coop", "cocoop"]},
+        "parameter_matched": {"train_datasets": ["digits"], "variants": ["coop", "cocoop"]},
+    },
+}
+
+
+def snakemake(*arguments: str, folder: Path = REPOSITORY, check: bool = True) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile"), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done
+
+
+def planned(output: str) -> dict[str, int]:
+    """Job counts of a dry run's table, by rule."""
+    counts: dict[str, int] = {}
+    lines = output.split("Job stats:")[1].splitlines()[3:]
+    for line in lines:
+        if not line.strip():
+            break
+        rule, count = line.split()[:2]
+        counts[rule] = int(count)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A working folder of its own, with the small configuration."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    shutil.copytree(REPOSITORY / "config", folder / "config")
+    write(folder, SMALL)
+    return folder
+
+
+def write(folder: Path, changes: dict) -> None:
+    config = {**io.read_yaml(REPOSITORY / "config/config.yaml"), **changes}
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def dry(folder: Path) -> dict[str, int]:
+    return planned(snakemake("-n", "--cores", "2", folder=folder).stdout)
+
+
+def test_lint():
+    snakemake("--lint")
+
+
+def test_demo_plan_counts():
+    counts = planned(snakemake("-n", "--cores", "2").stdout + "\n")
+    assert counts["train"] == 5 * 3
+    assert counts["evaluate"] == 5 * 4
+
+
+def test_profile_plans_without_slurm():
+    snakemake("--profile", "slurm", "-n")
+
+
+def test_wrong_configuration_is_one_line_and_exit_2(folder):
+    done = snakemake("-n", "--cores", "1", "--config", "backbone=tinny", folder=folder, check=False)
+    assert done.returncode == 2
+    assert "error: configuration: backbone: unknown backbone 'tinny'" in done.stderr
+    assert "Did you mean 'tiny'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_small_benchmark_end_to_end(folder):
+    """Runs; again does nothing; a seed, a variant's setting and a table's layout plan only what depends on them."""
+    snakemake("--cores", "2", folder=folder)
+    records = (folder / "results/experiments/base_to_new/records.csv").read_text().splitlines()
+    assert len(records) == 1 + 2 * (1 + 2 * 2)
+    assert (folder / "results/report.html").stat().st_size > 10_000
+    assert list((folder / "results/experiments/base_to_new/tables").glob("*.md"))
+    assert list((folder / "results/experiments/base_to_new/figures").glob("*.svg"))
+    assert "Nothing to be done" in snakemake("--cores", "2", folder=folder).stderr + snakemake("-n", folder=folder).stdout
+
+    metrics = io.read_json(next((folder / "results/runs").rglob("cocoop/**/metrics.json")), "metrics")
+    assert metrics["parameters"]["trained"] == 4 * 128 + 128 * 8 + 8 + 8 * 128 + 128
+    assert {record["seed"] for record in metrics["records"]} == {1, 2}
+
+    write(folder, SMALL | {"seeds": [1, 2, 3]})
+    counts = dry(folder)
+    assert (counts["fewshot"], counts["views"], counts["train"], counts["evaluate"]) == (1, 1, 2, 2)
+
+    changed = json.loads(json.dumps(SMALL))
+    changed["variants"]["coop"]["training"]["lr"] = 0.004
+    write(folder, changed)
+    counts = dry(folder)
+    assert (counts["train"], counts["evaluate"]) == (1, 1)
+    write(folder, SMALL)
+
+
+def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
+    """The line in a job's log gives the same bytes when run by hand, on a fresh folder."""
+    run = next((folder / "results/runs").rglob("coop/shots16/seeds1-2"))
+    log = next((folder / "results/logs/train").rglob("coop/*.log")).read_text()
+    settings = next(line for line in log.splitlines() if line.startswith("settings: "))[len("settings: ") :]
+    views = sorted((folder / "results/views").rglob("views*.safetensors"))[0]
+    tower = next((folder / "results/backbones").rglob("text_tower.safetensors"))
+    out = tmp_path / "again"
+    arguments = ["--text-tower", tower, "--views", views, "--template", "a photo of the {}.", "--out", out]
+    command = [sys.executable, "-m", "cocoop", "train", "--settings", settings, *map(str, arguments)]
+    subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
+    for name in ("learned.safetensors", "history.csv"):
+        assert (out / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_report_archive(folder):
+    snakemake("--report", "report.zip", folder=folder)
+    assert (folder / "report.zip").stat().st_size > 10_000
