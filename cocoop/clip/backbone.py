@@ -72,7 +72,8 @@ class Backbone:
     @torch.no_grad()
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised pixels (B, 3, H, W) to features (B, E), float32, not L2-normalised, on the backbone's device."""
-        pixels = pixels.to(self.device, torch.float16 if self.spec.precision == "reference-fp16" else torch.float32)
+        half = self.spec.precision == "reference-fp16"
+        pixels = pixels.to(self.device, torch.float16 if half else torch.float32, memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.spec.precision)
         with _exact_convolutions(self.device), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             return self.model.encode_image(pixels).float()  # (B, E)
@@ -96,6 +97,7 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
     else:
         checkpoint.fill(model, path)
     model = model.eval().requires_grad_(False)
+    model.visual.to(memory_format=torch.channels_last)  # doubles the speed of a ResNet on a CPU
     config = open_clip.get_model_config(name)
     return Backbone(
         spec=spec,

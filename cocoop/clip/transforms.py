@@ -5,6 +5,7 @@ resizing is antialiased; those same functions do the work here.
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,12 +50,15 @@ class Preprocessing:
 
     def view(self, image: Image.Image, key: int) -> np.ndarray:
         """The reference's training transform up to normalising, with the randomness of `view_key`: (3, H, W) uint8."""
-        mode = InterpolationMode(self.interpolation)
-        crop = transforms.RandomResizedCrop(self.size, CROP_SCALE, CROP_RATIO, mode)
-        flip = transforms.RandomHorizontalFlip(FLIP_PROBABILITY)
         with torch.random.fork_rng(devices=()):
             torch.default_generator.manual_seed(key)  # torch.manual_seed would also seed the GPUs
-            return _pixels(flip(crop(image)))
+            return _pixels(self._augmentation(image))
+
+    @cached_property
+    def _augmentation(self) -> transforms.Compose:
+        mode = InterpolationMode(self.interpolation)
+        crop = transforms.RandomResizedCrop(self.size, CROP_SCALE, CROP_RATIO, mode)
+        return transforms.Compose([crop, transforms.RandomHorizontalFlip(FLIP_PROBABILITY)])
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """(..., 3, H, W) uint8 to float32, on the tensor's device: to 0..1, minus mean, over std."""

@@ -55,7 +55,11 @@ def build(results: Path, experiments: Sequence[Mapping[str, Any]], out: Path, da
 def _environment() -> Environment:
     """Everything that is put into the page is escaped, except what a template marks as safe (the style sheet)."""
     environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"per_cent": per_cent, "count": count}
     return environment
@@ -84,7 +88,8 @@ def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str
     labels, titles = experiments_of.named(experiment["variants"]), experiments_of.dataset_titles(experiment)
     rows = frame[frame["seed"].astype(str) == "all"].to_dict("records")
     return [
-        {**row, "target": titles[row["target"]], "first": labels[row["first"]], "second": labels[row["second"]]} for row in rows
+        {**row, "target": titles[row["target"]], "first": labels[row["first"]], "second": labels[row["second"]]}
+        for row in rows
     ]
 
 
@@ -131,12 +136,17 @@ def _variants(jobs: Sequence[Job]) -> list[dict[str, Any]]:
         entry["parameters"].add(job.parameters["trained"])
         if settings["training"]:
             entry["epochs"].add(settings["training"]["epochs"])
-    return [{**entry, "parameters": sorted(entry["parameters"]), "epochs": sorted(entry["epochs"])} for entry in found.values()]
+    return [
+        {**entry, "parameters": sorted(entry["parameters"]), "epochs": sorted(entry["epochs"])}
+        for entry in found.values()
+    ]
 
 
 def _run(job: Job, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
     links = {name: os.path.relpath(path, folder).replace(os.sep, "/") for name, path in job.files.items()}
-    trained = f"{titles[job.settings['dataset']]} ({job.settings['subset']})" if job.settings["shots"] else "not trained"
+    trained = (
+        f"{titles[job.settings['dataset']]} ({job.settings['subset']})" if job.settings["shots"] else "not trained"
+    )
     return {
         "settings": job.settings,
         "json": io.canonical_json(job.settings),

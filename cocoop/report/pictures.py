@@ -57,7 +57,9 @@ class Examples:
         guesses = [array for name, array in sorted(arrays.items()) if name.endswith(f".{subset}.predicted")]
         found = {}
         for true, guess in pairs:
-            confused = [place for predicted in guesses for place in index[(labels == true) & (predicted == guess)].tolist()]
+            confused = [
+                place for predicted in guesses for place in index[(labels == true) & (predicted == guess)].tolist()
+            ]
             places = list(dict.fromkeys(confused))[:EXAMPLES]
             pictures = [thumbnail(self.folder / self.items[place].path) for place in places]
             found[true, guess] = [picture for picture in pictures if picture]

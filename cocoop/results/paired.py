@@ -60,7 +60,9 @@ def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[P
     wanted = {_place(expected) for expected in experiment["expected"]}
     found: dict[Place, Tested] = {}
     for path in progress.track(metrics_paths, "predictions", "file"):
-        records = [r for r in io.read_json(path, "metrics")["records"] if r["backbone"] == backbone and _place(r) in wanted]
+        records = [
+            r for r in io.read_json(path, "metrics")["records"] if r["backbone"] == backbone and _place(r) in wanted
+        ]
         if not records:
             continue
         predictions = path.with_name("predictions.safetensors")
@@ -98,17 +100,14 @@ def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Tested]) -> pd
 def _place(record: Mapping[str, Any]) -> Place:
     """An untrained variant is the same whatever it is compared on."""
     dataset = record["dataset"] if record["shots"] else ""
-    return Place(record["target"], record["target_subset"], record["variant"], record["shots"], dataset
-    )
+    return Place(record["target"], record["target_subset"], record["variant"], record["shots"], dataset)
 
 
 def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Tested]) -> Iterator[tuple[Place, Place]]:
     """Every two variants tested on the same images after the same training data, in the experiment's order."""
     order = list(experiments.named(experiment["variants"]))
     targets = list(experiments.dataset_titles(experiment))
-    places = sorted(
-        tested, key=lambda p: (targets.index(p.target), p.target_subset, p.shots, order.index(p.variant))
-    )
+    places = sorted(tested, key=lambda p: (targets.index(p.target), p.target_subset, p.shots, order.index(p.variant)))
     for _, same_images in groupby(places, key=lambda place: place[:2]):
         for one, other in combinations(same_images, 2):
             if one.variant != other.variant and (0 in (one.shots, other.shots) or one[3:] == other[3:]):

@@ -1,6 +1,8 @@
 """A loopback server, and every dataset of the paper in miniature: downloaded from it, ready to read."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,5 +45,18 @@ def tiny_dataset(
             prepare.download(spec, base / "data", base / "source.json", offline=False)
             made[name] = spec, base / "data"
         return made[name]
+
+    return get
+
+
+@pytest.fixture
+def copy(tiny_dataset, tmp_path):
+    """`copy(name)`: the spec and folder of a copy of a tiny dataset that a test may damage."""
+
+    def get(name, **keys):
+        spec, data_root = tiny_dataset(name)
+        shutil.copytree(data_root, tmp_path / "data", symlinks=False, dirs_exist_ok=True)
+        settings = {key: value for key, value in spec.settings.items() if key != "link"}
+        return replace(spec, settings=settings | keys), tmp_path / "data" / spec.folder
 
     return get

@@ -100,7 +100,9 @@ def _dataset(root: Path, dataset: str, images: int) -> None:
 
 def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], images: int, skill: float) -> Path:
     first, seeds = keys[0], sorted({key["seed"] for key in keys})
-    run = root / f"results/runs/tiny/{first['dataset']}/{first['subset']}/{first['variant']}/shots{first['shots']}/seeds1"
+    run = (
+        root / f"results/runs/tiny/{first['dataset']}/{first['subset']}/{first['variant']}/shots{first['shots']}/seeds1"
+    )
     folder = run / "tests" / first["target"] / "+".join(content["target_subsets"])
     variant = next(variant for variant in content["variants"] if variant["name"] == first["variant"])
     settings = _settings(first, variant, seeds)
@@ -114,7 +116,14 @@ def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], imag
         index = np.concatenate([np.arange(label * images, (label + 1) * images) for label in labels])
         tensors |= {f"{name}.index": _int(index), f"{name}.labels": _int(truth)}
         tensors[f"seed{key['seed']}.{name}.predicted"] = _int(predicted)
-        kept.append({"backbone": "tiny", **key, "method": variant["method"], **tally(truth.tolist(), predicted.tolist(), labels, AWKWARD)})
+        kept.append(
+            {
+                "backbone": "tiny",
+                **key,
+                "method": variant["method"],
+                **tally(truth.tolist(), predicted.tolist(), labels, AWKWARD),
+            }
+        )
     trained, without_biases = PARAMETERS.get(first["variant"], (100, 90))
     io.write_tensors(folder / "predictions.safetensors", tensors, {"kind": "predictions", "settings": settings})
     parameters = {"trained": trained, "without_biases": without_biases, "tensors": {}}
@@ -122,7 +131,9 @@ def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], imag
     io.write_json(folder / "metrics.json", metrics)
     _cost(folder / "cost.json", 2.0)
     if first["shots"]:
-        io.write_tensors(run / "learned.safetensors", {"ctx": torch.zeros(1)}, {"kind": "learned", "settings": settings})
+        io.write_tensors(
+            run / "learned.safetensors", {"ctx": torch.zeros(1)}, {"kind": "learned", "settings": settings}
+        )
         rows = [f"{seed},{epoch},0.002,{2 / epoch},{epoch / 10}" for seed in seeds for epoch in range(1, 6)]
         io.write_text(run / "history.csv", "\n".join(["seed,epoch,lr,loss,accuracy", *rows]) + "\n")
         _cost(run / "cost.json", 30.0)

@@ -2,7 +2,7 @@ import os
 import re
 import shlex
 
-from cocoop.config import Block, Plan, experiment_content
+from cocoop.config import Block, Plan, experiment_content, paths
 from cocoop.errors import UserError
 from cocoop.io import canonical_json
 
@@ -65,15 +65,6 @@ def block_of(wildcards):
     )
 
 
-def run_folder(block):
-    parts = (block.dataset, block.subset, block.variant, f"shots{block.shots}", f"seeds{block.seeds_text}")
-    return "/".join(("results/runs", PLAN.backbone.name, *parts))
-
-
-def evaluation_folder(evaluation):
-    return f"{run_folder(evaluation.block)}/tests/{evaluation.target}/{evaluation.subsets_text}"
-
-
 def dataset_settings(wildcards):
     spec = PLAN.datasets[wildcards.dataset]
     return canonical_json({"name": spec.name, "settings": spec.settings})
@@ -117,16 +108,17 @@ def selections(wildcards):
 
 
 def views_of_run(wildcards):
-    block = block_of(wildcards)
-    parts = (block.dataset, block.subset, f"shots{block.shots}", f"seeds{block.seeds_text}")
-    folder = "/".join(("results/views", PLAN.backbone.name, *parts))
-    return [f"{folder}/{name}.safetensors" for name in PLAN.view_files(block)]
+    return paths.view_paths(PLAN, block_of(wildcards))
 
 
 def learned_of_run(wildcards):
     block = block_of(wildcards)
     trainable = PLAN.variant_of(block).trainable
-    return {"learned": f"{run_folder(block)}/learned.safetensors"} if trainable else {}
+    return (
+        {"learned": f"{paths.run_folder(PLAN, block)}/learned.safetensors"}
+        if trainable
+        else {}
+    )
 
 
 def evaluations_of(experiment):
@@ -135,14 +127,18 @@ def evaluations_of(experiment):
 
 def metrics_of(wildcards):
     return [
-        f"{evaluation_folder(e)}/metrics.json"
+        f"{paths.evaluation_folder(PLAN, e)}/metrics.json"
         for e in evaluations_of(wildcards.experiment)
     ]
 
 
 def trained_of(wildcards):
     blocks = sorted({e.block for e in evaluations_of(wildcards.experiment)})
-    return [run_folder(block) for block in blocks if PLAN.variant_of(block).trainable]
+    return [
+        paths.run_folder(PLAN, block)
+        for block in blocks
+        if PLAN.variant_of(block).trainable
+    ]
 
 
 def learned_of(wildcards):

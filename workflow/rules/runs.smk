@@ -7,7 +7,7 @@ rule train:
         history="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/history.csv",
         cost="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/cost.json",
     log:
-        "results/logs/train/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}.log",
+        "results/logs/train/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}.log",
     benchmark:
         "results/benchmarks/train/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}.jsonl"
     conda:
@@ -35,7 +35,7 @@ rule evaluate:
         predictions="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/predictions.safetensors",
         cost="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/cost.json",
     log:
-        "results/logs/evaluate/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}/{target}_{subsets}.log",
+        "results/logs/evaluate/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}.log",
     benchmark:
         "results/benchmarks/evaluate/{backbone}/{dataset}/{subset}/{variant}/shots{shots}_seeds{seeds}/{target}_{subsets}.jsonl"
     conda:
