@@ -117,7 +117,7 @@ def test_small_benchmark_end_to_end(folder):
 def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
     """The line in a job's log gives the same bytes when run by hand, on a fresh folder."""
     run = next((folder / "results/runs").rglob("coop/shots16/seeds1-2"))
-    log = next((folder / "results/logs/train").rglob("coop/*.log")).read_text()
+    log = next((folder / "results/logs/train").rglob("coop/**/*.log")).read_text()
     settings = next(line for line in log.splitlines() if line.startswith("settings: "))[len("settings: ") :]
     views = sorted((folder / "results/views").rglob("views*.safetensors"))[0]
     tower = next((folder / "results/backbones").rglob("text_tower.safetensors"))

@@ -11,18 +11,27 @@ from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, Variant
 from cocoop.config.validation import definition, validate
 from cocoop.errors import UserError, unknown
 
-FOLDER = io.REPOSITORY / "config"
+SHIPPED = io.REPOSITORY / "config"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def own_folder() -> Path:
+    """`config` of the working folder if it has datasets in it, else the repository's."""
+    local = Path("config")
+    return local if (local / "datasets").is_dir() else SHIPPED
 
 
 class Registry:
     """What can be named in a configuration. Files are read when first asked for.
 
+    folder: where they lie (`own_folder()` if not given).
     overrides: per variant, settings that a configuration changes (`variants:` in config.yaml).
     """
 
-    def __init__(self, folder: str | Path = FOLDER, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: str | Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self.folder = Path(folder) if folder else own_folder()
         self.overrides = overrides or {}
 
     def names(self, kind: str) -> list[str]:

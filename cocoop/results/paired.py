@@ -35,7 +35,7 @@ class Place(NamedTuple):
     dataset: str
 
 
-class Tested(NamedTuple):
+class Answers(NamedTuple):
     """correct[seed] (N,) bool: which images a seed got right; index (N,): their positions in the test split."""
 
     index: np.ndarray
@@ -54,11 +54,11 @@ def build(experiment_json: Path, metrics_paths: Sequence[Path], out_dir: Path) -
     return frame
 
 
-def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[Place, Tested]:
+def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[Place, Answers]:
     """Which test images the runs of an experiment got right."""
     backbone = experiment["backbone"]["name"]
     wanted = {_place(expected) for expected in experiment["expected"]}
-    found: dict[Place, Tested] = {}
+    found: dict[Place, Answers] = {}
     for path in progress.track(metrics_paths, "predictions", "file"):
         records = [
             r for r in io.read_json(path, "metrics")["records"] if r["backbone"] == backbone and _place(r) in wanted
@@ -76,7 +76,7 @@ def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[P
                 raise UserError(
                     f"{predictions}: no {error} in it, which metrics.json beside it speaks of; run its job again."
                 ) from error
-            tested = found.setdefault(_place(record), Tested(index, {}))
+            tested = found.setdefault(_place(record), Answers(index, {}))
             if not np.array_equal(tested.index, index):
                 raise UserError(
                     f"{predictions}: other test images than another file of the same runs; run its job again."
@@ -85,7 +85,7 @@ def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[P
     return found
 
 
-def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Tested]) -> pd.DataFrame:
+def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> pd.DataFrame:
     """One row per pair, target subset and seed with McNemar's exact test, and one over all seeds with a bootstrap interval.
 
     difference: accuracy of the second variant minus that of the first. An untrained variant has one set of predictions, which
@@ -103,7 +103,7 @@ def _place(record: Mapping[str, Any]) -> Place:
     return Place(record["target"], record["target_subset"], record["variant"], record["shots"], dataset)
 
 
-def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Tested]) -> Iterator[tuple[Place, Place]]:
+def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> Iterator[tuple[Place, Place]]:
     """Every two variants tested on the same images after the same training data, in the experiment's order."""
     order = list(experiments.named(experiment["variants"]))
     targets = list(experiments.dataset_titles(experiment))
@@ -114,7 +114,7 @@ def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Tested]) -> Ite
                 yield one, other
 
 
-def _rows(first: Place, second: Place, one: Tested, other: Tested) -> Iterator[dict[str, Any]]:
+def _rows(first: Place, second: Place, one: Answers, other: Answers) -> Iterator[dict[str, Any]]:
     if not np.array_equal(one.index, other.index):
         raise UserError(
             f"{first.variant} and {second.variant} were tested on other images of {first.target}; run their jobs again."
@@ -142,7 +142,7 @@ def _rows(first: Place, second: Place, one: Tested, other: Tested) -> Iterator[d
         }  # fmt: skip
 
 
-def _common(first: Place, second: Place, one: Tested, other: Tested) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _common(first: Place, second: Place, one: Answers, other: Answers) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     for seed in other.correct if not first.shots else one.correct:
         a = next(iter(one.correct.values())) if not first.shots else one.correct[seed]
         b = next(iter(other.correct.values())) if not second.shots else other.correct.get(seed)

@@ -56,7 +56,7 @@ def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFra
         untrained = [frame[~trained].assign(source=source) for source in sources]
         frame = pd.concat([frame[trained].assign(source=frame["dataset"]), *untrained], ignore_index=True)
     else:
-        foreign = frame[trained & (frame["dataset"] != frame["target"])]
+        foreign = selected[trained & (selected["dataset"] != selected["target"])]
         if len(foreign):
             raise UserError(
                 f"experiment {experiment['name']!r}: table {experiment['table']!r} shows datasets tested where they were "

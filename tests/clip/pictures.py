@@ -1,14 +1,17 @@
 """A golden backbone and a small dataset of pictures on disk, shared by the image-side tests."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
 from cocoop import splits
 from cocoop.clip import backbone
 from cocoop.config.specs import BackboneSpec
+from cocoop.errors import UserError
 from cocoop.manifest import Item, Manifest
 from tests.reference import golden_images, golden_model, model_config
 
@@ -25,6 +28,19 @@ def save_golden(folder: Path) -> BackboneSpec:
 def load_golden(folder: Path) -> backbone.Backbone:
     """The golden CLIP, loaded as a user's model would be."""
     return backbone.load(save_golden(folder))
+
+
+def changed(spec: BackboneSpec, **fields: str | None) -> BackboneSpec:
+    """The same backbone but for some fields."""
+    return replace(spec, **fields)
+
+
+def refusal(spec: BackboneSpec, **fields: str | None) -> str:
+    """The one line with which a changed backbone is refused."""
+    with pytest.raises(UserError) as error:
+        backbone.load(changed(spec, **fields))
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 def dataset(folder: Path) -> Manifest:

@@ -66,7 +66,8 @@ class Cluster:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="slurm"))  # a short path: munge's socket takes 107 characters
         self.host = socket.gethostname().split(".")[0]
-        self.environment = {**os.environ, "PATH": _path(), "SLURM_CONF": str(self.folder / "slurm.conf")}
+        self.configuration = self.folder / "slurm.conf"
+        self.environment = {**os.environ, "PATH": f"{self.folder}:{_path()}", "SLURM_CONF": str(self.configuration)}
         self.daemons: list[subprocess.Popen] = []
 
     def __enter__(self) -> "Cluster":
@@ -98,8 +99,12 @@ class Cluster:
             folder=self.folder, host=self.host, user=getpass.getuser(), cpus=CPUS, memory=MEMORY_MB,
             controller_port=controller_port, node_port=node_port,
         )  # fmt: skip
-        (self.folder / "slurm.conf").write_text(text)
+        self.configuration.write_text(text)
         (self.folder / "gres.conf").write_text(f"NodeName={self.host} Name=gpu File=/dev/null\n")
+        # Snakemake's job step clears SLURM_CONF from the environment of srun, which then looks in /etc alone.
+        srun = self.folder / "srun"
+        srun.write_text(f'#!/bin/sh\nexport SLURM_CONF={self.configuration}\nexec {shutil.which("srun")} "$@"\n')
+        srun.chmod(0o755)
 
     def _start(self, *command: str) -> None:
         with (self.folder / f"{command[0]}.out").open("w") as out:

@@ -1,0 +1,54 @@
+"""`python -m cocoop dataset list | check | new`: what there is, whether it is right, and a dataset of one's own."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from cocoop.cli.arguments import command, path
+
+
+def add(commands: Any) -> None:
+    """Adds dataset with its three verbs."""
+    parser = commands.add_parser("dataset", help="list datasets, check one, or make one of a folder of images")
+    verbs = parser.add_subparsers(metavar="list|check|new", required=True)
+
+    parser = command(verbs, "list", show, "all datasets: classes, sizes, download size, licence, which are present")
+    path(parser, "--data-root", about="folder of all datasets", required=False, default=Path("data"))
+
+    parser = command(verbs, "check", check, "look at every image of a dataset and say what is wrong with it")
+    parser.add_argument("name", help="a file of config/datasets")
+    path(parser, "--data-root", about="folder of all datasets", required=False, default=Path("data"))
+    path(parser, "--sheet", about="contact sheet to write (PNG)", required=False)
+
+    parser = command(verbs, "new", new, "write config/datasets/NAME.yaml from a folder of images or a CSV listing")
+    parser.add_argument("folder", type=Path, metavar="PATH", help="folder of class folders, of train/val/test, or with a CSV")
+    parser.add_argument("--name", help="the dataset's name; the folder's if not given")
+    parser.add_argument("--template", default="a photo of a {}.", help="prompt of zero-shot CLIP")
+
+
+def show(data_root: Path) -> None:
+    from cocoop.config import Registry
+    from cocoop.data.listing import table
+
+    registry = Registry()
+    specs = registry.datasets(registry.names("datasets"), "config/datasets")
+    print(table(specs.values(), data_root))
+
+
+def check(name: str, data_root: Path, sheet: Path | None) -> None:
+    from cocoop.clip.tokenizer import byte_pair
+    from cocoop.config import Registry
+    from cocoop.data.check import report
+
+    spec, tokenizer = Registry().dataset(name, "dataset check"), byte_pair()
+    sheet = sheet or Path("results") / "datasets" / name / "contact_sheet.png"
+    print(report(spec, data_root, sheet, lambda text: [tokenizer.sot, *tokenizer.encode(text), tokenizer.eot]))
+
+
+def new(folder: Path, name: str | None, template: str) -> None:
+    from cocoop.config.registry import own_folder
+    from cocoop.data.new import write_yaml
+
+    name = name or re.sub(r"[^a-z0-9]+", "_", folder.resolve().stem.lower()).strip("_")
+    written = write_yaml(folder, name, template=template, folder=own_folder() / "datasets")
+    print(f"wrote {written}; look at it, then run: python -m cocoop dataset check {written.stem}")

@@ -1,0 +1,50 @@
+"""An experiment's share of the records."""
+
+import pandas as pd
+import pytest
+
+from cocoop import io
+from cocoop.errors import UserError
+from cocoop.results import experiment as experiments
+from tests.results import made
+
+
+def test_what_is_missing_is_named():
+    content = made.experiment()
+    there = made.records(content, lambda key: None if (key["variant"], key["seed"], key["target"]) == ("coop", 2, "digits") else 0.5)
+    selected = experiments.select(content, there)
+    assert len(selected) == len(content["expected"])
+    assert experiments.missing(selected) == [
+        "coop, 16 shots, seed 2, digits (base) on digits (base)",
+        "coop, 16 shots, seed 2, digits (base) on digits (new)",
+    ]
+
+
+def test_records_of_other_experiments_and_backbones_are_left_out():
+    content = made.experiment()
+    there = made.records(content, lambda key: 0.5)
+    foreign = there.assign(backbone="other", accuracy=0.9)
+    selected = experiments.select(content, pd.concat([foreign, there]))
+    assert selected["accuracy"].eq(0.5).all()
+
+
+def test_series_stand_in_the_order_of_the_variants():
+    content = made.experiment(variants=[made.COCOOP, made.CLIP, made.COOP])
+    selected = experiments.select(content, made.records(content, lambda key: 0.5))
+    assert list(dict.fromkeys(selected["label"])) == ["CoCoOp", "CLIP", "CoOp"]
+
+
+def test_several_shots_outside_curves_are_told_apart():
+    content = made.experiment(shots=[4, 16])
+    selected = experiments.select(content, made.records(content, lambda key: 0.5))
+    labels = ["CLIP", "CoOp, 4 shots", "CoOp, 16 shots", "CoCoOp, 4 shots", "CoCoOp, 16 shots"]
+    assert list(dict.fromkeys(selected["label"])) == labels
+
+
+def test_errors_name_the_place(tmp_path):
+    content = made.experiment()
+    io.write_json(tmp_path / "experiment.json", {key: value for key, value in content.items() if key != "seeds"})
+    with pytest.raises(UserError, match=r"experiment\.json: seeds missing"):
+        experiments.load(tmp_path / "experiment.json")
+    with pytest.raises(UserError, match="'base_to_new' expects no record"):
+        experiments.select(content | {"expected": []}, made.records(content, lambda key: 0.5))
