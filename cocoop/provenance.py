@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from cocoop import __version__
-from cocoop.io import REPOSITORY
+from cocoop.io import REPOSITORY, sha256_file, sha256_text
 
 LIBRARIES = ("torch", "open_clip_torch", "torchvision", "numpy", "pillow", "safetensors", "snakemake")
 
@@ -24,6 +24,13 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+@cache
+def code(*parts: str) -> str:
+    """sha256 over the source files of parts of this package: what a checkpoint is only continued with."""
+    files = sorted(path for part in parts for path in (REPOSITORY / "cocoop" / part).rglob("*.py"))
+    return sha256_text("".join(f"{path.relative_to(REPOSITORY)} {sha256_file(path)}\n" for path in files))
 
 
 def library_versions() -> dict[str, str]:

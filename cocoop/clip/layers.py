@@ -23,7 +23,7 @@ def project(block: Block, x: Tensor, epsilon: float, parts: slice = slice(0, 3))
     width = x.shape[-1]
     rows = slice(parts.start * width, parts.stop * width)
     normed = layer_norm(x, block.ln_1_weight, block.ln_1_bias, epsilon)
-    return F.linear(normed, block.in_weight[rows], block.in_bias[rows])
+    return F.linear(normed.to(block.in_weight.dtype), block.in_weight[rows], block.in_bias[rows])
 
 
 def feed_forward(tower: TextTower, block: Block, x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class Packing:
     @property
     def tail_entries(self) -> int:
         """T, the entries that are computed per context: tails of all classes, common beginnings counted once."""
-        return self.tails.used
+        return self.tails.distinct
 
     def prefix(self) -> tuple[list[Row], list[Row]]:
         """The shared entries before the first context vector, and those from it on."""

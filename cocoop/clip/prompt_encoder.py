@@ -110,7 +110,7 @@ class PromptEncoder(nn.Module):
         mixed = self._attend_tails(tower.facts.layers - 1, torch.cat([query, tails_kv], -1), prefix_kv, first, last)
         x = self._finish(block, eot.flatten(0, 1), mixed.index_select(1, leaves).flatten(0, 1))
         x = layer_norm(x, tower.ln_final_weight, tower.ln_final_bias, tower.facts.epsilon)
-        return F.linear(x, tower.text_projection.T).unflatten(0, eot.shape[:2])
+        return F.linear(x.to(tower.text_projection.dtype), tower.text_projection.T).unflatten(0, eot.shape[:2])
 
     def _attend_tails(self, layer: int, qkv: Tensor, prefix: Tensor, first: int, last: int) -> Tensor:
         """Tails (N, T, 3D) attend to the constant prefix, to the prefix's keys and values, and inside of their tiles."""

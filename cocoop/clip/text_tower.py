@@ -24,6 +24,8 @@ BLOCK_TENSORS = {
     "mlp.c_proj.weight": "proj_weight",
     "mlp.c_proj.bias": "proj_bias",
 }
+LINEAR_TENSORS = tuple(name for name in BLOCK_TENSORS.values() if not name.startswith("ln_"))
+LINEAR_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 QUICK = 1.702
 TOP_TENSORS = ("token_embedding", "positional_embedding", "ln_final_weight", "ln_final_bias", "text_projection")
 
@@ -79,6 +81,7 @@ class TextTower(nn.Module):
 
         The factors ride along inside the matrix products, and one fused function is left where plain autograd makes eleven passes.
         """
+        x = x.to(block.fc_weight.dtype)
         if self.facts.activation == "gelu":
             return F.linear(F.gelu(F.linear(x, block.fc_weight, block.fc_bias)), block.proj_weight, block.proj_bias)
         hidden = F.silu(torch.addmm(block.fc_bias, x, block.fc_weight.T, beta=QUICK, alpha=QUICK))
@@ -112,11 +115,21 @@ class TextTower(nn.Module):
             tensors |= {f"blocks.{layer}.{ours}": state[theirs] for theirs, ours in BLOCK_TENSORS.items()}
         return cls(facts, {name: tensor.detach().clone() for name, tensor in tensors.items()})
 
-    def half_weights(self) -> "TextTower":
-        """Turns all weights to half but those of layer norms, as the authors ran CLIP (CLIP model.py:371-392)."""
-        for name, buffer in self.named_buffers():
-            if "ln_" not in name:
-                buffer.data = buffer.data.half()
+    def in_precision(self, precision: str) -> "TextTower":
+        """Weights as a precision keeps them; embeddings and layer norms stay as they are, but for reference-fp16.
+
+        bf16 and fp16: matrices and their biases in that type, once, instead of in every step as autocast would. reference-fp16: all
+        but layer norms in half, as the authors ran CLIP (CLIP model.py:371-392).
+        """
+        if precision in LINEAR_TYPES:
+            for block in self.blocks:
+                for name in LINEAR_TENSORS:
+                    getattr(block, name).data = getattr(block, name).to(LINEAR_TYPES[precision])
+            self.text_projection.data = self.text_projection.to(LINEAR_TYPES[precision])
+        elif precision == "reference-fp16":
+            for name, buffer in self.named_buffers():
+                if "ln_" not in name:
+                    buffer.data = buffer.data.half()
         return self
 
     @classmethod

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 
-SMALLEST, LARGEST = 24, 48  # rows in a tile: larger ones waste attention, smaller ones repeat the shared keys more often
+SMALLEST, LARGEST = 24, 48  # rows in a tile; in between attention takes the same time (measured on a CPU), outside more
 Path = Sequence[Hashable]
 Unit = list[int]
 """Numbers of sequences that begin alike and lie in one tile."""
@@ -20,14 +20,16 @@ Unit = list[int]
 class Tiles:
     """size: rows in a tile; rows: what stands in each row, tile behind tile; parents: the row before it in its sequence, -1 if none;
 
-    ends: the last row of each sequence; used: rows that are not padding.
+    ends: the last row of each sequence; distinct: rows that would do, were beginnings shared across tiles too; padding: rows that
+    belong to no sequence.
     """
 
     size: int
     rows: tuple[Hashable, ...]
     parents: tuple[int, ...]
     ends: tuple[int, ...]
-    used: int
+    distinct: int
+    padding: int
 
     @property
     def count(self) -> int:
@@ -56,7 +58,7 @@ def lay_out(sequences: Sequence[Path]) -> Tiles:
         return _placed(sequences, [list(_units(sequences, order, all_rows))], all_rows, all_rows)
     sizes = range(max(SMALLEST, longest), max(LARGEST, longest) + 1)
     packed = ((_packed(list(_units(sequences, order, size)), size), size) for size in sizes)
-    best, size = min(packed, key=lambda found: (len(found[0]) * found[1], -found[1]))
+    best, size = min(packed, key=lambda found: (len(found[0]) * found[1], found[1]))
     return _placed(sequences, best, size, all_rows)
 
 
@@ -101,11 +103,10 @@ def _packed(units: list[tuple[int, Unit]], size: int) -> list[list[tuple[int, Un
     return tiles
 
 
-def _placed(sequences: Sequence[Path], tiles: list[list[tuple[int, Unit]]], size: int, used: int) -> Tiles:
-    padding = sequences[0][-1]
+def _placed(sequences: Sequence[Path], tiles: list[list[tuple[int, Unit]]], size: int, distinct: int) -> Tiles:
     rows: list[Hashable] = []
     parents: list[int] = []
-    ends = [0] * len(sequences)
+    ends, padding = [0] * len(sequences), 0
     for tile in tiles:
         for _, unit in tile:
             path: list[int] = []
@@ -119,6 +120,7 @@ def _placed(sequences: Sequence[Path], tiles: list[list[tuple[int, Unit]]], size
                     rows.append(item)
                 ends[i] = path[-1]
         empty = -len(rows) % size
-        rows += [padding] * empty
+        rows += [sequences[0][-1]] * empty
         parents += [-1] * empty
-    return Tiles(size, tuple(rows), tuple(parents), tuple(ends), used)
+        padding += empty
+    return Tiles(size, tuple(rows), tuple(parents), tuple(ends), distinct, padding)

@@ -39,9 +39,9 @@ def noise(pictures: np.ndarray, amount: float | np.ndarray, rng: np.random.Gener
     return pictures + amount * rng.standard_normal(pictures.shape, dtype=np.float32)
 
 
-def negative(pictures: np.ndarray) -> np.ndarray:
-    """The photographic negative."""
-    return 1 - pictures
+def false_colours(pictures: np.ndarray, channels: tuple[int, int, int]) -> np.ndarray:
+    """The channels in another order."""
+    return pictures[..., channels]
 
 
 def cast(pictures: np.ndarray, tint: tuple[float, float, float]) -> np.ndarray:

@@ -85,7 +85,9 @@ def note(text: str) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Writes path.svg and path.png without dates or versions; returns both."""
+    """Writes path.svg and path.png without dates or versions, in one layout; returns both."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     with io.atomic_path(path.with_suffix(".svg")) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
     with io.atomic_path(path.with_suffix(".png")) as partial:

@@ -28,7 +28,8 @@ def summarize(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataF
     """
     values = per_seed(experiment, selected)
     rows = [_row(key, part) for key, part in _groups(values, [*CELL, "metric"])]
-    summary = _with_means_of_averages(pd.DataFrame(rows))
+    numbers = [name for name in COLUMNS if name.startswith(("mean", "std", "interval"))]
+    summary = _with_h_of_means(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")))
     names = selected.drop_duplicates("series").set_index("series")[["label", "variant"]]
     summary = _with_parameters(summary.join(names, on="series"), values)
     summary["series"] = pd.Categorical(summary["series"], selected["series"].cat.categories, ordered=True)
@@ -100,30 +101,30 @@ def _row(key: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _with_means_of_averages(summary: pd.DataFrame) -> pd.DataFrame:
+def _with_h_of_means(summary: pd.DataFrame) -> pd.DataFrame:
     """H of each mean base and new (not the mean of H), which for average rows reproduces the paper's printed H."""
-    means = summary.set_index([*CELL, "metric"])["mean"]
-    for place in summary.index[summary["metric"] == "h"]:
-        cell = tuple(summary.loc[place, CELL])
-        halves = [means[(*cell, half)] for half in ("base", "new")]
-        summary.loc[place, "mean"] = metrics.harmonic_mean(*_listed(halves))
-    return summary.astype(
-        {column: "float64" for column in summary.columns if column.startswith(("mean", "std", "inter"))}
+    means = dict(
+        zip(zip(*(summary[key] for key in CELL), summary["metric"], strict=True), summary["mean"], strict=True)
     )
+    rows = summary["metric"] == "h"
+    cells = summary.loc[rows, CELL].itertuples(index=False, name=None)
+    pairs = [_listed([means[(*cell, "base")], means[(*cell, "new")]]) for cell in cells]
+    h = [metrics.harmonic_mean(*pair) for pair in pairs]
+    summary.loc[rows, "mean"] = pd.Series(h, dtype="float64").to_numpy()  # a list with a gap is no number to pandas 3
+    return summary
 
 
 def _with_parameters(summary: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """Trained parameters of each cell; an average row has the number only if all its datasets share it."""
     values = values[values["target"] != AVERAGE]
-    counts = values.groupby(CELL)[["trained", "without_biases"]].agg(_only)
-    shared = values.groupby(["source", "series", "shots"])[["trained", "without_biases"]].agg(_only)
+    shared = _only(values, ["source", "series", "shots"])
     shared = pd.concat({AVERAGE: shared}, names=["target"]).reorder_levels(CELL)
-    return summary.join(pd.concat([counts, shared]).astype("Int64"), on=CELL)
+    return summary.join(pd.concat([_only(values, CELL), shared]), on=CELL)
 
 
-def _only(column: pd.Series) -> Any:
-    values = column.dropna().unique()
-    return values[0] if len(values) == 1 else pd.NA
+def _only(values: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    groups = values.groupby(list(keys))[["trained", "without_biases"]]
+    return groups.first().where(groups.nunique() == 1)
 
 
 def _listed(values: Iterable[float]) -> list[float | None]:

@@ -17,17 +17,22 @@ from cocoop.methods.base import Classifier, Method
 from cocoop.training.schedule import batches, learning_rate, shuffled
 
 Order = Callable[[int, int, int], Tensor]
+FIRST_LOSS_SCALE = 1024.0  # torch's 65,536 overflows at first, and every overflow skips a step
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
 class Progress:
-    """What a training must remember to continue: epochs done, optimizer state, history rows (seed, epoch, lr, loss, accuracy)."""
+    """What a training must remember to continue: epochs done, optimizer state, history rows (seed, epoch, lr, loss, accuracy).
+
+    seconds: what the epochs done took, over all attempts.
+    """
 
     epochs: int = 0
     momentum: dict[str, Tensor] = field(default_factory=dict)
     scaler: dict[str, float] = field(default_factory=dict)
     history: list[tuple[int, int, float, float, float]] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
@@ -69,7 +74,7 @@ def fit(
             losses, hits = [], []
             for step in range(steps):
                 chosen = visit[:, step * training.batch_size : (step + 1) * training.batch_size]  # (S, B)
-                loss, hit = _step(method, classifier, optimizer, scaler, view[rows, chosen], labels[rows, chosen], precision)
+                loss, hit = update(method, classifier, optimizer, scaler, view[rows, chosen], labels[rows, chosen], precision)
                 losses.append(loss)
                 hits.append(hit)
                 bar.update()
@@ -80,7 +85,7 @@ def fit(
     return done
 
 
-def _step(method, classifier, optimizer, scaler, image, target, precision) -> tuple[Tensor, Tensor]:
+def update(method, classifier, optimizer, scaler, image, target, precision) -> tuple[Tensor, Tensor]:
     """One update; returns each seed's loss and accuracy (S,) without waiting for the device."""
     with autocast(precision, image.device):
         logits = classifier(image.to(method.text.dtype))  # (S, B, C)
@@ -103,7 +108,7 @@ def _optimizer(method: Method, training: TrainingSpec, done: Progress) -> torch.
 
 
 def _scaler(precision: str, device: torch.device, done: Progress) -> torch.amp.GradScaler:
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    scaler = torch.amp.GradScaler(device.type, init_scale=FIRST_LOSS_SCALE, enabled=precision == "fp16")
     if done.scaler:
         scaler.load_state_dict(done.scaler)
     return scaler

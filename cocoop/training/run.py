@@ -1,4 +1,7 @@
-"""The `train` stage: views and text tower in, learned tensors and history out; continues where it was interrupted."""
+"""The `train` stage: views and text tower in, learned tensors and history out; continues where it was interrupted.
+
+The checkpoint of the last epoch stays: when a group of jobs fails as a whole, its finished trainings are done again in no time.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -32,13 +35,14 @@ def train(
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
     features, labels, classnames, fingerprint = load_views(settings, views, side.fingerprint)
     method = methods.build(settings, side, template, classnames)
-    done = resume(method, settings, out / "checkpoint.safetensors", fingerprint)
-    keeper = Keeper(method, settings, out / "checkpoint.safetensors", fingerprint)
+    state = io.sha256_text(fingerprint + provenance.code("clip", "methods", "training"))
+    done = resume(method, settings, out / "checkpoint.safetensors", state)
+    keeper = Keeper(method, settings, out / "checkpoint.safetensors", state, start - done.seconds)
     features, labels = features.to(side.device), labels.to(side.device)
     if settings["training"] is None:
         method.fit(features, labels)
     else:
-        fit(
+        done = fit(
             method,
             method.for_classes(classnames),
             features,
@@ -49,12 +53,11 @@ def train(
             after_epoch=keeper,
             where=f"train {settings['variant']} on {settings['dataset']}",
         )
-    write_history(out / "history.csv", keeper.latest)
+    write_history(out / "history.csv", done)
     metadata = {"kind": LEARNED, "settings": settings, "classnames": classnames, "views": fingerprint}
     io.write_tensors(out / "learned.safetensors", method.learned(), metadata)
-    cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
+    cost = {"seconds": time.perf_counter() - keeper.start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
     io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost, "provenance": provenance.describe(device)})
-    (out / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
 def load_views(
@@ -83,20 +86,27 @@ def load_views(
 
 
 class Keeper:
-    """Writes a checkpoint after an epoch when the last one is old enough."""
+    """Writes a checkpoint after an epoch when the last one is old enough, and after the last epoch.
 
-    def __init__(self, method: Method, settings: Mapping[str, Any], path: Path, fingerprint: str) -> None:
+    start: when the training began on the clock of `time.perf_counter`, with the time of earlier attempts taken off.
+    """
+
+    def __init__(
+        self, method: Method, settings: Mapping[str, Any], path: Path, fingerprint: str, start: float | None = None
+    ) -> None:
         self.method, self.path = method, path
         self.metadata = {"kind": CHECKPOINT, "settings": settings, "fingerprint": fingerprint}
-        self.latest, self.written = Progress(), time.monotonic()
+        self.epochs = (settings.get("training") or {}).get("epochs")
+        self.start = time.perf_counter() if start is None else start
+        self.written = time.monotonic()
 
     def __call__(self, done: Progress) -> None:
-        self.latest = done
-        if time.monotonic() - self.written < SECONDS_BETWEEN_CHECKPOINTS:
+        done.seconds = time.perf_counter() - self.start
+        if done.epochs != self.epochs and time.monotonic() - self.written < SECONDS_BETWEEN_CHECKPOINTS:
             return
         tensors = {f"parameter.{name}": tensor for name, tensor in self.method.named_parameters()}
         tensors |= {f"momentum.{name}": tensor for name, tensor in done.momentum.items()}
-        state = {"epochs": done.epochs, "scaler": done.scaler, "history": done.history}
+        state = {"epochs": done.epochs, "scaler": done.scaler, "history": done.history, "seconds": done.seconds}
         io.write_tensors(self.path, tensors, self.metadata | state)
         self.written = time.monotonic()
 
@@ -115,7 +125,8 @@ def resume(method: Method, settings: Mapping[str, Any], path: Path, fingerprint:
     for name, parameter in method.named_parameters():
         parameter.copy_(tensors[f"parameter.{name}"])
     momentum = {name: tensors[f"momentum.{name}"] for name, _ in method.named_parameters()}
-    return Progress(metadata["epochs"], momentum, metadata["scaler"], [tuple(row) for row in metadata["history"]])
+    history = [tuple(row) for row in metadata["history"]]
+    return Progress(metadata["epochs"], momentum, metadata["scaler"], history, metadata["seconds"])
 
 
 def write_history(path: Path, done: Progress) -> None:

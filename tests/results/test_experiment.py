@@ -11,7 +11,9 @@ from tests.results import made
 
 def test_what_is_missing_is_named():
     content = made.experiment()
-    there = made.records(content, lambda key: None if (key["variant"], key["seed"], key["target"]) == ("coop", 2, "digits") else 0.5)
+    there = made.records(
+        content, lambda key: None if (key["variant"], key["seed"], key["target"]) == ("coop", 2, "digits") else 0.5
+    )
     selected = experiments.select(content, there)
     assert len(selected) == len(content["expected"])
     assert experiments.missing(selected) == [

@@ -8,7 +8,7 @@ import pytest
 from cocoop import io
 from cocoop.errors import UserError
 from cocoop.results import paired
-from cocoop.results.paired import Place, Answers
+from cocoop.results.paired import Answers, Place
 from tests.results import made
 
 
@@ -104,6 +104,8 @@ def test_predictions_without_a_seed_of_the_metrics_are_named(tmp_path):
     metrics = made.results_folder(tmp_path, content)
     trained = next(path for path in metrics if "/coop/" in str(path))
     untrained = next(path for path in metrics if "/clip/" in str(path))
-    trained.with_name("predictions.safetensors").write_bytes(untrained.with_name("predictions.safetensors").read_bytes())
+    trained.with_name("predictions.safetensors").write_bytes(
+        untrained.with_name("predictions.safetensors").read_bytes()
+    )
     with pytest.raises(UserError, match=r"predictions\.safetensors: no 'seed1.base.predicted' in it"):
         paired.read(content, metrics)

@@ -103,7 +103,12 @@ def test_accuracy_zero_is_no_gap(content):
 def transfer(**changes):
     names = ["digits", "shapes", "letters"]
     targets = [{"name": name, "title": name.title()} for name in names]
-    grid = {"train_datasets": targets[:1], "targets": targets, "target_subsets": ["all"], "train_subset": "all"} | changes
+    grid = {
+        "train_datasets": targets[:1],
+        "targets": targets,
+        "target_subsets": ["all"],
+        "train_subset": "all",
+    } | changes
     return made.experiment("transfer", **grid)
 
 
@@ -126,14 +131,18 @@ def test_with_two_sources_an_untrained_variant_stands_beside_both():
 
 
 def test_a_foreign_target_needs_a_transfer_table():
-    with pytest.raises(UserError, match=r"not coop, 16 shots, seed 1, digits \(all\) on shapes \(all\); take table: transfer"):
+    with pytest.raises(
+        UserError, match=r"not coop, 16 shots, seed 1, digits \(all\) on shapes \(all\); take table: transfer"
+    ):
         summary_of(transfer(table="base_to_new"), lambda key: 0.5)
 
 
 def test_parameters_of_an_average_are_blank_where_datasets_differ(content):
     records = made.records(content, lookup)
     records.loc[(records["variant"] == "coop") & (records["target"] == "shapes"), "trained"] = 999
-    summary = statistics.summarize(content, experiments.select(content, records)).set_index(["series", "target", "metric"])
+    summary = statistics.summarize(content, experiments.select(content, records)).set_index(
+        ["series", "target", "metric"]
+    )
     assert summary.loc[("coop", "shapes", "h"), "trained"] == 999
     assert summary.loc[("coop", "average", "h"), "trained"] is pd.NA
     assert summary.loc[("coop", "average", "h"), "without_biases"] == 512

@@ -50,7 +50,11 @@ def test_table_2_averages_are_over_the_ten_targets(variant):
 
 def test_tables_agree_where_they_print_the_same_number():
     same = [
-        (PAPERS["parameter_matched_comparison_imagenet"].values["imagenet"], TABLE1.values["imagenet"], ("coop", "cocoop")),
+        (
+            PAPERS["parameter_matched_comparison_imagenet"].values["imagenet"],
+            TABLE1.values["imagenet"],
+            ("coop", "cocoop"),
+        ),
         (PAPERS["table3_domain_generalization"].values["imagenet"], TABLE2.values["imagenet"], ("coop", "cocoop")),
     ]
     for one, other, variants in same:
@@ -60,7 +64,10 @@ def test_tables_agree_where_they_print_the_same_number():
 
 
 def test_parameters_are_counted_without_biases():
-    counts = {variant: row["parameters"].value for variant, row in PAPERS["parameter_matched_comparison_imagenet"].values["imagenet"].items()}
+    counts = {
+        variant: row["parameters"].value
+        for variant, row in PAPERS["parameter_matched_comparison_imagenet"].values["imagenet"].items()
+    }
     assert counts == {"coop": 4 * 512, "coop_ctx60": 60 * 512, "cocoop": 4 * 512 + 512 * 32 + 32 * 512}
 
 

@@ -27,9 +27,14 @@ def night(pictures: np.ndarray) -> np.ndarray:
     return photo.cast(pictures, (0.22, 0.22, 0.3))
 
 
-def negative(pictures: np.ndarray) -> np.ndarray:
-    """The photographic negative."""
-    return photo.negative(pictures)
+def swapped(pictures: np.ndarray) -> np.ndarray:
+    """Green and blue exchanged."""
+    return photo.false_colours(pictures, (0, 2, 1))
+
+
+def neon(pictures: np.ndarray) -> np.ndarray:
+    """Only the edges, glowing on black."""
+    return photo.edges(pictures)
 
 
 def shape(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
@@ -41,21 +46,25 @@ def shape(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def sketch(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"red star": a contour with hatching inside, in its colour, on white paper (light colours: on black paper)."""
+    """"red star": a dark contour with loose hatching in the shape's colour, on paper."""
     colour, main = name.split()
-    layers = [_hatched(main, rng) for _ in range(number)]
+    contours, insides = zip(*(shapes.contour_and_inside(main, rng) for _ in range(number)), strict=True)
+    hatching = np.stack([textures.mask("striped", rng, (9.0, 13.0)) for _ in range(number)])
     inks = palette.jitter(np.tile(palette.rgb(colour), (number, 1)), 0.06, rng)
-    paper = 0.08 if colour in ("white", "yellow") else 0.92
-    papers = np.full((number, 3), paper, dtype=np.float32)
-    return _lit(np.stack(layers), inks, palette.jitter(papers, 0.03, rng), rng)
+    papers = palette.jitter(np.full((number, 3), 0.9, dtype=np.float32), 0.04, rng)
+    hatched = _lit(0.6 * np.stack(insides) * hatching, inks, papers, rng)
+    return photo.compose(np.stack(contours), np.full((number, 3), 0.15, dtype=np.float32), hatched)
 
 
 def count(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"three stars": so many small shapes in one colour without a name."""
+    """"three stars": so many small shapes, embossed."""
     word, plural = name.split()
-    masks = np.stack([shapes.count_mask(SINGULAR[plural], COUNT_OF[word], rng) for _ in range(number)])
-    inks = rng.uniform(0, 1, (number, 3)).astype(np.float32)
-    return _lit(masks, inks, palette.away_from(inks, rng), rng)
+    return _embossed([shapes.count_mask(SINGULAR[plural], COUNT_OF[word], rng) for _ in range(number)], rng)
+
+
+def texture(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
+    """"striped texture": the pattern, embossed."""
+    return _embossed([textures.mask(name.split()[0], rng) for _ in range(number)], rng)
 
 
 def letter(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
@@ -66,19 +75,13 @@ def letter(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
     return _lit(masks, inks, palette.away_from(inks, rng), rng)
 
 
-def embossed(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"striped texture": the pattern pressed into one material, lit from the upper left."""
-    heights = np.stack([textures.mask(name.split()[0], rng) for _ in range(number)])[..., None]
-    soft = photo.blur(heights, 0.7)
-    padded = np.pad(soft, ((0, 0), (2, 0), (2, 0), (0, 0)), mode="edge")
-    relief = soft - padded[:, :-2, :-2]
-    material = rng.uniform(0.25, 0.75, (number, 1, 1, 3)).astype(np.float32)
-    return np.clip(material * (1 + 0.3 * photo.lighting(number, rng)) + 0.45 * relief, 0, 1)
-
-
-def _hatched(main: str, rng: np.random.Generator) -> np.ndarray:
-    contour, inside = shapes.contour_and_inside(main, rng)
-    return np.maximum(contour, inside * textures.mask("striped", rng, (9.0, 13.0)) * 0.8)
+def _embossed(masks: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """The masks pressed into one material that is lit from the upper left: only edges show."""
+    heights = photo.blur(np.stack(masks)[..., None], 0.7)
+    padded = np.pad(heights, ((0, 0), (2, 0), (2, 0), (0, 0)), mode="edge")
+    material = rng.uniform(0.25, 0.75, (len(masks), 1, 1, 3)).astype(np.float32)
+    lit = material * (1 + 0.3 * photo.lighting(len(masks), rng))
+    return np.clip(lit + 0.45 * (heights - padded[:, :-2, :-2]), 0, 1)
 
 
 def _lit(masks: np.ndarray, inks: np.ndarray, grounds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

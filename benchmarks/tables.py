@@ -1,0 +1,76 @@
+"""How long tables, figures and collecting take: `python benchmarks/tables.py [RUNS]` (20,000 runs unless told otherwise).
+
+Metrics files have the size of a 50-class evaluation with three seeds, so 20,000 runs are 6,667 files with 40,000 records.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+
+from cocoop import io, results, tables
+
+SEEDS, SUBSETS, CLASSES = (1, 2, 3), ("base", "new"), 50
+DATASETS = [f"dataset{number}" for number in range(11)]
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    print(f"{what}: {time.perf_counter() - start:.1f} s")
+
+
+def metrics_file(folder: Path, variant: str, dataset: str) -> tuple[Path, list[dict]]:
+    """One evaluation with made-up counts, and its record keys."""
+    keys = [
+        {
+            "dataset": dataset,
+            "subset": "base",
+            "variant": variant,
+            "shots": 16,
+            "seed": seed,
+            "target": dataset,
+            "target_subset": subset,
+        }
+        for seed, subset in product(SEEDS, SUBSETS)
+    ]
+    classes = [
+        {"name": f"class {label}", "label": label, "correct": label % 40, "total": 40} for label in range(CLASSES)
+    ]
+    scores = {"method": "coop", "correct": 975, "total": 2000, "classes": classes, "confusions": []}
+    scores |= {name: (hash(variant) % 997) / 997 for name in ("accuracy", "mean_class_accuracy", "macro_f1")}
+    records = [{"backbone": "tiny", **key, **scores} for key in keys]
+    path = folder / variant / dataset / "metrics.json"
+    parameters = {"trained": 512, "without_biases": 512, "tensors": {"ctx": [4, 128]}}
+    io.write_json(path, {"schema": 1, "kind": "metrics", "settings": {}, "parameters": parameters, "records": records})
+    return path, keys
+
+
+def main(runs: int) -> None:
+    variants = [f"variant{number}" for number in range(-(-runs // (len(SEEDS) * len(DATASETS))))]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with timed("writing the made-up metrics"):
+            made = [metrics_file(folder, variant, dataset) for variant, dataset in product(variants, DATASETS)]
+        experiment = {
+            "schema": 1, "kind": "experiment", "name": "many", "title": "Many", "table": "base_to_new", "caption": "",
+            "paper": None,
+            "backbone": {"name": "tiny", "label": "Tiny"}, "train_subset": "base", "targets": [], "target_subsets": list(SUBSETS),
+            "variants": [{"name": v, "label": v, "method": "coop", "trainable": True} for v in variants],
+            "train_datasets": [{"name": d, "title": d} for d in DATASETS], "shots": [16], "seeds": list(SEEDS),
+            "expected": [key for _, keys in made for key in keys],
+        }  # fmt: skip
+        io.write_json(folder / "experiment.json", experiment)
+        print(f"{len(made) * len(SEEDS)} runs, {len(made)} files, {len(experiment['expected'])} records")
+        with timed("collect"):
+            results.collect([path for path, _ in made], folder / "records.csv")
+        with timed("tables"):
+            tables.build_all(folder / "experiment.json", folder / "records.csv", folder / "tables")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)

@@ -1,0 +1,50 @@
+"""What is measured: one line of the table each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+PASSES = ("train", "evaluate")
+METHODS = ("cocoop", "coop")
+COOP_BATCH = 32  # images of a CoOp training step (CoOp configs/trainers/CoOp/vit_b16_ctxv1.yaml:3)
+EVALUATED_IMAGES = 4  # of one timed evaluation; the literal side runs them one by one, as the reference does
+CPU_CLASSES, CUDA_CLASSES, QUICK_CLASSES = (10, 50, 100), (10, 100, 500, 1000), (50,)
+CUDA_BATCHES = {"train": (1, 8, 32), "evaluate": (16, 100)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """batch: images of one step; precision: fp32 or bf16 (autocast)."""
+
+    method: str
+    work: str
+    classes: int
+    batch: int
+    precision: str = "fp32"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.work}, {self.classes} classes, batch {self.batch}, {self.precision}"
+
+
+def cases(device: str, classes: Sequence[int] = (), quick: bool = False) -> list[Case]:
+    """All cases of a device. quick: CoCoOp only. CoOp's text features do not depend on the image, so it has one batch size."""
+    if not classes:
+        classes = QUICK_CLASSES if quick else CUDA_CLASSES if device == "cuda" else CPU_CLASSES
+    precisions = ("fp32", "bf16") if device == "cuda" else ("fp32",)
+    methods = METHODS[:1] if quick else METHODS
+    return [
+        Case(method, work, count, batch, precision)
+        for method in methods
+        for work in PASSES
+        for count in classes
+        for precision in precisions
+        for batch in _batches(method, work, device)
+    ]
+
+
+def _batches(method: str, work: str, device: str) -> Iterator[int]:
+    if method == "coop":
+        yield COOP_BATCH
+    elif device == "cuda":
+        yield from CUDA_BATCHES[work]
+    else:
+        yield 1 if work == "train" else EVALUATED_IMAGES

@@ -1,0 +1,66 @@
+"""Peak memory of one side of one case, in a process of its own: `python -m cocoop.bench.memory DEVICE THREADS SIDE CASE`."""
+
+import ctypes
+import gc
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from cocoop.bench.cases import Case
+from cocoop.io import REPOSITORY
+
+RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+WARM_UP_CLASSES = 2
+
+
+def peak_mb(case: Case, side: str, device: str, threads: int) -> float | None:
+    """Memory a step adds at its peak to what model, inputs and libraries hold, in MB.
+
+    On a CPU resident memory, as Linux reports it (None elsewhere); on a GPU memory that torch allocated.
+    """
+    command = [sys.executable, "-m", "cocoop.bench.memory", device, str(threads), side, json.dumps(vars(case))]
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def _measure(device: str, threads: int, side: str, case: Case) -> float | None:
+    import torch
+
+    from cocoop.bench import sides
+
+    torch.set_num_threads(threads)
+    texts = sides.sides(device)
+    text = texts.pop(side)
+    del texts
+    sides.work(Case(case.method, case.work, WARM_UP_CLASSES, case.batch, case.precision), text).run()  # loads libraries
+    work = sides.work(case, text)
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work.run()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    try:
+        RESET.write_text("5")  # the peak starts again from here (Linux, proc(5))
+        before = _status("VmRSS")
+    except (OSError, KeyError):
+        return None
+    work.run()
+    return _status("VmHWM") - before
+
+
+def _status(field: str) -> float:
+    """A line of /proc/self/status, in MB."""
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(lines[field].split()[0]) / 1024
+
+
+if __name__ == "__main__":
+    _, on, count, which, what = sys.argv
+    print(json.dumps(_measure(on, int(count), which, Case(**json.loads(what)))))

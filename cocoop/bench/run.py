@@ -1,0 +1,115 @@
+"""The `bench` command: measures every case, checks that both sides agree, prints the table."""
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cocoop import io, progress, provenance
+from cocoop.bench import operations, timing
+from cocoop.bench.cases import Case, cases
+from cocoop.bench.memory import peak_mb
+from cocoop.bench.sides import CONTEXTS, GEOMETRY, WORDS, class_names, sides, work
+from cocoop.bench.table import Measured, rendered
+from cocoop.clip.text import TextSide
+from cocoop.errors import UserError
+from cocoop.training.device import choose
+
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # largest relative difference of the two sides
+KEPT_LITERALLY = {"train": 25, "evaluate": 12}  # vectors of width D that the literal side holds for a token (and layer, if it trains)
+ROOM = 0.8  # of the free memory a literal step may take
+
+
+def bench(
+    classes: Sequence[int] = (),
+    quick: bool = False,
+    out: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    repeats: int = 3,
+) -> None:
+    """Prints the table, writes it as JSON to `out`. Raises UserError if the two sides disagree."""
+    for count in classes:
+        if count < 2:
+            raise UserError(f"--classes: {count} is too few; a classifier has two classes or more.")
+    if repeats < 1 or (threads is not None and threads < 1):
+        raise UserError(f"--repeats and --threads count from 1; found {repeats} and {threads}.")
+    device = choose(device)
+    if threads:
+        torch.set_num_threads(threads)
+    measured = measure(cases(device, classes, quick), sides(device), device, 1 if quick else repeats)
+    print(rendered(measured, _where(device)))
+    if out:
+        content = {"schema": 1, "kind": "bench", "where": _where(device), "threads": torch.get_num_threads()}
+        io.write_json(out, content | {"rows": [m.record() for m in measured], "provenance": provenance.describe(device)})
+    _agree(measured)
+
+
+def measure(todo: Sequence[Case], texts: dict[str, TextSide], device: str, repeats: int, memory: bool = True) -> list[Measured]:
+    """Measures cases one by one; the matrix-product peak before each, of which the best counts for all."""
+    measured, peaks = [], dict.fromkeys({case.precision for case in todo}, 0.0)
+    with progress.bar(len(todo), "bench", "case") as bar:
+        for case in todo:
+            bar.set_postfix_str(str(case), refresh=True)
+            peaks[case.precision] = max(peaks[case.precision], timing.peak_flops(device, case.precision))
+            measured.append(_case(case, texts, device, repeats, memory))
+            bar.update()
+    for m in measured:
+        m.peak = peaks[m.case.precision]
+    return measured
+
+
+def _case(case: Case, texts: dict[str, TextSide], device: str, repeats: int, memory: bool) -> Measured:
+    fast, flops = work(case, texts["fast"]), _flops(case, texts["fast"])
+    expected, note = fast.outcome(), _too_large(case, texts["literal"], device)
+    literal = None if note else work(case, texts["literal"])
+    disagreement = None
+    if literal:
+        try:
+            disagreement = _difference(literal.outcome(), expected)
+        except torch.OutOfMemoryError:
+            literal, note = None, "the literal computation does not fit this device"
+    seconds = timing.in_turn(literal and literal.run, fast.run, repeats, device)
+    peaks = {side: peak_mb(case, side, device, torch.get_num_threads()) for side in seconds if memory}
+    return Measured(case, seconds, peaks, flops, disagreement, note)
+
+
+def _flops(case: Case, text: TextSide) -> dict[str, int]:
+    encoder = text.encoder(text.learnable(class_names(case.classes), CONTEXTS, words=WORDS))
+    contexts = case.batch if case.method == "cocoop" else 1
+    both = {"literal": operations.literal(case.classes, encoder.tower), "fast": operations.required(encoder)}
+    return {side: contexts * found.of(case.work) for side, found in both.items()}
+
+
+def _too_large(case: Case, text: TextSide, device: str) -> str | None:
+    """Why the literal side is left out, by a rough estimate of its memory."""
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    rows = case.classes * text.context_length * (case.batch if (case.method, case.work) == ("cocoop", "train") else 1)
+    layers = GEOMETRY["layers"] if case.work == "train" else 1
+    needed = rows * layers * KEPT_LITERALLY[case.work] * text.width * (2 if case.precision == "bf16" else 4)
+    if needed <= ROOM * free:
+        return None
+    return f"literal left out: it needs about {needed / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free"
+
+
+def _difference(literal: dict[str, Tensor], fast: dict[str, Tensor]) -> float:
+    return max(float((fast[name] - value).norm() / value.norm()) for name, value in literal.items())
+
+
+def _agree(measured: Sequence[Measured]) -> None:
+    for m in measured:
+        allowed = TOLERANCE[m.case.precision]
+        if m.disagreement is not None and not m.disagreement <= allowed:
+            raise UserError(
+                f"bench: literal and fast disagree by {m.disagreement:.1e} in {m.case} ({allowed:.0e} is rounding); "
+                "the times above compare different computations. Report it with this command's output."
+            )
+
+
+def _where(device: str) -> str:
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,0 +1,124 @@
+"""The two sides of the measurement: the same method on the same inputs, over the literal or over the exact text tower."""
+
+import math
+from dataclasses import dataclass
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import QuickGELU, TextTransformer
+from torch import Tensor, nn
+
+from cocoop.bench.cases import Case
+from cocoop.clip.prompts import Prompts
+from cocoop.clip.text import TextSide
+from cocoop.clip.text_tower import TextTower
+from cocoop.clip.tokenizer import byte_pair
+from cocoop.methods.base import Classifier, Method
+from cocoop.methods.cocoop import CoCoOp
+from cocoop.methods.coop import CoOp
+from cocoop.training.loop import autocast, update
+
+SIDES = ("literal", "fast")
+GEOMETRY = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12, "output_dim": 512}  # ViT-B/16
+CONTEXTS, WORDS = 4, "a photo of a"
+SEED = 0
+
+
+class TextModel(nn.Module):
+    """An open_clip text tower with random weights, frozen, and CLIP's trained logit scale."""
+
+    def __init__(self, **geometry: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(SEED)
+            self.text = TextTransformer(**geometry, act_layer=QuickGELU)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(100.0)))
+        self.eval().requires_grad_(False)
+
+
+class PlainEncoder(nn.Module):
+    """The reference's computation (CoOp trainers/cocoop.py:144-189): all 77 tokens of every class, one image after the other."""
+
+    def __init__(self, text: TextTransformer, prompts: Prompts) -> None:
+        super().__init__()
+        self.text = text
+        device = text.positional_embedding.device
+        tokens = torch.zeros(len(prompts.classes), text.context_length, dtype=torch.long)
+        for row, entries in zip(tokens, prompts.classes, strict=True):
+            row[: len(entries)] = torch.tensor(entries).clamp(min=0)
+        self.embedded = text.token_embedding(tokens.to(device))  # (C, 77, D)
+        self.eot = torch.tensor([len(entries) - 1 for entries in prompts.classes], device=device)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """context (N, M, D), placed behind SOS -> text features (N, C, E)."""
+        return torch.stack([self._one(vectors) for vectors in context])
+
+    def _one(self, context: Tensor) -> Tensor:
+        count, text = len(self.embedded), self.text
+        placed = context.expand(count, -1, -1).to(self.embedded.dtype)
+        x = torch.cat([self.embedded[:, :1], placed, self.embedded[:, 1 + len(context) :]], 1)
+        x = text.ln_final(text.transformer(x + text.positional_embedding, attn_mask=text.attn_mask))
+        return x[torch.arange(count, device=x.device), self.eot] @ text.text_projection
+
+
+@dataclass
+class Work:
+    """One side of a case, ready to run again and again."""
+
+    case: Case
+    method: Method
+    classifier: Classifier
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        self.optimizer = torch.optim.SGD(self.method.parameters(), lr=0.002, momentum=0.9, weight_decay=0.0005)
+        self.scaler = torch.amp.GradScaler(self.images.device.type, enabled=False)
+
+    def run(self) -> Tensor:
+        """A whole training step, giving its loss, or the logits of an evaluation."""
+        if self.case.work == "train":
+            return update(
+                self.method, self.classifier, self.optimizer, self.scaler, self.images, self.labels, self.case.precision
+            )[0]
+        if self.case.method == "coop":
+            self.classifier.kept = None  # text features once for every list of classes, not never
+        with torch.no_grad(), autocast(self.case.precision, self.images.device):
+            return self.classifier(self.images)
+
+    def outcome(self) -> dict[str, Tensor]:
+        """What both sides must agree on: the loss and its gradients, or the logits."""
+        found = self.run().double()
+        if self.case.work == "evaluate":
+            return {"logits": found}
+        return {"loss": found} | {name: p.grad.double() for name, p in self.method.named_parameters()}
+
+
+def sides(device: str, geometry: dict[str, int] | None = None) -> dict[str, TextSide]:
+    """Both text sides of one random model."""
+    model = TextModel(**(geometry or GEOMETRY)).to(device)
+    tokenizer = byte_pair()
+    fast = TextSide.fast(TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot))
+    text = model.text
+    literal = TextSide(text.token_embedding.weight, fast.embed_dim, fast.scale, fast.context_length, lambda p: PlainEncoder(text, p))
+    return {"literal": literal, "fast": fast}
+
+
+def class_names(count: int) -> list[str]:
+    """The first of ImageNet's, as open_clip carries them; from the start again beyond 1000."""
+    names = open_clip.IMAGENET_CLASSNAMES
+    return [names[i % len(names)] for i in range(count)]
+
+
+def work(case: Case, text: TextSide) -> Work:
+    """A case on random image features and labels."""
+    if case.method == "cocoop":
+        method: Method = CoCoOp(text, [SEED], "", contexts=CONTEXTS, words=WORDS, reduction=16)
+    else:
+        method = CoOp(text, [SEED], "", contexts=CONTEXTS, words=WORDS, position="end", class_specific=False)
+    random = torch.Generator().manual_seed(SEED)
+    images = F.normalize(torch.randn(1, case.batch, text.embed_dim, generator=random), dim=-1)
+    labels = torch.randint(case.classes, (1, case.batch), generator=random)
+    classifier = method.for_classes(class_names(case.classes))
+    return Work(case, method, classifier, images.to(text.device), labels.to(text.device))

@@ -1,0 +1,48 @@
+"""Seconds of the two sides in turn, and the most operations per second this machine reaches in matrix products."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+
+PEAK_SHAPES = {"cpu": ((1024, 1024, 1024), (2048, 2048, 2048), (450, 512, 2048)), "cuda": ((4096,) * 3, (8192,) * 3)}
+PEAK_REPEATS = 8
+FAST_PER_LITERAL = 3
+
+
+def seconds(run: Callable[[], Any], device: str) -> float:
+    """Wall-clock time of one call; on a GPU between two events of its stream."""
+    if device != "cuda":
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    run()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1000
+
+
+def in_turn(literal: Callable[[], Any] | None, fast: Callable[[], Any], repeats: int, device: str) -> dict[str, float]:
+    """Median seconds of each side, taken in turn so that a disturbance hits both. Both must have run before."""
+    found: dict[str, list[float]] = {"literal": [], "fast": []}
+    for _ in range(repeats):
+        if literal:
+            found["literal"].append(seconds(literal, device))
+        found["fast"] += [seconds(fast, device) for _ in range(FAST_PER_LITERAL)]
+    return {side: median(times) for side, times in found.items() if times}
+
+
+def peak_flops(device: str, precision: str) -> float:
+    """Most operations per second of a matrix product here and now: the best of several shapes and repeats."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    best = 0.0
+    for m, k, n in PEAK_SHAPES[device]:
+        a, b = torch.ones(m, k, dtype=dtype, device=device), torch.ones(k, n, dtype=dtype, device=device)
+        took = min(seconds(lambda a=a, b=b: a @ b, device) for _ in range(PEAK_REPEATS))
+        best = max(best, 2 * m * k * n / took)
+    return best

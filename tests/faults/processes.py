@@ -1,0 +1,63 @@
+"""Stages in processes of their own, forked from a server that has everything imported, so that they can be killed often."""
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.faults.preload"])
+PATIENCE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a stage ended: its exit code (negative for a signal), what it said, how long it took."""
+
+    code: int
+    text: str
+    seconds: float
+
+
+class Stage:
+    """One running stage; `quick` makes checkpoints and parts so frequent that a kill falls between two of them."""
+
+    def __init__(self, arguments: Sequence[str], log: Path, quick: bool = True, environment: dict | None = None) -> None:
+        self.log, self.start = log, time.monotonic()
+        self.process = CONTEXT.Process(target=_stage, args=([*map(str, arguments)], str(log), quick, environment or {}))
+        self.process.start()
+
+    def wait(self) -> Ended:
+        self.process.join(PATIENCE_SECONDS)
+        assert self.process.exitcode is not None, f"still running after {PATIENCE_SECONDS} s: {self.log.read_text()}"
+        return Ended(self.process.exitcode, self.log.read_text(), time.monotonic() - self.start)
+
+    def kill_after(self, seconds: float) -> Ended:
+        """kill -9 after some seconds, unless it has ended by then."""
+        self.process.join(seconds)
+        if self.process.exitcode is None:
+            self.process.kill()
+        return self.wait()
+
+
+def run(arguments: Sequence[str], log: Path, **options) -> Ended:
+    return Stage(arguments, log, **options).wait()
+
+
+def _stage(arguments: list[str], log: str, quick: bool, environment: dict) -> None:
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.environ.update(environment)
+    from cocoop.clip import extraction
+    from cocoop.training import run as training
+
+    if quick:
+        extraction.PART_ROWS = extraction.BATCH_SIZE = 4
+        training.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    from cocoop.cli import main
+
+    sys.exit(main(arguments))
