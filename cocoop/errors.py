@@ -7,7 +7,10 @@ EXIT_CODE = 2
 
 
 class UserError(Exception):
-    """What a user can put right. The message names the value, where it stands, the choices, and what to do."""
+    """What a user can put right. The message names the value, where it stands, the choices, and what to do, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))  # a file or class name may hold a line feed
 
 
 def listed(names: Iterable[object], most: int = 12) -> str:

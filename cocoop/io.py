@@ -1,8 +1,10 @@
 """Files that are either whole or absent: atomic writes, hashes, canonical JSON, checksummed JSON and tensors."""
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,14 +23,17 @@ CHECKSUM = "sha256"
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+def atomic_path(path: str | Path, needed: int = 0) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes otherwise.
+
+    needed: bytes the file will take, which the message of a full disk names.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(path, error, needed) from error
     os.close(handle)
     partial = Path(name)
     try:
@@ -38,15 +43,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         partial.chmod(0o666 & ~_umask())
         os.replace(partial, path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(path, error, needed) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes UTF-8 text with line feeds, atomically."""
-    with atomic_path(path) as partial:
-        partial.write_bytes(text.encode())
+    content = text.encode()
+    with atomic_path(path, len(content)) as partial:
+        partial.write_bytes(content)
 
 
 def canonical_json(value: Any) -> str:
@@ -84,7 +90,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(error, "problem_mark", None)
         place = f", line {line.line + 1}" if line else ""
-        raise UserError(f"{path}{place}: not valid YAML ({getattr(error, 'problem', None) or error}).") from error
+        reason = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise UserError(f"{path}{place}: not valid YAML ({reason}).") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid YAML ({error}).") from error
     if content is None:
@@ -107,12 +114,16 @@ def sha256_file(path: str | Path) -> str:
 
 def write_tensors(path: str | Path, tensors: Mapping[str, "torch.Tensor"], metadata: Mapping[str, Any]) -> None:
     """Writes a safetensors file whose metadata (any JSON values) carries a checksum over itself and all tensors."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = {key: canonical_json(value) for key, value in metadata.items()}
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, text | {CHECKSUM: _tensor_digest(tensors, text)})
+    with atomic_path(path, sum(tensor.nbytes for tensor in tensors.values())) as partial:
+        try:
+            save_file(tensors, partial, text | {CHECKSUM: _tensor_digest(tensors, text)})
+        except SafetensorError as error:  # its text holds what the system said
+            raise OSError(str(error)) from error
         _sort_metadata(partial)
 
 
@@ -173,8 +184,15 @@ def _read(path: str | Path, kind: str) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot be written ({error.strerror or error}); nothing was left behind.")
+def _cannot_write(path: Path, error: OSError, needed: int) -> UserError:
+    said = error.strerror or str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in said
+    room = f"; it needs {needed:,} bytes, {_free(path):,} are free: make room and run again" if full else ""
+    return UserError(f"{path}: cannot be written ({said}){room}; nothing was left behind.")
+
+
+def _free(path: Path) -> int:
+    return shutil.disk_usage(next(folder for folder in path.resolve().parents if folder.exists())).free
 
 
 def _umask() -> int:

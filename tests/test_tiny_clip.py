@@ -78,7 +78,9 @@ def test_a_short_pretraining_repeats_bit_for_bit(tmp_path):
     record = json.loads((tmp_path / "first" / "training.json").read_text())
     assert (record["steps"], record["samples"], len(record["history"])) == (3, 24, 1)
     shipped = tiny.expand()
-    assert {name: tensor.shape for name, tensor in tiny.expand(first).items()} == {n: t.shape for n, t in shipped.items()}
+    assert {name: tensor.shape for name, tensor in tiny.expand(first).items()} == {
+        n: t.shape for n, t in shipped.items()
+    }
 
 
 def test_pretraining_refuses_no_steps(tmp_path):
@@ -118,7 +120,9 @@ def test_bucketed_text_features_are_those_of_open_clip(shipped, described):
 def test_the_shipped_model_knows_fresh_pictures(shipped):
     rows = vocabulary.token_ids()
     fresh = [draw(64, np.random.default_rng([FRESH_SEED, step])) for step in range(2)]
-    samples = [Batch(pictures, [[rows[row] for row in text] for text in texts], true) for pictures, texts, true in fresh]
+    samples = [
+        Batch(pictures, [[rows[row] for row in text] for text in texts], true) for pictures, texts, true in fresh
+    ]
     found = checks.held_out(shipped, samples)
     assert found["accuracy"] > 0.6  # chance: 1 in 64
     assert found["same_in_half_precision"] == 1  # the shipped weights are half precision already

@@ -132,3 +132,30 @@ def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
 def test_report_archive(folder):
     snakemake("--report", "report.zip", folder=folder)
     assert (folder / "report.zip").stat().st_size > 10_000
+
+
+def test_a_folder_of_pictures_becomes_a_dataset(folder, tmp_path):
+    """`dataset new`, `dataset check`, and base-to-new with all three methods, from scikit-learn's digits as PNG files."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for i, (image, label) in enumerate(zip(digits.images[:400], digits.target[:400], strict=True)):
+        path = tmp_path / "Hand written" / f"digit {label}" / f"{i}.PNG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype("uint8")).save(path)
+    cocoop = [sys.executable, "-m", "cocoop"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    new = [*cocoop, "dataset", "new", str(tmp_path / "Hand written"), "--template", "a photo of the {}."]
+    subprocess.run(new, cwd=folder, env=environment, check=True)
+    check = [*cocoop, "dataset", "check", "hand_written"]
+    said = subprocess.run(check, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+    assert "classes: 10" in said
+    assert "problem" not in said
+    assert (folder / "results/datasets/hand_written/contact_sheet.png").exists()
+    experiment = {"train_datasets": ["hand_written"], "variants": ["clip", "coop", "cocoop"]}
+    write(folder, SMALL | {"seeds": [1], "experiments": {"base_to_new": experiment}})
+    snakemake("--cores", "2", folder=folder)
+    table = (folder / "results/experiments/base_to_new/tables/table.txt").read_text()
+    assert "CoCoOp" in table
+    write(folder, SMALL)

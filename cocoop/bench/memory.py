@@ -1,4 +1,4 @@
-"""Peak memory of one side of one case, in a process of its own: `python -m cocoop.bench.memory DEVICE THREADS SIDE CASE`."""
+"""Peak memory of one side of one case, in a process of its own: `python -m cocoop.bench.memory JSON`."""
 
 import ctypes
 import gc
@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from cocoop.bench.cases import Case
@@ -16,27 +18,27 @@ RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 WARM_UP_CLASSES = 2
 
 
-def peak_mb(case: Case, side: str, device: str, threads: int) -> float | None:
+def peak_mb(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, int]) -> float | None:
     """Memory a step adds at its peak to what model, inputs and libraries hold, in MB.
 
     On a CPU resident memory, as Linux reports it (None elsewhere); on a GPU memory that torch allocated.
     """
-    command = [sys.executable, "-m", "cocoop.bench.memory", device, str(threads), side, json.dumps(vars(case))]
+    asked = {"case": vars(case), "side": side, "device": device, "threads": threads, "geometry": dict(geometry)}
+    command = [sys.executable, "-m", "cocoop.bench.memory", json.dumps(asked)]
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-def _measure(device: str, threads: int, side: str, case: Case) -> float | None:
+def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, int]) -> float | None:
+    """The same in this process, which must be fresh."""
     import torch
 
     from cocoop.bench import sides
 
     torch.set_num_threads(threads)
-    texts = sides.sides(device)
-    text = texts.pop(side)
-    del texts
-    sides.work(Case(case.method, case.work, WARM_UP_CLASSES, case.batch, case.precision), text).run()  # loads libraries
+    text = sides.sides(device, geometry)[side]
+    sides.work(replace(case, classes=WARM_UP_CLASSES), text).run()  # loads libraries
     work = sides.work(case, text)
     gc.collect()
     if device == "cuda":
@@ -62,5 +64,5 @@ def _status(field: str) -> float:
 
 
 if __name__ == "__main__":
-    _, on, count, which, what = sys.argv
-    print(json.dumps(_measure(on, int(count), which, Case(**json.loads(what)))))
+    asked = json.loads(sys.argv[1])
+    print(json.dumps(measure(Case(**asked.pop("case")), **asked)))

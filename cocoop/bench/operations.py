@@ -2,16 +2,17 @@
 
 A product of (a, b) and (b, c) counts 2abc. Norms, activations, softmax and the logits are not counted (under 1 %).
 
-Must be done, per context, with T tail entries (common beginnings once), P prefix entries that depend on the context, C distinct classes,
-width D and A pairs of a row and a key it sees:
+Must be done, per context, with T tail entries (common beginnings once), P prefix entries that depend on the context, C
+distinct classes, width D and A pairs of a row and a key it sees:
 
     first layer     3 D^2 for each context vector (all other projections are constants), 9 D^2 for each of T + P (output, MLP)
     other layers    12 D^2 for each of T + P
     last layer      2 D^2 for each of T + P (keys and values), 10 D^2 for each of C (query, output, MLP), D E for each of C
     attention       4 D for each of A in every layer; in the last layer only EOT asks
 
-The backward pass computes the gradient of every product's input and none of a weight, so linear layers count once more, and attention,
-with four products instead of two, 8 D. In the first layer only the context has a gradient: 6 D for each pair whose key depends on it.
+The backward pass computes the gradient of every product's input and none of a weight, so linear layers count once more,
+and attention, with four products instead of two, 8 D. In the first layer only the context has a gradient: 6 D for each pair
+whose key depends on it.
 """
 
 from typing import NamedTuple
@@ -51,7 +52,7 @@ def required(encoder: PromptEncoder) -> Operations:
 
 
 def literal(classes: int, tower: TextTower) -> Operations:
-    """The reference's: every token of every class through every layer; gradients reach all rows (CoOp trainers/cocoop.py:183-189)."""
+    """The reference's: all 77 tokens of every class, and their gradients, in every layer (CoOp trainers/cocoop.py:183-189)."""
     d, layers, length = tower.width, tower.facts.layers, tower.facts.context_length
     linear = classes * (layers * length * 12 * d * d + d * tower.embed_dim)
     attention = classes * layers * length * length

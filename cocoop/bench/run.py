@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,12 +14,14 @@ from cocoop.bench.cases import Case, cases
 from cocoop.bench.memory import peak_mb
 from cocoop.bench.sides import CONTEXTS, GEOMETRY, WORDS, class_names, sides, work
 from cocoop.bench.table import Measured, rendered
+from cocoop.clip.prompt_encoder import PromptEncoder
 from cocoop.clip.text import TextSide
+from cocoop.clip.text_tower import TextTower
 from cocoop.errors import UserError
 from cocoop.training.device import choose
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # largest relative difference of the two sides
-KEPT_LITERALLY = {"train": 25, "evaluate": 12}  # vectors of width D that the literal side holds for a token (and layer, if it trains)
+KEPT_LITERALLY = {"train": 25, "evaluate": 12}  # vectors of width D that a literal token holds (in a layer, if it trains)
 ROOM = 0.8  # of the free memory a literal step may take
 
 
@@ -40,7 +42,7 @@ def bench(
     device = choose(device)
     if threads:
         torch.set_num_threads(threads)
-    measured = measure(cases(device, classes, quick), sides(device), device, 1 if quick else repeats)
+    measured = measure(cases(device, classes, quick), device, 1 if quick else repeats)
     print(rendered(measured, _where(device)))
     if out:
         content = {"schema": 1, "kind": "bench", "where": _where(device), "threads": torch.get_num_threads()}
@@ -48,23 +50,27 @@ def bench(
     _agree(measured)
 
 
-def measure(todo: Sequence[Case], texts: dict[str, TextSide], device: str, repeats: int, memory: bool = True) -> list[Measured]:
+def measure(todo: Sequence[Case], device: str, repeats: int, geometry: Mapping[str, int] = GEOMETRY) -> list[Measured]:
     """Measures cases one by one; the matrix-product peak before each, of which the best counts for all."""
+    texts = sides(device, geometry)
     measured, peaks = [], dict.fromkeys({case.precision for case in todo}, 0.0)
     with progress.bar(len(todo), "bench", "case") as bar:
         for case in todo:
             bar.set_postfix_str(str(case), refresh=True)
             peaks[case.precision] = max(peaks[case.precision], timing.peak_flops(device, case.precision))
-            measured.append(_case(case, texts, device, repeats, memory))
+            m = _case(case, texts, device, repeats)
+            m.peak_mb = {side: peak_mb(case, side, device, torch.get_num_threads(), geometry) for side in m.seconds}
+            measured.append(m)
             bar.update()
     for m in measured:
         m.peak = peaks[m.case.precision]
     return measured
 
 
-def _case(case: Case, texts: dict[str, TextSide], device: str, repeats: int, memory: bool) -> Measured:
-    fast, flops = work(case, texts["fast"]), _flops(case, texts["fast"])
-    expected, note = fast.outcome(), _too_large(case, texts["literal"], device)
+def _case(case: Case, texts: dict[str, TextSide], device: str, repeats: int) -> Measured:
+    fast, text = work(case, texts["fast"]), texts["fast"]
+    encoder = text.encoder(text.learnable(class_names(case.classes), CONTEXTS, words=WORDS))
+    expected, note = fast.outcome(), _too_large(case, encoder.tower, device)
     literal = None if note else work(case, texts["literal"])
     disagreement = None
     if literal:
@@ -73,23 +79,22 @@ def _case(case: Case, texts: dict[str, TextSide], device: str, repeats: int, mem
         except torch.OutOfMemoryError:
             literal, note = None, "the literal computation does not fit this device"
     seconds = timing.in_turn(literal and literal.run, fast.run, repeats, device)
-    peaks = {side: peak_mb(case, side, device, torch.get_num_threads()) for side in seconds if memory}
-    return Measured(case, seconds, peaks, flops, disagreement, note)
+    return Measured(case, seconds, _flops(case, encoder), disagreement, note)
 
 
-def _flops(case: Case, text: TextSide) -> dict[str, int]:
-    encoder = text.encoder(text.learnable(class_names(case.classes), CONTEXTS, words=WORDS))
+def _flops(case: Case, encoder: PromptEncoder) -> dict[str, int]:
     contexts = case.batch if case.method == "cocoop" else 1
     both = {"literal": operations.literal(case.classes, encoder.tower), "fast": operations.required(encoder)}
     return {side: contexts * found.of(case.work) for side, found in both.items()}
 
 
-def _too_large(case: Case, text: TextSide, device: str) -> str | None:
+def _too_large(case: Case, tower: TextTower, device: str) -> str | None:
     """Why the literal side is left out, by a rough estimate of its memory."""
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    rows = case.classes * text.context_length * (case.batch if (case.method, case.work) == ("cocoop", "train") else 1)
-    layers = GEOMETRY["layers"] if case.work == "train" else 1
-    needed = rows * layers * KEPT_LITERALLY[case.work] * text.width * (2 if case.precision == "bf16" else 4)
+    images = case.batch if (case.method, case.work) == ("cocoop", "train") else 1
+    layers = tower.facts.layers if case.work == "train" else 1
+    vectors = images * case.classes * tower.facts.context_length * layers * KEPT_LITERALLY[case.work]
+    needed = vectors * tower.width * (2 if case.precision == "bf16" else 4)
     if needed <= ROOM * free:
         return None
     return f"literal left out: it needs about {needed / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free"

@@ -1,7 +1,8 @@
 """The two sides of the measurement: the same method on the same inputs, over the literal or over the exact text tower."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import open_clip
 import torch
@@ -19,7 +20,6 @@ from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.training.loop import autocast, update
 
-SIDES = ("literal", "fast")
 GEOMETRY = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12, "output_dim": 512}  # ViT-B/16
 CONTEXTS, WORDS = 4, "a photo of a"
 SEED = 0
@@ -95,14 +95,13 @@ class Work:
         return {"loss": found} | {name: p.grad.double() for name, p in self.method.named_parameters()}
 
 
-def sides(device: str, geometry: dict[str, int] | None = None) -> dict[str, TextSide]:
-    """Both text sides of one random model."""
-    model = TextModel(**(geometry or GEOMETRY)).to(device)
+def sides(device: str, geometry: Mapping[str, int]) -> dict[str, TextSide]:
+    """Both text sides of one random model of the given geometry (arguments of open_clip's TextTransformer)."""
+    model = TextModel(**geometry).to(device)
     tokenizer = byte_pair()
     fast = TextSide.fast(TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot))
     text = model.text
-    literal = TextSide(text.token_embedding.weight, fast.embed_dim, fast.scale, fast.context_length, lambda p: PlainEncoder(text, p))
-    return {"literal": literal, "fast": fast}
+    return {"literal": replace(fast, encoder=lambda prompts: PlainEncoder(text, prompts)), "fast": fast}
 
 
 def class_names(count: int) -> list[str]:

@@ -18,17 +18,18 @@ HEAD = (
 class Measured:
     """One case. Mappings have a key for each side measured ("literal", "fast").
 
-    seconds: of one step, median; peak_mb: memory a step adds; flops: operations counted for the side; disagreement: largest relative
-    difference of loss and gradients, or of logits, in the 2-norm; note: why the literal side is missing.
+    seconds: of one step, median; flops: operations counted for the side; disagreement: largest relative difference of loss and
+    gradients, or of logits, in the 2-norm; note: why the literal side is missing; peak_mb: memory a step adds; peak: operations a
+    second of the fastest matrix product.
     """
 
     case: Case
     seconds: Mapping[str, float]
-    peak_mb: Mapping[str, float | None]
     flops: Mapping[str, int]
-    disagreement: float | None = None
-    note: str | None = None
-    peak: float = field(default=0.0)
+    disagreement: float | None
+    note: str | None
+    peak_mb: Mapping[str, float | None] = field(default_factory=dict)
+    peak: float = 0.0
 
     def fraction(self, side: str) -> float | None:
         """Of this machine's matrix-product peak, by the operations counted for the side."""

@@ -1,6 +1,5 @@
 """The `bench` command."""
 
-from pathlib import Path
 from typing import Any
 
 from cocoop.cli.arguments import command, path

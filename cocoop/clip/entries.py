@@ -1,7 +1,7 @@
 """Prompt entries as vectors: constant tokens at their positions, and the places where context vectors go."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class Entries(nn.Module):
         slots = [(i, row.owner, row.position, -row.entry - 1) for i, row in enumerate(rows) if row.entry < 0]
         constant = tower.token_embedding[tokens] + tower.positional_embedding[at]
         projection = project(tower.blocks[0], constant, tower.facts.epsilon)
-        self.slot_rows = [slot[0] for slot in slots]
+        self.slots_before = [0, *accumulate(row.entry < 0 for row in rows)]
         self.register_buffer("constant", constant, persistent=False)  # (T, D)
         self.register_buffer("projection", projection, persistent=False)  # (T, 3D)
         slots = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
@@ -40,7 +40,7 @@ class Entries(nn.Module):
         """
         stop = len(self) if stop is None else stop
         x, projected = (t[start:stop].expand(len(context), -1, -1) for t in (self.constant, self.projection))
-        first, last = bisect_left(self.slot_rows, start), bisect_left(self.slot_rows, stop)
+        first, last = self.slots_before[start], self.slots_before[stop]
         if first == last:
             return x, projected
         row, owner, position, vector = self.slots[first:last].unbind(1)

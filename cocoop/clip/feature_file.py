@@ -65,7 +65,7 @@ def write(
         | {name: ("F32", shape) for name, shape in features.items()},
         {key: io.canonical_json(value) for key, value in metadata.items()},
     )
-    with io.atomic_path(path) as partial, partial.open("r+b") as file:
+    with io.atomic_path(path, layout.size) as partial, partial.open("r+b") as file:
         file.truncate(layout.size)
         for block in chain((Block(name, 0, array) for name, array in labels.items()), blocks):
             file.seek(layout.place(block.name) + block.start * ITEM_BYTES[layout.tensors[block.name][0]])

@@ -2,17 +2,16 @@
 
 A prompt is a row of entries, each a token id or a context vector. For a causal tower three parts of it differ in cost:
 
-    shared    entries that all prompts begin with ([SOS][context] when the class name stands at the end); computed once per context
-    head      a class's own entries before its first context vector (class token position "front"); constant, computed once for ever
+    shared    entries that all prompts begin with ([SOS][context] with the class name at the end); computed once per context
+    head      a class's own entries before its first context vector (class token position "front"); constant, computed once
     tail      the rest up to EOT; the only part computed per class and context, in tiles (`tiles.py`)
 """
 
 from collections.abc import Sequence
-from os.path import commonprefix
 from typing import NamedTuple
 
 from cocoop.clip.prompts import Prompts
-from cocoop.clip.tiles import Tiles, lay_out
+from cocoop.clip.tiles import Tiles, lay_out, shared_length
 
 
 class Row(NamedTuple):
@@ -31,11 +30,10 @@ class Packing:
 
     def __init__(self, prompts: Prompts) -> None:
         self.prompts = prompts
-        shortest = min(len(entries) for entries in prompts.classes)
-        common = commonprefix([list(entries[: shortest - 1]) for entries in prompts.classes])
+        first, last, shortest = min(prompts.classes), max(prompts.classes), min(prompts.classes, key=len)
+        self.shared = shortest[: min(shared_length(first, last), len(shortest) - 1)]
         if not prompts.shared:
-            common = common[: _constants(common)]
-        self.shared: tuple[int, ...] = tuple(common)
+            self.shared = self.shared[: _constants(self.shared)]
         self.constants = _constants(self.shared)
         self.learned = any(entry < 0 for entries in prompts.classes for entry in entries)
         self.head_lengths = [self._head(entries[len(self.shared) :]) for entries in prompts.classes]
@@ -54,7 +52,9 @@ class Packing:
         return rows[: self.constants], rows[self.constants :]
 
     def seen_heads(self) -> tuple[list[list[int]], list[tuple[list[int], slice]]]:
-        """Which constant heads the tails see: of each tile, its classes' head rows; of each class, its tail rows and their columns."""
+        """Which constant heads the tails see: of each tile, its classes' head rows; of each class, its tail rows and its columns
+        among them.
+        """
         columns: list[list[int]] = [[] for _ in range(self.tails.count)]
         seen = []
         for place, c in enumerate(self._headed()):
@@ -76,7 +76,7 @@ class Packing:
         return len(self.shared) + self.head_lengths[c]
 
     def _tail(self, c: int) -> list[Row]:
-        """A class's tail. Behind a context or head of its own it belongs to the class; else equal beginnings are the same rows."""
+        """A class's tail. Behind a context or head of its own it belongs to the class; else equal beginnings are equal rows."""
         own = not self.prompts.shared or self.head_lengths[c] > 0
         return self._rows(c, self._start(c), len(self.prompts.classes[c]), c if own else 0)
 

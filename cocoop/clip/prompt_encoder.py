@@ -1,11 +1,11 @@
 """The exact fast prompt encoder: text features of learned prompts at the price of the tokens that differ.
 
-CoCoOp's price is that every image needs its own text features for every class (section 3.2 of the paper); the reference runs 77 tokens
-for each pair (trainers/cocoop.py:183-189). The tower is causal, so nothing after EOT matters, a prefix does not see what follows, and in
-the last layer only EOT is needed. Everything here follows from that, and is exact: same logits, same gradients.
+CoCoOp's price is that every image needs its own text features for every class (section 3.2 of the paper); the reference
+runs 77 tokens for each pair (trainers/cocoop.py:183-189). The tower is causal, so nothing after EOT matters, a prefix does
+not see what follows, and in the last layer only EOT is needed. Everything here follows from that, and is exact: same
+logits, same gradients.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
 import torch
@@ -28,8 +28,8 @@ class PromptEncoder(nn.Module):
     """Text features of C prompts under N contexts at once. Holds constants only; nothing in it is learned.
 
     Linear layers see plain rows: the tails of all contexts, then the prefixes of all contexts.
-    budget_mb: memory for activations. What does not fit at once is cut over contexts, then over tiles of classes, and computed again
-    in the backward pass.
+    budget_mb: memory for activations. What does not fit at once is cut over contexts, then over tiles of classes (each piece
+    with its own prefix rows), and computed again in the backward pass.
     """
 
     def __init__(self, tower: TextTower, prompts: Prompts, budget_mb: int = DEFAULT_BUDGET_MB) -> None:
@@ -51,6 +51,7 @@ class PromptEncoder(nn.Module):
         mask = torch.cat([shared, head_mask, own_rows_mask(tails, device)], 2)
         self.register_buffer("mask", mask, persistent=False)  # (tiles, R, P + heads + R)
         self.register_buffer("prefix_mask", causal_mask(len(after), len(before), device), persistent=False)
+        self.leaves_before = [sum(row < tile * tails.size for row in tails.leaves) for tile in range(tails.count + 1)]
         place = {row: place for place, row in enumerate(tails.leaves)}
         self.register_buffer("leaves", torch.tensor(tails.leaves, device=device), persistent=False)
         self.register_buffer("unsort", torch.tensor([place[end] for end in tails.ends], device=device), persistent=False)
@@ -94,15 +95,14 @@ class PromptEncoder(nn.Module):
             if layer:
                 tails_qkv, prefix_qkv = _parted(project(block, x, self.tower.facts.epsilon), shapes)
             mixed = self._attend_tails(layer, tails_qkv, prefix_qkv, first, last)
-            x = self._finish(block, x, torch.cat([mixed.flatten(0, 1), self._attend_prefix(layer, prefix_qkv).flatten(0, 1)]))
+            prefix_mixed = self._attend_prefix(layer, prefix_qkv)
+            x = self._finish(block, x, torch.cat([mixed.flatten(0, 1), prefix_mixed.flatten(0, 1)]))
         return self._eot(x, shapes, first, last)
 
     def _eot(self, x: Tensor, shapes: Sequence[torch.Size], first: int, last: int) -> Tensor:
-        """The last layer, for EOT only: keys and values of all rows, queries and MLP of each class's last; then its feature."""
+        """The last layer, for EOT only: keys and values of all rows, queries and MLP of each class's last; then features."""
         tower, block, size = self.tower, self.tower.blocks[-1], self.packing.tails.size
-        leaves = self.packing.tails.leaves
-        places = slice(bisect_left(leaves, first * size), bisect_left(leaves, last * size))
-        leaves = self.leaves[places] - first * size
+        leaves = self.leaves[self.leaves_before[first] : self.leaves_before[last]] - first * size
         eot = _parted(x, shapes)[0].index_select(1, leaves)  # (N, classes, D)
         tails_kv, prefix_kv = _parted(project(block, x, tower.facts.epsilon, slice(1, 3)), shapes)
         asked = project(block, eot, tower.facts.epsilon, slice(0, 1))
@@ -128,7 +128,7 @@ class PromptEncoder(nn.Module):
         return feed_forward(self.tower, block, x + F.linear(mixed, block.out_weight, block.out_bias))
 
     def _run_constants(self, entries: Entries, before: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
-        """Keys and values (1, 1, T, 2D) in every layer of entries that no context changes, behind the keys and values `before`."""
+        """Keys and values (1, 1, T, 2D) in every layer of entries that no context changes, behind others `before`."""
         x, found = entries.constant, []
         for layer, block in enumerate(self.tower.blocks):
             qkv = project(block, x, self.tower.facts.epsilon)[None]
@@ -138,7 +138,10 @@ class PromptEncoder(nn.Module):
         return found
 
     def _run_heads(self, device: torch.device) -> tuple[list[Tensor], Tensor]:
-        """Keys and values (1, tiles, heads, 2D) of the constant heads that each tile of tails sees, and the mask (tiles, R, heads)."""
+        """In every layer, keys and values (1, tiles, heads, 2D) of the constant heads that each tile of tails sees.
+
+        Also the mask (tiles, R, heads): which of them a row sees.
+        """
         tails, heads = self.packing.tails, self.packing.heads
         if heads is None:
             return [], torch.zeros(tails.count, tails.size, 0, dtype=torch.bool, device=device)

@@ -124,8 +124,7 @@ def load(path: str | Path, backbone: dict[str, Any], device: str = "cpu", budget
     if metadata["literal"]:
         logger.info("backbone %s takes the literal text path: %s", backbone["name"], metadata["literal"])
         return replace(TextSide.literal(_whole_model(backbone, device)), fingerprint=metadata["fingerprint"])
-    tower = TextTower.from_file(tensors, metadata["facts"]).to(device)
-    tower = tower.half_weights() if backbone["precision"] == "reference-fp16" else tower
+    tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(backbone["precision"])
     return replace(TextSide.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
 
 

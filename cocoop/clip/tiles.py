@@ -1,8 +1,8 @@
 """Sequences laid out in rows, those that begin alike sharing their beginning, and rows in tiles of equal size.
 
-A causal tower computes the same for two sequences as far as they are equal, so a list of sequences needs one row for each node of
-their trie. Whole sequences lie in one tile, where a row sees its ancestors and itself: attention is one dense product for all
-tiles, under a mask. Sequences are distributed over tiles so that next to no row stays empty; linear layers see no padding.
+A causal tower computes the same for two sequences as far as they are equal, so a list of sequences needs one row for each
+node of their trie. A sequence lies whole in one tile, where a row sees its ancestors and itself: attention is one dense
+product for all tiles, under a mask. Sequences are distributed over tiles so that next to no row stays empty.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -18,10 +18,11 @@ Unit = list[int]
 
 @dataclass(frozen=True)
 class Tiles:
-    """size: rows in a tile; rows: what stands in each row, tile behind tile; parents: the row before it in its sequence, -1 if none;
+    """Where the items of sequences lie.
 
-    ends: the last row of each sequence; distinct: rows that would do, were beginnings shared across tiles too; padding: rows that
-    belong to no sequence.
+    size: rows in a tile; rows: the item in each row, tile behind tile; parents: the row before it in its sequence, -1 if
+    none; ends: the last row of each sequence; distinct: rows that would do, were beginnings shared across tiles too;
+    padding: rows that belong to no sequence.
     """
 
     size: int
@@ -62,7 +63,7 @@ def lay_out(sequences: Sequence[Path]) -> Tiles:
     return _placed(sequences, best, size, all_rows)
 
 
-def _common(a: Path, b: Path) -> int:
+def shared_length(a: Path, b: Path) -> int:
     """How many items two sequences begin with alike."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
@@ -71,7 +72,7 @@ def _new_items(sequences: Sequence[Path], order: Sequence[int]) -> Iterator[int]
     """Of each sequence in sorted order, the items that no earlier one begins with."""
     before: Path = ()
     for i in order:
-        yield len(sequences[i]) - _common(before, sequences[i])
+        yield len(sequences[i]) - shared_length(before, sequences[i])
         before = sequences[i]
 
 
@@ -80,7 +81,7 @@ def _units(sequences: Sequence[Path], order: Sequence[int], size: int) -> Iterat
     unit: Unit = []
     rows = 0
     for i in order:
-        shared = _common(sequences[unit[-1]], sequences[i]) if unit else 0
+        shared = shared_length(sequences[unit[-1]], sequences[i]) if unit else 0
         if unit and (not shared or rows + len(sequences[i]) - shared > size):
             yield rows, unit
             unit, rows, shared = [], 0, 0
@@ -112,7 +113,7 @@ def _placed(sequences: Sequence[Path], tiles: list[list[tuple[int, Unit]]], size
             path: list[int] = []
             before: Path = ()
             for i in unit:
-                path = path[: _common(before, sequences[i])]
+                path = path[: shared_length(before, sequences[i])]
                 before = sequences[i]
                 for item in before[len(path) :]:
                     parents.append(path[-1] if path else -1)

@@ -124,9 +124,9 @@ class Plan:
     def views_of(self, block: Block) -> int:
         """V, the number of augmented views an image has in this block: one an epoch unless capped; 0 for plain images."""
         variant = self.variant_of(block)
-        if not variant.trainable or variant.plain_views:
-            return 0
         cap, training = self.config["views"], variant.training_on(block.dataset, block.shots)
+        if not variant.trainable or variant.plain_views or cap == "plain":
+            return 0
         return min(training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS, MOST_VIEWS if cap == "per_epoch" else cap)
 
     def view_files(self, block: Block) -> list[str]:

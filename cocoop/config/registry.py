@@ -8,7 +8,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
-from cocoop.config.validation import definition, validate
+from cocoop.config.validation import check_schema, definition, validate
 from cocoop.errors import UserError, unknown
 
 SHIPPED = io.REPOSITORY / "config"
@@ -85,6 +85,7 @@ def _variant(
 ) -> VariantSpec:
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
     schema = {"type": "object", "additionalProperties": False, "properties": content["params"], "required": list(content["params"])}
+    check_schema(schema, f"{path}: params")
     validate(params, schema, f"{path}: variants.{name}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
     if content["learns"] != "by_gradient" and changes:

@@ -1,11 +1,12 @@
 """JSON-schema validation whose every failure is one line for a user."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import SchemaError, ValidationError
 
 from cocoop import io
 from cocoop.errors import UserError, did_you_mean, listed
@@ -20,9 +21,18 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
     where: the file the content came from.
     """
     checker = Draft202012Validator(_schema(schema) if isinstance(schema, str) else schema)
-    problems = [line for error in checker.iter_errors(content) for line in _lines(error)]
+    problems = [line for error in checker.iter_errors(content) for line in _lines(error)] + _not_finite(content)
     if problems:
         raise UserError(f"{where}: {'; '.join(problems[:MOST_PROBLEMS])}." + _more(len(problems)))
+
+
+def check_schema(schema: Mapping[str, Any], where: str) -> None:
+    """Checks that a mapping which a file brings along is a JSON schema."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        place = ".".join(map(str, list(error.absolute_path)[1:])) or "top level"
+        raise UserError(f"{where}: {place}: {_shown(error.instance)} is no part of a JSON schema; see config/README.md.") from error
 
 
 def definition(schema: str, name: str) -> Mapping[str, Any]:
@@ -33,6 +43,14 @@ def definition(schema: str, name: str) -> Mapping[str, Any]:
 @cache
 def _schema(name: str) -> dict[str, Any]:
     return io.read_yaml(SCHEMAS / f"{name}.schema.yaml")
+
+
+def _not_finite(content: Any, place: tuple[str, ...] = ()) -> list[str]:
+    """NaN and infinity pass every limit of a schema, as no comparison with NaN holds."""
+    if isinstance(content, float) and not math.isfinite(content):
+        return [f"{'.'.join(place)}: {content} is no finite number"]
+    items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
+    return [line for key, value in items for line in _not_finite(value, (*place, str(key)))]
 
 
 def _more(count: int) -> str:

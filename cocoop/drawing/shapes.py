@@ -3,7 +3,8 @@
 from math import cos, sin
 
 import numpy as np
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw
+from scipy.ndimage import minimum_filter
 
 from cocoop.drawing.canvas import DRAWN, blank, pick, to_mask
 from cocoop.drawing.outlines import SHAPES
@@ -64,4 +65,5 @@ def _draw(image: Image.Image, name: str, centre: np.ndarray, radius: float, angl
 
 
 def _contour(image: Image.Image, width: int) -> Image.Image:
-    return ImageChops.subtract(image, image.filter(ImageFilter.MinFilter(width)))
+    filled = np.asarray(image)
+    return Image.fromarray(filled - minimum_filter(filled, width, mode="nearest"))

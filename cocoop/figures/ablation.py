@@ -36,6 +36,8 @@ def draw(data: Data) -> Figure:
 
 
 def _panel(axes: Axes, part: pd.DataFrame, series: list[str], looks: dict[str, style.Look]) -> None:
+    if part["mean"].isna().all():
+        style.mark_empty(axes)
     offsets = {metric: 0.2 * (place - (len(looks) - 1) / 2) for place, metric in enumerate(looks)}
     for row in part.itertuples():
         look, y = looks[row.metric], series.index(row.series) + offsets[row.metric]

@@ -43,6 +43,10 @@ def draw(data: Data) -> Figure:
 
 
 def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look], shots: list[int]) -> None:
+    if part["mean"].isna().all():
+        style.mark_empty(axes)
+        axes.set_yticks([])
+        return
     for name, rows in part.groupby("series", observed=True, sort=True):
         look, rows = looks[name], rows.sort_values("shots")
         mean = 100 * rows["mean"]

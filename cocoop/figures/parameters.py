@@ -10,9 +10,11 @@ from matplotlib.ticker import NullFormatter
 
 from cocoop.figures import style
 from cocoop.figures.data import METRICS, Data
+from cocoop.results.text import count
 
 COLUMNS = 3
 PANEL_INCHES = 1.9
+APART = 1.15
 
 
 def draw(data: Data) -> Figure:
@@ -29,11 +31,11 @@ def draw(data: Data) -> Figure:
         axes.set_title(title)
     for axes in grid.flat[len(data.titles) :]:
         axes.set_visible(False)
-    figure.supxlabel("Trained parameters, counted from the tensors", fontsize=9)
+    figure.supxlabel("Trained parameters, counted from the tensors (nearly equal numbers are drawn apart)", fontsize=9)
     figure.supylabel(f"{METRICS[metric]} in per cent", fontsize=9)
     counts = {name: rows["trained"].max() for name, rows in summary.groupby("series", observed=True)}
     handles = [_handle(looks[name], bool(counts[name] > 0)) for name in data.labels]
-    style.legend(figure, handles, [f"{label} ({counts[name]:,})" for name, label in data.labels.items()])
+    style.legend(figure, handles, [f"{label} ({count(counts[name])})" for name, label in data.labels.items()])
     return figure
 
 
@@ -44,6 +46,12 @@ def _handle(look: style.Look, trained: bool) -> Line2D:
 
 
 def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
+    if part["mean"].isna().all():
+        style.mark_empty(axes)
+        axes.set_yticks([])
+        return
+    counts = sorted({int(number) for number in part["trained"].dropna() if number})
+    places = _apart(counts)
     for row in part.itertuples():
         look = looks[row.series]
         if pd.isna(row.mean):
@@ -53,9 +61,24 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None
             continue
         std = 0 if pd.isna(row.std) else 100 * row.std
         axes.errorbar(
-            row.trained, 100 * row.mean, yerr=std, color=look.color, marker=look.marker, markersize=6, capsize=2
+            places[int(row.trained)],
+            100 * row.mean,
+            yerr=std,
+            color=look.color,
+            marker=look.marker,
+            markersize=6,
+            capsize=2,
         )
-    _parameter_axis(axes, sorted({int(count) for count in part["trained"].dropna() if count}))
+    _parameter_axis(axes, counts)
+
+
+def _apart(counts: list[int]) -> dict[int, float]:
+    """Where each number of parameters is drawn: nearly equal ones are set apart so that their whiskers can be told apart."""
+    places: dict[int, float] = {}
+    for number in counts:
+        nearest = max(places.values(), default=0.0)
+        places[number] = max(float(number), nearest * APART)
+    return places
 
 
 def _parameter_axis(axes: Axes, counts: list[int]) -> None:
@@ -64,6 +87,6 @@ def _parameter_axis(axes: Axes, counts: list[int]) -> None:
     axes.set_xscale("log")
     if counts[-1] < 10 * counts[0]:
         axes.set_xlim(counts[0] / 1.6, counts[-1] * 1.6)
-    apart = [count for place, count in enumerate(counts) if not place or count > 1.5 * counts[place - 1]]
-    axes.set_xticks(apart, [f"{count:,}" for count in apart], fontsize=7)
+    apart = [number for place, number in enumerate(counts) if not place or number > 1.5 * counts[place - 1]]
+    axes.set_xticks(apart, [count(number) for number in apart], fontsize=7)
     axes.xaxis.set_minor_formatter(NullFormatter())

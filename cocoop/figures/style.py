@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import seaborn
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cocoop import io
@@ -75,6 +76,12 @@ def legend(figure: Figure, handles: list[Artist], labels: list[str]) -> None:
 def signed(points: float) -> str:
     """A difference in percentage points: `+13.19`."""
     return f"{points:+.2f}".replace("-", DECIMALS_MINUS)
+
+
+def mark_empty(axes: Axes) -> None:
+    """Says that a panel shows nothing because its runs are missing."""
+    axes.text(0.5, 0.5, "missing", transform=axes.transAxes, ha="center", va="center", style="italic", color="0.35")
+    axes.set_xticks([])
 
 
 def note(text: str) -> Figure:

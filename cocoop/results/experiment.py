@@ -8,7 +8,7 @@ import pandas as pd
 
 from cocoop import io
 from cocoop.errors import UserError, listed
-from cocoop.results.records import COLUMNS, KEY, describe
+from cocoop.results.records import COLUMNS, KEY
 
 FIELDS = (
     "name", "title", "table", "caption", "paper", "backbone", "variants", "train_datasets", "targets", "target_subsets",
@@ -55,19 +55,29 @@ def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame
 
 
 def missing(selected: pd.DataFrame) -> list[str]:
-    """The expected records that are not there, in words."""
+    """The expected records that are not there, in words, one text per block of runs and target."""
     gaps = selected[~selected["present"]]
-    return [describe(row) for row in gaps[KEY].to_dict("records")]
+    texts = []
+    for (label, dataset, subset, shots, target), part in gaps.groupby(
+        ["label", "dataset", "subset", "shots", "target"], sort=False
+    ):
+        tested = f"tested on {target} ({', '.join(part['target_subset'].unique())})"
+        seeds = [str(seed) for seed in sorted(part["seed"].unique())]
+        numbered = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
+        trained = f" trained on {dataset} ({subset}), {shots} shots, {numbered}," if shots else ""
+        texts.append(f"{label}{trained} {tested}")
+    return texts
 
 
 def _with_series(experiment: Mapping[str, Any], chosen: pd.DataFrame) -> pd.DataFrame:
     several_shots = experiment["table"] != "curves" and len(experiment["shots"]) > 1
-    series: dict[tuple[str, int], tuple[str, str]] = {}
-    for variant, label in named(experiment["variants"]).items():
-        for shots in sorted(chosen["shots"][chosen["variant"] == variant].unique()):
-            suffix = f", {shots} shots" if several_shots and shots else ""
-            series[variant, shots] = variant + suffix, label + suffix
+    labels = named(experiment["variants"])
+    places = list(labels)
     keys = list(zip(chosen["variant"], chosen["shots"], strict=True))
+    series: dict[tuple[str, int], tuple[str, str]] = {}
+    for variant, shots in sorted(set(keys), key=lambda key: (places.index(key[0]), key[1])):
+        suffix = f", {shots} shots" if several_shots and shots else ""
+        series[variant, shots] = variant + suffix, labels[variant] + suffix
     order = list(dict.fromkeys(name for name, _ in series.values()))
     chosen = chosen.assign(series=pd.Categorical([series[key][0] for key in keys], order, ordered=True))
     return chosen.assign(label=[series[key][1] for key in keys]).sort_values("series", kind="stable", ignore_index=True)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from cocoop import io
 from cocoop.errors import UserError
-from cocoop.results.arrays import read_metadata
+from cocoop.results.arrays import read_arrays
 
 
 class Job(NamedTuple):
@@ -20,7 +20,7 @@ def job_of(path: Path) -> Job:
     """The job that wrote cost.json or history.csv into a folder."""
     learned, metrics = path.with_name("learned.safetensors"), path.with_name("metrics.json")
     if learned.exists():
-        return Job("train", read_metadata(learned, "learned")["settings"], None)
+        return Job("train", read_arrays(learned, "learned")[1]["settings"], None)
     if metrics.exists():
         content = io.read_json(metrics, "metrics")
         return Job("evaluate", content["settings"], content["records"][0]["target"])

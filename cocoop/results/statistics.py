@@ -119,7 +119,7 @@ def _with_parameters(summary: pd.DataFrame, values: pd.DataFrame) -> pd.DataFram
     values = values[values["target"] != AVERAGE]
     shared = _only(values, ["source", "series", "shots"])
     shared = pd.concat({AVERAGE: shared}, names=["target"]).reorder_levels(CELL)
-    return summary.join(pd.concat([_only(values, CELL), shared]), on=CELL)
+    return summary.join(pd.concat([_only(values, CELL), shared]).astype("Int64"), on=CELL)
 
 
 def _only(values: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:

@@ -9,7 +9,8 @@ def per_cent(value: float | None, sign: bool = False) -> str:
     """A fraction in per cent with two decimals, `—` if it is missing: 0.71664 -> `71.66`."""
     if value is None or pd.isna(value):
         return GAP
-    return f"{100 * value:{'+' if sign else ''}.2f}".replace("-", "\N{MINUS SIGN}")
+    rounded = round(100 * value, 2) + 0.0  # adding 0.0 turns -0.0 into 0.0
+    return f"{rounded:{'+' if sign else ''}.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def count(value: object) -> str:

@@ -29,5 +29,5 @@ def build(
     return [
         numbers.table(experiment, summary, layout, gaps),
         against.table(experiment, summary, layout, paper.choose(papers, experiment), gaps),
-        numbers.spread(experiment, summary, layout, gaps),
+        numbers.spread(experiment, summary, layout),
     ]

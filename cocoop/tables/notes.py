@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cocoop.errors import listed
 from cocoop.results.statistics import AVERAGE
 from cocoop.results.text import GAP
 
@@ -12,11 +11,11 @@ MOST_NAMED = 12
 
 
 def missing(gaps: Sequence[str]) -> tuple[str, ...]:
-    """One note that counts the missing runs and names the first of them; none if all are there."""
+    """One note that names the missing results, or the first of them; none if all are there."""
     if not gaps:
         return ()
-    results = "result is" if len(gaps) == 1 else "results are"
-    return (f"{GAP} {len(gaps)} {results} missing, and every mean over them is blank: {listed(gaps, MOST_NAMED)}.",)
+    more = f"; and {len(gaps) - MOST_NAMED} more" if len(gaps) > MOST_NAMED else ""
+    return (f"{GAP} Missing, so that every mean over it is blank: {'; '.join(gaps[:MOST_NAMED])}{more}.",)
 
 
 def meaning(summary: pd.DataFrame) -> tuple[str, ...]:

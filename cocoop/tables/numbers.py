@@ -57,7 +57,7 @@ def table(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, gaps
     )
 
 
-def spread(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, gaps: Sequence[str]) -> Table:
+def spread(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid) -> Table:
     """Each number with its standard deviations, 95 % interval and number of runs."""
     numbers = Numbers(summary, grid)
     several = len({column.labels for column in grid.columns}) > 1
@@ -72,8 +72,8 @@ def spread(experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, gap
     header = (*names, "Mean", "Std (ddof 1)", "Std (ddof 0)", "95 % interval", "Runs")
     footnotes = (
         "Per cent; standard deviations over seeds: ddof 1, and ddof 0 as the reference's scripts print. The interval of "
-        "the mean is Student's t. H per seed for its spread; averages over datasets per seed for theirs.",
-        *notes.missing(gaps),
+        "the mean is Student's t. H per seed for its spread; averages over datasets per seed for theirs. Runs: how many are "
+        "there, of how many; a mean is blank unless all are.",
     )
     return Table(
         name="spread",

@@ -3,6 +3,7 @@
 The checkpoint of the last epoch stays: when a group of jobs fails as a whole, its finished trainings are done again in no time.
 """
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
 from cocoop.training.loop import Progress, fit
 
+logger = logging.getLogger(__name__)
 LEARNED, CHECKPOINT = "learned", "checkpoint"
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
@@ -37,6 +39,8 @@ def train(
     method = methods.build(settings, side, template, classnames)
     state = io.sha256_text(fingerprint + provenance.code("clip", "methods", "training"))
     done = resume(method, settings, out / "checkpoint.safetensors", state)
+    if done.epochs:
+        logger.info("continuing after %d of %d epochs", done.epochs, settings["training"]["epochs"])
     keeper = Keeper(method, settings, out / "checkpoint.safetensors", state, start - done.seconds)
     features, labels = features.to(side.device), labels.to(side.device)
     if settings["training"] is None:

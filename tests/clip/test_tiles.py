@@ -8,7 +8,8 @@ from cocoop.clip.prompts import learnable
 from cocoop.clip.tiles import LARGEST, lay_out
 from tests.oracle import TOKENIZER
 
-SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=60).map(lambda s: (*s, 9)), min_size=1, max_size=40)
+ITEMS = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(lambda items: (*items, 9))
+SEQUENCES = st.lists(ITEMS, min_size=1, max_size=40)
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)

@@ -44,7 +44,8 @@ def judge(read: Callable[[Path], Any], path: Path, expected: Any, same: Callable
     try:
         found = read(path)
     except UserError as error:
-        return "detected" if str(path) in str(error) and "\n" not in str(error) else "crashed"
+        good = str(path) in str(error) and "\n" not in str(error)
+        return "detected" if good else f"crashed: no line that names the file: {error}"
     except Exception as error:  # whatever it is, a user would see a traceback
         return f"crashed {type(error).__name__}: {error}"
     return "same result" if same(found, expected) else "accepted"
@@ -61,7 +62,7 @@ def fuzz(
     def once(change: tuple[str, int, int, bytes]) -> None:
         path.write_bytes(mutated(content, *change))
         outcome = judge(read, path, expected, same)
-        note(outcome.split()[0] if outcome.startswith("crashed") else outcome)
+        note("crashed" if outcome.startswith("crashed") else outcome)
         if outcome.startswith(("crashed", "accepted")):
             bad.append(f"{outcome} after {change}")
 

@@ -111,6 +111,10 @@ def test_h_stands_over_the_parameters():
     assert points[2696,] == pytest.approx([100 * 2 * 0.81 * 0.64 / 1.45])
 
 
+def test_nearly_equal_numbers_of_parameters_are_drawn_apart():
+    assert parameters._apart([512, 2688, 2696]) == {512: 512.0, 2688: 2688.0, 2696: pytest.approx(2688 * 1.15)}
+
+
 def test_ablation_has_a_line_per_variant():
     with style.theme():
         figure = ablation.draw(data("ablation", variants=[made.COOP, made.COCOOP]))
@@ -188,3 +192,13 @@ def test_a_damaged_history_is_named(folder, tmp_path):
     (tmp_path / "learned.safetensors").write_bytes(learned.read_bytes())
     with pytest.raises(UserError, match=r"history\.csv: columns lr, loss, accuracy are missing"):
         training.read([tmp_path / "history.csv"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "draw_figure"), [("curves", curves), ("parameter_matched", parameters), ("ablation", ablation)]
+)
+def test_a_panel_without_results_says_so(kind, draw_figure):
+    with style.theme():
+        figure = draw_figure.draw(data(kind, lambda key: None if key["target"] == "digits" else 0.5))
+    written = {axes.get_title(): {text.get_text() for text in axes.texts} for axes in figure.axes if axes.get_visible()}
+    assert {title for title, texts in written.items() if "missing" in texts} == {"Average", "Digits"}

@@ -11,15 +11,19 @@ from tests.results import made
 
 def test_what_is_missing_is_named():
     content = made.experiment()
-    there = made.records(
-        content, lambda key: None if (key["variant"], key["seed"], key["target"]) == ("coop", 2, "digits") else 0.5
-    )
+    gone = [
+        {"variant": "coop", "seed": 2, "target": "digits"},
+        {"variant": "cocoop", "target": "shapes", "target_subset": "new"},
+    ]
+    there = made.records(content, lambda key: None if any(part.items() <= key.items() for part in gone) else 0.5)
     selected = experiments.select(content, there)
     assert len(selected) == len(content["expected"])
     assert experiments.missing(selected) == [
-        "coop, 16 shots, seed 2, digits (base) on digits (base)",
-        "coop, 16 shots, seed 2, digits (base) on digits (new)",
+        "CoOp trained on digits (base), 16 shots, seed 2, tested on digits (base, new)",
+        "CoCoOp trained on shapes (base), 16 shots, seeds 1, 2, 3, tested on shapes (new)",
     ]
+    nothing = experiments.select(content, there.iloc[:0])
+    assert experiments.missing(nothing)[0] == "CLIP tested on digits (base, new)"
 
 
 def test_records_of_other_experiments_and_backbones_are_left_out():

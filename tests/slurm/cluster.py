@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node with a pretend GPU, in a temporary folder: real munged, slurmctld and slurmd, no accounting."""
+"""A Slurm cluster of one node with pretend GPUs, in a temporary folder: real munged, slurmctld and slurmd, no accounting."""
 
 import getpass
 import os
@@ -8,14 +8,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 START_SECONDS = 40.0
-CPUS = 4  # more than a small machine has, so that jobs wait for the GPU and not for a core
-MEMORY_MB = 16000
+CPUS, MEMORY_MB, GPUS = 16, 200_000, ("/dev/null", "/dev/zero")  # more than a small machine has, so that what the profile asks for fits
 
 CONFIGURATION = """
 ClusterName=one
@@ -50,7 +49,7 @@ MinJobAge=3600
 KillWait=2
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
 PartitionName=only Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -96,11 +95,11 @@ class Cluster:
         key.chmod(0o400)
         controller_port, node_port = _free_ports(2)
         text = CONFIGURATION.format(
-            folder=self.folder, host=self.host, user=getpass.getuser(), cpus=CPUS, memory=MEMORY_MB,
+            folder=self.folder, host=self.host, user=getpass.getuser(), cpus=CPUS, memory=MEMORY_MB, gpus=len(GPUS),
             controller_port=controller_port, node_port=node_port,
         )  # fmt: skip
         self.configuration.write_text(text)
-        (self.folder / "gres.conf").write_text(f"NodeName={self.host} Name=gpu File=/dev/null\n")
+        (self.folder / "gres.conf").write_text("".join(f"NodeName={self.host} Name=gpu File={file}\n" for file in GPUS))
         # Snakemake's job step clears SLURM_CONF from the environment of srun, which then looks in /etc alone.
         srun = self.folder / "srun"
         srun.write_text(f'#!/bin/sh\nexport SLURM_CONF={self.configuration}\nexec {shutil.which("srun")} "$@"\n')
@@ -137,12 +136,9 @@ class Cluster:
             if line.startswith("JobId=")
         ]
 
-    def running(self, comment: str) -> str | None:
-        """Id of a running job whose comment (rule or group) holds a text."""
-        for job in self.jobs():
-            if job["JobState"] == "RUNNING" and comment in job.get("Comment", ""):
-                return job["JobId"]
-        return None
+    def newest(self, group: str) -> dict[str, str]:
+        """The last submitted job of a group (Snakemake writes the group's name into the comment)."""
+        return [job for job in self.jobs() if group in job["Comment"]][-1]
 
     def stop(self) -> None:
         """Cancels what still runs and stops the daemons it started."""
@@ -155,11 +151,6 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def accounting(job: Mapping[str, str]) -> dict[str, str]:
-    """What a job was given: TRES as a mapping, for example {"cpu": "1", "gres/gpu": "1", ...}."""
-    return dict(part.split("=", 1) for part in job["TRES"].split(","))
 
 
 def _path() -> str:

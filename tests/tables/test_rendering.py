@@ -62,7 +62,7 @@ def test_numbers_as_text():
         "—",
         "—",
     ]
-    assert [per_cent(value, sign=True) for value in (0.1319, -0.0763)] == ["+13.19", "−7.63"]
+    assert [per_cent(value, sign=True) for value in (0.1319, -0.0763, -1e-9)] == ["+13.19", "−7.63", "+0.00"]
     assert [count(value) for value in (35360, pd.NA)] == ["35,360", "—"]
 
 

@@ -65,9 +65,9 @@ def test_a_missing_run_is_a_dash_a_blank_average_and_a_footnote():
     assert rows[1] == ("Average over 2 datasets", "CoOp", "86.00 ± 1.00", "—", "—")
     assert rows[7] == ("Shapes", "CoOp", "90.00 ± 1.00", "—", "—")
     assert rows[4] == ("Digits", "CoOp", "82.00 ± 1.00", "50.00 ± 1.00", "62.12 ± 1.06")
-    message = "— 1 result is missing, and every mean over them is blank: coop, 16 shots, seed 2, shapes (base) on shapes (new)."
+    gap = "CoOp trained on shapes (base), 16 shots, seed 2, tested on shapes (new)"
+    message = f"— Missing, so that every mean over it is blank: {gap}."
     assert found["table"].notes[-1] == message
-    assert found["spread"].notes[-1] == message
     assert [row[-1] for row in texts(found["spread"]) if row[:3] == ("Shapes", "CoOp", "New")] == ["2 of 3"]
     shown = [row[3].best for row in found["table"].rows if row[0].text == "Shapes"]
     assert shown == [False, False, False], "no best where a competitor is missing"
@@ -79,9 +79,15 @@ def test_nothing_there_at_all():
     assert {cell for row in texts(found["table"]) if row[1] != "CLIP" for cell in row[2:]} == {"—"}
     note = found["table"].notes[-1]
     assert note.startswith(
-        "— 24 results are missing, and every mean over them is blank: coop, 16 shots, seed 1, digits (base)"
+        "— Missing, so that every mean over it is blank: CoOp trained on digits (base), 16 shots, seeds 1, 2, 3,"
     )
-    assert note.endswith("(+12 more).")
+    assert note.count("trained on") == 4
+
+
+def test_a_long_list_of_gaps_is_cut():
+    content = made.experiment(train_datasets=[{"name": f"d{number}", "title": "D"} for number in range(9)])
+    note = build(content, lambda key: None if key["variant"] != "clip" else 0.5)["table"].notes[-1]
+    assert note.count("trained on") == 12 and note.endswith("; and 6 more.")
 
 
 def test_parameters_are_shown_both_ways_and_beside_the_papers():

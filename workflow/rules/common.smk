@@ -163,3 +163,11 @@ def sources(*parts):
         for part in parts
         for path in (REPOSITORY / "cocoop" / part).rglob("*.py")
     )
+
+
+def say_what_failed():
+    """The last words of a benchmark with failures: which jobs, where their logs are, how to run them alone."""
+    from cocoop.monitor.report import show_failures
+
+    files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+    show_failures(PLAN, Path(), files)

@@ -38,7 +38,7 @@ def neon(pictures: np.ndarray) -> np.ndarray:
 
 
 def shape(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"red star": the shape in its colour on ground of any clearly different colour under uneven light."""
+    """A "red star": the shape in its colour on ground of any clearly different colour under uneven light."""
     colour, main = name.split()
     masks = np.stack([shapes.mask(main, rng) for _ in range(number)])
     inks = palette.jitter(np.tile(palette.rgb(colour), (number, 1)), 0.06, rng)
@@ -46,7 +46,7 @@ def shape(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def sketch(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"red star": a dark contour with loose hatching in the shape's colour, on paper."""
+    """A "red star": a dark contour with loose hatching in the shape's colour, on paper."""
     colour, main = name.split()
     contours, insides = zip(*(shapes.contour_and_inside(main, rng) for _ in range(number)), strict=True)
     hatching = np.stack([textures.mask("striped", rng, (9.0, 13.0)) for _ in range(number)])
@@ -57,18 +57,18 @@ def sketch(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def count(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"three stars": so many small shapes, embossed."""
+    """For "three stars", so many small shapes, embossed."""
     word, plural = name.split()
     return _embossed([shapes.count_mask(SINGULAR[plural], COUNT_OF[word], rng) for _ in range(number)], rng)
 
 
 def texture(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"striped texture": the pattern, embossed."""
+    """A "striped texture": the pattern, embossed."""
     return _embossed([textures.mask(name.split()[0], rng) for _ in range(number)], rng)
 
 
 def letter(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """"letter a": a capital letter of an unseen font in any colour."""
+    """A "letter a": a capital letter of an unseen font in any colour."""
     glyph = name.split()[-1].upper()
     masks = np.stack([glyphs.mask(glyph, rng, glyphs.OTHER_FONTS) for _ in range(number)])
     inks = rng.uniform(0, 1, (number, 3)).astype(np.float32)

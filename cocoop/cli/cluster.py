@@ -1,0 +1,37 @@
+"""Before and while a benchmark runs: what it will cost, and how far it is."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from cocoop.cli.arguments import command, path
+
+
+def add(commands: Any) -> None:
+    """Adds plan and status."""
+    parser = command(commands, "plan", plan, "what a configuration will cost: jobs, passes, disk, GPU hours")
+    _configfile(parser)
+    path(parser, "--throughput", about="what `python -m cocoop bench --json` wrote on the device", required=False)
+    parser.add_argument("--images-per-second", type=float, metavar="N", help="images decoded and encoded, as a features job's log says")
+
+    parser = command(commands, "status", status, "how far a running or stopped benchmark is, from its files alone")
+    _configfile(parser)
+
+
+def _configfile(parser: argparse.ArgumentParser) -> None:
+    about = "as for snakemake: exactly these files, the later laid over the earlier; without it the demo"
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[], metavar="PATH", help=about)
+
+
+def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None) -> None:
+    from cocoop.config.files import plan_of
+    from cocoop.costing import table
+
+    table.show(plan_of(configfile), Path(), throughput, images_per_second)
+
+
+def status(configfile: list[Path]) -> None:
+    from cocoop.config.files import plan_of
+    from cocoop.monitor import report
+
+    report.show(plan_of(configfile), Path(), configfile)

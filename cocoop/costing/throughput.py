@@ -1,0 +1,86 @@
+"""GPU time of jobs from what `python -m cocoop bench --json` measured on the device."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+from cocoop.config import Block, Evaluation
+from cocoop.config.jobs import Job, Views
+from cocoop.costing.work import NONE, PER_IMAGE, Estimator
+from cocoop.errors import UserError
+
+START_SECONDS = 10.0  # of a job's process: Python, torch, the text tower or the whole backbone
+METHOD_OF_KIND = {PER_IMAGE: "cocoop", "per_step": "coop"}  # which rows of the bench have the same computation
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seconds of one step by prompts in it, ascending; between two points linear, beyond the ends in proportion."""
+
+    points: tuple[tuple[int, float], ...]
+
+    def seconds(self, prompts: int) -> float:
+        sizes = [size for size, _ in self.points]
+        place = bisect_left(sizes, prompts)
+        if place == 0:
+            return self.points[0][1]  # a GPU is not faster with less than it can fill
+        if place == len(sizes):
+            size, seconds = self.points[-1]
+            return seconds * prompts / size
+        (low, first), (high, second) = self.points[place - 1 : place + 1]
+        return first + (second - first) * (prompts - low) / (high - low)
+
+
+class Throughput:
+    """Seconds of jobs on the measured device.
+
+    images_per_second: through decoding and image tower, None if unknown (the bench measures text alone).
+    """
+
+    def __init__(self, path: Path, precision: str, images_per_second: float | None) -> None:
+        content = io.read_json(path, "bench")
+        self.where, self.images_per_second = content["where"], images_per_second
+        self.precision = _precision(content["rows"], precision)
+        self.curves = _curves(content["rows"], self.precision)
+        lacking = [f"{method} {work}" for method in ("cocoop", "coop") for work in ("train", "evaluate")
+                   if (method, work) not in self.curves]  # fmt: skip
+        if lacking:
+            raise UserError(f"{path}: no rows for {', '.join(lacking)}; measure again without --quick.")
+
+    def seconds(self, estimator: Estimator, job: Job) -> float | None:
+        """Seconds of a GPU job; None where its size or the image throughput is unknown."""
+        work = estimator.work(job)
+        if work is None:
+            return None
+        if job.stage == "features" or isinstance(job.what, Views):
+            return START_SECONDS + work.images / self.images_per_second if self.images_per_second else None
+        block = job.what if isinstance(job.what, Block) else job.what.block
+        kind = estimator.kind(block)
+        if kind == NONE or not work.prompts:
+            return START_SECONDS
+        method = METHOD_OF_KIND[kind]
+        if isinstance(job.what, Evaluation):
+            size, seconds = self.curves[method, "evaluate"].points[-1]
+            return START_SECONDS + work.prompts * seconds / size
+        return START_SECONDS + work.steps * self.curves[method, "train"].seconds(work.prompts_a_step)
+
+
+def _precision(rows: list[Mapping[str, Any]], wanted: str) -> str:
+    """fp16 and bf16 cost the same; without half-precision rows (a CPU) those of fp32 count."""
+    found = {row["precision"] for row in rows}
+    return "bf16" if wanted != "fp32" and "bf16" in found else "fp32"
+
+
+def _curves(rows: list[Mapping[str, Any]], precision: str) -> dict[tuple[str, str], Curve]:
+    """One curve for each method and pass; of several rows with as many prompts the fastest."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for row in rows:
+        if row["precision"] != precision:
+            continue
+        prompts = row["classes"] * (row["batch"] if row["method"] == "cocoop" else 1)
+        points = found.setdefault((row["method"], row["work"]), {})
+        points[prompts] = min(row["fast"]["seconds"], points.get(prompts, float("inf")))
+    return {key: Curve(tuple(sorted(points.items()))) for key, points in found.items()}

@@ -1,0 +1,75 @@
+"""How to run one job alone: through Snakemake, and as the command line of its stage."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from cocoop.config import Block, Evaluation, Plan, paths
+from cocoop.config.jobs import Job, Views
+from cocoop.io import canonical_json
+
+PYTHON = ("python", "-m", "cocoop")
+
+
+def through_snakemake(job: Job, configfiles: Sequence[Path]) -> str:
+    """Runs the job, and before it whatever it still lacks."""
+    files = ["--configfile", *map(str, configfiles)] if configfiles else []
+    return shlex.join(["snakemake", "--cores", "all", "--rerun-incomplete", *files, "--", job.outputs[0]])
+
+
+def stage(plan: Plan, job: Job) -> str | None:
+    """The stage's own command line, as workflow/rules has it; None for stages that take seconds.
+
+    Relative paths: it runs in the working folder.
+    """
+    if isinstance(job.what, Evaluation):
+        return _line("evaluate", *_evaluate(plan, job.what))
+    if isinstance(job.what, Block):
+        return _line("train", *_train(plan, job.what))
+    if isinstance(job.what, Views):
+        return _line("views", *_views(plan, job.what), "--out", job.outputs[0])
+    if job.stage == "features":
+        settings = canonical_json({"backbone": plan.backbone.settings})
+        return _line("features", "--settings", settings, *_images(plan, job.what), "--out", job.outputs[0])
+    return None
+
+
+def _line(*words: str) -> str:
+    return shlex.join([*PYTHON, *words])
+
+
+def _images(plan: Plan, dataset: str) -> list[str]:
+    root = f"{plan.config['data_root']}/{plan.datasets[dataset].folder}"
+    return ["--manifest", f"results/datasets/{dataset}/manifest.json", "--root", root]
+
+
+def _views(plan: Plan, views: Views) -> list[str]:
+    start, _, stop = views.name.removeprefix("views").partition("-")
+    span = [int(start), int(stop)] if stop else None
+    settings = {"backbone": plan.backbone.settings, "subset": views.subset, "seeds": list(views.seeds), "views": span}
+    draws = [f"results/datasets/{views.dataset}/fewshot/shots{views.shots}_seed{seed}.json" for seed in views.seeds]
+    return ["--settings", canonical_json(settings), *_images(plan, views.dataset), "--fewshot", *draws]
+
+
+def _tower(plan: Plan) -> str:
+    return f"results/backbones/{plan.backbone.name}/text_tower.safetensors"
+
+
+def _train(plan: Plan, block: Block) -> list[str]:
+    return [
+        "--settings", canonical_json(plan.settings_of(block)), "--text-tower", _tower(plan),
+        "--views", *paths.view_paths(plan, block), "--template", plan.datasets[block.dataset].template,
+        "--out", paths.run_folder(plan, block),
+    ]  # fmt: skip
+
+
+def _evaluate(plan: Plan, evaluation: Evaluation) -> list[str]:
+    block, target = evaluation.block, evaluation.target
+    learned = f"{paths.run_folder(plan, block)}/learned.safetensors"
+    return [
+        "--settings", canonical_json(plan.settings_of(block)), "--target", target, "--subsets", evaluation.subsets_text,
+        "--template", plan.datasets[target].template, "--text-tower", _tower(plan),
+        "--features", f"results/features/{plan.backbone.name}/{target}/test.safetensors",
+        *(["--learned", learned] if plan.variant_of(block).trainable else []),
+        "--out", paths.evaluation_folder(plan, evaluation),
+    ]  # fmt: skip

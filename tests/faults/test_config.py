@@ -1,0 +1,141 @@
+"""Every key of every config file, mutated in every way: one line, exit code 2, before any job starts."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cocoop import io
+from cocoop.config import Plan, Registry
+from cocoop.errors import UserError
+from tests.faults.mutations import fuzz
+
+CONFIG = io.REPOSITORY / "config"
+KINDS = ("backbones", "datasets", "methods", "experiments")
+FILES = sorted(
+    path.relative_to(CONFIG) for pattern in ("*.yaml", *(f"{k}/*.yaml" for k in KINDS)) for path in CONFIG.glob(pattern)
+)
+STRANGER = "no_such_key"
+WRONG_TYPES = ([], {}, "text", 7, True, None, 2.5)
+BYTES, BYTES_IN_CI = 300, 10
+
+
+def keys(content: Any, place: tuple = ()) -> Iterator[tuple]:
+    """The place of every key of nested mappings and lists."""
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in items:
+        yield (*place, key)
+        yield from keys(value, (*place, key))
+
+
+def at(content: Any, place: tuple) -> Any:
+    for key in place:
+        content = content[key]
+    return content
+
+
+def mutants(content: dict) -> Iterator[tuple[str, dict]]:
+    """(what was done, the content with it done), for every key."""
+    for place in keys(content):
+        name, value = ".".join(map(str, place)), at(content, place)
+        if isinstance(at(content, place[:-1]), dict):
+            yield f"missing {name}", without(content, place)
+            yield f"wrong name {name}", replaced(without(content, place), (*place[:-1], f"{place[-1]}_x"), value)
+            yield f"stranger beside {name}", replaced(content, (*place[:-1], STRANGER), 1)
+        for other in WRONG_TYPES:
+            if type(other) is not type(value):
+                yield f"{type(other).__name__} as {name}", replaced(content, place, other)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            for other in (-1, 0, 10**9, float("nan"), float("inf"), "2e-3"):
+                yield f"{other!r} as {name}", replaced(content, place, other)
+        if isinstance(value, str):
+            for other in ("", "no_such_name", value.upper(), f"{value} ", "../x", "$(touch canary)", "{}{}", "a\nb"):
+                yield f"{other!r} as {name}", replaced(content, place, other)
+
+
+def without(content: dict, place: tuple) -> dict:
+    changed = copy.deepcopy(content)
+    del at(changed, place[:-1])[place[-1]]
+    return changed
+
+
+def replaced(content: dict, place: tuple, value: Any) -> dict:
+    changed = copy.deepcopy(content)
+    at(changed, place[:-1])[place[-1]] = value
+    return changed
+
+
+def use(folder: Path, name: Path) -> Any:
+    """All that Snakemake does with the file before the first job: the plan, its jobs, their settings."""
+    if name.parent == Path("."):
+        plan = Plan(io.read_yaml(folder / name), Registry(folder, io.read_yaml(folder / name).get("variants")), str(folder / name))
+        return [plan.settings_of(block) for block in plan.blocks], plan.evaluations
+    registry, kind, stem = Registry(folder), name.parent.name, name.stem
+    if kind == "methods":
+        return [(v.training_on("imagenet", 1), v) for v in registry.variants.values() if v.method == stem]
+    if kind == "datasets":
+        spec = registry.dataset(stem, str(folder / name))
+        return spec, spec.title, spec.template, spec.folder, spec.sizes
+    if kind == "backbones":
+        return registry.backbone(stem, str(folder / name))
+    config = io.read_yaml(folder / "config.yaml") | {"experiments": {stem: {}}}
+    plan = Plan(config, registry, str(folder / name))
+    return plan.experiments, plan.evaluations, [plan.settings_of(block) for block in plan.blocks]
+
+
+def outcome(folder: Path, name: Path) -> tuple[str, str]:
+    try:
+        use(folder, name)
+    except UserError as error:
+        text = str(error)
+        return ("one line" if "\n" not in text else "crashed"), text
+    except Exception as error:  # a user would see a traceback
+        return "crashed", f"{type(error).__name__}: {error}"
+    return "also valid", ""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    import shutil
+
+    shutil.copytree(CONFIG, tmp_path_factory.mktemp("config") / "config")
+    return tmp_path_factory.getbasetemp().joinpath("config0/config")
+
+
+@pytest.mark.parametrize("name", FILES, ids=str)
+def test_every_key(name, folder, full, figures):
+    content, path = io.read_yaml(CONFIG / name), folder / name
+    crashed, missed = [], []
+    everything = list(mutants(content))
+    step = 1 if full else max(1, len(everything) // 40)
+    try:
+        for what, changed in everything[::step]:
+            path.write_text(yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
+            found, text = outcome(folder, name)
+            figures.add("config keys", found)
+            crashed += [(what, text)] if found == "crashed" else []
+            if found == "also valid" and must_fail(what):
+                missed.append(what)
+    finally:
+        path.write_bytes((CONFIG / name).read_bytes())
+    assert not crashed, crashed[:5]
+    assert not missed, missed[:5]
+
+
+def must_fail(what: str) -> bool:
+    """A key nobody knows is never right; other mutations may happen to be another valid configuration."""
+    inside = ("params", "per_dataset", "per_shots", "variants", "notes", "manual", "link")
+    return what.startswith("stranger") and not any(f"{name}" in what for name in inside)
+
+
+@pytest.mark.parametrize("name", FILES, ids=str)
+def test_bytes(name, folder, full, figures):
+    """YAML has no checksum, as users write it: a mutated file is refused in one line, or is another valid one."""
+    outcomes: list[str] = []
+    bad = fuzz(folder / name, lambda path: use(folder, name), lambda a, b: a == b, BYTES if full else BYTES_IN_CI, outcomes.append)
+    for found in outcomes:
+        figures.add("config bytes", "also valid" if found == "accepted" else found)
+    assert not [line for line in bad if line.startswith("crashed")], bad[:5]

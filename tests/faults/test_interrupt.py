@@ -1,0 +1,73 @@
+"""Ctrl-C: a stage, and all of Snakemake, stop within two seconds and say in one line how to continue."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cocoop import io
+from tests.faults import processes
+
+SECONDS = 2.0
+CONTINUES = "run the same command again to continue"
+TIMES, TIMES_IN_CI = 12, 2
+
+
+@pytest.mark.parametrize("stage", ["download", "text-tower", "features", "views", "train", "evaluate", "tables"])
+def test_a_stage(stage, world, made, tmp_path, full, figures):
+    length = processes.run(world.arguments(stage, tmp_path / "timed", made), tmp_path / "log").seconds
+    source, stopped = random.Random(stage), 0
+    while stopped < (TIMES if full else TIMES_IN_CI):
+        running = processes.Stage(world.arguments(stage, tmp_path / f"out{stopped}", made), tmp_path / "log")
+        running.process.join(source.uniform(0.02, length))
+        if running.process.exitcode is not None:
+            continue
+        os.kill(running.process.pid, signal.SIGINT)
+        start = time.monotonic()
+        ended = running.wait()
+        if ended.code == 0:
+            continue
+        assert time.monotonic() - start < SECONDS
+        assert ended.code == 130, ended.text
+        assert ended.text.count(CONTINUES) == 1 and "Traceback" not in ended.text, ended.text
+        stopped += 1
+        figures.add("Ctrl-C in a stage", "stopped within 2 s, one line")
+
+
+def test_snakemake(world, made, tmp_path, figures):
+    """SIGINT to the whole group, as a terminal sends it, while a job runs; then the same command continues."""
+    folder = tmp_path / "here"
+    (folder / "config").parent.mkdir()
+    os.symlink(world.folder / "config", folder / "config")
+    running = start(folder)
+    wait_for(folder / "results/logs", running)
+    os.killpg(running.pid, signal.SIGINT)
+    begun = time.monotonic()
+    said, _ = running.communicate(timeout=60)
+    assert time.monotonic() - begun < 10 * SECONDS, said  # Snakemake itself waits for its own threads
+    assert running.returncode != 0
+    done = start(folder)
+    said, _ = done.communicate(timeout=300)
+    assert done.returncode == 0, said[-3000:]
+    figures.add("Ctrl-C through Snakemake", "the same command finished it")
+
+
+def start(folder):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(io.REPOSITORY / "workflow/Snakefile"), "--cores", "1"]
+    environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+    arguments = [*command, "--rerun-incomplete", "results/backbones/small/text_tower.safetensors"]
+    return subprocess.Popen(
+        arguments, cwd=folder, env=environment, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )  # fmt: skip
+
+
+def wait_for(path, running) -> None:
+    """Until the first job has begun its log."""
+    limit = time.monotonic() + 120
+    while not list(path.rglob("*.log")) and running.poll() is None and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert running.poll() is None, running.communicate()[0]

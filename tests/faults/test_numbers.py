@@ -1,0 +1,200 @@
+"""Numbers and names at the edge: NaN and infinity stop with step and dataset; odd class lists work or say why not."""
+
+import pytest
+import torch
+
+from cocoop import io, methods
+from cocoop.clip.text import TextSide, load
+from cocoop.errors import UserError
+from cocoop.evaluation.predict import predict
+from cocoop.evaluation.run import evaluate
+from cocoop.manifest import Item, Manifest
+from cocoop.splits import class_subset, few_shot, save_few_shot
+from cocoop.training.run import train
+from tests.faults import processes
+
+BAD = [float("nan"), float("inf"), -float("inf")]
+
+
+@pytest.fixture(scope="module")
+def text(world, made) -> TextSide:
+    return load(made / "text_tower.safetensors", world.settings["backbone"])
+
+
+def rewritten(source, target, change) -> None:
+    """A copy of a tensors file with a valid checksum over changed content: damage that happened before writing."""
+    kind = {"features": "features", "views": "views", "learned": "learned"}[source.stem]
+    tensors, metadata = io.read_tensors(source, kind)
+    change(tensors, metadata)
+    io.write_tensors(target, tensors, metadata)
+
+
+def with_value(key: str, value: float):
+    def change(tensors, metadata):
+        tensors[key].view(-1)[7] = value
+
+    return change
+
+
+def run(world, stage, made, out, replaced, log):
+    arguments = world.arguments(stage, out, made)
+    for flag, path in replaced.items():
+        arguments[arguments.index(flag) + 1] = str(path)
+    return processes.run(arguments, log)
+
+
+def refused(ended, *words: str) -> None:
+    line = ended.text.strip().splitlines()[-1]
+    assert ended.code == 2 and "Traceback" not in ended.text, ended.text
+    assert line.startswith("error: ") and all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_views_that_are_not_finite(value, world, made, tmp_path, figures):
+    views = tmp_path / "views.safetensors"
+    rewritten(made / "views.safetensors", views, with_value("seed1.features", value))
+    refused(run(world, "train", made, tmp_path / "out", {"--views": views}, tmp_path / "log"), "views.safetensors", "flags", "NaN")
+    assert not (tmp_path / "out/learned.safetensors").exists()
+    figures.add("NaN and infinity", "one line, nothing written")
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_test_features_that_are_not_finite(value, world, made, tmp_path, figures):
+    features = tmp_path / "features.safetensors"
+    rewritten(made / "features.safetensors", features, with_value("features", value))
+    refused(run(world, "evaluate", made, tmp_path / "out", {"--features": features}, tmp_path / "log"), "flags", "NaN")
+    assert not (tmp_path / "out/metrics.json").exists()
+    figures.add("NaN and infinity", "one line, nothing written")
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_learned_tensors_that_are_not_finite(value, world, made, tmp_path, figures):
+    learned = tmp_path / "learned.safetensors"
+    rewritten(made / "run/learned.safetensors", learned, with_value("seed1.ctx", value))
+    refused(run(world, "evaluate", made, tmp_path / "out", {"--learned": learned}, tmp_path / "log"), "flags", "NaN")
+    figures.add("NaN and infinity", "one line, nothing written")
+
+
+def test_a_loss_that_grows_beyond_all_bounds(world, made, tmp_path, figures):
+    settings = {**world.settings, "training": {**world.settings["training"], "lr": 1e38, "warmup_lr": 1e38}}
+    with pytest.raises(UserError, match=r"train coop on flags: the loss of seed \d is (nan|inf) in epoch \d+, step \d+"):
+        train(
+            settings, made / "text_tower.safetensors", [made / "views.safetensors"], "a {}.", tmp_path / "out", "cpu", 256
+        )
+    assert not (tmp_path / "out/learned.safetensors").exists()
+    figures.add("NaN and infinity", "one line, nothing written")
+
+
+def test_logits_that_are_not_finite(figures):
+    for value in BAD:
+        with pytest.raises(UserError, match="evaluate x: logits hold NaN or infinity"):
+            predict(lambda images, v=value: torch.full((1, images.shape[1], 3), v), torch.ones(2, 4), 1, 3, 4, "fp32", 64, "evaluate x")
+        figures.add("NaN and infinity", "one line, nothing written")
+
+
+@pytest.mark.parametrize("field", ["backbone_fingerprint", "dataset"])
+def test_features_of_another_backbone_or_dataset(field, world, made, tmp_path, figures):
+    features = tmp_path / "features.safetensors"
+    rewritten(made / "features.safetensors", features, lambda tensors, metadata: metadata.update({field: "other"}))
+    ended = run(world, "evaluate", made, tmp_path / "out", {"--features": features}, tmp_path / "log")
+    refused(ended, "features.safetensors", "made with", "other")
+    figures.add("mismatched files", "one line that names the file")
+
+
+def test_learned_prompts_of_another_width_or_other_classes(world, made, tmp_path, figures):
+    def narrow(tensors, metadata):
+        tensors["seed1.ctx"] = tensors["seed1.ctx"][:, :16].clone()
+
+    learned = tmp_path / "learned.safetensors"
+    rewritten(made / "run/learned.safetensors", learned, narrow)
+    ended = run(world, "evaluate", made, tmp_path / "out", {"--learned": learned}, tmp_path / "log")
+    refused(ended, "learned.safetensors", "has shape (4, 16)")
+    rewritten(made / "run/learned.safetensors", learned, lambda t, m: m["settings"].update(dataset="other"))
+    ended = run(world, "evaluate", made, tmp_path / "out", {"--learned": learned}, tmp_path / "log")
+    refused(ended, "learned.safetensors", "other settings (dataset)")
+    figures.add("mismatched files", "one line that names the file", 2)
+
+
+def test_class_specific_prompts_of_other_class_names(text, figures):
+    settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1]}
+    settings["params"] = {"contexts": 4, "words": None, "class_specific": True}
+    learned = methods.build(settings, text, "a {}.", ["cat", "dog", "fish"]).learned()
+    with pytest.raises(UserError, match=r"x: learned tensor seed1\.ctx has shape"):
+        methods.build(settings, text, "a {}.", ["cat", "dog"]).load_learned(learned, "x")
+    figures.add("mismatched files", "one line that names the file")
+
+
+@pytest.fixture
+def tested(world, made, text, tmp_path):
+    """Evaluates zero-shot CLIP on random features of a class list; returns the metrics' records."""
+
+    def test(classnames, labels, subset="all", contexts: int | None = None):
+        metadata = {"kind": "features", "dataset": "odd", "backbone_fingerprint": text.fingerprint, "classnames": classnames}
+        features = torch.randn(len(labels), text.embed_dim, generator=torch.Generator().manual_seed(0))
+        path = tmp_path / "odd.safetensors"
+        io.write_tensors(path, {"features": features, "labels": torch.tensor(labels)}, metadata)
+        settings = {**world.settings, "training": None, "variant": "clip", "label": "CLIP", "method": "clip", "seeds": [0], "params": {}}
+        settings |= {"implementation": "cocoop.methods.clip:ZeroShotCLIP", "shots": 0}
+        settings["implementation"] = io.read_yaml(io.REPOSITORY / "config/methods/clip.yaml")["class"]
+        tower = made / "text_tower.safetensors"
+        evaluate(settings, "odd", [subset], "a photo of a {}.", tower, path, None, tmp_path / "test", "cpu", 256)
+        return io.read_json(tmp_path / "test/metrics.json", "metrics")["records"]
+
+    return test
+
+
+def test_a_class_without_a_test_image(tested, figures):
+    record = tested(["cat", "dog", "fish"], [0, 0, 2])[0]
+    assert [entry["total"] for entry in record["classes"]] == [2, 0, 1]
+    assert record["total"] == 3
+    figures.add("odd class lists", "right numbers")
+
+
+def test_one_class_only(tested, figures):
+    assert tested(["cat"], [0, 0])[0]["accuracy"] == 1.0
+    with pytest.raises(UserError, match=r"dataset 'odd': subset 'new' has no class \(1 in all\)"):
+        tested(["cat"], [0, 0], "new")
+    figures.add("odd class lists", "right numbers")
+    figures.add("odd class lists", "one line")
+
+
+def test_a_thousand_classes(tested, figures):
+    record = tested([f"thing {i}" for i in range(1000)], list(range(1000)))[0]
+    assert len(record["classes"]) == record["total"] == 1000
+    figures.add("odd class lists", "right numbers")
+
+
+def test_identical_class_names_stay_two_classes(tested, figures):
+    """ImageNet has two such pairs; the first of two equal logits wins, as in the reference's argmax."""
+    record = tested(["crane", "cat", "crane"], [0, 2, 0, 2])[0]
+    first, _, second = record["classes"]
+    assert (first["name"], second["name"]) == ("crane", "crane")
+    assert second["correct"] == 0 and second["total"] == 2
+    figures.add("odd class lists", "right numbers")
+
+
+@pytest.mark.parametrize("name", ["", " ", "_"])
+def test_an_empty_class_name(name, tested, figures):
+    """It is a prompt like any other: the template around nothing."""
+    assert tested(["cat", name], [0, 1])[0]["total"] == 2
+    figures.add("odd class lists", "right numbers")
+
+
+def test_a_name_of_more_than_sixty_tokens_with_sixty_contexts(text, figures):
+    long = " ".join(["word"] * 61)
+    settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1], "params": {"contexts": 60, "words": None}}
+    with pytest.raises(UserError, match="77|tokens") as caught:
+        methods.build(settings, text, "a {}.", [long, "cat"]).for_classes([long, "cat"])
+    assert "\n" not in str(caught.value)
+    figures.add("odd class lists", "one line")
+
+
+def test_fewer_images_than_shots(tmp_path, figures):
+    items = (Item("a", 0), Item("b", 0), Item("c", 1))
+    train_draw, val = few_shot(items, (), 16, 1)
+    assert [item.path for item in train_draw] == ["a", "b", "c"] and val == []
+    manifest = Manifest("odd", ("x", "y"), {"train": items})
+    save_few_shot(tmp_path / "f.json", manifest, 16, 1)
+    assert io.read_json(tmp_path / "f.json", "fewshot")["train"] == [0, 1, 2]
+    assert class_subset([0, 0, 1], "new") == [1]
+    figures.add("odd class lists", "right numbers")

@@ -1,0 +1,103 @@
+"""The base-to-new experiment in miniature on a real Slurm: what is submitted, and that no disturbance changes a byte."""
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from tests.slurm.conftest import Clone
+
+pytestmark = pytest.mark.slurm
+
+COOP = {"training": {"epochs": 150, "batch_size": 2}}  # some seconds on one core
+BASE_TO_NEW = {"train_datasets": ["first", "second"], "variants": ["clip", "coop"], "shots": [4]}
+EXACT = ("learned.safetensors", "history.csv", "metrics.json", "predictions.safetensors")
+WAIT = 240.0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster, tmp_path_factory) -> tuple[Clone, int]:
+    """A run with one variant that must fail (its loss is not finite); its clone and exit code."""
+    content = {
+        "variants": {"coop": COOP, "coop_ctx8": {"training": {"lr": 1.0e30, "warmup_epochs": 0}}},
+        "experiments": {
+            "base_to_new": BASE_TO_NEW,
+            "parameter_matched": {"train_datasets": ["first"], "variants": ["coop", "coop_ctx8"], "shots": [4]},
+        },
+    }
+    clone = Clone(tmp_path_factory.mktemp("undisturbed"), cluster, content)
+    return clone, clone.snakemake("--retries", "1").wait(WAIT)
+
+
+def groups(cluster, clone) -> Counter:
+    """Submissions of a clone by group."""
+    here = [job for job in cluster.jobs() if job["WorkDir"] == str(clone.folder)]
+    return Counter(job["Comment"].removeprefix("rule_").partition("_tiny_")[2] or job["Comment"] for job in here)
+
+
+def test_every_submission_is_a_group_with_one_gpu(cluster, undisturbed):
+    clone, _ = undisturbed
+    jobs = [job for job in cluster.jobs() if job["WorkDir"] == str(clone.folder)]
+    assert {job["TresPerJob"] for job in jobs} == {"gres:gpu:1"}
+    assert groups(cluster, clone) == {
+        "first_features_views": 1,
+        "second_features_views": 1,
+        "first_all_clip_evaluate": 1,
+        "second_all_clip_evaluate": 1,
+        "first_base_coop_evaluate_train": 1,
+        "second_base_coop_evaluate_train": 1,
+        "first_base_coop_ctx8_evaluate_train": 2,  # the first try and one retry
+    }, clone.log()
+
+
+def test_failed_run_does_not_stop_the_others_and_is_named(undisturbed):
+    clone, code = undisturbed
+    assert code == 1
+    assert (clone.folder / "results/experiments/base_to_new/tables").is_dir()
+    last = clone.log().split("Exiting because")[0].split("failed: ")
+    log = "results/logs/train/tiny/first/base/coop_ctx8/shots4/seeds1-2.log"
+    assert "the loss of seed 1 is " in clone.log()
+    assert any(log in part and "snakemake --cores all" in part and "python -m cocoop train" in part for part in last), last[-1]
+
+
+def test_disturbances_change_no_byte(cluster, undisturbed, tmp_path):
+    """Too little memory at first, scancel in mid-training, a drained node, Ctrl-C of the head, preemption: same results."""
+    clone = Clone(tmp_path, cluster, {"variants": {"coop": COOP}, "experiments": {"base_to_new": BASE_TO_NEW}})
+    scarce = "(150 if wildcards.dataset == 'first' else 4000) * attempt ** 4"  # MB; two Snakemakes and torch need more than 150
+    options = ("--set-resources", f"features:mem_mb={scarce}", f"views:mem_mb={scarce}")
+    checkpoints = {name: clone.folder / f"results/runs/tiny/{name}/base/coop/shots4/seeds1-2/checkpoint.safetensors"
+                   for name in ("first", "second")}  # fmt: skip
+
+    head = clone.snakemake(*options)
+    cluster.wait(checkpoints["first"].exists, "a checkpoint", WAIT)
+    cancelled = cluster.newest("first_base_coop")
+    cluster.run("scancel", cancelled["JobId"])
+    cluster.wait(lambda: cluster.newest("first_base_coop")["JobId"] != cancelled["JobId"], "the retry", WAIT)
+    cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=drain", "reason=test")
+    os.killpg(head.pid, signal.SIGINT)
+    assert head.wait(60) != 0
+
+    finished = {path: path.stat().st_mtime_ns for path in clone.folder.glob("results/features/tiny/*/test.safetensors")}
+    assert len(finished) == 2
+    head = clone.snakemake(*options)
+    cluster.wait(lambda: cluster.newest("first_base_coop")["JobState"] == "PENDING", "a job that waits for the node", WAIT)
+    assert cluster.node_state().startswith("drain")
+    cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=resume")
+    cluster.wait(checkpoints["second"].exists, "a checkpoint", WAIT)
+    preempted = cluster.newest("second_base_coop")["JobId"]
+    cluster.run("scontrol", "requeue", preempted)
+    assert head.wait(WAIT) == 0, clone.log()
+
+    images = [job for job in cluster.jobs() if job["WorkDir"] == str(tmp_path) and "first_features_views" in job["Comment"]]
+    assert [job["MinMemoryNode"] for job in images] == ["150M", "2400M"]
+    assert [job["JobState"] == "COMPLETED" for job in images] == [False, True]
+    assert cancelled["JobId"] in clone.log() and "CANCELLED" in clone.log()
+    assert next(job for job in cluster.jobs() if job["JobId"] == preempted)["Restarts"] == "1"
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    for name in checkpoints:
+        log = clone.folder / f"results/logs/train/tiny/{name}/base/coop/shots4/seeds1-2.log"
+        assert "continuing after" in log.read_text()
+    expected = {path: content for path, content in undisturbed[0].results(*EXACT).items() if "coop_ctx8" not in path}
+    assert len(expected) == 2 * (2 + 2) + 2 * 2
+    assert clone.results(*EXACT) == expected
