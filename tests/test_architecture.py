@@ -48,7 +48,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "cocoop" else {node.module}
+            found |= (
+                {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "cocoop" else {node.module}
+            )
     return {part_of(name) for name in found if name.startswith("cocoop.")} - {""}
 
 
@@ -67,9 +69,7 @@ def test_every_part_has_its_row():
 
 @pytest.mark.parametrize("part", sorted(ROW))
 def test_imports_point_downwards(part):
-    upwards = {
-        other for other in parts().get(part, ()) if ROW[other] >= ROW[part] and (part, other) not in WITHIN_ROW
-    }
+    upwards = {other for other in parts().get(part, ()) if ROW[other] >= ROW[part] and (part, other) not in WITHIN_ROW}
     assert not upwards, f"{part} imports {sorted(upwards)} from its own or a higher row"
 
 

@@ -137,7 +137,11 @@ def test_settings_of_the_reference():
     assert (found["coop", "dtd"]["epochs"], found["coop", "dtd"]["batch_size"]) == (200, 32)
     assert found["coop", "imagenet"]["epochs"] == 50
     assert (found["cocoop", "imagenet"]["epochs"], found["cocoop", "imagenet"]["batch_size"]) == (10, 1)
-    curves = {b.shots: plan.settings_of(b)["training"]["epochs"] for b in plan.blocks if b.variant == "coop_fewshot" and b.dataset == "dtd"}
+    curves = {
+        b.shots: plan.settings_of(b)["training"]["epochs"]
+        for b in plan.blocks
+        if b.variant == "coop_fewshot" and b.dataset == "dtd"
+    }
     assert curves == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 
 

@@ -107,7 +107,9 @@ def test_words_and_context_vectors_must_match(text):
 
 
 def test_unknown_implementation_is_one_line():
-    with pytest.raises(UserError, match="config/methods/mine.yaml: class 'cocoop.methods.none:Mine' cannot be imported"):
+    with pytest.raises(
+        UserError, match="config/methods/mine.yaml: class 'cocoop.methods.none:Mine' cannot be imported"
+    ):
         methods.find("cocoop.methods.none:Mine", "mine")
 
 

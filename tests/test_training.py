@@ -14,7 +14,9 @@ from cocoop.training.schedule import batches, learning_rate, shuffled
 from tests.oracle import TOKENIZER, text_model
 
 NAMES = ["cat", "dog", "fish"]
-TRAINING = TrainingSpec(epochs=4, batch_size=2, lr=0.01, warmup_epochs=1, warmup_lr=1e-5, momentum=0.9, weight_decay=5e-4)
+TRAINING = TrainingSpec(
+    epochs=4, batch_size=2, lr=0.01, warmup_epochs=1, warmup_lr=1e-5, momentum=0.9, weight_decay=5e-4
+)
 
 
 @pytest.fixture

@@ -96,7 +96,9 @@ def test_small_benchmark_end_to_end(folder):
     assert (folder / "results/report.html").stat().st_size > 10_000
     assert list((folder / "results/experiments/base_to_new/tables").glob("*.md"))
     assert list((folder / "results/experiments/base_to_new/figures").glob("*.svg"))
-    assert "Nothing to be done" in snakemake("--cores", "2", folder=folder).stderr + snakemake("-n", folder=folder).stdout
+    assert (
+        "Nothing to be done" in snakemake("--cores", "2", folder=folder).stderr + snakemake("-n", folder=folder).stdout
+    )
 
     metrics = io.read_json(next((folder / "results/runs").rglob("cocoop/**/metrics.json")), "metrics")
     assert metrics["parameters"]["trained"] == 4 * 128 + 128 * 8 + 8 + 8 * 128 + 128

@@ -32,9 +32,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one stage; a UserError becomes one line and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    arguments = vars(parser().parse_args(argv))
-    stage = arguments.pop("stage")
     try:
+        arguments = vars(parser().parse_args(argv))
+        stage = arguments.pop("stage")
         stage(**arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

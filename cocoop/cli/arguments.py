@@ -3,10 +3,11 @@
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cocoop.config.validation import validate
 from cocoop.errors import UserError
 
 DEVICE, BUDGET = "COCOOP_DEVICE", "COCOOP_TEXT_BUDGET_MB"
@@ -24,14 +25,16 @@ def settings(parser: argparse.ArgumentParser, about: str) -> None:
     parser.add_argument("--settings", required=True, metavar="JSON", help=about)
 
 
-def parsed(text: str) -> dict[str, Any]:
-    """The object of a --settings option."""
+def parsed(text: str, shape: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The object of a --settings option, checked against a JSON schema."""
     try:
         value = json.loads(text)
     except ValueError as error:
         raise UserError(f"--settings: no JSON object ({error}); copy the line from a job's log.") from error
     if not isinstance(value, dict):
         raise UserError(f"--settings: expected a JSON object, found {type(value).__name__}.")
+    if shape:
+        validate(value, shape, "--settings")
     return value
 
 

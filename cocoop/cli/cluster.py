@@ -12,7 +12,9 @@ def add(commands: Any) -> None:
     parser = command(commands, "plan", plan, "what a configuration will cost: jobs, passes, disk, GPU hours")
     _configfile(parser)
     path(parser, "--throughput", about="what `python -m cocoop bench --json` wrote on the device", required=False)
-    parser.add_argument("--images-per-second", type=float, metavar="N", help="images decoded and encoded, as a features job's log says")
+    parser.add_argument(
+        "--images-per-second", type=float, metavar="N", help="images decoded and encoded, as a features job's log says"
+    )
 
     parser = command(commands, "status", status, "how far a running or stopped benchmark is, from its files alone")
     _configfile(parser)

@@ -21,7 +21,9 @@ def add(commands: Any) -> None:
     path(parser, "--sheet", about="contact sheet to write (PNG)", required=False)
 
     parser = command(verbs, "new", new, "write config/datasets/NAME.yaml from a folder of images or a CSV listing")
-    parser.add_argument("folder", type=Path, metavar="PATH", help="folder of class folders, of train/val/test, or with a CSV")
+    parser.add_argument(
+        "folder", type=Path, metavar="PATH", help="folder of class folders, of train/val/test, or with a CSV"
+    )
     parser.add_argument("--name", help="the dataset's name; the folder's if not given")
     parser.add_argument("--template", default="a photo of a {}.", help="prompt of zero-shot CLIP")
 

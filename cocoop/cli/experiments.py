@@ -71,7 +71,9 @@ def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:
     from cocoop import figures
 
     folders = _listed(runs)
-    figures.build_all(experiment, records, [f / "cost.json" for f in folders], [f / "history.csv" for f in folders], out)
+    figures.build_all(
+        experiment, records, [f / "cost.json" for f in folders], [f / "history.csv" for f in folders], out
+    )
 
 
 def report(results: Path, experiments: list[Path], data_root: Path | None, out: Path) -> None:

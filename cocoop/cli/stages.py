@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from cocoop.cli import shapes
 from cocoop.cli.arguments import budget_mb, command, device, parsed, path, settings
 
 
@@ -66,7 +67,7 @@ def _images(parser: Any, about: str) -> None:
 def _dataset(text: str):
     from cocoop.config.specs import DatasetSpec
 
-    return DatasetSpec(**parsed(text))
+    return DatasetSpec(**parsed(text, shapes.DATASET))
 
 
 def _backbone(content: dict[str, Any]):
@@ -98,7 +99,7 @@ def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
 def text_tower(settings: str, out: Path) -> None:
     from cocoop.clip import text
 
-    backbone = _backbone(parsed(settings))
+    backbone = _backbone(parsed(settings, shapes.BACKBONE))
     text.save(out, backbone.model, backbone.spec.name, backbone.fingerprint)
 
 
@@ -106,7 +107,7 @@ def features(settings: str, manifest: Path, root: Path, split: str, out: Path, w
     from cocoop.clip.features import extract_test
     from cocoop.manifest import Manifest
 
-    backbone = _backbone(parsed(settings)["backbone"])
+    backbone = _backbone(parsed(settings, shapes.IMAGES)["backbone"])
     extract_test(backbone, Manifest.load(manifest), root, split, out, workers=workers)
 
 
@@ -115,7 +116,7 @@ def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: P
     from cocoop.manifest import Manifest
     from cocoop.splits import load_few_shot
 
-    content = parsed(settings)
+    content = parsed(settings, shapes.VIEWS)
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     backbone = _backbone(content["backbone"])
     epochs = range(*content["views"]) if content["views"] else None
@@ -126,14 +127,32 @@ def train(settings: str, text_tower: Path, views: list[Path], template: str, out
     from cocoop.training.run import train
 
     print(f"settings: {settings}", flush=True)
-    train(parsed(settings), text_tower, views, template, out, device(), budget_mb())
+    train(parsed(settings, shapes.RUNS), text_tower, views, template, out, device(), budget_mb())
 
 
 def evaluate(
-    settings: str, target: str, subsets: str, template: str, text_tower: Path, features: Path, learned: Path | None, out: Path
+    settings: str,
+    target: str,
+    subsets: str,
+    template: str,
+    text_tower: Path,
+    features: Path,
+    learned: Path | None,
+    out: Path,
 ) -> None:
     from cocoop.evaluation.run import evaluate
 
     print(f"settings: {settings}", flush=True)
     names = subsets.split("+")
-    evaluate(parsed(settings), target, names, template, text_tower, features, learned, out, device(), budget_mb())
+    evaluate(
+        parsed(settings, shapes.RUNS),
+        target,
+        names,
+        template,
+        text_tower,
+        features,
+        learned,
+        out,
+        device(),
+        budget_mb(),
+    )

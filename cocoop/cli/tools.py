@@ -11,7 +11,9 @@ def add(commands: Any) -> None:
     parser = command(commands, "show", show, "print the tables of a results folder")
     path(parser, "--results", about="results folder", required=False, default=Path("results"))
 
-    parser = command(commands, "pretrain-tiny", pretrain_tiny, "make the bundled tiny CLIP again (CPU, about 25 minutes)")
+    parser = command(
+        commands, "pretrain-tiny", pretrain_tiny, "make the bundled tiny CLIP again (CPU, about 25 minutes)"
+    )
     path(parser, "--out", about="folder to write into")
     parser.add_argument("--steps", type=int, default=3300, help="training steps")
     parser.add_argument("--seed", type=int, default=0, help="of pictures, captions and weights")

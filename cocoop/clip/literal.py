@@ -54,7 +54,9 @@ class LiteralEncoder(nn.Module):
             row[: len(entries)] = torch.tensor(entries)
         slots = [(c, at, -e - 1) for c, entries in enumerate(prompts.classes) for at, e in enumerate(entries) if e < 0]
         self.register_buffer("tokens", tokens.to(device), persistent=False)  # (C, L)
-        self.register_buffer("slots", torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 3), persistent=False)
+        self.register_buffer(
+            "slots", torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 3), persistent=False
+        )
 
     def forward(self, context: Tensor) -> Tensor:
         """context: (N, M, D), or (N, C, M, D) when class-specific -> text features (N, C, E), not normalised."""

@@ -30,7 +30,9 @@ class Prompts:
 def templated(tokenizer: Tokenizer, context_length: int, classnames: Sequence[str], template: str) -> Prompts:
     """Hand-crafted prompts without a context (zero-shot CLIP)."""
     texts = [template.format(spoken(name)) for name in classnames]
-    return Prompts(tuple(_tokens(tokenizer, context_length, text, name) for text, name in zip(texts, classnames, strict=True)), 0)
+    return Prompts(
+        tuple(_tokens(tokenizer, context_length, text, name) for text, name in zip(texts, classnames, strict=True)), 0
+    )
 
 
 def learnable(

@@ -113,14 +113,18 @@ def save(path: str | Path, model: nn.Module, backbone: str, fingerprint: str) ->
     io.write_tensors(path, tower.state_dict(), metadata | {"facts": vars(tower.facts)})
 
 
-def load(path: str | Path, backbone: dict[str, Any], device: str = "cpu", budget_mb: int = DEFAULT_BUDGET_MB) -> TextSide:
+def load(
+    path: str | Path, backbone: dict[str, Any], device: str = "cpu", budget_mb: int = DEFAULT_BUDGET_MB
+) -> TextSide:
     """Reads what `save` wrote. `backbone`: the run's backbone settings; a literal tower is loaded through open_clip.
 
     Raises UserError for a damaged file or one of another backbone.
     """
     tensors, metadata = io.read_tensors(path, KIND)
     if metadata["backbone"] != backbone["name"]:
-        raise UserError(f"{path}: text tower of backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}.")
+        raise UserError(
+            f"{path}: text tower of backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}."
+        )
     if metadata["literal"]:
         logger.info("backbone %s takes the literal text path: %s", backbone["name"], metadata["literal"])
         return replace(TextSide.literal(_whole_model(backbone, device)), fingerprint=metadata["fingerprint"])

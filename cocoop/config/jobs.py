@@ -1,7 +1,7 @@
 """Every job of a plan with its files: what workflow/rules asks for, as data. `tests/test_jobs.py` holds the two together."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cocoop.config import paths
 from cocoop.config.plan import Block, Evaluation, Plan
@@ -38,11 +38,13 @@ class Job:
     """One job of the workflow.
 
     stage: the rule; what: the dataset or experiment (str), Views, Block (train) or Evaluation it is about;
-    log, benchmark: paths like `outputs`, relative to the working folder; experiments: who needs it.
+    inputs: files other jobs make for it; log, benchmark: paths like `outputs`, relative to the working folder;
+    experiments: who needs it.
     """
 
     stage: str
     what: str | Views | Block | Evaluation
+    inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     log: str
     benchmark: str | None = None
@@ -59,66 +61,90 @@ def jobs_of(plan: Plan) -> list[Job]:
     for name in plan.experiments:
         for job in _of_experiment(plan, name):
             wanted.setdefault(job, []).append(name)
-    page = Job("page", "report", ("results/report.html",), "results/logs/report.log")
+    parts = tuple(
+        f"results/experiments/{name}/{part}" for name in plan.experiments for part in ("tables", "figures", "paired")
+    )
+    page = Job("page", "report", parts, ("results/report.html",), "results/logs/report.log")
     order = ["download", "manifest", "text_tower", "fewshot", *GPU_STAGES, *EXPERIMENT_STAGES]
-    jobs = [Job(j.stage, j.what, j.outputs, j.log, j.benchmark, tuple(names)) for j, names in wanted.items()]
+    jobs = [replace(job, experiments=tuple(names)) for job, names in wanted.items()]
     return [*sorted(jobs, key=lambda job: (order.index(job.stage), job.log)), page]
 
 
 def _of_experiment(plan: Plan, name: str) -> Iterator[Job]:
     evaluations = set(plan.evaluations_of(plan.experiments[name]))
     blocks = {e.block for e in evaluations if plan.variant_of(e.block).trainable}
-    yield _text_tower(plan)
+    yield Job(
+        "text_tower", plan.backbone.name, (), (_tower(plan),), f"results/logs/text_tower/{plan.backbone.name}.log"
+    )
     for dataset in {b.dataset for b in blocks} | {e.target for e in evaluations}:
-        yield from _listing(plan, dataset)
+        stamp = f"{plan.config['data_root']}/.sources/{dataset}.json"
+        yield Job("download", dataset, (), (stamp,), f"results/logs/download/{dataset}.log")
+        yield Job("manifest", dataset, (stamp,), (_manifest(dataset),), f"results/logs/manifest/{dataset}.log")
     for block in blocks:
         yield from _of_block(plan, block)
     for target in {e.target for e in evaluations}:
-        tail = f"features/{plan.backbone.name}/{target}"
-        out = f"results/{tail}/test.safetensors"
-        yield Job("features", target, (out,), f"results/logs/{tail}.log", f"results/benchmarks/{tail}.jsonl")
+        tail, inputs = f"features/{plan.backbone.name}/{target}", (_tower(plan), _manifest(target))
+        yield Job(
+            "features",
+            target,
+            inputs,
+            (_features(plan, target),),
+            f"results/logs/{tail}.log",
+            f"results/benchmarks/{tail}.jsonl",
+        )
     for evaluation in evaluations:
         yield _evaluation(plan, evaluation)
+    inputs = {
+        "experiment": [],
+        "collect": sorted(f"{paths.evaluation_folder(plan, e)}/metrics.json" for e in evaluations),
+    }
+    records = [f"results/experiments/{name}/{EXPERIMENT_STAGES[stage]}" for stage in ("experiment", "collect")]
     for stage, output in EXPERIMENT_STAGES.items():
-        yield Job(stage, name, (f"results/experiments/{name}/{output}",), f"results/logs/{stage}/{name}.log")
+        needed, out = tuple(inputs.get(stage, records)), f"results/experiments/{name}/{output}"
+        yield Job(stage, name, needed, (out,), f"results/logs/{stage}/{name}.log")
 
 
-def _text_tower(plan: Plan) -> Job:
-    name = plan.backbone.name
-    out = f"results/backbones/{name}/text_tower.safetensors"
-    return Job("text_tower", name, (out,), f"results/logs/text_tower/{name}.log")
+def _tower(plan: Plan) -> str:
+    return f"results/backbones/{plan.backbone.name}/text_tower.safetensors"
 
 
-def _listing(plan: Plan, dataset: str) -> Iterator[Job]:
-    stamp = f"{plan.config['data_root']}/.sources/{dataset}.json"
-    yield Job("download", dataset, (stamp,), f"results/logs/download/{dataset}.log")
-    out = f"results/datasets/{dataset}/manifest.json"
-    yield Job("manifest", dataset, (out,), f"results/logs/manifest/{dataset}.log")
+def _manifest(dataset: str) -> str:
+    return f"results/datasets/{dataset}/manifest.json"
+
+
+def _features(plan: Plan, dataset: str) -> str:
+    return f"results/features/{plan.backbone.name}/{dataset}/test.safetensors"
 
 
 def _of_block(plan: Plan, block: Block) -> Iterator[Job]:
+    draws = []
     for seed in block.seeds:
         draw = f"shots{block.shots}_seed{seed}"
-        out = f"results/datasets/{block.dataset}/fewshot/{draw}.json"
-        yield Job("fewshot", f"{block.dataset} {draw}", (out,), f"results/logs/fewshot/{block.dataset}_{draw}.log")
+        draws.append(f"results/datasets/{block.dataset}/fewshot/{draw}.json")
+        log = f"results/logs/fewshot/{block.dataset}_{draw}.log"
+        yield Job("fewshot", f"{block.dataset} {draw}", (_manifest(block.dataset),), (draws[-1],), log)
     draw = f"{plan.backbone.name}/{block.dataset}/{block.subset}/shots{block.shots}_seeds{block.seeds_text}"
-    for name, out in zip(plan.view_files(block), paths.view_paths(plan, block), strict=True):
+    files = paths.view_paths(plan, block)
+    for name, out in zip(plan.view_files(block), files, strict=True):
         views = Views(block.dataset, block.subset, block.shots, block.seeds, name)
         log, benchmark = f"results/logs/views/{draw}_{name}.log", f"results/benchmarks/views/{draw}_{name}.jsonl"
-        yield Job("views", views, (out,), log, benchmark)
+        yield Job("views", views, (_tower(plan), _manifest(block.dataset), *draws), (out,), log, benchmark)
     folder = paths.run_folder(plan, block)
     tail = folder.removeprefix("results/runs/")
     outputs = tuple(f"{folder}/{name}" for name in ("learned.safetensors", "history.csv", "cost.json"))
-    yield Job("train", block, outputs, f"results/logs/train/{tail}.log", f"results/benchmarks/train/{_flat(tail)}.jsonl")
+    log, benchmark = f"results/logs/train/{tail}.log", f"results/benchmarks/train/{_flat(tail)}.jsonl"
+    yield Job("train", block, (_tower(plan), *files), outputs, log, benchmark)
 
 
 def _evaluation(plan: Plan, evaluation: Evaluation) -> Job:
-    folder = paths.evaluation_folder(plan, evaluation)
-    run = paths.run_folder(plan, evaluation.block).removeprefix("results/runs/")
-    test = f"{evaluation.target}_{evaluation.subsets_text}"
+    folder, run = paths.evaluation_folder(plan, evaluation), paths.run_folder(plan, evaluation.block)
+    learned = [f"{run}/learned.safetensors"] if plan.variant_of(evaluation.block).trainable else []
     outputs = tuple(f"{folder}/{name}" for name in ("metrics.json", "predictions.safetensors", "cost.json"))
     log = f"results/logs/evaluate/{folder.removeprefix('results/runs/')}.log"
-    return Job("evaluate", evaluation, outputs, log, f"results/benchmarks/evaluate/{_flat(run)}/{test}.jsonl")
+    test = f"{evaluation.target}_{evaluation.subsets_text}"
+    benchmark = f"results/benchmarks/evaluate/{_flat(run.removeprefix('results/runs/'))}/{test}.jsonl"
+    inputs = (_tower(plan), _features(plan, evaluation.target), *learned)
+    return Job("evaluate", evaluation, inputs, outputs, log, benchmark)
 
 
 def _flat(run: str) -> str:

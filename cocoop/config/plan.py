@@ -49,7 +49,9 @@ class Evaluation:
 class Plan:
     """A validated configuration and everything it asks for. Building it never imports torch."""
 
-    def __init__(self, config: Mapping[str, Any], registry: Registry | None = None, where: str = "configuration") -> None:
+    def __init__(
+        self, config: Mapping[str, Any], registry: Registry | None = None, where: str = "configuration"
+    ) -> None:
         validate(config, "config", where)
         self.config, self.where = config, where
         self.registry = registry or Registry(overrides=config.get("variants"))
@@ -64,7 +66,9 @@ class Plan:
         validate(content, "experiment", place)
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
-        return ExperimentSpec(name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in {"paper": None, **content}.items()})
+        return ExperimentSpec(
+            name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in {"paper": None, **content}.items()}
+        )
 
     def _dataset_names(self) -> list[str]:
         return sorted({n for e in self.experiments.values() for n in (*e.train_datasets, *e.targets)})
@@ -127,7 +131,9 @@ class Plan:
         cap, training = self.config["views"], variant.training_on(block.dataset, block.shots)
         if not variant.trainable or variant.plain_views or cap == "plain":
             return 0
-        return min(training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS, MOST_VIEWS if cap == "per_epoch" else cap)
+        return min(
+            training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS, MOST_VIEWS if cap == "per_epoch" else cap
+        )
 
     def view_files(self, block: Block) -> list[str]:
         """Names of the view files a block reads, in order; runs of different length share the early ones."""
@@ -170,7 +176,9 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
         "caption": spec.caption,
         "paper": spec.paper,
         "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
-        "variants": [{"name": v.name, "label": v.label, "method": v.method, "trainable": v.trainable} for v in variants],
+        "variants": [
+            {"name": v.name, "label": v.label, "method": v.method, "trainable": v.trainable} for v in variants
+        ],
         "train_datasets": [{"name": n, "title": plan.datasets[n].title} for n in spec.train_datasets],
         "train_subset": spec.train_subset,
         "targets": [{"name": n, "title": plan.datasets[n].title} for n in spec.targets],

@@ -44,7 +44,9 @@ class Registry:
             raise unknown(kind[:-1], name, self.names(kind), where)
         path = self.folder / kind / f"{name}.yaml"
         if not NAME.fullmatch(name):
-            raise UserError(f"{path}: a {kind[:-1]}'s name takes lower-case letters, digits, - and _, not {name!r}; rename the file.")
+            raise UserError(
+                f"{path}: a {kind[:-1]}'s name takes lower-case letters, digits, - and _, not {name!r}; rename the file."
+            )
         content = io.read_yaml(path)
         validate(content, kind[:-1], str(path))
         return content
@@ -72,7 +74,9 @@ class Registry:
             content = self.read("methods", method, str(path))
             for name, own in content["variants"].items():
                 if name in found:
-                    raise UserError(f"{path}: variant {name!r} also stands in methods/{found[name].method}.yaml; rename one.")
+                    raise UserError(
+                        f"{path}: variant {name!r} also stands in methods/{found[name].method}.yaml; rename one."
+                    )
                 found[name] = _variant(path, method, content, name, own, self.overrides.get(name, {}))
         for name in self.overrides:
             if name not in found:
@@ -84,12 +88,19 @@ def _variant(
     path: Path, method: str, content: Mapping[str, Any], name: str, own: Mapping[str, Any], over: Mapping[str, Any]
 ) -> VariantSpec:
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
-    schema = {"type": "object", "additionalProperties": False, "properties": content["params"], "required": list(content["params"])}
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": content["params"],
+        "required": list(content["params"]),
+    }
     check_schema(schema, f"{path}: params")
     validate(params, schema, f"{path}: variants.{name}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
     if content["learns"] != "by_gradient" and changes:
-        raise UserError(f"{path}: variants.{name}.training: {method} learns {content['learns']}, not by gradient; drop the key.")
+        raise UserError(
+            f"{path}: variants.{name}.training: {method} learns {content['learns']}, not by gradient; drop the key."
+        )
     place = f"{path}: variants.{name}"
     validate(changes, definition("method", "training"), f"{place}.training")
     for per in (over.get("per_dataset", {}), over.get("per_shots", {})):

@@ -13,6 +13,7 @@ from cocoop.errors import UserError, did_you_mean, listed
 
 SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
 MOST_PROBLEMS = 5
+OVERLAY = " (name a complete file before one that only changes some keys: --configfile config/config.yaml mine.yaml)"
 
 
 def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where: str) -> None:
@@ -32,7 +33,9 @@ def check_schema(schema: Mapping[str, Any], where: str) -> None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         place = ".".join(map(str, list(error.absolute_path)[1:])) or "top level"
-        raise UserError(f"{where}: {place}: {_shown(error.instance)} is no part of a JSON schema; see config/README.md.") from error
+        raise UserError(
+            f"{where}: {place}: {_shown(error.instance)} is no part of a JSON schema; see config/README.md."
+        ) from error
 
 
 def definition(schema: str, name: str) -> Mapping[str, Any]:
@@ -62,13 +65,18 @@ def _lines(error: ValidationError) -> list[str]:
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = list(error.schema.get("properties", {}))
         strange = [key for key in error.instance if key not in known]
-        return [f"{place}: unknown key {key!r}; known: {listed(known, 40)}.{did_you_mean(key, known)}".rstrip(".") for key in strange]
+        return [
+            f"{place}: unknown key {key!r}; known: {listed(known, 40)}.{did_you_mean(key, known)}".rstrip(".")
+            for key in strange
+        ]
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
-        return [f"{place}: key {key!r} is missing" for key in missing[:1]]
+        return [f"{place}: key {key!r} is missing{OVERLAY if place == 'top level' else ''}" for key in missing[:1]]
     if error.validator == "enum":
         choices = list(map(str, error.validator_value))
-        return [f"{place}: {error.instance!r} is not one of {listed(choices, 40)}{did_you_mean(error.instance, choices)}"]
+        return [
+            f"{place}: {error.instance!r} is not one of {listed(choices, 40)}{did_you_mean(error.instance, choices)}"
+        ]
     if error.validator == "type":
         return [f"{place}: {_shown(error.instance)} is no {_or(error.validator_value)}{_number_hint(error.instance)}"]
     if error.validator in ("anyOf", "oneOf") and "description" in error.schema:

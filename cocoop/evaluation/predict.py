@@ -13,7 +13,14 @@ MOST_IMAGES = 500
 
 @torch.no_grad()
 def predict(
-    classifier: Classifier, features: Tensor, runs: int, classes: int, embed_dim: int, precision: str, budget_mb: int, where: str
+    classifier: Classifier,
+    features: Tensor,
+    runs: int,
+    classes: int,
+    embed_dim: int,
+    precision: str,
+    budget_mb: int,
+    where: str,
 ) -> tuple[Tensor, Tensor]:
     """Predicted class inside the subset (S, N) and its probability (S, N) for image features (N, E)."""
     at_once = max(1, min(MOST_IMAGES, budget_mb * 2**20 // (8 * runs * classes * embed_dim)))

@@ -36,7 +36,9 @@ def evaluate(
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    tensors, facts = feature_file.load(features, "features", {"dataset": target, "backbone_fingerprint": side.fingerprint})
+    tensors, facts = feature_file.load(
+        features, "features", {"dataset": target, "backbone_fingerprint": side.fingerprint}
+    )
     names, truth = facts["classnames"], tensors["labels"]
     method = _method(settings, side, template, learned)
     images, records, kept = tensors["features"].to(side.device, side.dtype), [], {}
@@ -60,7 +62,14 @@ def evaluate(
             run = {key: settings[key] for key in ("dataset", "subset", "variant", "method", "shots")}
             counts = tally(truth[index].tolist(), guess.tolist(), labels.tolist(), names)
             records.append(
-                {"backbone": settings["backbone"]["name"], **run, "seed": seed, "target": target, "target_subset": subset, **counts}
+                {
+                    "backbone": settings["backbone"]["name"],
+                    **run,
+                    "seed": seed,
+                    "target": target,
+                    "target_subset": subset,
+                    **counts,
+                }
             )
     _write(out, settings, method, records, kept)
     cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
@@ -79,7 +88,9 @@ def _method(settings: Mapping[str, Any], side: text.TextSide, template: str, lea
     return method
 
 
-def _write(out: Path, settings: Mapping[str, Any], method: Method, records: list[dict], kept: dict[str, torch.Tensor]) -> None:
+def _write(
+    out: Path, settings: Mapping[str, Any], method: Method, records: list[dict], kept: dict[str, torch.Tensor]
+) -> None:
     shapes = method.shapes()
     sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
     io.write_tensors(out / "predictions.safetensors", kept, {"kind": "predictions", "settings": settings})

@@ -22,7 +22,9 @@ def build(settings: Mapping[str, Any], text: "TextSide", template: str, classnam
     extra = {"classnames": classnames} if "classnames" in accepts else {}
     strange = sorted(set(settings["params"]) - set(accepts))
     if strange:
-        raise UserError(f"config/methods/{settings['method']}.yaml: {implementation.__name__} takes no {', '.join(strange)}.")
+        raise UserError(
+            f"config/methods/{settings['method']}.yaml: {implementation.__name__} takes no {', '.join(strange)}."
+        )
     return implementation(text, settings["seeds"], template, **settings["params"], **extra)
 
 
@@ -32,4 +34,6 @@ def find(implementation: str, method: str) -> type["Method"]:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"config/methods/{method}.yaml: class {implementation!r} cannot be imported ({error}).") from error
+        raise UserError(
+            f"config/methods/{method}.yaml: class {implementation!r} cannot be imported ({error})."
+        ) from error

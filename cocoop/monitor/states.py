@@ -50,7 +50,9 @@ def _look(job: Job, folder: Path, marks: dict[str, float], active: bool) -> Seen
         return Seen(job, State.RUNNING if started else State.QUEUED)
     if all((folder / output).exists() for output in job.outputs):
         return Seen(job, State.DONE, _seconds(folder, job))
-    return Seen(job, State.FAILED, reason=failure(log)) if log.exists() else Seen(job, State.LEFT)
+    # Snakemake leaves an empty log where a group failed before a job's turn; such a job still lacks its input.
+    tried = log.exists() and all((folder / path).exists() for path in job.inputs)
+    return Seen(job, State.FAILED, reason=failure(log)) if tried else Seen(job, State.LEFT)
 
 
 def _marks(folder: Path) -> dict[str, float]:

@@ -7,16 +7,18 @@ ESCAPES = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
     "±": r" $\pm$ ", "−": "$-$", "—": "---", "†": r"$^\dagger$", "✓": r"$\surd$", "✗": r"$\times$", "·": r"$\cdot$",
 }  # fmt: skip
+MOST_COLUMNS = 8
 
 
 def to_latex(table: Table) -> str:
-    """A `table` environment with caption, label and footnotes; blocks are parted by a `\\midrule`."""
+    """A `table` environment with caption and footnotes; blocks are parted by a `\\midrule`."""
     columns = "l" * table.labels + "r" * (len(table.header) - table.labels)
     blocks = [[_line([_cell(cell) for cell in row]) for row in block] for block in table.blocks()]
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}[t]",
         r"\centering",
+        *([r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if len(table.header) > MOST_COLUMNS else []),
         rf"\caption{{{latex_escape(f'{table.title}. {table.caption}')}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",

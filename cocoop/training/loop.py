@@ -74,7 +74,9 @@ def fit(
             losses, hits = [], []
             for step in range(steps):
                 chosen = visit[:, step * training.batch_size : (step + 1) * training.batch_size]  # (S, B)
-                loss, hit = update(method, classifier, optimizer, scaler, view[rows, chosen], labels[rows, chosen], precision)
+                loss, hit = update(
+                    method, classifier, optimizer, scaler, view[rows, chosen], labels[rows, chosen], precision
+                )
                 losses.append(loss)
                 hits.append(hit)
                 bar.update()

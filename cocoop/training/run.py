@@ -27,7 +27,13 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
 def train(
-    settings: Mapping[str, Any], text_tower: Path, views: Sequence[Path], template: str, out: Path, device: str, budget_mb: int
+    settings: Mapping[str, Any],
+    text_tower: Path,
+    views: Sequence[Path],
+    template: str,
+    out: Path,
+    device: str,
+    budget_mb: int,
 ) -> None:
     """Trains the runs of a block and writes learned.safetensors, history.csv and cost.json into the folder `out`.
 
@@ -60,7 +66,11 @@ def train(
     write_history(out / "history.csv", done)
     metadata = {"kind": LEARNED, "settings": settings, "classnames": classnames, "views": fingerprint}
     io.write_tensors(out / "learned.safetensors", method.learned(), metadata)
-    cost = {"seconds": time.perf_counter() - keeper.start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
+    cost = {
+        "seconds": time.perf_counter() - keeper.start,
+        "peak_gpu_mb": peak_gpu_mb(side.device),
+        "peak_mb": peak_mb(),
+    }
     io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost, "provenance": provenance.describe(device)})
 
 
@@ -85,7 +95,9 @@ def load_views(
     names = facts[0]["classnames"]
     subset = [names[label] for label in class_subset(range(len(names)), settings["subset"])]
     if not torch.isfinite(features).all():
-        raise UserError(f"{paths[0]}: features of {settings['dataset']} hold NaN or infinity; delete the file and run again.")
+        raise UserError(
+            f"{paths[0]}: features of {settings['dataset']} hold NaN or infinity; delete the file and run again."
+        )
     return features, labels, subset, io.sha256_text(io.canonical_json([settings, *facts]))
 
 

@@ -117,7 +117,7 @@ def test_learned_prompts_of_another_width_or_other_classes(world, made, tmp_path
 
 def test_class_specific_prompts_of_other_class_names(text, figures):
     settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1]}
-    settings["params"] = {"contexts": 4, "words": None, "class_specific": True}
+    settings["params"] = {"contexts": 4, "words": None, "class_specific": True, "position": "end"}
     learned = methods.build(settings, text, "a {}.", ["cat", "dog", "fish"]).learned()
     with pytest.raises(UserError, match=r"x: learned tensor seed1\.ctx has shape"):
         methods.build(settings, text, "a {}.", ["cat", "dog"]).load_learned(learned, "x")
@@ -134,7 +134,7 @@ def tested(world, made, text, tmp_path):
         path = tmp_path / "odd.safetensors"
         io.write_tensors(path, {"features": features, "labels": torch.tensor(labels)}, metadata)
         settings = {**world.settings, "training": None, "variant": "clip", "label": "CLIP", "method": "clip", "seeds": [0], "params": {}}
-        settings |= {"implementation": "cocoop.methods.clip:ZeroShotCLIP", "shots": 0}
+        settings["shots"] = 0
         settings["implementation"] = io.read_yaml(io.REPOSITORY / "config/methods/clip.yaml")["class"]
         tower = made / "text_tower.safetensors"
         evaluate(settings, "odd", [subset], "a photo of a {}.", tower, path, None, tmp_path / "test", "cpu", 256)
@@ -182,7 +182,7 @@ def test_an_empty_class_name(name, tested, figures):
 
 def test_a_name_of_more_than_sixty_tokens_with_sixty_contexts(text, figures):
     long = " ".join(["word"] * 61)
-    settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1], "params": {"contexts": 60, "words": None}}
+    settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1], "params": {"contexts": 60, "words": None, "class_specific": False, "position": "end"}}
     with pytest.raises(UserError, match="77|tokens") as caught:
         methods.build(settings, text, "a {}.", [long, "cat"]).for_classes([long, "cat"])
     assert "\n" not in str(caught.value)

@@ -55,10 +55,13 @@ def test_failed_run_does_not_stop_the_others_and_is_named(undisturbed):
     clone, code = undisturbed
     assert code == 1
     assert (clone.folder / "results/experiments/base_to_new/tables").is_dir()
-    last = clone.log().split("Exiting because")[0].split("failed: ")
-    log = "results/logs/train/tiny/first/base/coop_ctx8/shots4/seeds1-2.log"
-    assert "the loss of seed 1 is " in clone.log()
-    assert any(log in part and "snakemake --cores all" in part and "python -m cocoop train" in part for part in last), last[-1]
+    last = clone.log().rpartition("\nfailed: ")[2]
+    run = "tiny/first/base/coop_ctx8/shots4/seeds1-2"
+    assert last.startswith("train coop_ctx8 on first/base, 4 shots, seeds 1-2: train coop_ctx8 on first: the loss of seed 1 is ")
+    assert f"log:    results/logs/train/{run}.log\n" in last
+    assert f"again:  snakemake --cores all --rerun-incomplete --configfile small.yaml -- results/runs/{run}/learned" in last
+    assert "alone:  python -m cocoop train --settings" in last
+    assert clone.log().count("\nfailed: ") == 1
 
 
 def test_disturbances_change_no_byte(cluster, undisturbed, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from cocoop import io
+from cocoop.config import Registry
 from cocoop.errors import UserError
 from cocoop.metrics import harmonic_mean, mean
 from cocoop.tables import paper
@@ -90,6 +91,16 @@ def test_other_shots_have_no_number_beside_them():
     assert TABLE1.find("dtd", "coop", 4, "base") is None
     assert TABLE1.find("dtd", "clip", 0, "base").value == pytest.approx(0.5324)
     assert TABLE1.find("digits", "coop", 16, "base") is None
+
+
+def test_experiments_name_tables_and_variants_that_exist():
+    registry = Registry()
+    for name in registry.names("experiments"):
+        named = registry.read("experiments", name, name).get("paper")
+        assert named is None or named in PAPERS, name
+    variants = {variant for table in PAPERS.values() for rows in table.values.values() for variant in rows}
+    datasets = {dataset for table in PAPERS.values() for dataset in table.values} - {"average"}
+    assert variants <= set(registry.variants) and datasets <= set(registry.names("datasets"))
 
 
 def test_files_say_what_they_must(tmp_path):
