@@ -63,7 +63,9 @@ def canonical_json(value: Any) -> str:
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON object with its own checksum under "sha256"."""
     body = {key: value for key, value in content.items() if key != CHECKSUM}
-    write_text(path, json.dumps(body | {CHECKSUM: sha256_text(canonical_json(body))}, ensure_ascii=False, indent=1) + "\n")
+    write_text(
+        path, json.dumps(body | {CHECKSUM: sha256_text(canonical_json(body))}, ensure_ascii=False, indent=1) + "\n"
+    )
 
 
 def read_json(path: str | Path, kind: str) -> dict[str, Any]:

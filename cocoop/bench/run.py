@@ -79,13 +79,19 @@ def _case(case: Case, texts: dict[str, TextSide], device: str, repeats: int) -> 
         except torch.OutOfMemoryError:
             literal, note = None, "the literal computation does not fit this device"
     seconds = timing.in_turn(literal and literal.run, fast.run, repeats, device)
-    return Measured(case, seconds, _flops(case, encoder), disagreement, note)
+    return Measured(case, seconds, *_counted(case, encoder), disagreement, note)
 
 
-def _flops(case: Case, encoder: PromptEncoder) -> dict[str, int]:
+def _counted(case: Case, encoder: PromptEncoder) -> tuple[dict[str, int], dict[str, int]]:
+    """Tokens and operations of each side."""
     contexts = case.batch if case.method == "cocoop" else 1
-    both = {"literal": operations.literal(case.classes, encoder.tower), "fast": operations.required(encoder)}
-    return {side: contexts * found.of(case.work) for side, found in both.items()}
+    prefix = len(encoder.packing.prefix()[1])
+    tokens = {"literal": case.classes * encoder.tower.facts.context_length, "fast": encoder.packing.tail_entries + prefix}
+    flops = {"literal": operations.literal(case.classes, encoder.tower), "fast": operations.required(encoder)}
+    return (
+        {side: contexts * count for side, count in tokens.items()},
+        {side: contexts * count.of(case.work) for side, count in flops.items()},
+    )
 
 
 def _too_large(case: Case, tower: TextTower, device: str) -> str | None:

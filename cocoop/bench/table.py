@@ -18,13 +18,14 @@ HEAD = (
 class Measured:
     """One case. Mappings have a key for each side measured ("literal", "fast").
 
-    seconds: of one step, median; flops: operations counted for the side; disagreement: largest relative difference of loss and
-    gradients, or of logits, in the 2-norm; note: why the literal side is missing; peak_mb: memory a step adds; peak: operations a
-    second of the fastest matrix product.
+    seconds: of one step, median; tokens: that enter the tower in it; flops: operations counted for the side; disagreement:
+    largest relative difference of loss and gradients, or of logits, in the 2-norm; note: why the literal side is missing;
+    peak_mb: memory a step adds; peak: operations a second of the fastest matrix product.
     """
 
     case: Case
     seconds: Mapping[str, float]
+    tokens: Mapping[str, int]
     flops: Mapping[str, int]
     disagreement: float | None
     note: str | None
@@ -41,6 +42,7 @@ class Measured:
             side: {
                 "seconds": self.seconds[side],
                 "peak_mb": self.peak_mb.get(side),
+                "tokens": self.tokens[side],
                 "flops": self.flops[side],
                 "fraction_of_peak": self.fraction(side),
             }

@@ -10,7 +10,7 @@ from typing import Any
 from cocoop.config.validation import validate
 from cocoop.errors import UserError
 
-DEVICE, BUDGET = "COCOOP_DEVICE", "COCOOP_TEXT_BUDGET_MB"
+DEVICE, BUDGET, COMPILE = "COCOOP_DEVICE", "COCOOP_TEXT_BUDGET_MB", "COCOOP_COMPILE"
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:
@@ -57,3 +57,11 @@ def budget_mb() -> int:
     if not text.isdigit():
         raise UserError(f"{BUDGET}: {text!r} is no number of megabytes.")
     return int(text)
+
+
+def compiled() -> bool:
+    """COCOOP_COMPILE=1: torch.compile the text tower for training; changes speed, never results beyond rounding."""
+    text = os.environ.get(COMPILE, "0")
+    if text not in ("0", "1"):
+        raise UserError(f"{COMPILE}: {text!r} is neither 0 nor 1.")
+    return text == "1"

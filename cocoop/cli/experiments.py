@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     parser = command(commands, "figures", figures, "draw an experiment's figures as SVG and PNG")
     path(parser, "--experiment", about="experiment.json")
     path(parser, "--records", about="records.csv")
-    path(parser, "--runs", about="file that lists the runs' folders, one a line")
+    path(parser, "--runs", about="file that lists the folders of runs and evaluations, one a line")
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "report", report, "one HTML page with everything, to be opened offline")

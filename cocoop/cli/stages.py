@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.cli import shapes
-from cocoop.cli.arguments import budget_mb, command, device, parsed, path, settings
+from cocoop.cli.arguments import budget_mb, command, compiled, device, parsed, path, settings
 
 
 def add(commands: Any) -> None:
@@ -127,7 +127,7 @@ def train(settings: str, text_tower: Path, views: list[Path], template: str, out
     from cocoop.training.run import train
 
     print(f"settings: {settings}", flush=True)
-    train(parsed(settings, shapes.RUNS), text_tower, views, template, out, device(), budget_mb())
+    train(parsed(settings, shapes.RUNS), text_tower, views, template, out, device(), budget_mb(), compiled())
 
 
 def evaluate(

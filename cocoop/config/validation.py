@@ -13,7 +13,8 @@ from cocoop.errors import UserError, did_you_mean, listed
 
 SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
 MOST_PROBLEMS = 5
-OVERLAY = " (name a complete file before one that only changes some keys: --configfile config/config.yaml mine.yaml)"
+MISSING = " is missing"
+OVERLAY = " (Name a complete file before one that only changes some keys: --configfile config/config.yaml mine.yaml.)"
 
 
 def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where: str) -> None:
@@ -24,7 +25,9 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
     checker = Draft202012Validator(_schema(schema) if isinstance(schema, str) else schema)
     problems = [line for error in checker.iter_errors(content) for line in _lines(error)] + _not_finite(content)
     if problems:
-        raise UserError(f"{where}: {'; '.join(problems[:MOST_PROBLEMS])}." + _more(len(problems)))
+        text = "; ".join(problems[:MOST_PROBLEMS])
+        hint = OVERLAY if schema == "config" and MISSING in text else ""
+        raise UserError(f"{where}: {text}{'' if text.endswith('?') else '.'}{_more(len(problems))}{hint}")
 
 
 def check_schema(schema: Mapping[str, Any], where: str) -> None:
@@ -70,17 +73,21 @@ def _lines(error: ValidationError) -> list[str]:
             for key in strange
         ]
     if error.validator == "required":
-        missing = [key for key in error.validator_value if key not in error.instance]
-        return [f"{place}: key {key!r} is missing{OVERLAY if place == 'top level' else ''}" for key in missing[:1]]
+        key = error.message.removesuffix(" is a required property")  # one error for each missing key
+        return [f"{place}: key {key}{MISSING}"]
     if error.validator == "enum":
         choices = list(map(str, error.validator_value))
         return [
-            f"{place}: {error.instance!r} is not one of {listed(choices, 40)}{did_you_mean(error.instance, choices)}"
+            f"{place}: {error.instance!r} is not one of {listed(choices, 40)}.{did_you_mean(error.instance, choices)}".rstrip(
+                "."
+            )
         ]
     if error.validator == "type":
         return [f"{place}: {_shown(error.instance)} is no {_or(error.validator_value)}{_number_hint(error.instance)}"]
     if error.validator in ("anyOf", "oneOf") and "description" in error.schema:
         return [f"{place}: {_shown(error.instance)} does not fit: {error.schema['description']}"]
+    if error.validator == "pattern" and "description" in error.schema:
+        return [f"{place}: {_shown(error.instance)} does not fit: {error.schema['description'].rstrip('.')}"]
     return [f"{place}: {error.message[:200]}"]
 
 
@@ -99,4 +106,6 @@ def _number_hint(value: object) -> str:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
         number = None
-    return f" (YAML reads {value} as text; write {number!r})" if number is not None else ""
+    if number is None:
+        return ""
+    return f" (YAML reads {value} as text; write {int(value) if value.strip('+-').isdecimal() else number!r})"

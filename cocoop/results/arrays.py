@@ -28,17 +28,6 @@ def read_arrays(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
     return arrays, metadata
 
 
-def read_metadata(path: Path, kind: str) -> dict[str, Any]:
-    """The metadata alone, without reading a tensor."""
-    try:
-        with safe_open(path, "np") as file:
-            return _metadata(dict(file.metadata() or {}), kind)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such {kind} file.") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, kind) from error
-
-
 def _metadata(text: dict[str, str], kind: str) -> dict[str, Any]:
     metadata = {key: json.loads(value) for key, value in text.items() if key != io.CHECKSUM}
     if metadata.get("kind") != kind:

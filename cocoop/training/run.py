@@ -34,13 +34,14 @@ def train(
     out: Path,
     device: str,
     budget_mb: int,
+    compiled: bool = False,
 ) -> None:
     """Trains the runs of a block and writes learned.safetensors, history.csv and cost.json into the folder `out`.
 
     settings: as Plan.settings_of gives them; views: the files of its view ranges, in order.
     """
     start = time.perf_counter()
-    side = text.load(text_tower, settings["backbone"], device, budget_mb)
+    side = text.load(text_tower, settings["backbone"], device, budget_mb, compiled)
     features, labels, classnames, fingerprint = load_views(settings, views, side.fingerprint)
     method = methods.build(settings, side, template, classnames)
     state = io.sha256_text(fingerprint + provenance.code("clip", "methods", "training"))

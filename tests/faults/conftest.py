@@ -47,6 +47,6 @@ def made(world, seconds) -> Path:
 def pytest_terminal_summary(terminalreporter, config):
     if not FIGURES.counts:
         return
-    terminalreporter.write_line(FIGURES.table())
-    if config.getoption("--faults-in-full") and not config.option.keyword and not config.option.markexpr:
-        pages.write(FIGURES.table())
+    terminalreporter.write_line(pages.table(FIGURES.rows()))
+    if config.getoption("--faults-in-full"):
+        pages.write(FIGURES.rows())

@@ -7,6 +7,7 @@ from cocoop import io
 
 PAGE = io.REPOSITORY / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BAD = ("crashed", "accepted")
 HEAD = "| fault | tried | crashed | silently accepted | what happened |\n| --- | ---: | ---: | ---: | --- |\n"
 
 
@@ -22,15 +23,24 @@ class Figures:
     def of(self, topic: str) -> Counter[str]:
         return self.counts.get(topic, Counter())
 
-    def table(self) -> str:
-        rows = []
-        for topic, counts in sorted(self.counts.items()):
-            rest = ", ".join(f"{n:,} {what}" for what, n in sorted(counts.items()) if what not in ("crashed", "accepted"))
-            rows.append(f"| {topic} | {sum(counts.values()):,} | {counts['crashed']:,} | {counts['accepted']:,} | {rest} |")
-        return HEAD + "\n".join(rows) + "\n"
+    def rows(self) -> dict[str, str]:
+        """The table's line of each topic."""
+        return {topic: _row(topic, counts) for topic, counts in self.counts.items()}
 
 
-def write(table: str, page: Path = PAGE) -> None:
-    """Puts the table between the page's marks."""
+def _row(topic: str, counts: Counter[str]) -> str:
+    rest = [f"{n:,} {what}" if counts.total() > 1 else what for what, n in sorted(counts.items()) if what not in BAD]
+    return f"| {topic} | {counts.total():,} | {counts['crashed']:,} | {counts['accepted']:,} | {', '.join(rest)} |"
+
+
+def table(rows: dict[str, str]) -> str:
+    """The whole table in Markdown."""
+    return HEAD + "".join(f"{row}\n" for _, row in sorted(rows.items()))
+
+
+def write(rows: dict[str, str], page: Path = PAGE) -> None:
+    """Puts the lines into the page's table, in place of those of the same topics."""
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    io.write_text(page, f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}")
+    old, after = rest.split(END)
+    known = {line.split(" | ")[0].removeprefix("| "): line for line in old.splitlines()[3:] if line.startswith("| ")}
+    io.write_text(page, f"{before}{BEGIN}\n{table(known | rows)}{END}{after}")

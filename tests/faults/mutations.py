@@ -52,12 +52,18 @@ def judge(read: Callable[[Path], Any], path: Path, expected: Any, same: Callable
 
 
 def fuzz(
-    path: Path, read: Callable[[Path], Any], same: Callable[[Any, Any], bool], examples: int, note: Callable[[str], None]
+    path: Path,
+    read: Callable[[Path], Any],
+    same: Callable[[Any, Any], bool],
+    examples: int,
+    note: Callable[[str], None],
 ) -> list[str]:
     """Mutates a whole file `examples` times; notes every outcome and returns the bad ones with their mutation."""
     content, expected, bad = path.read_bytes(), read(path), []
 
-    @settings(max_examples=examples, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     @given(mutation(len(content)))
     def once(change: tuple[str, int, int, bytes]) -> None:
         path.write_bytes(mutated(content, *change))

@@ -25,7 +25,10 @@ class Ended:
 class Stage:
     """One running stage; `quick` makes checkpoints and parts so frequent that a kill falls between two of them."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, quick: bool = True, environment: dict | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], log: Path, quick: bool = True, environment: dict | None = None
+    ) -> None:
+        log.write_text("")  # it may be killed before it says anything
         self.log, self.start = log, time.monotonic()
         self.process = CONTEXT.Process(target=_stage, args=([*map(str, arguments)], str(log), quick, environment or {}))
         self.process.start()
@@ -52,11 +55,12 @@ def _stage(arguments: list[str], log: str, quick: bool, environment: dict) -> No
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.environ.update(environment)
-    from cocoop.clip import extraction
+    from cocoop.clip import extraction, features, views
     from cocoop.training import run as training
 
     if quick:
-        extraction.PART_ROWS = extraction.BATCH_SIZE = 4
+        extraction.PART_ROWS = 4
+        features.extract_test.__defaults__ = views.extract.__defaults__ = (4, 0)  # batch_size, workers
         training.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     from cocoop.cli import main
 

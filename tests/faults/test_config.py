@@ -71,7 +71,11 @@ def replaced(content: dict, place: tuple, value: Any) -> dict:
 def use(folder: Path, name: Path) -> Any:
     """All that Snakemake does with the file before the first job: the plan, its jobs, their settings."""
     if name.parent == Path("."):
-        plan = Plan(io.read_yaml(folder / name), Registry(folder, io.read_yaml(folder / name).get("variants")), str(folder / name))
+        plan = Plan(
+            io.read_yaml(folder / name),
+            Registry(folder, io.read_yaml(folder / name).get("variants")),
+            str(folder / name),
+        )
         return [plan.settings_of(block) for block in plan.blocks], plan.evaluations
     registry, kind, stem = Registry(folder), name.parent.name, name.stem
     if kind == "methods":
@@ -135,7 +139,13 @@ def must_fail(what: str) -> bool:
 def test_bytes(name, folder, full, figures):
     """YAML has no checksum, as users write it: a mutated file is refused in one line, or is another valid one."""
     outcomes: list[str] = []
-    bad = fuzz(folder / name, lambda path: use(folder, name), lambda a, b: a == b, BYTES if full else BYTES_IN_CI, outcomes.append)
+    bad = fuzz(
+        folder / name,
+        lambda path: use(folder, name),
+        lambda a, b: a == b,
+        BYTES if full else BYTES_IN_CI,
+        outcomes.append,
+    )
     for found in outcomes:
         figures.add("config bytes", "also valid" if found == "accepted" else found)
     assert not [line for line in bad if line.startswith("crashed")], bad[:5]

@@ -47,6 +47,7 @@ def test_full_disk(stage, pages, world, made, tmp_path, figures):
             line = ended.text.strip().splitlines()[-1]
             assert ended.code == 2
             assert line.startswith("error: ") and str(disk) in line and "No space left" in line
+            assert "bytes, 0 are free" in line or pages or stage == "download", line
             figures.add("full disk", "one line that names the file, then the same bytes")
         else:
             assert pages, "a stage that writes nothing"

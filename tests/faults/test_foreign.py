@@ -23,7 +23,23 @@ from cocoop.errors import UserError
 from tests.faults.mutations import fuzz
 
 PICTURES = ("png", "jpeg", "webp", "bmp", "gif", "tiff", "ppm")
-NAMES = ("../x", "/etc/x", "a/../../x", "..\\x", "C:\\x", "~/x", "-rf", "$(touch canary)", "`id`", "a'b", 'a"b', "a\nb", "é", "a;b", "x")
+NAMES = (
+    "../x",
+    "/etc/x",
+    "a/../../x",
+    "..\\x",
+    "C:\\x",
+    "~/x",
+    "-rf",
+    "$(touch canary)",
+    "`id`",
+    "a'b",
+    'a"b',
+    "a\nb",
+    "é",
+    "a;b",
+    "x",
+)
 KINDS = ("file", "folder", "symlink", "hardlink", "character", "block", "fifo")
 
 
@@ -126,14 +142,22 @@ def tar(members) -> bytes:
     return out.getvalue()
 
 
-MEMBERS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(KINDS), st.sampled_from(NAMES)), min_size=1, max_size=6)
+MEMBERS = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(KINDS), st.sampled_from(NAMES)), min_size=1, max_size=6
+)
 
 
 def test_hostile_archives_write_nothing_outside(tmp_path, full, figures):
     """Random mixtures of bad names and kinds: unpacked below the target, or refused in one line; nothing else appears."""
     around = tmp_path / "around"
 
-    @settings(max_examples=2000 if full else 100, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=2000 if full else 100,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(MEMBERS)
     def once(members) -> None:
         target = around / "target"
@@ -201,7 +225,8 @@ def test_mutated_archives_never_crash(kind, tmp_path, full, figures):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "7", "null", "{}", '{"name": "x"}', '{"name": 7, "settings": []}', '{"a": 1}', '{"backbone": {}}']
+    "text",
+    ["", "{", "[]", "7", "null", "{}", '{"name": "x"}', '{"name": 7, "settings": []}', '{"a": 1}', '{"backbone": {}}'],
 )
 @pytest.mark.parametrize("stage", ["download", "manifest", "text-tower", "features", "views", "train", "evaluate"])
 def test_settings_by_hand(stage, text, world, made, tmp_path, capsys, figures):

@@ -57,7 +57,15 @@ def test_snakemake(world, made, tmp_path, figures):
 
 
 def start(folder):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(io.REPOSITORY / "workflow/Snakefile"), "--cores", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(io.REPOSITORY / "workflow/Snakefile"),
+        "--cores",
+        "1",
+    ]
     environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
     arguments = [*command, "--rerun-incomplete", "results/backbones/small/text_tower.safetensors"]
     return subprocess.Popen(

@@ -32,7 +32,9 @@ def test_killed_anywhere_the_end_is_the_same(stage, world, made, seconds, tmp_pa
 def _kill_once(world, stage, made, out: Path, source: random.Random, length: float, whole: dict) -> None:
     """Starts the stage until one start is killed before its end; what lies there then is whole or not there."""
     while True:
-        ended = processes.Stage(world.arguments(stage, out, made), out / "x.log").kill_after(source.uniform(0.0, length))
+        ended = processes.Stage(world.arguments(stage, out, made), out.with_suffix(".log")).kill_after(
+            source.uniform(0.0, length)
+        )
         found = contents(out)
         assert {name: whole.get(name) for name in found} == found
         if ended.code == -9:
@@ -44,6 +46,6 @@ def _kill_once(world, stage, made, out: Path, source: random.Random, length: flo
 
 def _finished(world, stage, made, out: Path) -> dict[str, str]:
     out.mkdir(exist_ok=True)
-    ended = processes.run(world.arguments(stage, out, made), out / "x.log")
+    ended = processes.run(world.arguments(stage, out, made), out.with_suffix(".log"))
     assert ended.code == 0, ended.text
     return contents(out)

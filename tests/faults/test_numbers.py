@@ -53,7 +53,12 @@ def refused(ended, *words: str) -> None:
 def test_views_that_are_not_finite(value, world, made, tmp_path, figures):
     views = tmp_path / "views.safetensors"
     rewritten(made / "views.safetensors", views, with_value("seed1.features", value))
-    refused(run(world, "train", made, tmp_path / "out", {"--views": views}, tmp_path / "log"), "views.safetensors", "flags", "NaN")
+    refused(
+        run(world, "train", made, tmp_path / "out", {"--views": views}, tmp_path / "log"),
+        "views.safetensors",
+        "flags",
+        "NaN",
+    )
     assert not (tmp_path / "out/learned.safetensors").exists()
     figures.add("NaN and infinity", "one line, nothing written")
 
@@ -77,9 +82,17 @@ def test_learned_tensors_that_are_not_finite(value, world, made, tmp_path, figur
 
 def test_a_loss_that_grows_beyond_all_bounds(world, made, tmp_path, figures):
     settings = {**world.settings, "training": {**world.settings["training"], "lr": 1e38, "warmup_lr": 1e38}}
-    with pytest.raises(UserError, match=r"train coop on flags: the loss of seed \d is (nan|inf) in epoch \d+, step \d+"):
+    with pytest.raises(
+        UserError, match=r"train coop on flags: the loss of seed \d is (nan|inf) in epoch \d+, step \d+"
+    ):
         train(
-            settings, made / "text_tower.safetensors", [made / "views.safetensors"], "a {}.", tmp_path / "out", "cpu", 256
+            settings,
+            made / "text_tower.safetensors",
+            [made / "views.safetensors"],
+            "a {}.",
+            tmp_path / "out",
+            "cpu",
+            256,
         )
     assert not (tmp_path / "out/learned.safetensors").exists()
     figures.add("NaN and infinity", "one line, nothing written")
@@ -88,7 +101,16 @@ def test_a_loss_that_grows_beyond_all_bounds(world, made, tmp_path, figures):
 def test_logits_that_are_not_finite(figures):
     for value in BAD:
         with pytest.raises(UserError, match="evaluate x: logits hold NaN or infinity"):
-            predict(lambda images, v=value: torch.full((1, images.shape[1], 3), v), torch.ones(2, 4), 1, 3, 4, "fp32", 64, "evaluate x")
+            predict(
+                lambda images, v=value: torch.full((1, images.shape[1], 3), v),
+                torch.ones(2, 4),
+                1,
+                3,
+                4,
+                "fp32",
+                64,
+                "evaluate x",
+            )
         figures.add("NaN and infinity", "one line, nothing written")
 
 
@@ -129,11 +151,24 @@ def tested(world, made, text, tmp_path):
     """Evaluates zero-shot CLIP on random features of a class list; returns the metrics' records."""
 
     def test(classnames, labels, subset="all", contexts: int | None = None):
-        metadata = {"kind": "features", "dataset": "odd", "backbone_fingerprint": text.fingerprint, "classnames": classnames}
+        metadata = {
+            "kind": "features",
+            "dataset": "odd",
+            "backbone_fingerprint": text.fingerprint,
+            "classnames": classnames,
+        }
         features = torch.randn(len(labels), text.embed_dim, generator=torch.Generator().manual_seed(0))
         path = tmp_path / "odd.safetensors"
         io.write_tensors(path, {"features": features, "labels": torch.tensor(labels)}, metadata)
-        settings = {**world.settings, "training": None, "variant": "clip", "label": "CLIP", "method": "clip", "seeds": [0], "params": {}}
+        settings = {
+            **world.settings,
+            "training": None,
+            "variant": "clip",
+            "label": "CLIP",
+            "method": "clip",
+            "seeds": [0],
+            "params": {},
+        }
         settings["shots"] = 0
         settings["implementation"] = io.read_yaml(io.REPOSITORY / "config/methods/clip.yaml")["class"]
         tower = made / "text_tower.safetensors"
@@ -182,7 +217,12 @@ def test_an_empty_class_name(name, tested, figures):
 
 def test_a_name_of_more_than_sixty_tokens_with_sixty_contexts(text, figures):
     long = " ".join(["word"] * 61)
-    settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1], "params": {"contexts": 60, "words": None, "class_specific": False, "position": "end"}}
+    settings = {
+        "implementation": "cocoop.methods.coop:CoOp",
+        "method": "coop",
+        "seeds": [1],
+        "params": {"contexts": 60, "words": None, "class_specific": False, "position": "end"},
+    }
     with pytest.raises(UserError, match="77|tokens") as caught:
         methods.build(settings, text, "a {}.", [long, "cat"]).for_classes([long, "cat"])
     assert "\n" not in str(caught.value)

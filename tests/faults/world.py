@@ -22,7 +22,18 @@ MODEL = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 SEEDS = [1, 2]
-STAGES = ("download", "manifest", "fewshot", "text-tower", "features", "views", "train", "evaluate", "collect", "tables")
+STAGES = (
+    "download",
+    "manifest",
+    "fewshot",
+    "text-tower",
+    "features",
+    "views",
+    "train",
+    "evaluate",
+    "collect",
+    "tables",
+)
 TIMED = ("cost.json",)  # files that say how long something took
 
 
@@ -71,7 +82,9 @@ class World:
         for kind in ("backbones", "datasets", "methods", "experiments"):
             (config / kind).mkdir(parents=True)
         for method in ("clip", "coop"):
-            (config / "methods" / f"{method}.yaml").write_bytes((io.REPOSITORY / f"config/methods/{method}.yaml").read_bytes())
+            (config / "methods" / f"{method}.yaml").write_bytes(
+                (io.REPOSITORY / f"config/methods/{method}.yaml").read_bytes()
+            )
         model = self.folder / "small_random.json"
         model.write_text(json.dumps(MODEL))
         backbone = {"label": "small", "model": str(model), "pretrained": None}

@@ -14,7 +14,8 @@ from typing import Any
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 START_SECONDS = 40.0
-CPUS, MEMORY_MB, GPUS = 16, 200_000, ("/dev/null", "/dev/zero")  # more than a small machine has, so that what the profile asks for fits
+# More than a small machine has, so that what the profile asks for fits.
+CPUS, MEMORY_MB, GPUS = 16, 200_000, ("/dev/null", "/dev/zero")
 
 CONFIGURATION = """
 ClusterName=one
@@ -24,7 +25,7 @@ SlurmdPort={node_port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -129,16 +130,17 @@ class Cluster:
         return self.run("sinfo", "--noheader", "--format=%t")
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job this cluster has seen, by start of submission, as `scontrol show job` tells it."""
+        """Every job this cluster has seen, as `scontrol show job` tells it."""
         return [
             dict(word.split("=", 1) for word in line.split() if "=" in word)
             for line in self.run("scontrol", "--oneliner", "show", "job").splitlines()
             if line.startswith("JobId=")
         ]
 
-    def newest(self, group: str) -> dict[str, str]:
-        """The last submitted job of a group (Snakemake writes the group's name into the comment)."""
-        return [job for job in self.jobs() if group in job["Comment"]][-1]
+    def submitted(self, folder: Path, group: str = "") -> list[dict[str, str]]:
+        """Jobs of a working folder, oldest first; those of a group (Snakemake writes its name into the comment) or all."""
+        here = [job for job in self.jobs() if job["WorkDir"] == str(folder) and group in job["Comment"]]
+        return sorted(here, key=lambda job: int(job["JobId"]))
 
     def stop(self) -> None:
         """Cancels what still runs and stops the daemons it started."""

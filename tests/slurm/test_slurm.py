@@ -10,7 +10,7 @@ from tests.slurm.conftest import Clone
 
 pytestmark = pytest.mark.slurm
 
-COOP = {"training": {"epochs": 150, "batch_size": 2}}  # some seconds on one core
+COOP = {"training": {"epochs": 250, "batch_size": 2}}  # some seconds on one core
 BASE_TO_NEW = {"train_datasets": ["first", "second"], "variants": ["clip", "coop"], "shots": [4]}
 EXACT = ("learned.safetensors", "history.csv", "metrics.json", "predictions.safetensors")
 WAIT = 240.0
@@ -30,24 +30,18 @@ def undisturbed(cluster, tmp_path_factory) -> tuple[Clone, int]:
     return clone, clone.snakemake("--retries", "1").wait(WAIT)
 
 
-def groups(cluster, clone) -> Counter:
-    """Submissions of a clone by group."""
-    here = [job for job in cluster.jobs() if job["WorkDir"] == str(clone.folder)]
-    return Counter(job["Comment"].removeprefix("rule_").partition("_tiny_")[2] or job["Comment"] for job in here)
-
-
 def test_every_submission_is_a_group_with_one_gpu(cluster, undisturbed):
     clone, _ = undisturbed
-    jobs = [job for job in cluster.jobs() if job["WorkDir"] == str(clone.folder)]
+    jobs = cluster.submitted(clone.folder)
     assert {job["TresPerJob"] for job in jobs} == {"gres:gpu:1"}
-    assert groups(cluster, clone) == {
-        "first_features_views": 1,
-        "second_features_views": 1,
-        "first_all_clip_evaluate": 1,
-        "second_all_clip_evaluate": 1,
-        "first_base_coop_evaluate_train": 1,
-        "second_base_coop_evaluate_train": 1,
-        "first_base_coop_ctx8_evaluate_train": 2,  # the first try and one retry
+    assert Counter(job["Comment"].removeprefix("rule_") for job in jobs) == {
+        "images_tiny_first_features_views": 1,
+        "images_tiny_second_features_views": 1,
+        "runs_tiny_first_all_clip_evaluate": 1,
+        "runs_tiny_second_all_clip_evaluate": 1,
+        "runs_tiny_first_base_coop_evaluate_train": 1,
+        "runs_tiny_second_base_coop_evaluate_train": 1,
+        "runs_tiny_first_base_coop_ctx8_evaluate_train": 2,  # the first try and one retry
     }, clone.log()
 
 
@@ -65,18 +59,23 @@ def test_failed_run_does_not_stop_the_others_and_is_named(undisturbed):
 
 
 def test_disturbances_change_no_byte(cluster, undisturbed, tmp_path):
-    """Too little memory at first, scancel in mid-training, a drained node, Ctrl-C of the head, preemption: same results."""
+    """Too little memory, preemption and scancel in mid-training, a drained node, Ctrl-C of the head: the same results."""
     clone = Clone(tmp_path, cluster, {"variants": {"coop": COOP}, "experiments": {"base_to_new": BASE_TO_NEW}})
-    scarce = "(150 if wildcards.dataset == 'first' else 4000) * attempt ** 4"  # MB; two Snakemakes and torch need more than 150
+    scarce = "(150 if wildcards.dataset == 'second' else 4000) * attempt ** 4"  # MB; two Snakemakes and torch need more than 150
     options = ("--set-resources", f"features:mem_mb={scarce}", f"views:mem_mb={scarce}")
-    checkpoints = {name: clone.folder / f"results/runs/tiny/{name}/base/coop/shots4/seeds1-2/checkpoint.safetensors"
-                   for name in ("first", "second")}  # fmt: skip
+    run = "tiny/first/base/coop/shots4/seeds1-2"
+    checkpoint = clone.folder / f"results/runs/{run}/checkpoint.safetensors"
+
+    def trainings() -> list[dict[str, str]]:
+        return cluster.submitted(tmp_path, "first_base_coop")
 
     head = clone.snakemake(*options)
-    cluster.wait(checkpoints["first"].exists, "a checkpoint", WAIT)
-    cancelled = cluster.newest("first_base_coop")
-    cluster.run("scancel", cancelled["JobId"])
-    cluster.wait(lambda: cluster.newest("first_base_coop")["JobId"] != cancelled["JobId"], "the retry", WAIT)
+    cluster.wait(checkpoint.exists, "a checkpoint", WAIT)
+    cluster.run("scontrol", "requeue", trainings()[0]["JobId"])
+    before = checkpoint.stat().st_mtime_ns
+    cluster.wait(lambda: checkpoint.stat().st_mtime_ns > before, "a checkpoint after the preemption", WAIT)
+    cluster.run("scancel", trainings()[0]["JobId"])
+    cluster.wait(lambda: len(trainings()) == 2, "the retry", WAIT)
     cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=drain", "reason=test")
     os.killpg(head.pid, signal.SIGINT)
     assert head.wait(60) != 0
@@ -84,23 +83,18 @@ def test_disturbances_change_no_byte(cluster, undisturbed, tmp_path):
     finished = {path: path.stat().st_mtime_ns for path in clone.folder.glob("results/features/tiny/*/test.safetensors")}
     assert len(finished) == 2
     head = clone.snakemake(*options)
-    cluster.wait(lambda: cluster.newest("first_base_coop")["JobState"] == "PENDING", "a job that waits for the node", WAIT)
+    cluster.wait(lambda: trainings()[-1]["JobState"] == "PENDING", "a job that waits for the node", WAIT)
     assert cluster.node_state().startswith("drain")
     cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=resume")
-    cluster.wait(checkpoints["second"].exists, "a checkpoint", WAIT)
-    preempted = cluster.newest("second_base_coop")["JobId"]
-    cluster.run("scontrol", "requeue", preempted)
     assert head.wait(WAIT) == 0, clone.log()
 
-    images = [job for job in cluster.jobs() if job["WorkDir"] == str(tmp_path) and "first_features_views" in job["Comment"]]
+    images = cluster.submitted(tmp_path, "second_features_views")
     assert [job["MinMemoryNode"] for job in images] == ["150M", "2400M"]
     assert [job["JobState"] == "COMPLETED" for job in images] == [False, True]
-    assert cancelled["JobId"] in clone.log() and "CANCELLED" in clone.log()
-    assert next(job for job in cluster.jobs() if job["JobId"] == preempted)["Restarts"] == "1"
+    assert [job["JobState"] for job in trainings()] == ["CANCELLED", "CANCELLED", "COMPLETED"]
+    assert trainings()[0]["Restarts"] == "1"
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    for name in checkpoints:
-        log = clone.folder / f"results/logs/train/tiny/{name}/base/coop/shots4/seeds1-2.log"
-        assert "continuing after" in log.read_text()
+    assert "continuing after" in (clone.folder / f"results/logs/train/{run}.log").read_text()
     expected = {path: content for path, content in undisturbed[0].results(*EXACT).items() if "coop_ctx8" not in path}
     assert len(expected) == 2 * (2 + 2) + 2 * 2
     assert clone.results(*EXACT) == expected

@@ -141,6 +141,10 @@ def trained_of(wildcards):
     ]
 
 
+def tested_of(wildcards):
+    return [str(Path(metrics).parent) for metrics in metrics_of(wildcards)]
+
+
 def learned_of(wildcards):
     return [f"{folder}/learned.safetensors" for folder in trained_of(wildcards)]
 

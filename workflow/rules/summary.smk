@@ -89,7 +89,7 @@ rule figures:
     conda:
         "../../environment.yml"
     params:
-        runs=trained_of,
+        runs=lambda wildcards: [*trained_of(wildcards), *tested_of(wildcards)],
     message:
         "figures of {wildcards.experiment}"
     shell:

@@ -1,0 +1,109 @@
+"""Load: an ImageNet-size manifest, twenty thousand runs, fifty thousand images. CI takes a fiftieth of each."""
+
+import json
+import subprocess
+import sys
+import time
+import tracemalloc
+
+import numpy as np
+
+from cocoop import io
+from cocoop.clip import feature_file
+
+SHARE_IN_CI = 50
+IMAGENET = r"""
+import json, re, sys, time
+from pathlib import Path
+from cocoop.config import Plan
+from cocoop.manifest import Item, Manifest
+from cocoop.splits import load_few_shot, save_few_shot
+folder, images = Path(sys.argv[1]), int(sys.argv[2])
+names = tuple(f"thing {i}" for i in range(1000))
+def listing(split, number):
+    return tuple(Item(f"{split}/n{i % 1000:08d}/n{i % 1000:08d}_{i}.JPEG", i % 1000) for i in range(number))
+start = time.perf_counter()
+Manifest("imagenet", names, {"train": listing("train", images), "test": listing("val", images // 25)}).save(folder / "m.json")
+manifest = Manifest.load(folder / "m.json")
+save_few_shot(folder / "f.json", manifest, 16, 1)
+drawn = load_few_shot(folder / "f.json")
+from cocoop import io
+plan = Plan(io.read_yaml(Path("config/paper.yaml")))
+print(json.dumps({
+    "seconds": time.perf_counter() - start,
+    "mb": int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024,
+    "lines": len(manifest.splits["train"]), "drawn": len(drawn["train"]), "jobs": len(plan.blocks) + len(plan.evaluations),
+}))
+"""
+
+
+def test_a_manifest_of_imagenets_size(tmp_path, full, figures):
+    images = 1_281_167 // (1 if full else SHARE_IN_CI)
+    command = [sys.executable, "-c", IMAGENET, str(tmp_path), str(images)]
+    done = subprocess.run(command, cwd=io.REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["lines"] == images and found["drawn"] == 16_000 and found["jobs"] > 100
+    assert found["mb"] < 2048
+    seconds, size = found["seconds"], found["mb"]
+    figures.add("load: manifest, few-shot and plan", f"{images:,} lines in {seconds:.0f} s and {size:,.0f} MB")
+
+
+def test_a_folder_of_many_runs(made, tmp_path, full, figures):
+    """Each of the runs has a metrics file of its own; then collect and tables."""
+    runs = 20_000 // (1 if full else SHARE_IN_CI)
+    metrics, experiment = (
+        io.read_json(made / "test/metrics.json", "metrics"),
+        io.read_json(made / "experiment.json", "experiment"),
+    )
+    record, expected, listing = metrics["records"][0], [], []
+    for seed in range(1, runs + 1):
+        body = {**metrics, "records": [{**record, "seed": seed, "target_subset": subset} for subset in ("base", "new")]}
+        path = tmp_path / "runs" / f"{seed // 500}" / f"{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**body, "sha256": io.sha256_text(io.canonical_json(body))}, ensure_ascii=False))
+        listing.append(str(path))
+        keys = ("dataset", "subset", "variant", "shots", "target")
+        expected += [
+            {**{key: record[key] for key in keys}, "seed": seed, "target_subset": subset} for subset in ("base", "new")
+        ]
+    variants = [entry for entry in experiment["variants"] if entry["trainable"]]
+    io.write_json(
+        tmp_path / "e.json",
+        {**experiment, "variants": variants, "seeds": list(range(1, runs + 1)), "expected": expected},
+    )
+    (tmp_path / "metrics.txt").write_text("\n".join(listing))
+    start, program = time.perf_counter(), [sys.executable, "-m", "cocoop"]
+    for line in (
+        ["collect", "--metrics", tmp_path / "metrics.txt", "--out", tmp_path / "records.csv"],
+        [
+            "tables",
+            "--experiment",
+            tmp_path / "e.json",
+            "--records",
+            tmp_path / "records.csv",
+            "--out",
+            tmp_path / "tables",
+        ],
+    ):
+        done = subprocess.run([*program, *map(str, line)], cwd=io.REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert len((tmp_path / "records.csv").read_text().splitlines()) == 2 * runs + 1
+    assert list((tmp_path / "tables").iterdir())
+    figures.add("load: collect and tables", f"{runs:,} runs in {time.perf_counter() - start:.0f} s")
+
+
+def test_features_stream(tmp_path, full, figures):
+    """The file is written without holding the features: memory stays at one block."""
+    images, width, rows = 50_000 // (1 if full else SHARE_IN_CI), 512, 500
+    block = np.random.default_rng(0).random((rows, width), dtype=np.float32)
+    blocks = (feature_file.Block("features", start * width, block) for start in range(0, images, rows))
+    labels = {"labels": np.zeros(images, dtype=np.int64)}
+    tracemalloc.start()
+    feature_file.write(tmp_path / "x.safetensors", labels, {"features": (images, width)}, blocks, {"kind": "features"})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+    tensors, _ = io.read_tensors(tmp_path / "x.safetensors", "features")
+    assert tensors["features"].shape == (images, width) and (tensors["features"][-rows:].numpy() == block).all()
+    figures.add("load: streamed features", f"{images:,} images, {peak / 2**20:.1f} MB held")

@@ -1,0 +1,147 @@
+"""docs/messages.md: what users see for each kind of mistake in a configuration. The page is written by this test in full mode."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cocoop import io
+from cocoop.config import Plan, Registry
+from cocoop.errors import UserError
+from tests.faults.test_config import CONFIG, replaced, use, without
+
+PAGE = io.REPOSITORY / "docs" / "messages.md"
+HEAD = """# Messages of a wrong configuration
+
+Every mistake in a YAML file of `config/` is told in one line, with exit code 2, before any job starts. One example of each kind;
+`tests/faults/test_messages.py` makes these mistakes and compares, `make faults` writes this page.
+
+| file | mistake | message |
+| --- | --- | --- |
+"""
+GONE = object()
+CONFIGURATION, COOP, DTD, NEW, TINY = (
+    "config.yaml", "methods/coop.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml", "backbones/tiny.yaml",
+)  # fmt: skip
+MISTAKES = [
+    (CONFIGURATION, "a key is missing", ("seeds",), GONE),
+    (CONFIGURATION, "a key nobody knows", ("sedes",), [1]),
+    (CONFIGURATION, "a wrong type", ("seeds",), 1),
+    (CONFIGURATION, "2e-3 is text in YAML", ("variants", "coop"), {"training": {"lr": "2e-3"}}),
+    (CONFIGURATION, "below the least value", ("seeds_per_job",), 0),
+    (CONFIGURATION, "above the greatest value", ("seeds",), [2**32]),
+    (CONFIGURATION, "one value twice", ("seeds",), [1, 1]),
+    (CONFIGURATION, "an empty list", ("seeds",), []),
+    (CONFIGURATION, "an empty text", ("data_root",), ""),
+    (CONFIGURATION, "not one of the choices", ("device",), "gpu"),
+    (CONFIGURATION, "neither of two forms", ("views",), "all"),
+    (CONFIGURATION, "an unknown backbone", ("backbone",), "tiney"),
+    (CONFIGURATION, "an unknown experiment", ("experiments", "base_to_nwe"), {}),
+    (CONFIGURATION, "an unknown variant to change", ("variants", "cop"), {}),
+    (CONFIGURATION, "a parameter the method does not have", ("variants", "coop"), {"params": {"context": 8}}),
+    (CONFIGURATION, "an unknown dataset", ("experiments", "base_to_new", "train_datasets"), ["digit"]),
+    (
+        CONFIGURATION,
+        "training on what is for testing only",
+        ("experiments", "base_to_new", "train_datasets"),
+        ["imagenet_a"],
+    ),
+    (
+        CONFIGURATION,
+        "moving what fits its own classes only",
+        ("variants", "coop"),
+        {"params": {"class_specific": True}},
+    ),
+    (COOP, "an unknown key of a method", ("trainings",), {}),
+    (COOP, "a training key is missing", ("training", "momentum"), GONE),
+    (COOP, "not a number", ("training", "lr"), float("nan")),
+    (COOP, "outside the open range", ("training", "momentum"), 1.0),
+    (COOP, "no import string", ("class",), "cocoop.methods.coop"),
+    (COOP, "no JSON schema", ("params", "contexts"), "integer"),
+    (COOP, "a default of the wrong type", ("defaults", "contexts"), "4"),
+    (COOP, "shots that are no number", ("variants", "coop_fewshot", "per_shots"), {"many": {"epochs": 5}}),
+    (COOP, "training without gradient", ("learns",), "by_itself"),
+    (COOP, "one variant in two methods", ("variants", "cocoop"), {"label": "x"}),
+    (COOP, "a variant's name with capitals", ("variants", "CoOp"), {"label": "x"}),
+    (DTD, "a template without a place", ("template",), "a photo."),
+    (DTD, "an unknown reader", ("reader",), {"kind": "folder"}),
+    (DTD, "a folder that leads out", ("folder",), "../dtd"),
+    (DTD, "a checksum that is none", ("class_list_sha256",), "abc"),
+    (DTD, "a key is missing", ("title",), GONE),
+    (NEW, "an unknown kind of table", ("table",), "base_new"),
+    (NEW, "an unknown variant", ("variants",), ["clip", "copo"]),
+    (NEW, "an unknown subset", ("target_subsets",), ["old"]),
+    (NEW, "no shots", ("shots",), [0]),
+    (TINY, "an unknown precision", ("precision",), "fp8"),
+    (TINY, "a key is missing", ("pretrained",), GONE),
+]
+TEXTS = [
+    (CONFIGURATION, "a key stands twice", "seeds: [1]\nseeds: [2]\n"),
+    (CONFIGURATION, "no YAML", "seeds: [1\n"),
+    (CONFIGURATION, "a character YAML does not take", "seeds: \x04\n"),
+    (CONFIGURATION, "no mapping", "- seeds\n"),
+    (CONFIGURATION, "an empty file", ""),
+    (CONFIGURATION, "a tag that would make an object", "seeds: !!python/name:os.system\n"),
+]
+
+
+KEPT = {  # so that a new file in config/ changes no message
+    "backbones": {"tiny", "vit_b16"},
+    "datasets": {"counts", "digits", "dtd", "imagenet_a", "letters", "shapes", "textures"},
+    "methods": {"clip", "cocoop", "coop"},
+    "experiments": {"base_to_new", "parameter_matched"},
+}
+
+
+def said(folder: Path, name: str, text: str | bytes) -> str:
+    """The message for a file with this text."""
+    path = folder / name
+    before = path.read_bytes()
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    try:
+        use(folder, Path(name))
+    except UserError as error:
+        return str(error).replace(f"{folder}/", "config/")
+    finally:
+        path.write_bytes(before)
+    raise AssertionError(f"{name}: accepted")
+
+
+def rows(folder: Path) -> list[str]:
+    found = []
+    for name, mistake, place, value in MISTAKES:
+        content = io.read_yaml(CONFIG / name)
+        changed = without(content, place) if value is GONE else replaced(content, place, value)
+        found.append((name, mistake, said(folder, name, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))))
+    found += [(name, mistake, said(folder, name, text)) for name, mistake, text in TEXTS]
+    return [
+        f"| {name} | {mistake} | `` {message.replace('|', chr(92) + '|')} `` |\n" for name, mistake, message in found
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    copied = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+    for kind, names in KEPT.items():
+        for path in (copied / kind).glob("*.yaml"):
+            if path.stem not in names:
+                path.unlink()
+    return copied
+
+
+def test_the_page_lists_what_users_see(folder, full):
+    page = HEAD + "".join(rows(folder))
+    if full:
+        io.write_text(PAGE, page)
+    assert PAGE.read_text(encoding="utf-8") == page, "run `make faults` to write docs/messages.md again"
+
+
+def test_every_message_is_one_line(folder):
+    for row in rows(folder):
+        assert row.count("\n") == 1
+
+
+def test_an_empty_registry_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"unknown backbone 'tiny'; known: none\."):
+        Plan(io.read_yaml(CONFIG / "config.yaml"), Registry(tmp_path))

@@ -1,0 +1,107 @@
+"""Odd names end to end through Snakemake's shell: they work, nothing is executed; a dataset's own name is restricted."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from cocoop import io
+from cocoop.config import Registry
+from cocoop.errors import UserError
+from tests.faults.world import picture
+
+CLASSES = [
+    "it's",
+    'a "quote"',
+    "$(touch canary)",
+    "`touch canary`",
+    "-rf",
+    "semi; touch canary",
+    "two\nlines",
+    "drache é 龍",
+]
+FILES = ["it's.png", '"q".png', "$(touch canary).png", "-n.png", "a b.png", "line\nfeed.png"]
+
+
+def snakemake(folder, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(io.REPOSITORY / "workflow/Snakefile"),
+        "--cores",
+        "1",
+    ]
+    return subprocess.run([*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def folder(world, tmp_path):
+    """A working folder with a dataset of odd names in a data root of an odd name, and an odd template."""
+    folder, root = tmp_path / "here", tmp_path / "da ta $(touch canary)'s"
+    shutil.copytree(world.folder / "config", folder / "config")
+    images = root / "odd" / "images"
+    splits = {"train": [], "val": [], "test": []}
+    for label, name in enumerate(CLASSES):
+        for number, file in enumerate(FILES):
+            place = images / name / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(picture(label, number))
+            splits["test" if number % 3 == 2 else "train"].append([f"{name}/{file}", label, name])
+    (root / "odd" / "split.json").write_text(json.dumps(splits))
+    dataset = {
+        "title": "Odd's \"$(touch canary)\"", "template": "a photo's \"{}\" `touch canary`.",
+        "reader": {"kind": "coop_split", "file": "split.json", "images": "images"},
+    }  # fmt: skip
+    (folder / "config/datasets/odd.yaml").write_text(json.dumps(dataset))
+    overrides = {"train_datasets": ["odd"], "title": "it's $(touch canary)"}
+    config = {**world.config, "data_root": str(root), "experiments": {"flags": overrides}}
+    config["variants"] = {"coop": {"training": {"epochs": 2, "batch_size": 8}}}
+    (folder / "config/config.yaml").write_text(json.dumps(config))
+    return folder
+
+
+def test_odd_names_work_and_run_nothing(folder, tmp_path, figures):
+    done = snakemake(folder, "results/experiments/flags/tables")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + logs(folder)
+    assert not [path for path in tmp_path.rglob("canary")]
+    metrics = next((folder / "results").rglob("coop/*/*/tests/odd/*/metrics.json"))
+    records = io.read_json(metrics, "metrics")["records"]
+    assert {entry["name"] for record in records for entry in record["classes"]} == set(CLASSES)
+    figures.add(
+        "odd class, file, folder and title names through Snakemake",
+        "worked, nothing executed",
+        len(CLASSES) + len(FILES) + 4,
+    )
+
+
+def logs(folder) -> str:
+    return "\n".join(path.read_text()[-600:] for path in (folder / "results/logs").rglob("*.log"))
+
+
+@pytest.mark.parametrize("name", ["Two Words", "$(touch canary)", "-rf", "it's", "a;b", "é", ".hidden", "a\nb"])
+def test_a_dataset_with_a_strange_name_is_refused(name, world, tmp_path, figures):
+    folder = tmp_path / "config"
+    shutil.copytree(world.folder / "config", folder)
+    shutil.copy(folder / "datasets/flags.yaml", folder / "datasets" / f"{name}.yaml")
+    with pytest.raises(UserError, match="name takes lower-case letters, digits, - and _|unknown dataset") as caught:
+        Registry(folder).dataset(name, "config.yaml: datasets")
+    assert "\n" not in str(caught.value)
+    figures.add("strange dataset names", "refused in one line")
+
+
+def test_a_strange_name_in_a_configuration_stops_before_any_job(folder, tmp_path, figures):
+    config = io.read_yaml(folder / "config/config.yaml")
+    config["experiments"]["flags"]["train_datasets"] = ["$(touch canary)"]
+    (folder / "config/config.yaml").write_text(json.dumps(config))
+    done = snakemake(folder)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "unknown dataset '$(touch canary)'" in lines[0] and "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("canary")) and not (folder / "results").exists()
+    figures.add("strange dataset names", "refused in one line")
