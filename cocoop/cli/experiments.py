@@ -71,9 +71,8 @@ def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:
     from cocoop import figures
 
     folders = _listed(runs)
-    figures.build_all(
-        experiment, records, [f / "cost.json" for f in folders], [f / "history.csv" for f in folders], out
-    )
+    histories = [folder / "history.csv" for folder in folders if (folder / "history.csv").exists()]
+    figures.build_all(experiment, records, [folder / "cost.json" for folder in folders], histories, out)
 
 
 def report(results: Path, experiments: list[Path], data_root: Path | None, out: Path) -> None:

@@ -1,0 +1,94 @@
+"""The list of jobs in cocoop.config.jobs against what Snakemake itself makes of workflow/rules."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cocoop.config import Block, Evaluation
+from cocoop.config.files import plan_of
+from cocoop.config.jobs import GPU_STAGES, Job, jobs_of
+from cocoop.costing.groups import submissions, wildcards
+from cocoop.io import REPOSITORY
+from cocoop.monitor import by_hand
+
+MINIATURE = REPOSITORY / "config" / "miniature.yaml"
+PAPER = REPOSITORY / "config" / "paper.yaml"
+
+
+def snakemake(folder: Path, *arguments: str, config: Path = MINIATURE) -> str:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile"),
+               "--directory", str(folder), "--configfile", str(config), *arguments]  # fmt: skip
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def jobs() -> list[Job]:
+    return jobs_of(plan_of([MINIATURE]))
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory) -> list[str]:
+    """Every shell command of a dry run from nothing."""
+    text = snakemake(tmp_path_factory.mktemp("dry"), "-n", "--printshellcmds", "--cores", "1")
+    return [line.removeprefix("Shell command: ") for line in text.splitlines() if line.startswith("Shell command: python")
+            or line.startswith("Shell command: printf")]  # fmt: skip
+
+
+def test_outputs_are_those_of_the_rules(jobs, tmp_path):
+    lines = snakemake(tmp_path, "--detailed-summary", "--cores", "1").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("output_file\t"))
+    theirs = {(cells[2], cells[0]) for cells in (line.split("\t") for line in lines[start + 1 :]) if len(cells) > 5}
+    assert {(job.stage, output) for job in jobs for output in job.outputs} == theirs
+
+
+def test_logs_are_those_of_the_rules(jobs, commands):
+    assert sorted(job.log for job in jobs) == sorted(shlex.split(line)[-2] for line in commands)
+
+
+def test_commands_by_hand_are_those_of_the_rules(jobs, commands):
+    plan = plan_of([MINIATURE])
+    ours = [by_hand.stage(plan, job) for job in jobs if job.needs_gpu]
+    theirs = [line.partition(" > ")[0].replace(" --workers $((1 - 1))", "") for line in commands]
+    theirs = [line for line in theirs if line.split()[3] in GPU_STAGES]
+    assert sorted(map(shlex.split, ours)) == sorted(map(shlex.split, theirs))
+
+
+def test_benchmarks_are_those_of_the_rules(jobs):
+    rules = "".join((REPOSITORY / f"workflow/rules/{name}.smk").read_text() for name in ("features", "runs"))
+    patterns = {stage: re.search(rf"rule {stage}:.*?benchmark:\s*\"(.*?)\"", rules, re.DOTALL)[1] for stage in GPU_STAGES}
+    plan = plan_of([MINIATURE])
+    for job in jobs:
+        if not job.needs_gpu:
+            assert job.benchmark is None
+            continue
+        values = dict(wildcards(plan, job))
+        block = job.what.block if isinstance(job.what, Evaluation) else job.what
+        values["seeds"] = "-".join(map(str, getattr(block, "seeds", ())))
+        values["views"] = getattr(job.what, "name", "")
+        if isinstance(job.what, Evaluation):
+            values |= {"target": job.what.target, "subsets": job.what.subsets_text}
+        assert job.benchmark == patterns[job.stage].format(**values)
+
+
+def test_every_input_is_made_by_another_job(jobs):
+    made = {output: job.stage for job in jobs for output in job.outputs}
+    assert {path for job in jobs for path in job.inputs} <= set(made)
+    training = next(job for job in jobs if isinstance(job.what, Block))
+    assert {made[path] for path in training.inputs} == {"text_tower", "views"}
+
+
+def test_paper_submissions_are_those_snakemake_forms(tmp_path):
+    plan = plan_of([PAPER])
+    text = snakemake(tmp_path, "--profile", "slurm", "-n", config=PAPER)
+    jobs = jobs_of(plan)
+    assert submissions(plan, jobs) == text.count("] Group job ") < sum(job.needs_gpu for job in jobs) / 4
+
+
+def test_demo_does_not_leak_into_the_paper():
+    assert not {"digits", "shapes"} & set(plan_of([PAPER]).datasets)
