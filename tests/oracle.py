@@ -1,4 +1,4 @@
-"""The literal computation the exact encoder is held to: every class, every image, 77 tokens, open_clip's own modules called plainly."""
+"""The literal computation the exact encoder is held to: every class, every image, 77 tokens, open_clip's modules called plainly."""
 
 import open_clip
 import torch

@@ -1,4 +1,4 @@
-"""The literal text path: all tokens of every prompt through open_clip's own modules. For towers the exact encoder does not cover."""
+"""The literal text path, for towers the exact encoder does not cover: all tokens of every prompt through open_clip's own modules."""
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ class LiteralEncoder(nn.Module):
     def forward(self, context: Tensor) -> Tensor:
         """context: (N, M, D), or (N, C, M, D) when class-specific -> text features (N, C, E), not normalised."""
         n, c = context.shape[0], len(self.tokens)
-        owner, at, vector = self.slots.unbind(1)
+        owner, _, vector = self.slots.unbind(1)
         placed = context[:, vector] if context.ndim == 3 else context[:, owner, vector]  # (N, K, D)
         features = []
         for start in range(0, n * c, self.at_once):

@@ -1,4 +1,4 @@
-"""Every dataset of the paper from its archives to a training step and a test: download, manifest, draw, features, train, evaluate."""
+"""Every dataset of the paper from its archives to a training step and a test."""
 
 import json
 
