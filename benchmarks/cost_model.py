@@ -1,7 +1,7 @@
 """What the paper's experiments cost: text and image passes from the protocol, hours from what `cocoop bench --json` measured here.
 
-    python -m cocoop bench --classes 100 --json bench.json
-    python benchmarks/cost_model.py bench.json
+python -m cocoop bench --classes 100 --json bench.json
+python benchmarks/cost_model.py bench.json
 """
 
 import argparse
@@ -162,7 +162,14 @@ def main() -> None:
     print(measured["where"], tabulate(rows, head, "pipe", disable_numparse=True), sep="\n\n", end="\n\n")
     rate = images_per_second(options.device)
     rows = [[what, f"{count / 1e6:.2f}", f"{count / rate / 3600:,.1f}"] for what, count in image_passes().items()]
-    print(tabulate(rows, ["image tower", "image passes, millions", f"hours at {rate:.1f} images/s"], "pipe", disable_numparse=True))
+    print(
+        tabulate(
+            rows,
+            ["image tower", "image passes, millions", f"hours at {rate:.1f} images/s"],
+            "pipe",
+            disable_numparse=True,
+        )
+    )
 
 
 if __name__ == "__main__":

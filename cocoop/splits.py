@@ -69,7 +69,9 @@ def save_few_shot(path: str | Path, manifest: Manifest, shots: int, seed: int) -
     if shots < 1:
         raise UserError(f"shots: {shots} is too few; take 1 or more.")
     if not manifest.splits["train"]:
-        raise UserError(f"dataset {manifest.dataset!r} has no train split (it is for testing only); take another to train on.")
+        raise UserError(
+            f"dataset {manifest.dataset!r} has no train split (it is for testing only); take another to train on."
+        )
     train, val = few_shot(numbered(manifest, "train"), numbered(manifest, "val"), shots, seed)
     io.write_json(
         path,

@@ -61,7 +61,9 @@ def test_commands_by_hand_are_those_of_the_rules(jobs, commands):
 
 def test_benchmarks_are_those_of_the_rules(jobs):
     rules = "".join((REPOSITORY / f"workflow/rules/{name}.smk").read_text() for name in ("features", "runs"))
-    patterns = {stage: re.search(rf"rule {stage}:.*?benchmark:\s*\"(.*?)\"", rules, re.DOTALL)[1] for stage in GPU_STAGES}
+    patterns = {
+        stage: re.search(rf"rule {stage}:.*?benchmark:\s*\"(.*?)\"", rules, re.DOTALL)[1] for stage in GPU_STAGES
+    }
     plan = plan_of([MINIATURE])
     for job in jobs:
         if not job.needs_gpu:

@@ -45,7 +45,9 @@ def test_text_passes_of_the_paper(paper, dataset, tmp_path):
     work = count.work(job_of(paper, cocoop))
     assert (work.steps, work.prompts) == (golden["cocoop_steps"], SEEDS * golden["cocoop_train_text_passes"])
     tested = count.work(job_of(paper, Evaluation(cocoop, dataset, ("base", "new")))).prompts
-    assert tested == pytest.approx(SEEDS * golden["cocoop_test_text_passes"], rel=1e-3)  # halves are uneven on some datasets
+    assert tested == pytest.approx(
+        SEEDS * golden["cocoop_test_text_passes"], rel=1e-3
+    )  # halves are uneven on some datasets
 
 
 def test_image_passes_and_disk(paper, tmp_path):
@@ -68,7 +70,9 @@ def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
 def small(folder, names=("a cat", "a very small dog", "fish", "horse")):
     """The demo's digits with a manifest of other classes in a working folder."""
     items = tuple(Item(f"{label}.png", label) for label in range(len(names)))
-    Manifest("digits", names, {"train": items, "val": (), "test": items}).save(folder / "results/datasets/digits/manifest.json")
+    Manifest("digits", names, {"train": items, "val": (), "test": items}).save(
+        folder / "results/datasets/digits/manifest.json"
+    )
     experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["clip", "coop", "cocoop"]}}
     path = folder / "small.yaml"
     path.write_text(json.dumps(load() | {"experiments": experiments}))
@@ -94,7 +98,14 @@ def bench(path, rows):
 
 
 def row(method, work, classes, batch, seconds, precision="fp32"):
-    return {"method": method, "work": work, "classes": classes, "batch": batch, "precision": precision, "fast": {"seconds": seconds}}
+    return {
+        "method": method,
+        "work": work,
+        "classes": classes,
+        "batch": batch,
+        "precision": precision,
+        "fast": {"seconds": seconds},
+    }
 
 
 ROWS = [
@@ -107,7 +118,9 @@ def test_seconds_from_the_bench(tmp_path):
     plan = plan_of([small(tmp_path)])
     count, speed = estimator(plan, tmp_path), Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", 50.0)
     block = Block("digits", "base", "cocoop", 16, (1, 2, 3))
-    steps = 10 * 32  # epochs x images of one seed; a step has 3 seeds x 2 classes, fewer than the smallest step measured
+    steps = (
+        10 * 32
+    )  # epochs x images of one seed; a step has 3 seeds x 2 classes, fewer than the smallest step measured
     assert speed.seconds(count, job_of(plan, block)) == pytest.approx(START_SECONDS + steps * 0.01)
     tested = job_of(plan, Evaluation(block, "digits", ("base", "new")))
     assert speed.seconds(count, tested) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
@@ -117,7 +130,9 @@ def test_seconds_from_the_bench(tmp_path):
 
 def test_curve_is_linear_between_and_in_proportion_beyond(tmp_path):
     curve = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", None).curves["cocoop", "train"]
-    assert [curve.seconds(prompts) for prompts in (1, 10, 55, 100, 1000)] == pytest.approx([0.01, 0.01, 0.025, 0.04, 0.4])
+    assert [curve.seconds(prompts) for prompts in (1, 10, 55, 100, 1000)] == pytest.approx(
+        [0.01, 0.01, 0.025, 0.04, 0.4]
+    )
 
 
 def test_bench_without_a_method_says_what_to_do(tmp_path):

@@ -24,12 +24,6 @@ def plan():
     return plan_of([DEMO])
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def write(path, text="", time=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -60,45 +54,48 @@ def of_stage(plan, stage):
     return [job for job in jobs_of(plan) if job.stage == stage]
 
 
-def test_states_of_one_training(plan, folder):
+def test_states_of_one_training(plan, tmp_path):
     job = of_stage(plan, "train")[0]
-    assert state(folder, job) is State.LEFT
+    assert state(tmp_path, job) is State.LEFT
     for path in job.inputs:
-        write(folder / path)
-    write(folder / ".snakemake/locks/0.input.lock")
-    write(folder / job.log, "", time=100)
-    mark(folder, job.outputs[0], time=200)
-    assert state(folder, job) is State.QUEUED
-    write(folder / job.log, "settings", time=300)
-    assert state(folder, job) is State.RUNNING
-    (folder / ".snakemake/locks/0.input.lock").unlink()
-    assert state(folder, job) is State.LEFT  # interrupted together with Snakemake
-    (next(path for path in (folder / ".snakemake/incomplete").rglob("*") if path.is_file())).unlink()
-    assert state(folder, job) is State.FAILED
-    finish(folder, job)
-    assert state(folder, job) is State.DONE
+        write(tmp_path / path)
+    write(tmp_path / ".snakemake/locks/0.input.lock")
+    write(tmp_path / job.log, "", time=100)
+    mark(tmp_path, job.outputs[0], time=200)
+    assert state(tmp_path, job) is State.QUEUED
+    write(tmp_path / job.log, "settings", time=300)
+    assert state(tmp_path, job) is State.RUNNING
+    (tmp_path / ".snakemake/locks/0.input.lock").unlink()
+    assert state(tmp_path, job) is State.LEFT  # interrupted together with Snakemake
+    (next(path for path in (tmp_path / ".snakemake/incomplete").rglob("*") if path.is_file())).unlink()
+    assert state(tmp_path, job) is State.FAILED
+    finish(tmp_path, job)
+    assert state(tmp_path, job) is State.DONE
 
 
-def test_job_whose_input_failed_is_left(plan, folder):
+def test_job_whose_input_failed_is_left(plan, tmp_path):
     job = next(job for job in of_stage(plan, "evaluate") if job.what.block.variant == "coop")
-    write(folder / job.log)  # Snakemake makes empty logs for the rest of a failed group
-    assert state(folder, job) is State.LEFT
+    write(tmp_path / job.log)  # Snakemake makes empty logs for the rest of a failed group
+    assert state(tmp_path, job) is State.LEFT
 
 
-def test_long_marks_are_put_together(plan, folder):
+def test_long_marks_are_put_together(plan, tmp_path):
     job = of_stage(plan, "evaluate")[0]
-    write(folder / ".snakemake/locks/0.input.lock")
+    write(tmp_path / ".snakemake/locks/0.input.lock")
     long = "x" * 300 + ".json"
-    mark(folder, long, 5)
-    mark(folder, job.outputs[0], 5)
-    assert state(folder, job) is State.QUEUED
+    mark(tmp_path, long, 5)
+    mark(tmp_path, job.outputs[0], 5)
+    assert state(tmp_path, job) is State.QUEUED
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("settings: {}\nerror: the loss is nan\n", "the loss is nan"),
-        ("Traceback (most recent call last):\n  File x\nRuntimeError: CUDA out of memory\n", "RuntimeError: CUDA out of memory"),
+        (
+            "Traceback (most recent call last):\n  File x\nRuntimeError: CUDA out of memory\n",
+            "RuntimeError: CUDA out of memory",
+        ),
         ("train: 40%|####      |\n", KILLED),
         ("", KILLED),
     ],
@@ -108,12 +105,14 @@ def test_reason(tmp_path, text, reason):
     assert failure(tmp_path / "log") == reason
 
 
-def test_failed_run_is_named_with_log_and_commands(plan, folder, capsys):
-    job = next(job for job in of_stage(plan, "train") if name(job) == "train coop on digits/base, 16 shots, seeds 1-2-3")
+def test_failed_run_is_named_with_log_and_commands(plan, tmp_path, capsys):
+    job = next(
+        job for job in of_stage(plan, "train") if name(job) == "train coop on digits/base, 16 shots, seeds 1-2-3"
+    )
     for path in job.inputs:
-        write(folder / path)
-    write(folder / job.log, "error: out of luck\n")
-    show(plan, folder, [DEMO])
+        write(tmp_path / path)
+    write(tmp_path / job.log, "error: out of luck\n")
+    show(plan, tmp_path, [DEMO])
     out = capsys.readouterr().out
     assert "failed: train coop on digits/base, 16 shots, seeds 1-2-3: out of luck\n" in out
     assert f"  log:    {job.log}\n" in out
@@ -123,30 +122,31 @@ def test_failed_run_is_named_with_log_and_commands(plan, folder, capsys):
     assert line.split() == ["train", "1", "14"]
 
 
-def test_time_left_grows_with_the_work(plan, folder):
+def test_time_left_grows_with_the_work(plan, tmp_path):
     """Two done jobs of a stage give start and pace; a stage without any is counted as unknown."""
     features = of_stage(plan, "features")
-    estimator = Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
+    estimator = Estimator(plan, dataset_sizes(plan, tmp_path), backbone_size(plan.backbone))
     images = {job: estimator.work(job).images for job in features}
     by_size = sorted(features, key=images.get)
     for job in (by_size[0], by_size[-1]):
-        finish(folder, job, 5 + images[job] / 100)
-    found = rest(look(features, folder), estimator)
+        finish(tmp_path, job, 5 + images[job] / 100)
+    found = rest(look(features, tmp_path), estimator)
     assert found.seconds == pytest.approx(sum(5 + images[job] / 100 for job in by_size[1:-1]))
     assert found.unknown == 0
-    everything = rest(look(jobs_of(plan), folder), estimator)
+    everything = rest(look(jobs_of(plan), tmp_path), estimator)
     assert everything.seconds == pytest.approx(found.seconds)
     assert everything.unknown == sum(len(of_stage(plan, stage)) for stage in ("views", "train", "evaluate"))
 
 
-def test_done(plan, folder, capsys):
+def test_done(plan, tmp_path, capsys):
     for job in jobs_of(plan):
-        finish(folder, job)
-    show(plan, folder, [])
+        finish(tmp_path, job)
+    show(plan, tmp_path, [])
     assert capsys.readouterr().out.endswith("\neverything is done.\n")
 
 
-def test_command(folder, capsys):
+def test_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     assert main(["status", "--configfile", str(DEMO)]) == 0
     assert "their time is unknown" in capsys.readouterr().out
 

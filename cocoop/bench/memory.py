@@ -37,7 +37,7 @@ def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[
     from cocoop.bench import sides
 
     torch.set_num_threads(threads)
-    text = sides.sides(device, geometry)[side]
+    text = sides.sides(device, geometry, case.precision)[side]
     sides.work(replace(case, classes=WARM_UP_CLASSES), text).run()  # loads libraries
     work = sides.work(case, text)
     gc.collect()

@@ -57,4 +57,3 @@ def literal(classes: int, tower: TextTower) -> Operations:
     linear = classes * (layers * length * 12 * d * d + d * tower.embed_dim)
     attention = classes * layers * length * length
     return Operations(2 * linear + 4 * d * attention, 2 * linear + 8 * d * attention)
-

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cocoop import io, progress, provenance
 from cocoop.bench import operations, timing
-from cocoop.bench.cases import Case, cases
+from cocoop.bench.cases import PASSES, Case, cases
 from cocoop.bench.memory import peak_mb
 from cocoop.bench.sides import CONTEXTS, GEOMETRY, WORDS, class_names, sides, work
 from cocoop.bench.table import Measured, rendered
@@ -21,7 +21,10 @@ from cocoop.errors import UserError
 from cocoop.training.device import choose
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # largest relative difference of the two sides
-KEPT_LITERALLY = {"train": 25, "evaluate": 12}  # vectors of width D that a literal token holds (in a layer, if it trains)
+KEPT_LITERALLY = {
+    "train": 25,
+    "evaluate": 12,
+}  # vectors of width D that a literal token holds (in a layer, if it trains)
 ROOM = 0.8  # of the free memory a literal step may take
 
 
@@ -42,24 +45,36 @@ def bench(
     device = choose(device)
     if threads:
         torch.set_num_threads(threads)
-    measured = measure(cases(device, classes, quick), device, 1 if quick else repeats)
+    if quick:
+        measured = measure(cases(device, classes, quick), device, 1, memory_of=("train",))
+    else:
+        measured = measure(cases(device, classes), device, repeats)
     print(rendered(measured, _where(device)))
     if out:
         content = {"schema": 1, "kind": "bench", "where": _where(device), "threads": torch.get_num_threads()}
-        io.write_json(out, content | {"rows": [m.record() for m in measured], "provenance": provenance.describe(device)})
+        io.write_json(
+            out, content | {"rows": [m.record() for m in measured], "provenance": provenance.describe(device)}
+        )
     _agree(measured)
 
 
-def measure(todo: Sequence[Case], device: str, repeats: int, geometry: Mapping[str, int] = GEOMETRY) -> list[Measured]:
+def measure(
+    todo: Sequence[Case],
+    device: str,
+    repeats: int,
+    geometry: Mapping[str, int] = GEOMETRY,
+    memory_of: Sequence[str] = PASSES,
+) -> list[Measured]:
     """Measures cases one by one; the matrix-product peak before each, of which the best counts for all."""
-    texts = sides(device, geometry)
-    measured, peaks = [], dict.fromkeys({case.precision for case in todo}, 0.0)
+    texts = {precision: sides(device, geometry, precision) for precision in {case.precision for case in todo}}
+    measured, peaks = [], dict.fromkeys(texts, 0.0)
     with progress.bar(len(todo), "bench", "case") as bar:
         for case in todo:
             bar.set_postfix_str(str(case), refresh=True)
             peaks[case.precision] = max(peaks[case.precision], timing.peak_flops(device, case.precision))
-            m = _case(case, texts, device, repeats)
-            m.peak_mb = {side: peak_mb(case, side, device, torch.get_num_threads(), geometry) for side in m.seconds}
+            m = _case(case, texts[case.precision], device, repeats)
+            if case.work in memory_of:
+                m.peak_mb = {side: peak_mb(case, side, device, torch.get_num_threads(), geometry) for side in m.seconds}
             measured.append(m)
             bar.update()
     for m in measured:
@@ -86,7 +101,10 @@ def _counted(case: Case, encoder: PromptEncoder) -> tuple[dict[str, int], dict[s
     """Tokens and operations of each side."""
     contexts = case.batch if case.method == "cocoop" else 1
     prefix = len(encoder.packing.prefix()[1])
-    tokens = {"literal": case.classes * encoder.tower.facts.context_length, "fast": encoder.packing.tail_entries + prefix}
+    tokens = {
+        "literal": case.classes * encoder.tower.facts.context_length,
+        "fast": encoder.packing.tail_entries + prefix,
+    }
     flops = {"literal": operations.literal(case.classes, encoder.tower), "fast": operations.required(encoder)}
     return (
         {side: contexts * count for side, count in tokens.items()},
@@ -96,7 +114,9 @@ def _counted(case: Case, encoder: PromptEncoder) -> tuple[dict[str, int], dict[s
 
 def _too_large(case: Case, tower: TextTower, device: str) -> str | None:
     """Why the literal side is left out, by a rough estimate of its memory."""
-    free = torch.cuda.mem_get_info()[0] if device == "cuda" else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = (
+        torch.cuda.mem_get_info()[0] if device == "cuda" else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    )
     images = case.batch if (case.method, case.work) == ("cocoop", "train") else 1
     layers = tower.facts.layers if case.work == "train" else 1
     vectors = images * case.classes * tower.facts.context_length * layers * KEPT_LITERALLY[case.work]

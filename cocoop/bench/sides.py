@@ -20,7 +20,14 @@ from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.training.loop import autocast, update
 
-GEOMETRY = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12, "output_dim": 512}  # ViT-B/16
+GEOMETRY = {
+    "context_length": 77,
+    "vocab_size": 49408,
+    "width": 512,
+    "heads": 8,
+    "layers": 12,
+    "output_dim": 512,
+}  # ViT-B/16
 CONTEXTS, WORDS = 4, "a photo of a"
 SEED = 0
 
@@ -95,11 +102,15 @@ class Work:
         return {"loss": found} | {name: p.grad.double() for name, p in self.method.named_parameters()}
 
 
-def sides(device: str, geometry: Mapping[str, int]) -> dict[str, TextSide]:
-    """Both text sides of one random model of the given geometry (arguments of open_clip's TextTransformer)."""
+def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> dict[str, TextSide]:
+    """Both text sides of one random model of the given geometry (arguments of open_clip's TextTransformer).
+
+    bf16: the literal side runs under autocast, as the reference's `amp`; the exact side holds its matrices in bf16.
+    """
     model = TextModel(**geometry).to(device)
     tokenizer = byte_pair()
-    fast = TextSide.fast(TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot))
+    tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot).in_precision(precision)
+    fast = TextSide.fast(tower)
     text = model.text
     return {"literal": replace(fast, encoder=lambda prompts: PlainEncoder(text, prompts)), "fast": fast}
 

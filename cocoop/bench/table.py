@@ -48,12 +48,20 @@ class Measured:
             }
             for side in self.seconds
         }
-        return {**vars(self.case), **sides, "disagreement": self.disagreement, "note": self.note, "peak_flops": self.peak}
+        return {
+            **vars(self.case),
+            **sides,
+            "disagreement": self.disagreement,
+            "note": self.note,
+            "peak_flops": self.peak,
+        }
 
 
 def rendered(measured: Sequence[Measured], where: str) -> str:
     """A pipe table, with how to read it and why something is missing."""
-    grid = tabulate([_row(m) for m in measured], HEAD, "pipe", disable_numparse=True, colalign=["left"] * 2 + ["right"] * 11)
+    grid = tabulate(
+        [_row(m) for m in measured], HEAD, "pipe", disable_numparse=True, colalign=["left"] * 2 + ["right"] * 11
+    )
     notes = [
         where,
         "seconds: median of one training step (forward, backward, update) or of the evaluation of a batch; "
@@ -63,7 +71,9 @@ def rendered(measured: Sequence[Measured], where: str) -> str:
     ]
     agreed = [m.disagreement for m in measured if m.disagreement is not None]
     if agreed:
-        notes.append(f"Losses, gradients and logits of both sides differ by {max(agreed):.1e} at most (relative, 2-norm).")
+        notes.append(
+            f"Losses, gradients and logits of both sides differ by {max(agreed):.1e} at most (relative, 2-norm)."
+        )
     notes += [f"{m.case}: {m.note}" for m in measured if m.note]
     return "\n".join([grid, "", *notes])
 

@@ -1,4 +1,4 @@
-"""The literal text path, for towers the exact encoder does not cover: all tokens of every prompt through open_clip's own modules."""
+"""The literal text path, for towers the exact encoder does not cover: all tokens through open_clip's own modules."""
 
 import torch
 from torch import Tensor, nn

@@ -21,7 +21,9 @@ from cocoop.clip.text_tower import Block, TextTower
 
 DEFAULT_BUDGET_MB = 2048
 KEPT_VECTORS = 13  # of width D that one token keeps in one layer for the backward pass: inputs 2, attention 7, MLP 4
-ROWS_IN_CACHE = 2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
+ROWS_IN_CACHE = (
+    2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
+)
 
 
 class PromptEncoder(nn.Module):
@@ -54,7 +56,9 @@ class PromptEncoder(nn.Module):
         self.leaves_before = [sum(row < tile * tails.size for row in tails.leaves) for tile in range(tails.count + 1)]
         place = {row: place for place, row in enumerate(tails.leaves)}
         self.register_buffer("leaves", torch.tensor(tails.leaves, device=device), persistent=False)
-        self.register_buffer("unsort", torch.tensor([place[end] for end in tails.ends], device=device), persistent=False)
+        self.register_buffer(
+            "unsort", torch.tensor([place[end] for end in tails.ends], device=device), persistent=False
+        )
 
     @property
     def classes(self) -> int:

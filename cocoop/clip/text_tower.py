@@ -144,4 +144,3 @@ def _projection(text: nn.Module) -> Tensor:
     if isinstance(text.text_projection, nn.Linear):
         return text.text_projection.weight.T
     return text.text_projection
-

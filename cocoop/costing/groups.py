@@ -39,7 +39,13 @@ def wildcards(plan: Plan, job: Job) -> Mapping[str, Any]:
     block = job.what.block if isinstance(job.what, Evaluation) else job.what
     if isinstance(block, Block | Views):
         variant = {"variant": block.variant} if isinstance(block, Block) else {}
-        return {"backbone": plan.backbone.name, "dataset": block.dataset, "subset": block.subset, "shots": block.shots, **variant}
+        return {
+            "backbone": plan.backbone.name,
+            "dataset": block.dataset,
+            "subset": block.subset,
+            "shots": block.shots,
+            **variant,
+        }
     return {"backbone": plan.backbone.name, "dataset": block}
 
 

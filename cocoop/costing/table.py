@@ -46,7 +46,9 @@ def show(plan: Plan, folder: Path, bench: Path | None = None, images_per_second:
     print(*_notes(plan, estimator, counter, throughput), sep="\n")
 
 
-def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput | None) -> Cost:
+def _cost(
+    plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput | None
+) -> Cost:
     gpu = [job for job in jobs if job.needs_gpu]
     tokens = [counter.tokens(job) for job in gpu]
     seconds = [throughput.seconds(estimator, job) for job in gpu] if throughput else [None]
@@ -63,7 +65,16 @@ def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counte
 
 
 def _row(name: str, cost: Cost) -> list[str]:
-    counts = (cost.jobs, cost.gpu_jobs, cost.slurm_jobs, cost.trainings, cost.work.images, cost.work.prompts, cost.literal, cost.fast)
+    counts = (
+        cost.jobs,
+        cost.gpu_jobs,
+        cost.slurm_jobs,
+        cost.trainings,
+        cost.work.images,
+        cost.work.prompts,
+        cost.literal,
+        cost.fast,
+    )
     hours = "?" if cost.hours is None else f"{cost.hours:.1f}"
     return [name, *("?" if n is None else f"{n:,}" for n in counts), f"{cost.work.disk / 1e9:.1f}", hours]
 
@@ -79,14 +90,19 @@ def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throu
     if lacking := sorted(set(plan.datasets) - set(known)):
         notes.append(f"Left out, as nothing says how large they are before their manifest is there: {listed(lacking)}.")
     if any(not size.classnames for size in known.values()):
-        notes.append("Tokens need the class names: `snakemake --until manifest` with this configuration downloads and lists them.")
+        notes.append(
+            "Tokens need the class names: `snakemake --until manifest` with this configuration downloads and lists them."
+        )
     if estimator.backbone.embed_dim is None:
         notes.append(f"open_clip has no config of {plan.backbone.model}; disk is without features.")
     if throughput is None:
-        notes.append("GPU hours need this device's speed: `python -m cocoop bench --json bench.json`, then --throughput bench.json.")
+        notes.append(
+            "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`, then --throughput bench.json."
+        )
     else:
-        notes.append(f"GPU hours: {throughput.where}, {throughput.precision}, with {START_SECONDS:.0f} s to start each job.")
+        notes.append(
+            f"GPU hours: {throughput.where}, {throughput.precision}, with {START_SECONDS:.0f} s to start each job."
+        )
         if throughput.images_per_second is None:
             notes.append("They also need --images-per-second: the log of any finished `features` job shows it.")
     return notes
-

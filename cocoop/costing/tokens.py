@@ -29,7 +29,9 @@ class Counter:
             return Tokens(0, 0)
         if not size or not size.classnames or not length or work is None:
             return None
-        block, subsets = (job.what, [job.what.subset]) if isinstance(job.what, Block) else (job.what.block, job.what.subsets)
+        block, subsets = (
+            (job.what, [job.what.subset]) if isinstance(job.what, Block) else (job.what.block, job.what.subsets)
+        )
         classes = sum(len(size.labels(subset)) for subset in subsets)
         fast = 0
         for subset in subsets:

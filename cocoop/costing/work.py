@@ -17,7 +17,7 @@ PREDICTION_BYTES = 8  # a label and a confidence for each image and seed
 
 @dataclass(frozen=True)
 class Work:
-    """images: image passes; prompts: text passes; steps: updates, of all seeds together; prompts_a_step: text passes of one of them;
+    """images: image passes; prompts: text passes; steps: updates, of all seeds together; prompts_a_step: text passes of one;
     disk: bytes kept."""
 
     images: int = 0

@@ -29,6 +29,8 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         lacking = [column for column in COLUMNS if column not in part]
         if lacking:
             raise UserError(f"{path}: columns {listed(lacking)} are missing; delete it and run again.")
+        if part.empty:  # a method that learns by itself has no epochs
+            continue
         part = part.assign(progress=part["epoch"] / part["epoch"].max())
         parts.append(part.assign(**{key: settings[key] for key in ("dataset", "subset", "variant", "shots")}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "progress", "variant"])

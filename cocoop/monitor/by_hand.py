@@ -38,9 +38,9 @@ def _line(*words: str) -> str:
     return shlex.join([*PYTHON, *words])
 
 
-def _images(plan: Plan, dataset: str) -> list[str]:
+def _images(plan: Plan, dataset: str, *drawn: str) -> list[str]:
     root = f"{plan.config['data_root']}/{plan.datasets[dataset].folder}"
-    return ["--manifest", f"results/datasets/{dataset}/manifest.json", "--root", root]
+    return ["--manifest", f"results/datasets/{dataset}/manifest.json", *drawn, "--root", root]
 
 
 def _views(plan: Plan, views: Views) -> list[str]:
@@ -48,7 +48,7 @@ def _views(plan: Plan, views: Views) -> list[str]:
     span = [int(start), int(stop)] if stop else None
     settings = {"backbone": plan.backbone.settings, "subset": views.subset, "seeds": list(views.seeds), "views": span}
     draws = [f"results/datasets/{views.dataset}/fewshot/shots{views.shots}_seed{seed}.json" for seed in views.seeds]
-    return ["--settings", canonical_json(settings), *_images(plan, views.dataset), "--fewshot", *draws]
+    return ["--settings", canonical_json(settings), *_images(plan, views.dataset, "--fewshot", *draws)]
 
 
 def _tower(plan: Plan) -> str:

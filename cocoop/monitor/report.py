@@ -70,7 +70,10 @@ def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
         yield "everything is done."
         return
     estimator = Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
-    rest, at_once = time_left.rest(seen, estimator), sum(one.state is State.RUNNING and one.job.needs_gpu for one in seen)
+    rest, at_once = (
+        time_left.rest(seen, estimator),
+        sum(one.state is State.RUNNING and one.job.needs_gpu for one in seen),
+    )
     if rest.seconds:
         pace = f"; about {duration(rest.seconds / at_once)} with {at_once} at a time as now" if at_once > 1 else ""
         yield f"left: about {duration(rest.seconds)} of jobs, one after the other{pace}."

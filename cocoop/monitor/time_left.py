@@ -11,7 +11,6 @@ from cocoop.costing.work import Estimator
 from cocoop.monitor.states import Seen, State
 
 
-
 @dataclass(frozen=True)
 class Rest:
     """seconds: of the jobs still to do, one after the other; unknown: jobs of a kind of which none is done yet."""

@@ -64,7 +64,9 @@ def test_archive_to_metrics(name, model, tiny_dataset, tmp_path):
         views.extract(loaded, manifest, root, {1: selection}, "all", range(2), tmp_path / "views.safetensors")
         train(of, tower, [tmp_path / "views.safetensors"], spec.template, tmp_path / "run", "cpu", 256)
         learned = tmp_path / "run" / "learned.safetensors"
-    evaluate(of, name, ["all"], spec.template, tower, tmp_path / "test.safetensors", learned, tmp_path / "out", "cpu", 256)
+    evaluate(
+        of, name, ["all"], spec.template, tower, tmp_path / "test.safetensors", learned, tmp_path / "out", "cpu", 256
+    )
     (record,) = io.read_json(tmp_path / "out" / "metrics.json", "metrics")["records"]
     assert record["total"] == len(manifest.splits["test"])
     assert [row["name"] for row in record["classes"]] == list(manifest.classnames)

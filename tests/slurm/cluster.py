@@ -1,5 +1,6 @@
 """A Slurm cluster of one node with pretend GPUs, in a temporary folder: real munged, slurmctld and slurmd, no accounting."""
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -108,7 +109,14 @@ class Cluster:
 
     def _start(self, *command: str) -> None:
         with (self.folder / f"{command[0]}.out").open("w") as out:
-            daemon = subprocess.Popen(command, env=self.environment, stdout=out, stderr=out, start_new_session=True)
+            daemon = subprocess.Popen(
+                command,
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
         self.daemons.append(daemon)
 
     def wait(self, ready: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> Any:
@@ -153,6 +161,11 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _die_with_parent() -> None:
+    """No daemon outlives tests that were killed (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _path() -> str:

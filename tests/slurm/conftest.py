@@ -49,16 +49,27 @@ class Clone:
         (folder / "small.yaml").write_text(yaml.safe_dump(CONFIGURATION | content))
         for seed, name in enumerate(("first", "second")):
             _draw(folder / "pictures" / name, seed)
+            split = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
             dataset = {
                 "title": name.title(), "template": "a photo of a {}.", "link": str(folder / "pictures" / name), "classes": 4,
                 "sizes": {"test": 24},
-                "reader": {"kind": "image_folder", "split": {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}, "names": list(CLASSES)},
+                "reader": {"kind": "image_folder", "split": split, "names": list(CLASSES)},
             }  # fmt: skip
             (folder / f"config/datasets/{name}.yaml").write_text(yaml.safe_dump(dataset))
 
     def snakemake(self, *arguments: str) -> subprocess.Popen:
         """`snakemake --profile slurm` with the small configuration, in a session of its own."""
-        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "small.yaml", *SITE, *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--profile",
+            "slurm",
+            "--configfile",
+            "small.yaml",
+            *SITE,
+            *arguments,
+        ]
         environment = (self.cluster.environment if self.cluster else os.environ) | {"OMP_NUM_THREADS": "1"}
         environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
         with (self.folder / "head.log").open("a") as log:

@@ -51,9 +51,14 @@ def test_failed_run_does_not_stop_the_others_and_is_named(undisturbed):
     assert (clone.folder / "results/experiments/base_to_new/tables").is_dir()
     last = clone.log().rpartition("\nfailed: ")[2]
     run = "tiny/first/base/coop_ctx8/shots4/seeds1-2"
-    assert last.startswith("train coop_ctx8 on first/base, 4 shots, seeds 1-2: train coop_ctx8 on first: the loss of seed 1 is ")
+    assert last.startswith(
+        "train coop_ctx8 on first/base, 4 shots, seeds 1-2: train coop_ctx8 on first: the loss of seed 1 is "
+    )
     assert f"log:    results/logs/train/{run}.log\n" in last
-    assert f"again:  snakemake --cores all --rerun-incomplete --configfile small.yaml -- results/runs/{run}/learned" in last
+    assert (
+        f"again:  snakemake --cores all --rerun-incomplete --configfile small.yaml -- results/runs/{run}/learned"
+        in last
+    )
     assert "alone:  python -m cocoop train --settings" in last
     assert clone.log().count("\nfailed: ") == 1
 
