@@ -71,7 +71,7 @@ def test_lint():
 
 
 def test_demo_plan_counts():
-    counts = planned(snakemake("-n", "--cores", "2").stdout + "\n")
+    counts = planned(snakemake("-n", "--cores", "2", "--forceall").stdout + "\n")
     assert counts["train"] == 5 * 3
     assert counts["evaluate"] == 5 * 4
 
