@@ -30,7 +30,7 @@ SMALL = {
 
 def snakemake(*arguments: str, folder: Path = REPOSITORY, check: bool = True) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile"), *arguments]
+    command = [sys.executable, "-m", "snakemake", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done
@@ -50,9 +50,11 @@ def planned(output: str) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A working folder of its own, with the small configuration."""
+    """A copy of the repository's code and configuration, with the small configuration."""
     folder = tmp_path_factory.mktemp("benchmark")
-    shutil.copytree(REPOSITORY / "config", folder / "config")
+    for name in ("cocoop", "config", "workflow"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "environment.yml", folder)
     write(folder, SMALL)
     return folder
 
@@ -89,7 +91,7 @@ def test_wrong_configuration_is_one_line_and_exit_2(folder):
 
 
 def test_small_benchmark_end_to_end(folder):
-    """Runs; again does nothing; a seed, a variant's setting and a table's layout plan only what depends on them."""
+    """Runs; again does nothing; a seed, a variant's setting and a table's code plan only what depends on them."""
     snakemake("--cores", "2", folder=folder)
     records = (folder / "results/experiments/base_to_new/records.csv").read_text().splitlines()
     assert len(records) == 1 + 2 * (1 + 2 * 2)
@@ -114,6 +116,11 @@ def test_small_benchmark_end_to_end(folder):
     counts = dry(folder)
     assert (counts["train"], counts["evaluate"]) == (1, 1)
     write(folder, SMALL)
+
+    code = folder / "cocoop/tables/rendering.py"
+    code.write_text(code.read_text() + "# another layout\n")
+    assert dry(folder) == {"tables": 2, "page": 1, "all": 1, "total": 4}
+    snakemake("--cores", "2", folder=folder)
 
 
 def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):

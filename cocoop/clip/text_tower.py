@@ -4,7 +4,7 @@ Jobs that train or evaluate on cached features read this file and never build th
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ TOP_TENSORS = ("token_embedding", "positional_embedding", "ln_final_weight", "ln
 
 @dataclass(frozen=True)
 class TowerFacts:
-    """What tensors alone do not say. activation: quick_gelu or gelu; scale = exp(logit_scale)."""
+    """What tensors alone do not say. activation: quick_gelu, gelu, or silu (a folded quick_gelu); scale = exp(logit_scale)."""
 
     heads: int
     layers: int
@@ -79,13 +79,15 @@ class TextTower(nn.Module):
     def mlp(self, block: Block, x: Tensor) -> Tensor:
         """The MLP of rows x (T, D). QuickGELU, x * sigmoid(1.702 x) (CLIP model.py:164), is silu(1.702 x) / 1.702.
 
-        The factors ride along inside the matrix products, and one fused function is left where plain autograd makes eleven passes.
+        The factors are in the weights (`in_precision`) or ride along inside the matrix products, and one fused function is left
+        where plain autograd makes eleven passes.
         """
         x = x.to(block.fc_weight.dtype)
-        if self.facts.activation == "gelu":
-            return F.linear(F.gelu(F.linear(x, block.fc_weight, block.fc_bias)), block.proj_weight, block.proj_bias)
-        hidden = F.silu(torch.addmm(block.fc_bias, x, block.fc_weight.T, beta=QUICK, alpha=QUICK))
-        return torch.addmm(block.proj_bias, hidden, block.proj_weight.T, alpha=1 / QUICK)
+        if self.facts.activation == "quick_gelu":
+            hidden = F.silu(torch.addmm(block.fc_bias, x, block.fc_weight.T, beta=QUICK, alpha=QUICK))
+            return torch.addmm(block.proj_bias, hidden, block.proj_weight.T, alpha=1 / QUICK)
+        activation = F.gelu if self.facts.activation == "gelu" else F.silu
+        return F.linear(activation(F.linear(x, block.fc_weight, block.fc_bias)), block.proj_weight, block.proj_bias)
 
     @classmethod
     def from_open_clip(cls, model: nn.Module, sot: int, eot: int) -> "TextTower":
@@ -118,8 +120,9 @@ class TextTower(nn.Module):
     def in_precision(self, precision: str) -> "TextTower":
         """Weights as a precision keeps them; embeddings and layer norms stay as they are, but for reference-fp16.
 
-        bf16 and fp16: matrices and their biases in that type, once, instead of in every step as autocast would. reference-fp16: all
-        but layer norms in half, as the authors ran CLIP (CLIP model.py:371-392).
+        fp32: QuickGELU's factors move into the MLP's weights. bf16 and fp16: matrices and their biases in that type, once, instead
+        of in every step as autocast would. reference-fp16: all but layer norms in half, as the authors ran CLIP (CLIP
+        model.py:371-392).
         """
         if precision in LINEAR_TYPES:
             for block in self.blocks:
@@ -130,6 +133,11 @@ class TextTower(nn.Module):
             for name, buffer in self.named_buffers():
                 if "ln_" not in name:
                     buffer.data = buffer.data.half()
+        elif self.facts.activation == "quick_gelu":
+            for block in self.blocks:
+                block.fc_weight, block.fc_bias = QUICK * block.fc_weight, QUICK * block.fc_bias
+                block.proj_weight = block.proj_weight / QUICK
+            self.facts = replace(self.facts, activation="silu")
         return self
 
     @classmethod

@@ -13,13 +13,14 @@ from tests.oracle import TOKENIZER, literal_features, loss_of, text_model
 WORDS = st.text(alphabet="abcdefgh XYZ0123.,'-_&é", min_size=0, max_size=18)
 
 
-def tower_of(model, dtype=torch.float64):
-    model.to(dtype)
-    return TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot)
+def tower_of(model, dtype=torch.float64, as_trained=True):
+    """as_trained: with QuickGELU's factors in the weights, as every training and evaluation in fp32 has it."""
+    tower = TextTower.from_open_clip(model.to(dtype), TOKENIZER.sot, TOKENIZER.eot)
+    return tower.in_precision("fp32") if as_trained else tower
 
 
-def compare(model, prompts, context, budget_mb=2048, tolerance=1e-10):
-    encoder = PromptEncoder(tower_of(model, context.dtype), prompts, budget_mb)
+def compare(model, prompts, context, budget_mb=2048, tolerance=1e-10, as_trained=True):
+    encoder = PromptEncoder(tower_of(model, context.dtype, as_trained), prompts, budget_mb)
     fast, slow = context.clone().requires_grad_(), context.clone().requires_grad_()
     expected, found = literal_features(model, prompts, slow), encoder(fast)
     assert found.shape == expected.shape
@@ -44,7 +45,8 @@ def test_any_tower_any_names(data):
     model = text_model(width, layers, heads, quick_gelu=data.draw(st.booleans()))
     prompts = learnable(TOKENIZER, 77, names, contexts, position=data.draw(st.sampled_from(POSITIONS)), shared=shared)
     shape = (images, contexts, width) if shared else (images, len(names), contexts, width)
-    compare(model, prompts, torch.randn(shape, dtype=torch.float64), data.draw(st.sampled_from([0, 1, 2048])))
+    budget, as_trained = data.draw(st.sampled_from([0, 1, 2048])), data.draw(st.booleans())
+    compare(model, prompts, torch.randn(shape, dtype=torch.float64), budget, as_trained=as_trained)
 
 
 @pytest.mark.parametrize("position", POSITIONS)
