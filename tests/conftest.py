@@ -1,6 +1,7 @@
 """What all tests share: one thread, no network surprises, and no silent skip where a tool should be there."""
 
 import os
+import signal
 
 import pytest
 
@@ -12,6 +13,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell inherits that it is ignored
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -15,6 +15,7 @@ from cocoop.monitor import by_hand, time_left
 from cocoop.monitor.states import Seen, State, look
 
 MOST_SHOWN = 10
+CONTINUE = "stopped; nothing finished is lost: run the same command again to continue"
 
 
 def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
@@ -25,8 +26,8 @@ def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
 
 
 def show_failures(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
-    """Prints the failed jobs alone (for Snakemake's onerror)."""
-    print(*failures(plan, look(jobs_of(plan), folder), configfiles), sep="\n")
+    """Prints the failed jobs, none after Ctrl-C, and how to continue (for Snakemake's onerror)."""
+    print(*failures(plan, look(jobs_of(plan), folder), configfiles), "", CONTINUE, sep="\n", flush=True)
 
 
 def _table(seen: Sequence[Seen]) -> str:

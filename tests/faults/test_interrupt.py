@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -20,13 +21,13 @@ TIMES, TIMES_IN_CI = 12, 2
 @pytest.mark.parametrize("stage", ["download", "text-tower", "features", "views", "train", "evaluate", "tables"])
 def test_a_stage(stage, world, made, tmp_path, full, figures):
     length = processes.run(world.arguments(stage, tmp_path / "timed", made), tmp_path / "log").seconds
-    source, stopped = random.Random(stage), 0
+    source, stopped, tried = random.Random(stage), 0, 0
     while stopped < (TIMES if full else TIMES_IN_CI):
-        running = processes.Stage(world.arguments(stage, tmp_path / f"out{stopped}", made), tmp_path / "log")
+        tried += 1
+        running = processes.Stage(world.arguments(stage, tmp_path / f"out{tried}", made), tmp_path / "log")
         running.process.join(source.uniform(0.02, length))
-        if running.process.exitcode is not None:
-            continue
-        os.kill(running.process.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(running.process.pid, signal.SIGINT)
         start = time.monotonic()
         ended = running.wait()
         if ended.code == 0:
@@ -50,6 +51,7 @@ def test_snakemake(world, made, tmp_path, figures):
     said, _ = running.communicate(timeout=60)
     assert time.monotonic() - begun < 10 * SECONDS, said  # Snakemake itself waits for its own threads
     assert running.returncode != 0
+    assert said.count(CONTINUES) == 1, said
     done = start(folder)
     said, _ = done.communicate(timeout=300)
     assert done.returncode == 0, said[-3000:]

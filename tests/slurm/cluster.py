@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
-START_SECONDS = 40.0
+START_SECONDS, STOP_SECONDS = 40.0, 15.0
 # More than a small machine has, so that what the profile asks for fits.
 CPUS, MEMORY_MB, GPUS = 16, 200_000, ("/dev/null", "/dev/zero")
 
@@ -115,7 +115,7 @@ class Cluster:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         self.daemons.append(daemon)
 
@@ -151,20 +151,24 @@ class Cluster:
         return sorted(here, key=lambda job: int(job["JobId"]))
 
     def stop(self) -> None:
-        """Cancels what still runs and stops the daemons it started."""
-        self.run("scancel", "--user", getpass.getuser(), "--signal=KILL")
+        """Cancels what still runs, waits until it is gone, and stops the daemons it started."""
+        if self.node_state():  # Slurm answers
+            self.run("scancel", "--user", getpass.getuser())
+            end = time.monotonic() + STOP_SECONDS
+            while self.run("squeue", "--noheader") and time.monotonic() < end:
+                time.sleep(0.2)
         for daemon in reversed(self.daemons):
             daemon.send_signal(signal.SIGTERM)
         for daemon in self.daemons:
             try:
-                daemon.wait(10)
+                daemon.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 daemon.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _die_with_parent() -> None:
-    """No daemon outlives tests that were killed (prctl(2), PR_SET_PDEATHSIG)."""
+def die_with_parent() -> None:
+    """For `preexec_fn`: no process outlives tests that were killed (prctl(2), PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 

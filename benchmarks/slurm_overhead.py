@@ -1,0 +1,67 @@
+"""How much of a Slurm job is not computing: base-to-new in miniature on a Slurm of one node, which this script starts and stops.
+
+    python benchmarks/slurm_overhead.py          (needs slurmctld, slurmd and munge)
+
+Computing is what the progress bars count: loops over images and training steps. All else is overhead: by Slurm's clock outside
+the stages' processes (Slurm, two starts of Snakemake and one more for each stage), and inside them (Python, torch, files).
+"""
+
+import json
+import re
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from tabulate import tabulate
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from tests.slurm.clone import BASE_TO_NEW, COOP, Clone  # noqa: E402
+from tests.slurm.cluster import Cluster, missing  # noqa: E402
+
+BAR_END = re.compile(r"100%\S* (\d+)/\d+ \[.*?([\d.]+)(s/)?\w+(?:/s)?\]")
+
+
+def computing(log: Path) -> float:
+    """Seconds in the loops of a stage, from the last line of each progress bar: items divided by items a second."""
+    ends = BAR_END.findall(log.read_text(encoding="utf-8"))
+    return sum(int(items) * float(pace) if inverse else int(items) / float(pace) for items, pace, inverse in ends)
+
+
+def seconds(job: dict[str, str], since: str, until: str) -> float:
+    return (datetime.fromisoformat(job[until]) - datetime.fromisoformat(job[since])).total_seconds()
+
+
+def main() -> None:
+    if lacking := missing():
+        raise SystemExit(f"error: not installed: {', '.join(lacking)}; on Debian: apt-get install slurm-wlm munge")
+    with Cluster() as cluster, tempfile.TemporaryDirectory() as folder:
+        content = {"variants": {"coop": COOP}, "experiments": {"base_to_new": BASE_TO_NEW}}
+        clone = Clone(Path(folder) / "clone", REPOSITORY, cluster, content)
+        if clone.snakemake().wait() != 0:
+            raise SystemExit(clone.log())
+        results, jobs = clone.folder / "results", cluster.submitted(clone.folder)
+        stages = [json.loads(path.read_text()) for path in results.glob("benchmarks/**/*.jsonl")]
+        logs = [
+            path
+            for stage in ("features", "views", "train", "evaluate")
+            for path in results.glob(f"logs/{stage}/**/*.log")
+        ]
+        in_slurm = sum(seconds(job, "StartTime", "EndTime") for job in jobs)
+        in_stages = sum(stage["s"] for stage in stages)
+        in_loops = sum(map(computing, logs))
+    rows = [
+        ["Slurm jobs, start to end", len(jobs), in_slurm],
+        ["of it: Slurm and Snakemake", len(jobs), in_slurm - in_stages],
+        ["of it: start of Python and torch, files", len(stages), in_stages - in_loops],
+        ["of it: computing", len(stages), in_loops],
+    ]
+    rows = [[what, count, total, total / count, total / in_slurm] for what, count, total in rows]
+    headers = ["", "jobs or stages", "seconds", "seconds each", "share"]
+    print(tabulate(rows, headers, "github", floatfmt=("", "", ".1f", ".1f", ".0%")))
+
+
+if __name__ == "__main__":
+    main()

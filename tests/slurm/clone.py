@@ -1,0 +1,107 @@
+"""What a clone of the repository holds, with two tiny datasets, and `snakemake --profile slurm` in it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from tests.slurm.cluster import Cluster, die_with_parent
+
+CLASSES = ("red square", "green square", "blue square", "grey square")
+COLOURS = ((200, 40, 40), (40, 180, 60), (50, 60, 200), (128, 128, 128))
+IMAGES, SIDE = 20, 64
+SITE = (  # what this cluster differs in from one with accounting, and no waiting for a busy network
+    "--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "1",
+    "--set-threads", "features=1", "views=1", "train=1", "evaluate=1", "--latency-wait", "20",
+)  # fmt: skip
+CONFIGURATION = {
+    "data_root": "data", "offline": True, "backbone": "tiny", "device": "cpu", "seeds": [1, 2], "seeds_per_job": 2,
+    "views": 2, "text_budget_mb": 256,
+}  # fmt: skip
+COOP = {"training": {"epochs": 250, "batch_size": 2}}  # some seconds on one core
+BASE_TO_NEW = {"train_datasets": ["first", "second"], "variants": ["clip", "coop"], "shots": [4]}
+
+
+def copy_code(source: Path, target: Path) -> None:
+    """The parts of a repository that a run needs."""
+    for name in ("cocoop", "config", "workflow", "slurm"):
+        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(source / "environment.yml", target)
+
+
+class Clone:
+    """A working folder with the code of `source`, datasets `first` and `second`, and a small configuration."""
+
+    def __init__(self, folder: Path, source: Path, cluster: Cluster, content: dict) -> None:
+        self.folder, self.cluster = folder, cluster
+        self.heads: list[subprocess.Popen] = []
+        copy_code(source, folder)
+        module = folder / "cocoop/training/run.py"  # so that a training of seconds has checkpoints to continue from
+        module.write_text(_replaced(module.read_text(), "CHECKPOINTS = 30.0", "CHECKPOINTS = 0.5"))
+        (folder / "small.yaml").write_text(yaml.safe_dump(CONFIGURATION | content))
+        for seed, name in enumerate(("first", "second")):
+            _draw(folder / "pictures" / name, seed)
+            split = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
+            dataset = {
+                "title": name.title(), "template": "a photo of a {}.", "link": str(folder / "pictures" / name), "classes": 4,
+                "sizes": {"test": 24},
+                "reader": {"kind": "image_folder", "split": split, "names": list(CLASSES)},
+            }  # fmt: skip
+            (folder / f"config/datasets/{name}.yaml").write_text(yaml.safe_dump(dataset))
+
+    def edit_profile(self, resources: dict[str, dict[str, object]], **default: str) -> None:
+        """Sets resources of single rules and of all in slurm/profile.yaml, as a site does."""
+        path = self.folder / "slurm/profile.yaml"
+        profile = yaml.safe_load(path.read_text())
+        profile["default-resources"] |= default
+        for rule, changes in resources.items():
+            profile["set-resources"][rule] |= changes
+        path.write_text(yaml.safe_dump(profile))
+
+    def snakemake(self, *arguments: str) -> subprocess.Popen:
+        """`snakemake --profile slurm` with the small configuration, in a session of its own."""
+        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "small.yaml", *SITE]
+        path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
+        with (self.folder / "head.log").open("a") as log:
+            head = subprocess.Popen(
+                [*command, *arguments], cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
+                env=self.cluster.environment | {"OMP_NUM_THREADS": "1", "PATH": path}, preexec_fn=die_with_parent,
+            )  # fmt: skip
+        self.heads.append(head)
+        return head
+
+    def stop(self) -> None:
+        """Ends what a failed test left running."""
+        for head in self.heads:
+            if head.poll() is None:
+                os.killpg(head.pid, signal.SIGKILL)
+                head.wait()
+
+    def log(self) -> str:
+        """Everything the heads have said so far."""
+        return (self.folder / "head.log").read_text()
+
+    def results(self, *names: str) -> dict[str, bytes]:
+        """Bytes of all files of these names below results/runs, by relative path."""
+        root = self.folder / "results/runs"
+        return {str(path.relative_to(root)): path.read_bytes() for name in names for path in sorted(root.rglob(name))}
+
+
+def _replaced(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+def _draw(folder: Path, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    for name, colour in zip(CLASSES, COLOURS, strict=True):
+        (folder / name).mkdir(parents=True)
+        for number in range(IMAGES):
+            noisy = np.clip(np.array(colour) + generator.normal(0, 40, (SIDE, SIDE, 3)), 0, 255)
+            Image.fromarray(noisy.astype(np.uint8)).save(folder / name / f"{number:02}.png")
