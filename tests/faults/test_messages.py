@@ -86,6 +86,7 @@ TEXTS = [
 ]
 
 
+MISNAMED = "datasets/My Birds.yaml"
 KEPT = {  # so that a new file in config/ changes no message
     "backbones": {"tiny", "vit_b16"},
     "datasets": {"counts", "digits", "dtd", "imagenet_a", "letters", "shapes", "textures"},
@@ -97,14 +98,14 @@ KEPT = {  # so that a new file in config/ changes no message
 def said(folder: Path, name: str, text: str | bytes) -> str:
     """The message for a file with this text."""
     path = folder / name
-    before = path.read_bytes()
+    before = path.read_bytes() if path.exists() else None
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     try:
         use(folder, Path(name))
     except UserError as error:
         return str(error).replace(f"{folder}/", "config/")
     finally:
-        path.write_bytes(before)
+        path.unlink() if before is None else path.write_bytes(before)
     raise AssertionError(f"{name}: accepted")
 
 
@@ -115,6 +116,9 @@ def rows(folder: Path) -> list[str]:
         changed = without(content, place) if value is GONE else replaced(content, place, value)
         found.append((name, mistake, said(folder, name, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))))
     found += [(name, mistake, said(folder, name, text)) for name, mistake, text in TEXTS]
+    found.append(
+        (MISNAMED, "a file's name with capitals and spaces", said(folder, MISNAMED, (CONFIG / DTD).read_text()))
+    )
     return [
         f"| {name} | {mistake} | `` {message.replace('|', chr(92) + '|')} `` |\n" for name, mistake, message in found
     ]

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(REPOSITORY),
     "COCOOP_DEVICE": config["device"],
     "COCOOP_TEXT_BUDGET_MB": str(config["text_budget_mb"]),
+    "COCOOP_COMPILE": "1" if config.get("compile") else "",
     "TQDM_DISABLE": "",
 }
 shell.prefix(
