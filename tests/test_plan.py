@@ -92,6 +92,14 @@ def test_tokens_with_class_names(tmp_path):
     assert found.fast == 3 * (2 * (4 + 4 + 6 - 1) + 2 * (4 + 3 + 3))
 
 
+def test_tokens_before_the_class_names_are_known(tmp_path):
+    plan = plan_of([PAPER])
+    block = Block("eurosat", "base", "cocoop", 16, (1, 2, 3))
+    found = Counter(estimator(plan, tmp_path)).tokens(job_of(plan, block))
+    prompts = 3 * 5 * (10 * 5 * 16)  # seeds, classes, images of ten epochs
+    assert found == (prompts * 77, round(prompts * (4.2 + 4 / 5)), True)
+
+
 def bench(path, rows):
     io.write_json(path, {"schema": 1, "kind": "bench", "where": "a device", "rows": rows})
     return path
@@ -147,7 +155,7 @@ def test_table(capsys):
     shared = next(line for line in out.splitlines() if line.startswith("| all, shared jobs once"))
     assert [cell.strip() for cell in shared.split("|")][4] == "142"
     assert "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`" in out
-    assert "Tokens need the class names" in out
+    assert "~ reckons with 4.2 tokens a class" in out
 
 
 def test_later_files_lie_over_earlier_ones(tmp_path):

@@ -11,7 +11,7 @@ from cocoop.config.jobs import Job, jobs_of
 from cocoop.costing.groups import submissions
 from cocoop.costing.sizes import backbone_size, dataset_sizes
 from cocoop.costing.throughput import START_SECONDS, Throughput
-from cocoop.costing.tokens import Counter
+from cocoop.costing.tokens import TAIL, Counter
 from cocoop.costing.work import Estimator, Work
 from cocoop.errors import listed
 
@@ -30,6 +30,7 @@ class Cost:
     work: Work
     literal: int | None
     fast: int | None
+    guessed: bool
     hours: float | None
 
 
@@ -50,16 +51,18 @@ def _cost(
     plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput | None
 ) -> Cost:
     gpu = [job for job in jobs if job.needs_gpu]
-    tokens = [counter.tokens(job) for job in gpu]
-    seconds = [throughput.seconds(estimator, job) for job in gpu] if throughput else [None]
+    known = [job for job in gpu if estimator.work(job) is not None]
+    tokens = [counter.tokens(job) for job in known]
+    seconds = [throughput.seconds(estimator, job) for job in known] if throughput else [None]
     return Cost(
         jobs=len(jobs),
         gpu_jobs=len(gpu),
         slurm_jobs=submissions(plan, jobs),
         trainings=sum(len(job.what.seeds) for job in jobs if job.stage == "train"),
-        work=sum((estimator.work(job) or Work() for job in gpu), Work()),
+        work=sum(map(estimator.work, known), Work()),
         literal=None if None in tokens else sum(t.literal for t in tokens),
         fast=None if None in tokens else sum(t.fast for t in tokens),
+        guessed=any(t and t.guessed for t in tokens),
         hours=None if None in seconds else sum(seconds) / 3600,
     )
 
@@ -73,10 +76,10 @@ def _row(name: str, cost: Cost) -> list[str]:
         cost.work.images,
         cost.work.prompts,
         cost.literal,
-        cost.fast,
     )
+    fast = "?" if cost.fast is None else f"{'~' * cost.guessed}{cost.fast:,}"
     hours = "?" if cost.hours is None else f"{cost.hours:.1f}"
-    return [name, *("?" if n is None else f"{n:,}" for n in counts), f"{cost.work.disk / 1e9:.1f}", hours]
+    return [name, *("?" if n is None else f"{n:,}" for n in counts), fast, f"{cost.work.disk / 1e9:.1f}", hours]
 
 
 def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throughput | None) -> list[str]:
@@ -91,7 +94,8 @@ def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throu
         notes.append(f"Left out, as nothing says how large they are before their manifest is there: {listed(lacking)}.")
     if any(not size.classnames for size in known.values()):
         notes.append(
-            "Tokens need the class names: `snakemake --until manifest` with this configuration downloads and lists them."
+            f"~ reckons with {TAIL} tokens a class; `snakemake --until manifest` with this configuration downloads the datasets "
+            "and lists their names."
         )
     if estimator.backbone.embed_dim is None:
         notes.append(f"open_clip has no config of {plan.backbone.model}; disk is without features.")
