@@ -54,7 +54,7 @@ class Plan:
     ) -> None:
         validate(config, "config", where)
         self.config, self.where = config, where
-        self.registry = registry or Registry(overrides=config.get("variants"))
+        self.registry = registry or Registry(overrides=config.get("variants"), where=where)
         self.backbone: BackboneSpec = self.registry.backbone(config["backbone"], f"{where}: backbone")
         self.experiments = {name: self._experiment(name, over or {}) for name, over in config["experiments"].items()}
         self.datasets: dict[str, DatasetSpec] = self.registry.datasets(self._dataset_names(), f"{where}: datasets")

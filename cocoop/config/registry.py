@@ -26,13 +26,17 @@ class Registry:
 
     folder: where they lie (`own_folder()` if not given).
     overrides: per variant, settings that a configuration changes (`variants:` in config.yaml).
+    where: what messages call that configuration.
     """
 
     def __init__(
-        self, folder: str | Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        folder: str | Path | None = None,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        where: str = "configuration",
     ) -> None:
         self.folder = Path(folder) if folder else own_folder()
-        self.overrides = overrides or {}
+        self.overrides, self.where = overrides or {}, where
 
     def names(self, kind: str) -> list[str]:
         """Names of one kind: backbones, datasets, methods or experiments."""
@@ -72,36 +76,40 @@ class Registry:
         for method in self.names("methods"):
             path = self.folder / "methods" / f"{method}.yaml"
             content = self.read("methods", method, str(path))
+            check_schema(_params_schema(content), f"{path}: params")
             for name, own in content["variants"].items():
                 if name in found:
                     raise UserError(
                         f"{path}: variant {name!r} also stands in methods/{found[name].method}.yaml; rename one."
                     )
-                found[name] = _variant(path, method, content, name, own, self.overrides.get(name, {}))
+                found[name] = _variant(f"{path}: variants.{name}", method, content, name, own, {})
+                if over := self.overrides.get(name):
+                    found[name] = _variant(f"{self.where}: variants.{name}", method, content, name, own, over)
         for name in self.overrides:
             if name not in found:
-                raise unknown("variant", name, found, "configuration: variants")
+                raise unknown("variant", name, found, f"{self.where}: variants")
         return found
 
 
-def _variant(
-    path: Path, method: str, content: Mapping[str, Any], name: str, own: Mapping[str, Any], over: Mapping[str, Any]
-) -> VariantSpec:
-    params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
-    schema = {
+def _params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a method's file says of its parameters, as a JSON schema of all of them."""
+    return {
         "type": "object",
         "additionalProperties": False,
         "properties": content["params"],
         "required": list(content["params"]),
     }
-    check_schema(schema, f"{path}: params")
-    validate(params, schema, f"{path}: variants.{name}.params")
+
+
+def _variant(
+    place: str, method: str, content: Mapping[str, Any], name: str, own: Mapping[str, Any], over: Mapping[str, Any]
+) -> VariantSpec:
+    """place: where the last word on the variant stands, for messages."""
+    params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
+    validate(params, _params_schema(content), f"{place}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
     if content["learns"] != "by_gradient" and changes:
-        raise UserError(
-            f"{path}: variants.{name}.training: {method} learns {content['learns']}, not by gradient; drop the key."
-        )
-    place = f"{path}: variants.{name}"
+        raise UserError(f"{place}.training: {method} learns {content['learns']}, not by gradient; drop the key.")
     validate(changes, definition("method", "training"), f"{place}.training")
     for per in (over.get("per_dataset", {}), over.get("per_shots", {})):
         validate(per, definition("method", "per"), place)

@@ -6,7 +6,6 @@ from cocoop.config import Block, Evaluation
 from cocoop.config.jobs import Job
 from cocoop.costing.work import Estimator
 
-
 TAIL = 4.2  # tokens of a class after its context, EOT included: the mean over the names of the paper's datasets with split files
 
 

@@ -94,6 +94,8 @@ class _Unpacker:
         self._write(member, self.target / place)
 
     def _place(self, member: Member) -> PurePosixPath:
+        if not member.name:
+            raise self._unsafe("one of its members has no name")
         name = member.name.replace("\\", "/")
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
@@ -178,7 +180,7 @@ class _Zip:
     def _member(self, info: zipfile.ZipInfo) -> Member:
         mode = stat.S_IFMT(info.external_attr >> 16)
         kind = {stat.S_IFLNK: "link", 0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder"}.get(mode, "device file")
-        if info.is_dir():
+        if info.filename.endswith("/"):
             kind = "folder"
         link = self._text(info) if kind == "link" else ""
         return Member(info.filename, kind, link, lambda: self._open(info))

@@ -99,6 +99,13 @@ def test_a_member_that_stands_twice(tmp_path):
     assert "'x.jpg' stands in it twice" in refusal(tar_of(info("x.jpg", size=1), info("x.jpg", size=2)), tmp_path)
 
 
+def test_a_zip_member_without_a_name(tmp_path):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"x")
+    assert "one of its members has no name" in refusal(out.getvalue(), tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["w:gz", "zip"])
 def test_bombs(kind, tmp_path):
     bomb = packed({"zeros": bytes(3_000_000)}, kind)

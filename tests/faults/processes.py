@@ -64,4 +64,6 @@ def _stage(arguments: list[str], log: str, quick: bool, environment: dict) -> No
         training.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     from cocoop.cli import main
 
-    sys.exit(main(arguments))
+    code = main(arguments)
+    sys.stdout.flush()
+    os._exit(code)  # without multiprocessing's own clean-up, which is not the stage's and does not expect Ctrl-C

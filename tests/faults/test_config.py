@@ -73,7 +73,7 @@ def use(folder: Path, name: Path) -> Any:
     if name.parent == Path("."):
         plan = Plan(
             io.read_yaml(folder / name),
-            Registry(folder, io.read_yaml(folder / name).get("variants")),
+            Registry(folder, io.read_yaml(folder / name).get("variants"), str(folder / name)),
             str(folder / name),
         )
         return [plan.settings_of(block) for block in plan.blocks], plan.evaluations
