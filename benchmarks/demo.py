@@ -20,8 +20,8 @@ from cocoop.clip import backbone, feature_file, text
 from cocoop.clip.text import TextSide
 from cocoop.config.specs import BackboneSpec, TrainingSpec
 from cocoop.evaluation.predict import predict
+from cocoop.training.inputs import load_views
 from cocoop.training.loop import fit
-from cocoop.training.run import load_views
 
 RESULTS, TEMPLATE = Path("results"), "a photo of a {}."
 TOWER = RESULTS / "backbones/tiny/text_tower.safetensors"

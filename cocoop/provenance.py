@@ -55,13 +55,24 @@ def describe(device: str = "cpu") -> dict[str, object]:
         "commit": commit(),
         "python": platform.python_version(),
         "libraries": library_versions(),
-        "machine": platform.machine(),
-        "device": "cpu",
+        **computed_on(device),
     }
+    return facts | ({"driver": _driver()} if device.startswith("cuda") else {})
+
+
+def computed_on(device: str = "cpu") -> dict[str, str | None]:
+    """What the last digits of a number depend on beside its inputs: processor or GPU, and torch. Asks torch only if imported."""
+    facts: dict[str, str | None] = {"machine": platform.machine(), "device": "cpu"}
     torch = sys.modules.get("torch")
-    if torch is not None and device.startswith("cuda"):
-        facts |= {"device": torch.cuda.get_device_name(device), "cuda": torch.version.cuda, "driver": _driver()}
-    return facts
+    if torch is None:
+        return facts
+    if device.startswith("cuda"):
+        return facts | {
+            "device": torch.cuda.get_device_name(device),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+        }
+    return facts | {"instructions": torch.backends.cpu.get_cpu_capability(), "torch": torch.__version__}
 
 
 def _driver() -> str | None:

@@ -66,6 +66,10 @@ def test_templates_have_one_place_for_the_name():
         ({"variants": {"coop": {"training": {"epoch": 3}}}}, "unknown key 'epoch'.*'epochs'"),
         ({"variants": {"coop": {"params": {"contexts": 0}}}}, "contexts: "),
         ({"variants": {"coop": {"params": {"context": 4}}}}, "unknown key 'context'.*'contexts'"),
+        (
+            {"experiments": {"base_to_new": {"paper": "table9"}}},
+            "base_to_new.paper: unknown paper table 'table9'; known: ",
+        ),
         ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip learns nothing"),
         ({"variants": {"coop": {"params": {"class_specific": True}}}}, "fits the classes it was trained on only"),
     ],
@@ -75,6 +79,27 @@ def test_mistakes_are_one_line_with_the_choices(config, change, expected):
     with pytest.raises(UserError, match=expected):
         Plan(config, Registry(overrides=config.get("variants")))
     message(config)
+
+
+def test_a_configuration_wins_over_a_methods_special_cases():
+    """The method's file has epochs for ImageNet and for few shots; what a configuration says of a variant holds for them too."""
+
+    def epochs(variant, dataset, shots, **over):
+        return Registry(overrides={variant: over}).variant(variant, "test").training_on(dataset, shots).epochs
+
+    assert (epochs("coop", "imagenet", 16), epochs("coop_fewshot", "dtd", 1)) == (50, 50)
+    assert (epochs("coop", "imagenet", 16, training={"lr": 0.1}), epochs("coop", "dtd", 16, training={"lr": 0.1})) == (
+        50,
+        200,
+    )
+    assert epochs("coop", "imagenet", 16, training={"epochs": 2}) == 2
+    assert epochs("coop_fewshot", "dtd", 1, training={"epochs": 2}) == 2
+    special = {"training": {"epochs": 2}, "per_dataset": {"dtd": {"epochs": 3}}, "per_shots": {"4": {"epochs": 4}}}
+    assert [epochs("coop_fewshot", d, s, **special) for d, s in (("dtd", 1), ("eurosat", 4), ("eurosat", 1))] == [
+        3,
+        4,
+        2,
+    ]
 
 
 def test_missing_key(config):

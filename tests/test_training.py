@@ -1,5 +1,7 @@
 """Training: order, schedule, checkpoints, resuming, and what stops it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from cocoop.clip.text_tower import TextTower
 from cocoop.config import TrainingSpec
 from cocoop.errors import UserError
 from cocoop.methods.cocoop import CoCoOp
+from cocoop.training.device import deterministic
 from cocoop.training.loop import fit
 from cocoop.training.run import Keeper, resume
 from cocoop.training.schedule import batches, learning_rate, shuffled
@@ -78,6 +81,33 @@ def test_interrupted_training_ends_with_the_same_bytes(text, tmp_path, monkeypat
     assert found.history == expected.history
     for name, tensor in whole.learned().items():
         assert torch.equal(tensor, second.learned()[name]), name
+
+
+def test_without_momentum(text, tmp_path, monkeypatch):
+    monkeypatch.setattr("cocoop.training.run.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    features, labels = data()
+    method, path = cocoop(text), tmp_path / "checkpoint.safetensors"
+    before = method.learned()["seed1.ctx"].clone()
+    plain = replace(TRAINING, momentum=0.0)
+    fit(method, method.for_classes(NAMES), features, labels, plain, after_epoch=Keeper(method, {}, path, "views"))
+    assert not torch.equal(method.learned()["seed1.ctx"], before)
+    assert resume(cocoop(text), {}, path, "views").momentum == {}
+
+
+def test_first_step_says_what_is_not_deterministic(caplog):
+    tried = []
+
+    def step():
+        tried.append(torch.is_deterministic_algorithms_warn_only_enabled())
+        if not tried[-1]:
+            raise RuntimeError("attention does not have a deterministic implementation, but you asked. More words.")
+        return "done"
+
+    assert deterministic(step, "train x on y") == "done"
+    assert tried == [False, True]
+    assert "train x on y: its last digits may change from run to run (attention does not have" in caplog.text
+    with pytest.raises(RuntimeError, match="another"):
+        deterministic(lambda: (_ for _ in ()).throw(RuntimeError("another")), "x")
 
 
 def test_checkpoint_of_other_views_or_damaged_is_not_used(text, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cocoop import provenance
 from cocoop.clip import extraction, feature_file
 from cocoop.clip.backbone import Backbone
 from cocoop.errors import UserError
@@ -39,6 +40,7 @@ def extract_test(
         "images": len(items),
         "width": backbone.embed_dim,
         **backbone.identity,
+        "computed_on": provenance.computed_on(str(backbone.device)),
     }
     job = extraction.Job(
         backbone=backbone,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from cocoop import splits
+from cocoop import provenance, splits
 from cocoop.clip import extraction, feature_file
 from cocoop.clip.backbone import Backbone
 from cocoop.clip.transforms import Preprocessing, view_key
@@ -82,6 +82,7 @@ def extract(
         "manifest": manifest.fingerprint,
         "width": backbone.embed_dim,
         **backbone.identity,
+        "computed_on": provenance.computed_on(str(backbone.device)),
     }
     which = f"training views {epochs.start}-{epochs.stop}" if epochs else "plain training images"
     title = f"{manifest.dataset} {subset} {which} through {backbone.spec.name}"

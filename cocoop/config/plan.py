@@ -6,10 +6,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from cocoop.config.registry import Registry
+from cocoop.config.registry import SHIPPED, Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
-from cocoop.errors import UserError
+from cocoop.errors import UserError, unknown
 
 VIEW_LADDER = (0, 10, 50, 100, 200, 400, 800, 1600)
 MOST_VIEWS = 10_000
@@ -64,6 +64,9 @@ class Plan:
         place = f"{self.where}: experiments.{name}"
         content = {**self.registry.read("experiments", name, f"{self.where}: experiments"), **over}
         validate(content, "experiment", place)
+        tables = [path.stem for path in (SHIPPED / "paper").glob("*.yaml")]
+        if content.get("paper") not in (None, *tables):
+            raise unknown("paper table", content["paper"], tables, f"{place}.paper")
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
         return ExperimentSpec(

@@ -127,6 +127,18 @@ def _variant(
         class_bound=bool(content.get("class_bound") or params.get("class_specific")),
         params=params,
         training=TrainingSpec(**changes) if changes else None,
-        per_dataset={**content.get("per_dataset", {}), **own.get("per_dataset", {}), **over.get("per_dataset", {})},
-        per_shots={int(k): v for k, v in {**content.get("per_shots", {}), **own.get("per_shots", {})}.items()},
+        per_dataset=_special("per_dataset", content, own, over),
+        per_shots={int(shots): special for shots, special in _special("per_shots", content, own, over).items()},
     )
+
+
+def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
+    """Training settings of single datasets or shots. What a configuration changes for all of them wins over the method's file."""
+    changed, found = over.get("training", {}), {}
+    for table in (content.get(key, {}), own.get(key, {})):
+        for place, special in table.items():
+            kept = {name: value for name, value in special.items() if name not in changed}
+            found[place] = found.get(place, {}) | kept
+    for place, special in over.get(key, {}).items():
+        found[place] = found.get(place, {}) | special
+    return found

@@ -15,6 +15,7 @@ from cocoop.evaluation.predict import predict
 from cocoop.methods.base import Method
 from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
+from cocoop.training.inputs import ALIKE, made_with
 from cocoop.training.run import LEARNED
 
 
@@ -36,11 +37,13 @@ def evaluate(
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    tensors, facts = feature_file.load(
-        features, "features", {"dataset": target, "backbone_fingerprint": side.fingerprint}
-    )
+    method, trained_on = _method(settings, side, template, learned)
+    alike = {
+        key: trained_on[key] for key in ALIKE if trained_on and (key != "manifest" or target == settings["dataset"])
+    }
+    expect = {"dataset": target, **made_with(settings, side.fingerprint), **alike}
+    tensors, facts = feature_file.load(features, "features", expect)
     names, truth = facts["classnames"], tensors["labels"]
-    method = _method(settings, side, template, learned)
     images, records, kept = tensors["features"].to(side.device, side.dtype), [], {}
     for subset in subsets:
         labels = torch.tensor(class_subset(range(len(names)), subset), dtype=torch.long)
@@ -73,19 +76,23 @@ def evaluate(
             )
     _write(out, settings, method, records, kept)
     cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
-    io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost, "provenance": provenance.describe(device)})
+    cost |= {"precision": settings["backbone"]["precision"], "provenance": provenance.describe(device)}
+    io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
 
 
-def _method(settings: Mapping[str, Any], side: text.TextSide, template: str, learned: Path | None) -> Method:
+def _method(
+    settings: Mapping[str, Any], side: text.TextSide, template: str, learned: Path | None
+) -> tuple[Method, dict[str, Any]]:
+    """The method as it was trained, and what its file says of that; nothing for an untrained one."""
     if learned is None:
-        return methods.build(settings, side, template, ())
+        return methods.build(settings, side, template, ()), {}
     tensors, metadata = io.read_tensors(learned, LEARNED)
     if metadata["settings"] != settings:
         differ = sorted(k for k in settings if metadata["settings"].get(k) != settings[k])
         raise UserError(f"{learned}: was trained with other settings ({', '.join(differ) or 'keys'}); train it again.")
     method = methods.build(settings, side, template, metadata["classnames"])
     method.load_learned({name: tensor.to(side.device) for name, tensor in tensors.items()}, str(learned))
-    return method
+    return method, metadata
 
 
 def _write(

@@ -1,11 +1,17 @@
 """Which device a job runs on, how it is made deterministic, and what memory it took."""
 
+import logging
 import os
 import resource
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 from cocoop.errors import UserError
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def choose(wanted: str = "auto") -> str:
@@ -21,6 +27,22 @@ def choose(wanted: str = "auto") -> str:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     return device
+
+
+def deterministic(step: Callable[[], T], where: str) -> T:
+    """A training's first step, with deterministic algorithms alone; where torch has none for an operation, says so and goes on.
+
+    `warn_only` from the start would let attention choose a faster backward pass whose sums change from run to run.
+    """
+    torch.use_deterministic_algorithms(True)
+    try:
+        return step()
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        logger.warning("%s: its last digits may change from run to run (%s)", where, str(error).split(". ")[0])
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        return step()
 
 
 def peak_gpu_mb(device: torch.device) -> float | None:

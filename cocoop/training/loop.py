@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from cocoop import progress
 from cocoop.config.specs import TrainingSpec
 from cocoop.errors import UserError
 from cocoop.methods.base import Classifier, Method
+from cocoop.training.device import deterministic
 from cocoop.training.schedule import batches, learning_rate, shuffled
 
 Order = Callable[[int, int, int], Tensor]
@@ -60,10 +62,10 @@ def fit(
     done: where to continue. after_epoch is called with the state after each epoch. Raises UserError for a loss that is not finite.
     """
     done = done or Progress()
-    optimizer = _optimizer(method, training, done)
+    optimizer = _optimizer(method, training, precision, done)
     scaler = _scaler(precision, features.device, done)
     seeds, (_, views, images, _) = method.seeds, features.shape
-    steps = batches(images, training.batch_size)
+    steps, first = batches(images, training.batch_size), (done.epochs, 0)
     rows = torch.arange(len(seeds), device=features.device)[:, None]
     with progress.bar(training.epochs * steps, where, "step", initial=done.epochs * steps) as bar:
         for epoch in range(done.epochs, training.epochs):
@@ -74,14 +76,14 @@ def fit(
             losses, hits = [], []
             for step in range(steps):
                 chosen = visit[:, step * training.batch_size : (step + 1) * training.batch_size]  # (S, B)
-                loss, hit = update(
-                    method, classifier, optimizer, scaler, view[rows, chosen], labels[rows, chosen], precision
-                )
+                batch = view[rows, chosen], labels[rows, chosen]
+                run = partial(update, method, classifier, optimizer, scaler, *batch, precision)
+                loss, hit = deterministic(run, where) if (epoch, step) == first else run()
                 losses.append(loss)
                 hits.append(hit)
                 bar.update()
             _record(done, method, epoch, torch.stack(losses), torch.stack(hits), optimizer.param_groups[0]["lr"], where)
-            done.momentum = {n: optimizer.state[p]["momentum_buffer"] for n, p in method.named_parameters()}
+            done.momentum = _momentum(method, optimizer)
             done.scaler = scaler.state_dict()
             after_epoch(done)
     return done
@@ -99,14 +101,21 @@ def update(method, classifier, optimizer, scaler, image, target, precision) -> t
     return loss.detach().float(), (logits.detach().argmax(-1) == target).float().mean(1)
 
 
-def _optimizer(method: Method, training: TrainingSpec, done: Progress) -> torch.optim.SGD:
+def _optimizer(method: Method, training: TrainingSpec, precision: str, done: Progress) -> torch.optim.SGD:
+    fused = precision == "fp16"  # looks for overflows on the device, where the plain one waits for it in every step
     optimizer = torch.optim.SGD(
-        method.parameters(), lr=training.lr, momentum=training.momentum, weight_decay=training.weight_decay
+        method.parameters(), training.lr, training.momentum, weight_decay=training.weight_decay, fused=fused
     )
     for name, parameter in method.named_parameters():
         if name in done.momentum:
             optimizer.state[parameter]["momentum_buffer"] = done.momentum[name].to(parameter)
     return optimizer
+
+
+def _momentum(method: Method, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
+    """Momentum by parameter; empty without momentum, or before the first step that fp16 did not skip."""
+    found = {name: optimizer.state[p].get("momentum_buffer") for name, p in method.named_parameters()}
+    return {name: buffer for name, buffer in found.items() if buffer is not None}
 
 
 def _scaler(precision: str, device: torch.device, done: Progress) -> torch.amp.GradScaler:

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cocoop import io, methods, provenance
-from cocoop.clip import feature_file, text
+from cocoop.clip import text
 from cocoop.config.specs import TrainingSpec
 from cocoop.errors import UserError
 from cocoop.methods.base import Method
-from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
+from cocoop.training.inputs import load_views
 from cocoop.training.loop import Progress, fit
 
 logger = logging.getLogger(__name__)
@@ -42,9 +41,10 @@ def train(
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb, compiled)
-    features, labels, classnames, fingerprint = load_views(settings, views, side.fingerprint)
+    features, labels, classnames, made = load_views(settings, views, side.fingerprint)
     method = methods.build(settings, side, template, classnames)
-    state = io.sha256_text(fingerprint + provenance.code("clip", "methods", "training"))
+    code = provenance.code("clip", "methods", "training")
+    state = io.sha256_text(io.canonical_json([made, code, provenance.computed_on(str(side.device))]))
     done = resume(method, settings, out / "checkpoint.safetensors", state)
     if done.epochs:
         logger.info("continuing after %d of %d epochs", done.epochs, settings["training"]["epochs"])
@@ -65,41 +65,15 @@ def train(
             where=f"train {settings['variant']} on {settings['dataset']}",
         )
     write_history(out / "history.csv", done)
-    metadata = {"kind": LEARNED, "settings": settings, "classnames": classnames, "views": fingerprint}
+    metadata = {"kind": LEARNED, "settings": settings, "classnames": classnames, **made}
     io.write_tensors(out / "learned.safetensors", method.learned(), metadata)
     cost = {
         "seconds": time.perf_counter() - keeper.start,
         "peak_gpu_mb": peak_gpu_mb(side.device),
         "peak_mb": peak_mb(),
     }
-    io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost, "provenance": provenance.describe(device)})
-
-
-def load_views(
-    settings: Mapping[str, Any], paths: Sequence[Path], backbone: str
-) -> tuple[Tensor, Tensor, list[str], str]:
-    """Features (S, V, N, E), labels (S, N) inside the subset, class names of the subset, and a fingerprint of it all.
-
-    backbone: fingerprint of the weights the views must have been made with.
-    """
-    expect = {key: settings[key] for key in ("dataset", "subset", "shots")} | {"backbone_fingerprint": backbone}
-    parts, facts = [], []
-    for path in paths:
-        tensors, metadata = feature_file.load(path, "views", expect)
-        missing = set(settings["seeds"]) - set(metadata["seeds"])
-        if missing:
-            raise UserError(f"{path}: has no views of seed {min(missing)}; delete it and run again.")
-        parts.append(torch.stack([tensors[f"seed{seed}.features"] for seed in settings["seeds"]]))
-        facts.append(metadata)
-    labels = torch.stack([tensors[f"seed{seed}.labels"] for seed in settings["seeds"]])
-    features = torch.cat(parts, 1)  # (S, V, N, E)
-    names = facts[0]["classnames"]
-    subset = [names[label] for label in class_subset(range(len(names)), settings["subset"])]
-    if not torch.isfinite(features).all():
-        raise UserError(
-            f"{paths[0]}: features of {settings['dataset']} hold NaN or infinity; delete the file and run again."
-        )
-    return features, labels, subset, io.sha256_text(io.canonical_json([settings, *facts]))
+    cost |= {"precision": settings["backbone"]["precision"], "provenance": provenance.describe(device)}
+    io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
 
 
 class Keeper:
@@ -141,7 +115,7 @@ def resume(method: Method, settings: Mapping[str, Any], path: Path, fingerprint:
         return Progress()
     for name, parameter in method.named_parameters():
         parameter.copy_(tensors[f"parameter.{name}"])
-    momentum = {name: tensors[f"momentum.{name}"] for name, _ in method.named_parameters()}
+    momentum = {name.removeprefix("momentum."): t for name, t in tensors.items() if name.startswith("momentum.")}
     history = [tuple(row) for row in metadata["history"]]
     return Progress(metadata["epochs"], momentum, metadata["scaler"], history, metadata["seconds"])
 

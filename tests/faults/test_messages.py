@@ -73,6 +73,7 @@ MISTAKES = [
     (NEW, "an unknown variant", ("variants",), ["clip", "copo"]),
     (NEW, "an unknown subset", ("target_subsets",), ["old"]),
     (NEW, "no shots", ("shots",), [0]),
+    (NEW, "an unknown table of the paper", ("paper",), "table_9"),
     (TINY, "an unknown precision", ("precision",), "fp8"),
     (TINY, "a key is missing", ("pretrained",), GONE),
 ]

@@ -10,6 +10,7 @@ from cocoop.evaluation.predict import predict
 from cocoop.evaluation.run import evaluate
 from cocoop.manifest import Item, Manifest
 from cocoop.splits import class_subset, few_shot, save_few_shot
+from cocoop.training.inputs import made_with
 from cocoop.training.run import train
 from tests.faults import processes
 
@@ -114,12 +115,28 @@ def test_logits_that_are_not_finite(figures):
         figures.add("NaN and infinity", "one line, nothing written")
 
 
-@pytest.mark.parametrize("field", ["backbone_fingerprint", "dataset"])
-def test_features_of_another_backbone_or_dataset(field, world, made, tmp_path, figures):
+@pytest.mark.parametrize("field", ["backbone_fingerprint", "dataset", "precision", "manifest", "preprocessing"])
+def test_features_made_otherwise(field, world, made, tmp_path, figures):
     features = tmp_path / "features.safetensors"
     rewritten(made / "features.safetensors", features, lambda tensors, metadata: metadata.update({field: "other"}))
     ended = run(world, "evaluate", made, tmp_path / "out", {"--features": features}, tmp_path / "log")
     refused(ended, "features.safetensors", "made with", "other")
+    figures.add("mismatched files", "one line that names the file")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("precision", "bf16", "precision bf16"),
+        ("shots", 1, "shots 1"),
+        ("epochs", [6, 12], "hold views [6, 7, 8, 9, 10, 11]"),
+    ],
+)
+def test_views_made_otherwise(field, value, named, world, made, tmp_path, figures):
+    views = tmp_path / "views.safetensors"
+    rewritten(made / "views.safetensors", views, lambda tensors, metadata: metadata.update({field: value}))
+    ended = run(world, "train", made, tmp_path / "out", {"--views": views}, tmp_path / "log")
+    refused(ended, "views.safetensors", named)
     figures.add("mismatched files", "one line that names the file")
 
 
@@ -154,8 +171,8 @@ def tested(world, made, text, tmp_path):
         metadata = {
             "kind": "features",
             "dataset": "odd",
-            "backbone_fingerprint": text.fingerprint,
             "classnames": classnames,
+            **made_with(world.settings, text.fingerprint),
         }
         features = torch.randn(len(labels), text.embed_dim, generator=torch.Generator().manual_seed(0))
         path = tmp_path / "odd.safetensors"
