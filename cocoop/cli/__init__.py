@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -35,6 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = vars(parser().parse_args(argv))
         stage = arguments.pop("stage")
+        if (
+            stage.__module__ in (stages.__name__, experiments.__name__) and not sys.stdout.isatty()
+        ):  # into the job's log
+            print(
+                "command:",
+                shlex.join(["python", "-m", "cocoop", *(sys.argv[1:] if argv is None else argv)]),
+                flush=True,
+            )
         stage(**arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

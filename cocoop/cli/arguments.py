@@ -30,7 +30,9 @@ def parsed(text: str, shape: Mapping[str, Any] | None = None) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise UserError(f"--settings: no JSON object ({error}); copy the line from a job's log.") from error
+        raise UserError(
+            f"--settings: no JSON object ({error}); the first line of a job's log is a whole command."
+        ) from error
     if not isinstance(value, dict):
         raise UserError(f"--settings: expected a JSON object, found {type(value).__name__}.")
     if shape:

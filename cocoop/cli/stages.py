@@ -126,7 +126,6 @@ def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: P
 def train(settings: str, text_tower: Path, views: list[Path], template: str, out: Path) -> None:
     from cocoop.training.run import train
 
-    print(f"settings: {settings}", flush=True)
     train(parsed(settings, shapes.RUNS), text_tower, views, template, out, device(), budget_mb(), compiled())
 
 
@@ -142,7 +141,6 @@ def evaluate(
 ) -> None:
     from cocoop.evaluation.run import evaluate
 
-    print(f"settings: {settings}", flush=True)
     names = subsets.split("+")
     evaluate(
         parsed(settings, shapes.RUNS),

@@ -76,6 +76,14 @@ class Clone:
         self.heads.append(head)
         return head
 
+    def without_slurm(self, *targets: str) -> None:
+        """Makes targets with Snakemake alone: no profile, no groups, each stage a job of its own."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "small.yaml", "--", *targets]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+
     def stop(self) -> None:
         """Ends what a failed test left running."""
         for head in self.heads:

@@ -68,6 +68,16 @@ def test_failed_run_does_not_stop_the_others_and_is_named(undisturbed):
     assert clone.log().count("\nfailed: ") == 1
 
 
+def test_grouping_changes_no_byte(undisturbed, make_clone):
+    """One dataset's CoOp run and its tests, each stage alone and without Slurm."""
+    clone = make_clone("alone", {"variants": {"coop": COOP}, "experiments": {"base_to_new": BASE_TO_NEW}})
+    run = "tiny/first/base/coop/shots4/seeds1-2"
+    clone.without_slurm(f"results/runs/{run}/tests/first/base+new/metrics.json")
+    found = clone.results(*EXACT)
+    assert len(found) == 4
+    assert found == {path: content for path, content in undisturbed[0].results(*EXACT).items() if path.startswith(run)}
+
+
 def test_disturbances_change_no_byte(cluster, undisturbed, make_clone):
     """Too little memory, preemption and scancel in mid-training, a drained node, Ctrl-C of the head: the same results.
 
