@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.cli.arguments import command, parsed, path, settings
+from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
@@ -40,7 +41,10 @@ def add(commands: Any) -> None:
 
 
 def _listed(file: Path) -> list[Path]:
-    return [Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+    try:
+        return [Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: no readable list of files, one a line ({error}).") from error
 
 
 def experiment(settings: str, out: Path) -> None:

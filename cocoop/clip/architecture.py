@@ -16,14 +16,28 @@ QUICK_GELU = "-quickgelu"
 
 
 def register(spec: BackboneSpec) -> str:
-    """The name under which open_clip knows the architecture; a JSON config is registered under its file's name."""
+    """The name under which open_clip knows the architecture; a JSON config is registered under its file's name.
+
+    Raises UserError for one that is not known, or whose text tower reads other tokens than CLIP's.
+    """
     where = f"backbone {spec.name!r}: model"
-    if spec.model.endswith(".json"):
-        return _register_config(io.REPOSITORY / spec.model, where)
     name = spec.model.replace("/", "-")  # OpenAI writes ViT-B/16
+    if spec.model.endswith(".json"):
+        name = _register_config(io.REPOSITORY / spec.model, where)
     if name not in open_clip.list_models():
         raise unknown("open_clip model", spec.model, open_clip.list_models(), where)
+    if foreign := foreign_tokenizer(name):
+        raise UserError(
+            f"{where}: the text tower of {spec.model} reads tokens of {foreign}, and prompts are made of CLIP's byte pairs here; "
+            "take a model with CLIP's tokenizer."
+        )
     return name
+
+
+def foreign_tokenizer(name: str) -> str | None:
+    """The Hugging Face tokenizer of an open_clip model's text tower; None if it is CLIP's byte pairs."""
+    text = open_clip.get_model_config(name)["text_cfg"]
+    return text.get("hf_tokenizer_name") or text.get("hf_model_name")
 
 
 def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]:

@@ -91,7 +91,7 @@ class TextTower(nn.Module):
 
     @classmethod
     def from_open_clip(cls, model: nn.Module, sot: int, eot: int) -> "TextTower":
-        """Takes the tensors of an open_clip model whose text tower `towers.why_literal` finds nothing against."""
+        """Takes the tensors of an open_clip model whose text tower `literal.why_literal` finds nothing against."""
         text = getattr(model, "text", model)
         blocks = text.transformer.resblocks
         activation = blocks[0].mlp.gelu

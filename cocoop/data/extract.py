@@ -16,6 +16,14 @@ from cocoop import progress
 from cocoop.errors import UserError
 
 JUNK = ("__MACOSX", ".DS_Store")
+MOST_HEADER_BYTES = 1 << 20
+EXTENDED = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 # RuntimeError is an encrypted zip, NotImplementedError one with an unknown compression.
 DAMAGED = (
     tarfile.TarError,
@@ -140,16 +148,27 @@ def merge(source: Path, target: Path) -> None:
 
 
 def _opened(archive: Path, name: str) -> AbstractContextManager[Iterator[Member]]:
-    if tarfile.is_tarfile(archive):
+    try:
         return _Tar(archive)
+    except tarfile.ReadError:  # no tar
+        pass
     if zipfile.is_zipfile(archive):
         return _Zip(archive)
     raise UserError(f"{name}: no tar or zip archive that can be read; nothing was kept, download it again.")
 
 
+class _Header(tarfile.TarInfo):
+    """Takes no extended header, such as a long name, that is a bomb itself: tarfile holds them whole in memory."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # tarfile's own hook for subclasses
+        if self.type in EXTENDED and self.size > MOST_HEADER_BYTES:
+            raise tarfile.TarError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)
+
+
 class _Tar:
     def __init__(self, archive: Path) -> None:
-        self.tar = tarfile.open(archive)  # noqa: SIM115 (closed by __exit__)
+        self.tar = tarfile.open(archive, tarinfo=_Header)  # noqa: SIM115 (closed by __exit__)
 
     def __enter__(self) -> Iterator[Member]:
         return map(self._member, self.tar)

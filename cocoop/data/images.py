@@ -9,6 +9,8 @@ from cocoop.errors import UserError
 
 EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 
+# Told by content; no other of Pillow's decoders is tried (one starts Ghostscript).
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # A header may claim any size; above this an RGB copy takes more than 1.5 GB, so it is refused before decoding.
 MOST_PIXELS = 500_000_000
 # Pillow's own limit is lower and raises for pictures that are merely large.
@@ -30,7 +32,7 @@ def open_rgb(path: str | Path) -> Image.Image:
     white; here 0..65535 becomes 0..255. None of the paper's datasets has 16-bit pictures.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             _refuse_huge(path, image)
             image.load()
             return _to_rgb(image)
@@ -61,5 +63,5 @@ def _refuse_huge(path: str | Path, image: Image.Image) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "no image format that Pillow knows"
+        return f"none of the formats {', '.join(FORMATS)}"
     return str(error) or type(error).__name__

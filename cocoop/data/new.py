@@ -89,8 +89,11 @@ def _listing(path: Path) -> dict[str, Any]:
             return {"kind": "coop_split", "file": path.name}
         header = list(content[0]) if isinstance(content, list) and content and isinstance(content[0], dict) else []
     elif path.suffix.lower() == ".csv":
-        with path.open(encoding="utf-8-sig") as file:
-            header = [name.strip() for name in file.readline().rstrip("\n").split(",")]
+        try:
+            with path.open(encoding="utf-8-sig") as file:
+                header = [name.strip() for name in file.readline().rstrip("\n").split(",")]
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 ({error.reason} in its first line); save it as UTF-8.") from error
     else:
         raise UserError(f"{path}: no folder, CSV or JSON file.")
     columns = {role: _column(header, names) for role, names in USUAL_COLUMNS.items()}

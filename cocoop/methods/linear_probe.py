@@ -36,6 +36,8 @@ class LinearProbe(Method):
         """Fits every seed's layer to features (S, V, N, E) and labels (S, N)."""
         from sklearn.linear_model import LogisticRegression
 
+        if self.weight.shape[1] == 1:
+            return  # one class: zeros already say so, and scikit-learn wants two
         for run, (x, y) in enumerate(zip(features, labels, strict=True)):
             probe = LogisticRegression(C=self.C, max_iter=self.iterations)
             probe.fit(x.flatten(0, 1).float().cpu().numpy(), y.repeat(len(x)).cpu().numpy())

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 
@@ -107,6 +108,23 @@ def test_unknown_names_come_with_the_choices(spec):
     assert "unknown precision 'fp8'; known: fp32, bf16, fp16, reference-fp16" in refusal(spec, precision="fp8")
     wrong_way_round = refusal(spec, model="ViT-B-16-quickgelu", pretrained="laion400m_e32")
     assert wrong_way_round.endswith("This tag belongs to model ViT-B-16.")
+
+
+def test_text_towers_of_other_tokenizers_are_refused(spec):
+    """Of open_clip's own models: each that names a Hugging Face tokenizer or text model, and no other."""
+    message = refusal(spec, model="ViT-B-16-SigLIP")
+    assert message == (
+        "backbone 'golden': model: the text tower of ViT-B-16-SigLIP reads tokens of timm/ViT-B-16-SigLIP, and prompts are made of "
+        "CLIP's byte pairs here; take a model with CLIP's tokenizer."
+    )
+    configs = {name: open_clip.get_model_config(name)["text_cfg"] for name in open_clip.list_models()}
+    foreign = {name for name, text in configs.items() if any(key.startswith("hf_") for key in text)}
+    assert len(foreign) > 40 and len(configs) - len(foreign) > 80
+    for name in configs:
+        if name in foreign:
+            assert "reads tokens of" in refusal(spec, model=name)
+        else:
+            assert architecture.register(dataclasses.replace(spec, model=name)) == name
 
 
 def test_activation_that_does_not_fit_the_weights_is_refused(spec):

@@ -3,6 +3,7 @@
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
@@ -112,6 +113,17 @@ def test_bombs(kind, tmp_path):
     assert "unpacks to far more bytes" in refusal(bomb, tmp_path, limits=Limits(expansion=10, least_bytes=1000))
     many = packed({f"{n}.jpg": b"" for n in range(11)}, kind)
     assert "has more than 10 members" in refusal(many, tmp_path, limits=Limits(members=10))
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_header_that_is_a_bomb(form, tmp_path):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=form) as archive:
+        archive.addfile(tarfile.TarInfo("x" * 40_000_000))
+    tracemalloc.start()
+    assert "damaged archive (a header of 40,000," in refusal(out.getvalue(), tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", KINDS)

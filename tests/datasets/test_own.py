@@ -7,7 +7,7 @@ import pytest
 from cocoop import splits
 from cocoop.config.specs import DatasetSpec
 from cocoop.config.validation import validate
-from cocoop.data import prepare
+from cocoop.data import new, prepare
 from cocoop.errors import UserError
 from tests.datasets.builders import lay_out, picture, split_file
 
@@ -154,6 +154,12 @@ def test_csv_that_cannot_be(tmp_path, text, told):
     lay_out({"list.csv": text.encode()}, tmp_path / "own")
     with pytest.raises(UserError, match=told):
         manifest(tmp_path, {"kind": "listing", "file": "list.csv"})
+
+
+def test_new_of_a_csv_in_another_encoding(tmp_path):
+    (tmp_path / "list.csv").write_bytes("päth,class\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"list\.csv: not UTF-8 \(.* in its first line\); save it as UTF-8"):
+        new._listing(tmp_path / "list.csv")
 
 
 def test_listings_of_another_kind(tmp_path):

@@ -71,6 +71,17 @@ def test_a_picture_cut_in_half_is_named(kind, tmp_path, figures):
         figures.add("truncated pictures", "one line that names the file")
 
 
+@pytest.mark.parametrize("kind", ["eps", "pdf", "ico", "tga", "jpeg2000"])
+def test_other_formats_under_a_pictures_name_are_not_decoded(kind, tmp_path, monkeypatch, figures):
+    """Pillow would start Ghostscript for EPS; only the formats that datasets use are told by content."""
+    path = tmp_path / "x.jpg"
+    path.write_bytes(painted(kind))
+    monkeypatch.setattr("subprocess.Popen", None)
+    with pytest.raises(UserError, match=r"x\.jpg: unreadable image \(none of the formats BMP, .*\); replace it"):
+        open_rgb(path)
+    figures.add("pictures of other formats", "one line that names the file")
+
+
 class Evil:
     """Writes a file when it is unpickled."""
 

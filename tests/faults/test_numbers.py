@@ -9,6 +9,7 @@ from cocoop.errors import UserError
 from cocoop.evaluation.predict import predict
 from cocoop.evaluation.run import evaluate
 from cocoop.manifest import Item, Manifest
+from cocoop.methods.linear_probe import LinearProbe
 from cocoop.splits import class_subset, few_shot, save_few_shot
 from cocoop.training.inputs import made_with
 from cocoop.training.run import train
@@ -244,6 +245,12 @@ def test_a_name_of_more_than_sixty_tokens_with_sixty_contexts(text, figures):
         methods.build(settings, text, "a {}.", [long, "cat"]).for_classes([long, "cat"])
     assert "\n" not in str(caught.value)
     figures.add("odd class lists", "one line")
+
+
+def test_linear_probe_of_one_class(text):
+    probe = LinearProbe(text, [1], "", C=1.0, iterations=10, classnames=["cat"])
+    probe.fit(torch.randn(1, 1, 4, text.embed_dim), torch.zeros(1, 4, dtype=torch.long))
+    assert probe.for_classes(["cat"])(torch.randn(1, 3, text.embed_dim)).argmax(-1).tolist() == [[0, 0, 0]]
 
 
 def test_fewer_images_than_shots(tmp_path, figures):

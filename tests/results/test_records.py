@@ -3,6 +3,7 @@
 import pytest
 
 from cocoop import io, results
+from cocoop.cli import main
 from cocoop.errors import UserError
 from cocoop.results.records import COLUMNS, KEY
 from tests.results import made
@@ -94,3 +95,8 @@ def test_another_file_is_named(tmp_path, text, message):
 
 def test_the_key_is_complete():
     assert set(made.experiment()["expected"][0]) | {"backbone"} == set(KEY)
+
+
+def test_a_list_of_files_that_is_not_there(tmp_path, capsys):
+    assert main(["collect", "--metrics", str(tmp_path / "none.txt"), "--out", str(tmp_path / "records.csv")]) == 2
+    assert "none.txt: no readable list of files, one a line" in capsys.readouterr().err
