@@ -100,7 +100,7 @@ def test_truncated_file_is_named(tmp_path, kind):
 
 def test_no_image_and_no_file(tmp_path):
     (tmp_path / "page.jpg").write_text("<html>")
-    with pytest.raises(UserError, match=r"page\.jpg: unreadable image \(none of the formats BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP\)"):
+    with pytest.raises(UserError, match=r"page\.jpg: unreadable image \(none of the formats BMP, .*, WEBP\)"):
         open_rgb(tmp_path / "page.jpg")
     with pytest.raises(UserError, match=r"gone\.jpg: no such image"):
         open_rgb(tmp_path / "gone.jpg")
