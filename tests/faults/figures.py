@@ -39,8 +39,6 @@ def table(rows: dict[str, str]) -> str:
 
 
 def write(rows: dict[str, str], page: Path = PAGE) -> None:
-    """Puts the lines into the page's table, in place of those of the same topics."""
+    """Puts the lines of a whole run into the page, in place of all that were there."""
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    old, after = rest.split(END)
-    known = {line.split(" | ")[0].removeprefix("| "): line for line in old.splitlines()[3:] if line.startswith("| ")}
-    io.write_text(page, f"{before}{BEGIN}\n{table(known | rows)}{END}{after}")
+    io.write_text(page, f"{before}{BEGIN}\n{table(rows)}{END}{rest.split(END)[1]}")
