@@ -84,11 +84,18 @@ class Registry:
                     )
                 found[name] = _variant(f"{path}: variants.{name}", method, content, name, own, {})
                 if over := self.overrides.get(name):
+                    self._check_datasets(over.get("per_dataset", {}), f"{self.where}: variants.{name}.per_dataset")
                     found[name] = _variant(f"{self.where}: variants.{name}", method, content, name, own, over)
         for name in self.overrides:
             if name not in found:
                 raise unknown("variant", name, found, f"{self.where}: variants")
         return found
+
+    def _check_datasets(self, names: Iterable[str], where: str) -> None:
+        known = self.names("datasets")
+        for name in names:
+            if name not in known:
+                raise unknown("dataset", name, known, where)
 
 
 def _params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
