@@ -70,6 +70,10 @@ def test_templates_have_one_place_for_the_name():
             {"experiments": {"base_to_new": {"paper": "table9"}}},
             "base_to_new.paper: unknown paper table 'table9'; known: ",
         ),
+        (
+            {"variants": {"coop": {"per_dataset": {"digit": {"epochs": 2}}}}},
+            "per_dataset: unknown dataset 'digit'.*'digits'",
+        ),
         ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip learns nothing"),
         ({"variants": {"coop": {"params": {"class_specific": True}}}}, "fits the classes it was trained on only"),
     ],
