@@ -20,7 +20,8 @@ from cocoop.clip.prompts import Prompts
 from cocoop.clip.text_tower import Block, TextTower
 
 DEFAULT_BUDGET_MB = 2048
-KEPT_VECTORS = 13  # of width D that one token keeps in one layer for the backward pass: inputs 2, attention 7, MLP 4
+KEPT_BY_ROW = 11  # vectors of width D that a token keeps in a layer: inputs of two norms, q, k and v, attention's result, MLP 4
+KEPT_BY_KEY = 2  # and a key that a tile attends to: copies of the key and of its value
 ROWS_IN_CACHE = (
     2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
 )
@@ -67,21 +68,30 @@ class PromptEncoder(nn.Module):
 
     def forward(self, context: Tensor) -> Tensor:
         """context: (N, M, D), or (N, C, M, D) when class-specific -> text features (N, C, E), not normalised."""
-        tiles, size = self.packing.tails.count, self.packing.tails.size
-        rows = self._rows_at_once(context.device)
-        contexts, at_once = max(1, rows // (tiles * size)), max(1, rows // size)
+        tiles = self.packing.tails.count
+        contexts, at_once = self.at_once(context.device)
         if len(context) <= contexts and tiles <= at_once:
             return self._features(context, 0, tiles).index_select(1, self.unsort)
         pieces = [(first, min(first + at_once, tiles)) for first in range(0, tiles, at_once)]
         features = [torch.cat([self._piece(part, *piece) for piece in pieces], 1) for part in context.split(contexts)]
         return torch.cat(features).index_select(1, self.unsort)
 
-    def _rows_at_once(self, device: torch.device) -> int:
-        """Tokens whose activations fit the budget: all layers' with gradients, one layer's without."""
+    def at_once(self, device: torch.device) -> tuple[int, int]:
+        """Contexts, and tiles of classes, whose activations fit the budget together (one of each at least)."""
+        tiles, size, keys = self.mask.shape
+        prefix, prefix_keys = self.prefix_mask.shape[1:]
+        tile = size * KEPT_BY_ROW + keys * KEPT_BY_KEY  # vectors of width D in one layer
+        alone = prefix * KEPT_BY_ROW + prefix_keys * KEPT_BY_KEY  # of a piece's own prefix
+        room = self._vectors_at_once()
+        contexts, at_once = room // (alone + tiles * tile), (room - alone) // tile
+        if not torch.is_grad_enabled() and device.type == "cpu":
+            contexts, at_once = min(contexts, ROWS_IN_CACHE // (tiles * size)), min(at_once, ROWS_IN_CACHE // size)
+        return max(1, contexts), max(1, at_once)
+
+    def _vectors_at_once(self) -> int:
+        """Vectors of width D in one layer that fit the budget: all layers are kept with gradients, one without."""
         layers = self.tower.facts.layers if torch.is_grad_enabled() else 1
-        size = self.tower.width * self.tower.positional_embedding.element_size()
-        rows = self.budget_mb * 2**20 // (KEPT_VECTORS * size * layers)
-        return rows if torch.is_grad_enabled() or device.type != "cpu" else min(rows, ROWS_IN_CACHE)
+        return self.budget_mb * 2**20 // (self.tower.width * self.tower.positional_embedding.element_size() * layers)
 
     def _piece(self, context: Tensor, first: int, last: int) -> Tensor:
         if not torch.is_grad_enabled():
