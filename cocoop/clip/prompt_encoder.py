@@ -20,8 +20,8 @@ from cocoop.clip.prompts import Prompts
 from cocoop.clip.text_tower import Block, TextTower
 
 DEFAULT_BUDGET_MB = 2048
-KEPT_BY_ROW = 11  # vectors of width D that a token keeps in a layer: inputs of two norms, q, k and v, attention's result, MLP 4
-KEPT_BY_KEY = 2  # and a key that a tile attends to: copies of the key and of its value
+KEPT_BY_ROW = 11  # vectors of width D a token keeps in a layer: norms' inputs 2, q k v 3, attention's result 1, MLP 5
+KEPT_BY_KEY = 2  # and what a key keeps for each tile that sees it: copies of it and of its value
 ROWS_IN_CACHE = (
     2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
 )
