@@ -61,9 +61,9 @@ def budget_mb() -> int:
     return int(text)
 
 
-def compiled() -> bool:
-    """COCOOP_COMPILE=1: torch.compile the text tower for training; changes speed, never results beyond rounding."""
-    text = os.environ.get(COMPILE, "0")
-    if text not in ("0", "1"):
-        raise UserError(f"{COMPILE}: {text!r} is neither 0 nor 1.")
-    return text == "1"
+def compiled() -> str:
+    """COCOOP_COMPILE (auto, on or off): torch.compile the text tower for training; changes speed, never results beyond rounding."""
+    text = os.environ.get(COMPILE, "auto")
+    if text not in ("auto", "on", "off"):
+        raise UserError(f"{COMPILE}: {text!r} is none of auto, on, off.")
+    return text

@@ -42,13 +42,12 @@ class TextSide:
     tokenizer: Tokenizer = field(default_factory=byte_pair)
 
     @classmethod
-    def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB, compiled: bool = False) -> "TextSide":
-        """Through the exact prompt encoder; compiled: by torch.compile, for inputs of one shape (training)."""
+    def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextSide":
+        """Through the exact prompt encoder."""
         facts = tower.facts
 
         def encoder(of: Prompts) -> nn.Module:
-            exact = PromptEncoder(tower, of, budget_mb)
-            return torch.compile(exact, fullgraph=True, dynamic=False) if compiled else exact
+            return PromptEncoder(tower, of, budget_mb)
 
         return cls(tower.token_embedding, tower.embed_dim, facts.scale, facts.context_length, encoder)
 
@@ -119,7 +118,6 @@ def load(
     backbone: dict[str, Any],
     device: str = "cpu",
     budget_mb: int = DEFAULT_BUDGET_MB,
-    compiled: bool = False,
 ) -> TextSide:
     """Reads what `save` wrote. `backbone`: the run's backbone settings; a literal tower is loaded through open_clip.
 
@@ -134,7 +132,7 @@ def load(
         logger.info("backbone %s takes the literal text path: %s", backbone["name"], metadata["literal"])
         return replace(TextSide.literal(_whole_model(backbone, device)), fingerprint=metadata["fingerprint"])
     tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(backbone["precision"])
-    return replace(TextSide.fast(tower, budget_mb, compiled), fingerprint=metadata["fingerprint"])
+    return replace(TextSide.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
 
 
 def _whole_model(settings: dict[str, Any], device: str) -> nn.Module:

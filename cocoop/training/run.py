@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from cocoop import io, methods, provenance
-from cocoop.clip import text
+from cocoop.clip import compiling, text
 from cocoop.config.specs import TrainingSpec
 from cocoop.errors import UserError
 from cocoop.methods.base import Method
 from cocoop.training.device import peak_gpu_mb, peak_mb
 from cocoop.training.inputs import load_views
 from cocoop.training.loop import Progress, fit
+from cocoop.training.schedule import batches
 
 logger = logging.getLogger(__name__)
 LEARNED, CHECKPOINT = "learned", "checkpoint"
@@ -33,15 +34,17 @@ def train(
     out: Path,
     device: str,
     budget_mb: int,
-    compiled: bool = False,
+    compiled: str = "off",
 ) -> None:
     """Trains the runs of a block and writes learned.safetensors, history.csv and cost.json into the folder `out`.
 
-    settings: as Plan.settings_of gives them; views: the files of its view ranges, in order.
+    settings: as Plan.settings_of gives them; views: the files of its view ranges, in order; compiled: auto, on or
+    off (`compiling`).
     """
     start = time.perf_counter()
-    side = text.load(text_tower, settings["backbone"], device, budget_mb, compiled)
+    side = text.load(text_tower, settings["backbone"], device, budget_mb)
     features, labels, classnames, made = load_views(settings, views, side.fingerprint)
+    side = compiling.for_training(side, steps_of(settings["training"], labels), compiled)
     method = methods.build(settings, side, template, classnames)
     code = provenance.code("clip", "methods", "training")
     state = io.sha256_text(io.canonical_json([made, code, provenance.computed_on(str(side.device))]))
@@ -74,6 +77,11 @@ def train(
     }
     cost |= {"precision": settings["backbone"]["precision"], "provenance": provenance.describe(device)}
     io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
+
+
+def steps_of(training: Mapping[str, Any] | None, labels: torch.Tensor) -> int:
+    """Updates of a training on labels (S, N); 0 without SGD."""
+    return training["epochs"] * batches(labels.shape[1], training["batch_size"]) if training else 0
 
 
 class Keeper:

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from cocoop.cli.arguments import compiled
+from cocoop.clip import compiling
+from cocoop.clip.compiling import for_training
 from cocoop.clip.prompt_encoder import PromptEncoder
 from cocoop.clip.prompts import learnable
 from cocoop.clip.text import TextSide
@@ -39,15 +41,39 @@ def test_one_graph(tower, budget):
 @pytest.mark.slow
 def test_compiled_text_side(tower):
     torch.compiler.reset()
-    plain, fast = (TextSide.fast(tower, compiled=asked) for asked in (False, True))
+    plain = TextSide.fast(tower)
+    fast = for_training(plain, 1, "on")
     prompts = plain.learnable(NAMES, 4)
     same(plain.encoder(prompts), fast.encoder(prompts), torch.randn(1, 4, 32))
 
 
+@pytest.mark.parametrize(
+    "steps, seeds, expected", [(10, 1, False), (60_000, 1, False), (200_000, 1, True), (60_000, 9, False)]
+)
+def test_auto_compiles_long_trainings_whatever_seeds_they_share(tower, monkeypatch, steps, seeds, expected):
+    torch.compiler.reset()
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda encoder, **options: asked.append(options) or encoder)
+    monkeypatch.setattr(compiling, "_compiler", lambda: "c++")
+    plain = TextSide.fast(tower)
+    encoder = for_training(plain, steps, "auto").encoder(plain.learnable(NAMES, 4))
+    for _ in range(2):
+        encoder(torch.randn(seeds, 4, 32))
+    assert len(asked) == expected
+
+
+def test_auto_does_without_where_no_compiler_is(tower, monkeypatch):
+    monkeypatch.setattr(compiling, "_compiler", lambda: None)
+    plain = TextSide.fast(tower)
+    encoder = for_training(plain, 10**9, "auto").encoder(plain.learnable(NAMES, 4))
+    encoder(torch.randn(1, 4, 32))
+    assert encoder.run is encoder.encoder
+
+
 def test_switch(monkeypatch):
-    assert not compiled()
-    monkeypatch.setenv("COCOOP_COMPILE", "1")
-    assert compiled()
+    assert compiled() == "auto"
+    monkeypatch.setenv("COCOOP_COMPILE", "on")
+    assert compiled() == "on"
     monkeypatch.setenv("COCOOP_COMPILE", "yes")
-    with pytest.raises(UserError, match="COCOOP_COMPILE: 'yes' is neither 0 nor 1"):
+    with pytest.raises(UserError, match="COCOOP_COMPILE: 'yes' is none of auto, on, off"):
         compiled()

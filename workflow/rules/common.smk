@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(REPOSITORY),
     "COCOOP_DEVICE": config["device"],
     "COCOOP_TEXT_BUDGET_MB": str(config["text_budget_mb"]),
-    "COCOOP_COMPILE": "1" if config.get("compile") else "",
+    "COCOOP_COMPILE": {True: "on", False: "off"}.get(config.get("compile"), ""),
     "TQDM_DISABLE": "",
 }
 shell.prefix(
