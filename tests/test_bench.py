@@ -134,3 +134,10 @@ def test_cases_of_a_gpu_cover_precisions_and_batches():
     assert {case.classes for case in found} == {10, 100, 500, 1000}
     assert {case.precision for case in found} == {"fp32", "bf16"}
     assert {case.batch for case in found if (case.method, case.work) == ("cocoop", "train")} == {1, 8, 32}
+
+
+def test_memory_that_cannot_be_measured_is_said(caplog):
+    case = Case("cocoop", "train", 3, 1)
+    assert memory.peak_mb(case, "no such side", "cpu", 1, SMALL) is None
+    assert "memory of the no such side side of cocoop train, 3 classes" in caplog.text
+    assert "KeyError" in caplog.text

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from cocoop.bench.cases import Case
 from cocoop.io import REPOSITORY
 
+logger = logging.getLogger(__name__)
 RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 WARM_UP_CLASSES = 2
 
@@ -27,7 +29,11 @@ def peak_mb(case: Case, side: str, device: str, threads: int, geometry: Mapping[
     command = [sys.executable, "-m", "cocoop.bench.memory", json.dumps(asked)]
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
-    return json.loads(done.stdout) if done.returncode == 0 else None
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        logger.warning("bench: memory of the %s side of %s is not measured: its process ended with %r", side, case, why)
+        return None
+    return json.loads(done.stdout)
 
 
 def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, int]) -> float | None:

@@ -18,7 +18,7 @@ from cocoop.clip.prompt_encoder import PromptEncoder
 from cocoop.clip.text import TextSide
 from cocoop.clip.text_tower import TextTower
 from cocoop.errors import UserError
-from cocoop.training.device import choose
+from cocoop.training.device import choose, deterministic
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # largest relative difference of the two sides
 KEPT_LITERALLY = {
@@ -85,12 +85,12 @@ def measure(
 def _case(case: Case, texts: dict[str, TextSide], device: str, repeats: int) -> Measured:
     fast, text = work(case, texts["fast"]), texts["fast"]
     encoder = text.encoder(text.learnable(class_names(case.classes), CONTEXTS, words=WORDS))
-    expected, note = fast.outcome(), _too_large(case, encoder.tower, device)
+    expected, note = deterministic(fast.outcome, str(case)), _too_large(case, encoder.tower, device)
     literal = None if note else work(case, texts["literal"])
     disagreement = None
     if literal:
         try:
-            disagreement = _difference(literal.outcome(), expected)
+            disagreement = _difference(deterministic(literal.outcome, str(case)), expected)
         except torch.OutOfMemoryError:
             literal, note = None, "the literal computation does not fit this device"
     seconds = timing.in_turn(literal and literal.run, fast.run, repeats, device)
