@@ -44,7 +44,7 @@ def trained() -> Iterator[tuple[Settings, Path, Path]]:
 
 def measure(settings: Settings, side: TextSide, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
     """Seconds of the training and, for CoCoOp, of the test; each once to warm up and once timed."""
-    features, labels, names, _ = load_views(settings, [views], fingerprint)
+    features, labels, names, _ = load_views(settings, [views], fingerprint, side.device)
     method = methods.build(settings, side, TEMPLATE, names)
     epochs = max(1, settings["training"]["epochs"] // SHARE)
     training = TrainingSpec(**settings["training"] | {"epochs": epochs, "warmup_epochs": 0})
@@ -54,7 +54,7 @@ def measure(settings: Settings, side: TextSide, views: Path, tests: Path, finger
         fit(method, method.for_classes(names), features, labels, training)
 
     def test() -> None:
-        predict(method.for_classes(names), images, len(method.seeds), len(names), side.embed_dim, "fp32", 256, "test")
+        predict(method.for_classes(names), [images], len(images), len(method.seeds), "fp32", "test")
 
     works = {"training": train} | ({"test": test} if settings["method"] == "cocoop" else {})
     seconds = {}

@@ -15,7 +15,8 @@ from cocoop.methods.coop import CoOp
 from cocoop.training.loop import fit
 from tests.oracle import TOKENIZER, text_model
 
-VARIANTS = Registry().variants
+ALL = Registry().variants
+VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
 NAMES = ["cat", "wild_dog", "german shorthaired pointer", "dog"]
 OTHERS = ["fish", "tree", "ray"]
 
@@ -29,6 +30,7 @@ def text():
 def build(name: str, text: TextSide, seeds=(1, 2)):
     spec = VARIANTS[name]
     settings = {"implementation": spec.implementation, "method": spec.method, "params": spec.params, "seeds": seeds}
+    settings["inputs"] = spec.inputs
     return methods.build(settings, text, "a photo of a {}.", NAMES)
 
 
@@ -40,11 +42,19 @@ def data(seeds: int, images: int = 12, views: int = 2):
     return centres[labels][:, None] + 0.3 * noise, labels  # (S, V, N, E), (S, N)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_params_are_the_constructor_s(name):
-    accepts = inspect.signature(methods.find(VARIANTS[name].implementation, name)).parameters
-    own = {key for key, value in accepts.items() if value.kind is value.KEYWORD_ONLY} - {"classnames"}
-    assert set(VARIANTS[name].params) == own
+@pytest.mark.parametrize("name", ALL)
+def test_params_and_inputs_are_those_of_the_class(name):
+    implementation = methods.find(ALL[name].implementation, name)
+    accepts = inspect.signature(implementation).parameters
+    own = {key for key, value in accepts.items() if value.kind is value.KEYWORD_ONLY} - {"classnames", "backbone"}
+    assert set(ALL[name].params) == own
+    assert ALL[name].inputs == implementation.inputs
+
+
+def test_inputs_of_the_file_must_be_those_of_the_class(text):
+    settings = {"implementation": ALL["clip"].implementation, "method": "clip", "params": {}, "seeds": [0]}
+    with pytest.raises(UserError, match="ZeroShot takes features; write `inputs: features` instead of 'images'"):
+        methods.build(settings | {"inputs": "images"}, text, "a photo of a {}.", NAMES)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

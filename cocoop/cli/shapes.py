@@ -21,5 +21,6 @@ EPOCHS = {"type": ["array", "null"], "items": WHOLE, "minItems": 2, "maxItems": 
 VIEWS = _object(backbone=BACKBONE, subset=SUBSET, seeds=SEEDS, views=EPOCHS)
 RUNS = _object(
     backbone=BACKBONE, dataset=TEXT, subset=SUBSET, variant=TEXT, label=TEXT, method=TEXT, implementation=TEXT, version=WHOLE,
+    inputs={"enum": ["features", "images"]},
     params=OBJECT, training={"type": ["object", "null"]}, views=WHOLE, shots=WHOLE, seeds=SEEDS,
 )  # fmt: skip

@@ -41,7 +41,9 @@ def add(commands: Any) -> None:
     parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
     settings(parser, "the runs, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
-    path(parser, "--views", about="view files, in order", nargs="+")
+    path(parser, "--views", about="view files, in order", nargs="+", required=False, default=[])
+    _live(parser)
+    path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
     parser.add_argument("--template", required=True, help="the dataset's hand-crafted prompt")
     path(parser, "--out", about="folder to write into")
 
@@ -51,7 +53,8 @@ def add(commands: Any) -> None:
     parser.add_argument("--subsets", required=True, help="all, or base+new")
     parser.add_argument("--template", required=True, help="the target's hand-crafted prompt")
     path(parser, "--text-tower", about="text_tower.safetensors")
-    path(parser, "--features", about="the target's test features")
+    path(parser, "--features", about="the target's test features", required=False)
+    _live(parser)
     path(parser, "--learned", about="learned.safetensors; none for an untrained variant", required=False)
     path(parser, "--out", about="folder to write into")
 
@@ -62,6 +65,18 @@ def _images(parser: Any, about: str) -> None:
     path(parser, "--root", about="the dataset's folder")
     path(parser, "--out", about="safetensors file to write")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
+
+
+def _live(parser: Any) -> None:
+    path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
+    path(parser, "--root", about="the dataset's folder, with --manifest", required=False)
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode images, with --manifest")
+
+
+def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot: list[Path] | None = None):
+    from cocoop.training.sources import ImageFiles
+
+    return ImageFiles(manifest, root, workers, fewshot or ()) if manifest and root else None
 
 
 def _dataset(text: str):
@@ -123,10 +138,21 @@ def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: P
     extract(backbone, Manifest.load(manifest), root, selections, content["subset"], epochs, out, workers=workers)
 
 
-def train(settings: str, text_tower: Path, views: list[Path], template: str, out: Path) -> None:
+def train(
+    settings: str,
+    text_tower: Path,
+    views: list[Path],
+    manifest: Path | None,
+    fewshot: list[Path],
+    root: Path | None,
+    workers: int,
+    template: str,
+    out: Path,
+) -> None:
     from cocoop.training.run import train
 
-    train(parsed(settings, shapes.RUNS), text_tower, views, template, out, device(), budget_mb(), compiled())
+    files = _image_files(manifest, root, workers, fewshot)
+    train(parsed(settings, shapes.RUNS), text_tower, views, template, out, device(), budget_mb(), compiled(), files)
 
 
 def evaluate(
@@ -135,7 +161,10 @@ def evaluate(
     subsets: str,
     template: str,
     text_tower: Path,
-    features: Path,
+    features: Path | None,
+    manifest: Path | None,
+    root: Path | None,
+    workers: int,
     learned: Path | None,
     out: Path,
 ) -> None:
@@ -153,4 +182,5 @@ def evaluate(
         out,
         device(),
         budget_mb(),
+        _image_files(manifest, root, workers),
     )

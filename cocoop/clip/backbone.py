@@ -69,9 +69,11 @@ class Backbone:
             "preprocessing": self.preprocessing.settings,
         }
 
-    @torch.no_grad()
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (B, 3, H, W) to features (B, E), float32, not L2-normalised, on the backbone's device."""
+        """Normalised pixels (B, 3, H, W) to features (B, E), float32, not L2-normalised, on the backbone's device.
+
+        Weights are frozen; a gradient flows to pixels that ask for one.
+        """
         half = self.spec.precision == "reference-fp16"
         pixels = pixels.to(self.device, torch.float16 if half else torch.float32, memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.spec.precision)

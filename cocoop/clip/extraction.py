@@ -149,7 +149,8 @@ def _usable_parts(job: Job) -> list[range]:
 
 def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> Iterator[tuple[range, torch.Tensor]]:
     """Features (n, V, E) of each part's n tasks."""
-    batches = _decoded(job, parts)
+    groups = [list(part[at : at + job.group]) for part in parts for at in range(0, len(part), job.group)]
+    batches = decoded(Crops(job.backbone.preprocessing, job.tasks), groups, job.workers, str(job.out))
     for part in parts:
         encoded = []
         for start in range(part.start, part.stop, job.group):
@@ -162,11 +163,12 @@ def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> 
         yield part, features
 
 
-def _decoded(job: Job, parts: Sequence[range]) -> Iterator[np.ndarray]:
-    """The crops of each batch, in order."""
-    batches = [list(part[at : at + job.group]) for part in parts for at in range(0, len(part), job.group)]
-    workers = min(job.workers, len(batches))  # each takes one thread, as torch starts it
-    crops = Crops(job.backbone.preprocessing, job.tasks)
+def decoded(crops: Crops, batches: Sequence[list[int]], workers: int, where: str) -> Iterator[np.ndarray]:
+    """The crops (tasks of the batch * V, 3, H, W) uint8 of each batch of task numbers, in order.
+
+    where: named if a process that decodes dies. Raises UserError for a picture that cannot be read.
+    """
+    workers = min(workers, len(batches))  # each takes one thread, as torch starts it
     loader = DataLoader(crops, batch_sampler=batches, num_workers=workers, collate_fn=_together)
     try:
         for batch in loader:
@@ -177,7 +179,7 @@ def _decoded(job: Job, parts: Sequence[range]) -> Iterator[np.ndarray]:
         if "DataLoader worker" not in str(error):
             raise
         raise UserError(
-            f"{job.out}: a process that decodes images died, out of memory perhaps; take fewer workers."
+            f"{where}: a process that decodes images died, out of memory perhaps; take fewer workers."
         ) from error
 
 

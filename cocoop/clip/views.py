@@ -1,4 +1,4 @@
-"""Augmented views of the selected training images: as cached features, or live for methods that need pixels.
+"""Augmented views of the selected training images, as cached features (`training/live.py` has them as pixels).
 
 The reference draws a fresh random crop of every image in every epoch. So does this, only that a view depends on (seed,
 image, epoch) alone; runs that differ in method, context or backbone see the same crops.
@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
 
 from cocoop import provenance, splits
 from cocoop.clip import extraction, feature_file
 from cocoop.clip.backbone import Backbone
-from cocoop.clip.transforms import Preprocessing, view_key
-from cocoop.data.images import open_rgb
+from cocoop.clip.transforms import view_key
 from cocoop.errors import UserError
 from cocoop.manifest import Manifest
 
@@ -91,25 +88,6 @@ def extract(
     extraction.run(job, labels, spans, flat=False)
 
 
-class LiveViews(Dataset):
-    """The views of one epoch as pixels, the same ones that `extract` encodes, for methods that change the image tower.
-
-    Items are (pixels (3, H, W) float32 normalised, label inside the subset), in draw order.
-    """
-
-    def __init__(self, preprocessing: Preprocessing, root: Path, selected: Selected, seed: int, epoch: int) -> None:
-        self.preprocessing, self.root, self.selected = preprocessing, Path(root), selected
-        self.seed, self.epoch = seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.selected.paths)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        path = self.selected.paths[index]
-        crop = self.preprocessing.view(open_rgb(self.root / path), view_key(self.seed, path, self.epoch))
-        return self.preprocessing.normalise(torch.from_numpy(crop)), self.selected.labels[index]
-
-
 def _tasks(
     root: Path, selected: Mapping[int, Selected], epochs: Sequence[int] | None
 ) -> tuple[list[extraction.Task], dict[str, range]]:
@@ -118,7 +96,10 @@ def _tasks(
     spans = {}
     for seed, images in selected.items():
         spans[f"seed{seed}.features"] = range(len(tasks), len(tasks) + len(images.paths))
-        tasks += [
-            extraction.Task(root / p, tuple(view_key(seed, p, epoch) for epoch in epochs or ())) for p in images.paths
-        ]
+        tasks += [task(root, seed, path, epochs) for path in images.paths]
     return tasks, spans
+
+
+def task(root: Path, seed: int, path: str, epochs: Sequence[int] | None) -> extraction.Task:
+    """One image with its views of some epochs; without epochs the image as it is."""
+    return extraction.Task(root / path, tuple(view_key(seed, path, epoch) for epoch in epochs or ()))

@@ -82,7 +82,7 @@ def _of_experiment(plan: Plan, name: str) -> Iterator[Job]:
         yield Job("manifest", dataset, (stamp,), (_manifest(dataset),), f"results/logs/manifest/{dataset}.log")
     for block in blocks:
         yield from _of_block(plan, block)
-    for target in {e.target for e in evaluations}:
+    for target in {e.target for e in evaluations if not _live(plan, e.block)}:
         tail, inputs = f"features/{plan.backbone.name}/{target}", (_tower(plan), _manifest(target))
         yield Job(
             "features",
@@ -102,6 +102,11 @@ def _of_experiment(plan: Plan, name: str) -> Iterator[Job]:
     for stage, output in EXPERIMENT_STAGES.items():
         needed, out = tuple(inputs.get(stage, records)), f"results/experiments/{name}/{output}"
         yield Job(stage, name, needed, (out,), f"results/logs/{stage}/{name}.log")
+
+
+def _live(plan: Plan, block: Block) -> bool:
+    """Whether a block's method takes images, which its jobs decode themselves."""
+    return plan.variant_of(block).inputs == "images"
 
 
 def _tower(plan: Plan) -> str:
@@ -133,7 +138,8 @@ def _of_block(plan: Plan, block: Block) -> Iterator[Job]:
     tail = folder.removeprefix("results/runs/")
     outputs = tuple(f"{folder}/{name}" for name in ("learned.safetensors", "history.csv", "cost.json"))
     log, benchmark = f"results/logs/train/{tail}.log", f"results/benchmarks/train/{_flat(tail)}.jsonl"
-    yield Job("train", block, (_tower(plan), *files), outputs, log, benchmark)
+    images = (_manifest(block.dataset), *draws) if _live(plan, block) else files
+    yield Job("train", block, (_tower(plan), *images), outputs, log, benchmark)
 
 
 def _evaluation(plan: Plan, evaluation: Evaluation) -> Job:
@@ -143,7 +149,9 @@ def _evaluation(plan: Plan, evaluation: Evaluation) -> Job:
     log = f"results/logs/evaluate/{folder.removeprefix('results/runs/')}.log"
     test = f"{evaluation.target}_{evaluation.subsets_text}"
     benchmark = f"results/benchmarks/evaluate/{_flat(run.removeprefix('results/runs/'))}/{test}.jsonl"
-    inputs = (_tower(plan), _features(plan, evaluation.target), *learned)
+    target = evaluation.target
+    images = _manifest(target) if _live(plan, evaluation.block) else _features(plan, target)
+    inputs = (_tower(plan), images, *learned)
     return Job("evaluate", evaluation, inputs, outputs, log, benchmark)
 
 

@@ -139,7 +139,9 @@ class Plan:
         )
 
     def view_files(self, block: Block) -> list[str]:
-        """Names of the view files a block reads, in order; runs of different length share the early ones."""
+        """Names of the view files a block reads, in order; runs of different length share the early ones. None for live images."""
+        if self.variant_of(block).inputs == "images":
+            return []
         return [f"views{start}-{stop}" for start, stop in view_ranges(self.views_of(block))] or ["plain"]
 
     def settings_of(self, block: Block) -> dict[str, Any]:
@@ -155,6 +157,7 @@ class Plan:
             "method": variant.method,
             "implementation": variant.implementation,
             "version": variant.version,
+            "inputs": variant.inputs,
             "params": dict(variant.params),
             "training": vars(training) if training else None,
             "views": self.views_of(block),

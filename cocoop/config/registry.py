@@ -120,6 +120,8 @@ def _variant(
     validate(changes, definition("method", "training"), f"{place}.training")
     for per in (over.get("per_dataset", {}), over.get("per_shots", {})):
         validate(per, definition("method", "per"), place)
+    if content["learns"] == "by_itself" and content.get("inputs") == "images":
+        raise UserError(f"{place}: inputs: images goes with learns: by_gradient or nothing, not by_itself.")
     missing = sorted(set(TrainingSpec.__dataclass_fields__) - set(changes))
     if content["learns"] == "by_gradient" and missing:
         raise UserError(f"{place}: training needs {', '.join(missing)}.")
@@ -130,6 +132,7 @@ def _variant(
         implementation=content["class"],
         version=content["version"],
         learns=content["learns"],
+        inputs=content.get("inputs", "features"),
         plain_views=content.get("views") == "plain",
         class_bound=bool(content.get("class_bound") or params.get("class_specific")),
         params=params,

@@ -79,7 +79,8 @@ class VariantSpec:
     """A method with its settings: one entry of a file in config/methods.
 
     method: the file's name; implementation: "module:Class"; version: counts deliberate changes of the method's numbers;
-    learns: nothing, by_gradient or by_itself; plain_views: trains on the test transform instead of augmented views;
+    learns: nothing, by_gradient or by_itself; inputs: features (cached) or images;
+    plain_views: trains on the test transform instead of augmented views;
     class_bound: what is learned only fits the classes trained on.
     """
 
@@ -89,6 +90,7 @@ class VariantSpec:
     implementation: str
     version: int
     learns: str
+    inputs: str
     plain_views: bool
     class_bound: bool
     params: Mapping[str, Any]

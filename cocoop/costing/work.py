@@ -69,14 +69,17 @@ class Estimator:
         return drawn.shots * len(self.datasets[drawn.dataset].labels(drawn.subset))
 
     def _train(self, block: Block) -> Work:
-        training = self.plan.variant_of(block).training_on(block.dataset, block.shots)
+        variant = self.plan.variant_of(block)
+        training = variant.training_on(block.dataset, block.shots)
         kind, classes = self.kind(block), len(self.datasets[block.dataset].labels(block.subset))
         if training is None or kind == NONE:
             return Work()
         steps = training.epochs * max(1, self._draw(block) // training.batch_size)
         contexts = min(training.batch_size, self._draw(block)) if kind == PER_IMAGE else 1
         a_step = len(block.seeds) * contexts * classes
-        return Work(prompts=steps * a_step, steps=steps, prompts_a_step=a_step)
+        live = variant.inputs == "images"
+        decoded = steps * len(block.seeds) * min(training.batch_size, self._draw(block)) if live else 0
+        return Work(images=decoded, prompts=steps * a_step, steps=steps, prompts_a_step=a_step)
 
     def _evaluate(self, evaluation: Evaluation) -> Work:
         size, kind = self.datasets[evaluation.target], self.kind(evaluation.block)
@@ -86,4 +89,5 @@ class Estimator:
             images += tested
             prompts += {NONE: 0, PER_STEP: classes, PER_IMAGE: classes * tested}[kind]
         seeds = len(evaluation.block.seeds)
-        return Work(prompts=seeds * prompts, disk=seeds * images * PREDICTION_BYTES)
+        live = self.plan.variant_of(evaluation.block).inputs == "images"
+        return Work(images=seeds * images * live, prompts=seeds * prompts, disk=seeds * images * PREDICTION_BYTES)

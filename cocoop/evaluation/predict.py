@@ -1,5 +1,7 @@
 """Predictions of S runs on cached test features."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -11,24 +13,21 @@ from cocoop.training.loop import autocast
 MOST_IMAGES = 500
 
 
+def most_at_once(runs: int, classes: int, embed_dim: int, budget_mb: int) -> int:
+    """Images in a batch: what the text features of all its images leave room for."""
+    return max(1, min(MOST_IMAGES, budget_mb * 2**20 // (8 * runs * classes * embed_dim)))
+
+
 @torch.no_grad()
 def predict(
-    classifier: Classifier,
-    features: Tensor,
-    runs: int,
-    classes: int,
-    embed_dim: int,
-    precision: str,
-    budget_mb: int,
-    where: str,
+    classifier: Classifier, batches: Iterable[Tensor], images: int, runs: int, precision: str, where: str
 ) -> tuple[Tensor, Tensor]:
-    """Predicted class inside the subset (S, N) and its probability (S, N) for image features (N, E)."""
-    at_once = max(1, min(MOST_IMAGES, budget_mb * 2**20 // (8 * runs * classes * embed_dim)))
+    """Predicted class inside the subset (S, N) and its probability (S, N); batches: (B, E) or (B, 3, H, W), N images in all."""
     predicted, confidence = [], []
-    with progress.bar(len(features), where, "image") as bar:
-        for batch in features.split(at_once):
-            with autocast(precision, features.device):
-                logits = classifier(batch.expand(runs, -1, -1)).float()  # (S, B, C)
+    with progress.bar(images, where, "image") as bar:
+        for batch in batches:
+            with autocast(precision, batch.device):
+                logits = classifier(batch.expand(runs, *batch.shape)).float()  # (S, B, C)
             if not torch.isfinite(logits).all():
                 raise UserError(f"{where}: logits hold NaN or infinity; look at the features and the learned tensors.")
             probability, best = logits.softmax(-1).max(-1)

@@ -3,20 +3,25 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from cocoop import io, methods, provenance
-from cocoop.clip import feature_file, text
+from cocoop.clip import text
 from cocoop.errors import UserError
+from cocoop.evaluation import images
 from cocoop.evaluation.counts import tally
-from cocoop.evaluation.predict import predict
+from cocoop.evaluation.predict import most_at_once, predict
 from cocoop.methods.base import Method
 from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
 from cocoop.training.inputs import ALIKE, made_with
 from cocoop.training.run import LEARNED
+from cocoop.training.sources import ImageFiles
+
+if TYPE_CHECKING:
+    from cocoop.clip.backbone import Backbone
 
 
 def evaluate(
@@ -25,26 +30,28 @@ def evaluate(
     subsets: Sequence[str],
     template: str,
     text_tower: Path,
-    features: Path,
+    features: Path | None,
     learned: Path | None,
     out: Path,
     device: str,
     budget_mb: int,
+    files: ImageFiles | None = None,
 ) -> None:
     """Tests a block on subsets of `target` and writes metrics.json, predictions.safetensors and cost.json into `out`.
 
-    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant.
+    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant; files: where the
+    target's images are, for a method that takes images instead of `features`.
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    method, trained_on = _method(settings, side, template, learned)
+    whole = _image_side(settings, side, files)
+    method, trained_on = _method(settings, side, template, learned, whole)
     alike = {
         key: trained_on[key] for key in ALIKE if trained_on and (key != "manifest" or target == settings["dataset"])
     }
     expect = {"dataset": target, **made_with(settings, side.fingerprint), **alike}
-    tensors, facts = feature_file.load(features, "features", expect)
-    names, truth = facts["classnames"], tensors["labels"]
-    images, records, kept = tensors["features"].to(side.device, side.dtype), [], {}
+    tested = images.live(files, expect, whole) if whole else images.cached(features, expect, side)
+    names, truth, records, kept = tested.classnames, tested.truth, [], {}
     for subset in subsets:
         labels = torch.tensor(class_subset(range(len(names)), subset), dtype=torch.long)
         if not len(labels):
@@ -54,10 +61,9 @@ def evaluate(
             raise UserError(f"dataset {target!r}: subset {subset!r} has no test image.")
         classifier = method.for_classes([names[label] for label in labels])
         where = f"evaluate {settings['variant']} on {target}/{subset}"
-        predicted, confidence = predict(
-            classifier, images[index.to(images.device)], len(method.seeds), len(labels), side.embed_dim,
-            settings["backbone"]["precision"], budget_mb, where,
-        )  # fmt: skip
+        runs, precision = len(method.seeds), settings["backbone"]["precision"]
+        batches = tested.batches(index, most_at_once(runs, len(labels), side.embed_dim, budget_mb))
+        predicted, confidence = predict(classifier, batches, len(index), runs, precision, where)
         kept |= {f"{subset}.index": index.int(), f"{subset}.labels": truth[index].int()}
         for i, seed in enumerate(method.seeds):
             guess = labels[predicted[i]]
@@ -80,17 +86,32 @@ def evaluate(
     io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
 
 
+def _image_side(settings: Mapping[str, Any], side: text.TextSide, files: ImageFiles | None) -> "Backbone | None":
+    """The whole backbone, for a method that takes images."""
+    if settings["inputs"] == "features":
+        return None
+    if files is None:
+        raise UserError(f"{settings['variant']} takes images: give --manifest and --root instead of --features.")
+    from cocoop.training.live import image_side
+
+    return image_side(settings, side)
+
+
 def _method(
-    settings: Mapping[str, Any], side: text.TextSide, template: str, learned: Path | None
+    settings: Mapping[str, Any],
+    side: text.TextSide,
+    template: str,
+    learned: Path | None,
+    whole: "Backbone | None",
 ) -> tuple[Method, dict[str, Any]]:
     """The method as it was trained, and what its file says of that; nothing for an untrained one."""
     if learned is None:
-        return methods.build(settings, side, template, ()), {}
+        return methods.build(settings, side, template, (), whole), {}
     tensors, metadata = io.read_tensors(learned, LEARNED)
     if metadata["settings"] != settings:
         differ = sorted(k for k in settings if metadata["settings"].get(k) != settings[k])
         raise UserError(f"{learned}: was trained with other settings ({', '.join(differ) or 'keys'}); train it again.")
-    method = methods.build(settings, side, template, metadata["classnames"])
+    method = methods.build(settings, side, template, metadata["classnames"], whole)
     method.load_learned({name: tensor.to(side.device) for name, tensor in tensors.items()}, str(learned))
     return method, metadata
 

@@ -8,18 +8,31 @@ from typing import TYPE_CHECKING, Any
 from cocoop.errors import UserError
 
 if TYPE_CHECKING:
+    from cocoop.clip.backbone import Backbone
     from cocoop.clip.text import TextSide
     from cocoop.methods.base import Method
 
 
-def build(settings: Mapping[str, Any], text: "TextSide", template: str, classnames: Sequence[str]) -> "Method":
+def build(
+    settings: Mapping[str, Any],
+    text: "TextSide",
+    template: str,
+    classnames: Sequence[str],
+    backbone: "Backbone | None" = None,
+) -> "Method":
     """The method a run's settings name, for its seeds.
 
-    classnames: those trained on; only class-specific contexts depend on them.
+    classnames: those trained on; only class-specific contexts depend on them. backbone: for a method that takes images.
     """
     implementation = find(settings["implementation"], settings["method"])
     accepts = inspect.signature(implementation).parameters
-    extra = {"classnames": classnames} if "classnames" in accepts else {}
+    if settings["inputs"] != implementation.inputs:
+        raise UserError(
+            f"config/methods/{settings['method']}.yaml: {implementation.__name__} takes {implementation.inputs}; "
+            f"write `inputs: {implementation.inputs}` instead of {settings['inputs']!r}."
+        )
+    offered = {"classnames": classnames, "backbone": backbone}
+    extra = {name: value for name, value in offered.items() if name in accepts}
     strange = sorted(set(settings["params"]) - set(accepts))
     if strange:
         raise UserError(

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,8 @@ from cocoop.clip.text import TextSide
 from cocoop.errors import UserError
 
 Classifier = Callable[[Tensor], Tensor]
-"""Image features (S, B, E), not normalised, to logits (S, B, C)."""
+"""Image features (S, B, E), not normalised, to logits (S, B, C); of a method with inputs = "images", normalised pixels
+(S, B, 3, H, W)."""
 
 
 class Method(nn.Module, ABC):
@@ -19,7 +21,11 @@ class Method(nn.Module, ABC):
 
     A subclass takes (text, seeds, template, **params), registers its parameters, and implements `for_classes`; one that
     learns by itself also has `fit(features (S, V, N, E), labels (S, N))`.
+
+    inputs: "features" (cached) or "images": its classifiers take pixels, and its constructor gets the `backbone`.
     """
+
+    inputs: ClassVar[str] = "features"
 
     def __init__(self, text: TextSide, seeds: Sequence[int], template: str) -> None:
         super().__init__()

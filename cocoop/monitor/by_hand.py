@@ -47,18 +47,34 @@ def _views(plan: Plan, views: Views) -> list[str]:
     start, _, stop = views.name.removeprefix("views").partition("-")
     span = [int(start), int(stop)] if stop else None
     settings = {"backbone": plan.backbone.settings, "subset": views.subset, "seeds": list(views.seeds), "views": span}
-    draws = [f"results/datasets/{views.dataset}/fewshot/shots{views.shots}_seed{seed}.json" for seed in views.seeds]
-    return ["--settings", canonical_json(settings), *_images(plan, views.dataset, "--fewshot", *draws)]
+    return ["--settings", canonical_json(settings), *_images(plan, views.dataset, "--fewshot", *_draws(views))]
 
 
 def _tower(plan: Plan) -> str:
     return f"results/backbones/{plan.backbone.name}/text_tower.safetensors"
 
 
+def _draws(block: Block | Views) -> list[str]:
+    return [f"results/datasets/{block.dataset}/fewshot/shots{block.shots}_seed{seed}.json" for seed in block.seeds]
+
+
+def _seen(plan: Plan, block: Block) -> list[str]:
+    """What a training reads: views, or images where its method takes them."""
+    if plan.variant_of(block).inputs == "images":
+        return _images(plan, block.dataset, "--fewshot", *_draws(block))
+    return ["--views", *paths.view_paths(plan, block)]
+
+
+def _tested(plan: Plan, block: Block, target: str) -> list[str]:
+    if plan.variant_of(block).inputs == "images":
+        return _images(plan, target)
+    return ["--features", f"results/features/{plan.backbone.name}/{target}/test.safetensors"]
+
+
 def _train(plan: Plan, block: Block) -> list[str]:
     return [
         "--settings", canonical_json(plan.settings_of(block)), "--text-tower", _tower(plan),
-        "--views", *paths.view_paths(plan, block), "--template", plan.datasets[block.dataset].template,
+        *_seen(plan, block), "--template", plan.datasets[block.dataset].template,
         "--out", paths.run_folder(plan, block),
     ]  # fmt: skip
 
@@ -69,7 +85,7 @@ def _evaluate(plan: Plan, evaluation: Evaluation) -> list[str]:
     return [
         "--settings", canonical_json(plan.settings_of(block)), "--target", target, "--subsets", evaluation.subsets_text,
         "--template", plan.datasets[target].template, "--text-tower", _tower(plan),
-        "--features", f"results/features/{plan.backbone.name}/{target}/test.safetensors",
+        *_tested(plan, block, target),
         *(["--learned", learned] if plan.variant_of(block).trainable else []),
         "--out", paths.evaluation_folder(plan, evaluation),
     ]  # fmt: skip

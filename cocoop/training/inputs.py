@@ -11,20 +11,22 @@ from cocoop import io
 from cocoop.clip import feature_file
 from cocoop.errors import UserError
 from cocoop.splits import class_subset
+from cocoop.training.sources import Cached, Source
 
 ALIKE = ("manifest", "preprocessing")  # what all view files of a run, and the test features of its dataset, must share
 
 
 class Inputs(NamedTuple):
-    """features (S, V, N, E); labels (S, N) inside the subset; class names of the subset; made: how the views were made."""
+    """images: features or pixels by epoch; labels (S, N) inside the subset; class names of the subset; made: how the views were
+    made."""
 
-    features: Tensor
+    images: Source
     labels: Tensor
     classnames: list[str]
     made: dict[str, Any]
 
 
-def load_views(settings: Mapping[str, Any], paths: Sequence[Path], backbone: str) -> Inputs:
+def load_views(settings: Mapping[str, Any], paths: Sequence[Path], backbone: str, device: torch.device) -> Inputs:
     """Reads the files of a run's view ranges, in order.
 
     backbone: fingerprint of the weights the views must have been made with. Raises UserError for a file of other settings, seeds,
@@ -49,7 +51,7 @@ def load_views(settings: Mapping[str, Any], paths: Sequence[Path], backbone: str
             f"{paths[0]}: features of {settings['dataset']} hold NaN or infinity; delete the file and run again."
         )
     made = {key: facts[0][key] for key in ALIKE} | {"views": io.sha256_text(io.canonical_json([settings, *facts]))}
-    return Inputs(features, labels, subset, made)
+    return Inputs(Cached(features.to(device)), labels.to(device), subset, made)
 
 
 def made_with(settings: Mapping[str, Any], fingerprint: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from cocoop.errors import UserError
 from cocoop.methods.base import Classifier, Method
 from cocoop.training.device import deterministic
 from cocoop.training.schedule import batches, learning_rate, shuffled
+from cocoop.training.sources import Cached, Source
 
 Order = Callable[[int, int, int], Tensor]
 FIRST_LOSS_SCALE = 1024.0  # torch's 65,536 overflows at first, and every overflow skips a step
@@ -46,7 +47,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
 def fit(
     method: Method,
     classifier: Classifier,
-    features: Tensor,
+    images: Source | Tensor,
     labels: Tensor,
     training: TrainingSpec,
     *,
@@ -58,26 +59,24 @@ def fit(
 ) -> Progress:
     """Trains the method's tensors in place by mean cross-entropy (coop.py:273, cocoop.py:192).
 
-    features: (S, V, N, E), epoch e sees view e mod V; labels: (S, N) inside the subset; order: which images an epoch visits.
+    images: N of each seed, or their cached features (S, V, N, E); labels: (S, N) inside the subset; order: which an epoch visits.
     done: where to continue. after_epoch is called with the state after each epoch. Raises UserError for a loss that is not finite.
     """
-    done = done or Progress()
+    done, images = done or Progress(), Cached(images) if isinstance(images, Tensor) else images
     optimizer = _optimizer(method, training, precision, done)
-    scaler = _scaler(precision, features.device, done)
-    seeds, (_, views, images, _) = method.seeds, features.shape
-    steps, first = batches(images, training.batch_size), (done.epochs, 0)
-    rows = torch.arange(len(seeds), device=features.device)[:, None]
+    scaler = _scaler(precision, images.device, done)
+    seeds, size = method.seeds, training.batch_size
+    steps, first = batches(images.images, size), (done.epochs, 0)
+    rows = torch.arange(len(seeds), device=images.device)[:, None]
     with progress.bar(training.epochs * steps, where, "step", initial=done.epochs * steps) as bar:
         for epoch in range(done.epochs, training.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(training, epoch)
-            visit = torch.stack([order(seed, epoch, images) for seed in seeds]).to(features.device)  # (S, N)
-            view = features[:, epoch % views]
+            visit = torch.stack([order(seed, epoch, images.images) for seed in seeds]).to(images.device)  # (S, N)
             losses, hits = [], []
-            for step in range(steps):
-                chosen = visit[:, step * training.batch_size : (step + 1) * training.batch_size]  # (S, B)
-                batch = view[rows, chosen], labels[rows, chosen]
-                run = partial(update, method, classifier, optimizer, scaler, *batch, precision)
+            for step, batch in enumerate(images.batches(epoch, visit, size, steps)):
+                target = labels[rows, visit[:, step * size : (step + 1) * size]]  # (S, B)
+                run = partial(update, method, classifier, optimizer, scaler, batch, target, precision)
                 loss, hit = deterministic(run, where) if (epoch, step) == first else run()
                 losses.append(loss)
                 hits.append(hit)

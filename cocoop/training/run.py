@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,9 +17,13 @@ from cocoop.config.specs import TrainingSpec
 from cocoop.errors import UserError
 from cocoop.methods.base import Method
 from cocoop.training.device import peak_gpu_mb, peak_mb
-from cocoop.training.inputs import load_views
+from cocoop.training.inputs import Inputs, load_views
 from cocoop.training.loop import Progress, fit
 from cocoop.training.schedule import batches
+from cocoop.training.sources import ImageFiles
+
+if TYPE_CHECKING:
+    from cocoop.clip.backbone import Backbone
 
 logger = logging.getLogger(__name__)
 LEARNED, CHECKPOINT = "learned", "checkpoint"
@@ -35,31 +39,31 @@ def train(
     device: str,
     budget_mb: int,
     compiled: str = "off",
+    files: ImageFiles | None = None,
 ) -> None:
     """Trains the runs of a block and writes learned.safetensors, history.csv and cost.json into the folder `out`.
 
-    settings: as Plan.settings_of gives them; views: the files of its view ranges, in order; compiled: auto, on or
-    off (`compiling`).
+    settings: as Plan.settings_of gives them; views: the files of its view ranges, in order; files: where the
+    images are instead, for a method that takes images; compiled: auto, on or off (`compiling`).
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    features, labels, classnames, made = load_views(settings, views, side.fingerprint)
+    (images, labels, classnames, made), whole = _inputs(settings, views, files, side)
     side = compiling.for_training(side, steps_of(settings["training"], labels), compiled)
-    method = methods.build(settings, side, template, classnames)
+    method = methods.build(settings, side, template, classnames, whole)
     code = provenance.code("clip", "methods", "training")
     state = io.sha256_text(io.canonical_json([made, code, provenance.computed_on(str(side.device))]))
     done = resume(method, settings, out / "checkpoint.safetensors", state)
     if done.epochs:
         logger.info("continuing after %d of %d epochs", done.epochs, settings["training"]["epochs"])
     keeper = Keeper(method, settings, out / "checkpoint.safetensors", state, start - done.seconds)
-    features, labels = features.to(side.device), labels.to(side.device)
     if settings["training"] is None:
-        method.fit(features, labels)
+        method.fit(images.features, labels)
     else:
         done = fit(
             method,
             method.for_classes(classnames),
-            features,
+            images,
             labels,
             TrainingSpec(**settings["training"]),
             precision=settings["backbone"]["precision"],
@@ -77,6 +81,22 @@ def train(
     }
     cost |= {"precision": settings["backbone"]["precision"], "provenance": provenance.describe(device)}
     io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
+
+
+def _inputs(
+    settings: Mapping[str, Any], views: Sequence[Path], files: ImageFiles | None, side: text.TextSide
+) -> tuple[Inputs, "Backbone | None"]:
+    """What the run learns from, and the whole backbone where its method takes images."""
+    if settings["inputs"] == "features":
+        return load_views(settings, views, side.fingerprint, side.device), None
+    if files is None:
+        raise UserError(
+            f"{settings['variant']} takes images: give --manifest, --fewshot and --root instead of --views."
+        )
+    from cocoop.training.live import image_side, load_live
+
+    whole = image_side(settings, side)
+    return load_live(settings, files, whole), whole
 
 
 def steps_of(training: Mapping[str, Any] | None, labels: torch.Tensor) -> int:

@@ -4,13 +4,13 @@ import signal
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
 from cocoop import splits
 from cocoop.clip import extraction, feature_file, views
 from cocoop.clip.transforms import Preprocessing, view_key
 from cocoop.errors import UserError
 from cocoop.manifest import Manifest
+from cocoop.training.live import Live
 from tests.clip.pictures import dataset, few_shot, load_golden
 
 
@@ -65,10 +65,10 @@ def test_features_are_those_of_the_live_views(extract, backbone, manifest, root,
     for seed, selection in selections.items():
         selected = views.select(manifest, selection, "base")
         for epoch in range(3, 6):
-            live = views.LiveViews(backbone.preprocessing, root, selected, seed, epoch)
-            pixels, labels = next(iter(DataLoader(live, batch_size=len(live))))  # (N, 3, H, W), (N,)
-            near(tensors[f"seed{seed}.features"][epoch - 3], backbone.encode_images(pixels))
-            assert torch.equal(tensors[f"seed{seed}.labels"], labels)
+            live = Live(backbone, root, {seed: selected}, 10, 0)
+            (pixels,) = live.batches(epoch + 10, torch.arange(live.images)[None], live.images, 1)  # (1, N, 3, H, W)
+            near(tensors[f"seed{seed}.features"][epoch - 3], backbone.encode_images(pixels[0]))
+            assert tensors[f"seed{seed}.labels"].tolist() == list(selected.labels)
 
 
 def test_a_view_hangs_on_seed_image_and_epoch_alone(extract, selections):
@@ -165,13 +165,20 @@ def test_subset_without_classes_is_refused(backbone, root, manifest, tmp_path):
         )
 
 
-def test_live_views_are_the_same_in_worker_processes(backbone, manifest, root, selections):
-    selected = views.select(manifest, selections[2], "all")
-    live = views.LiveViews(backbone.preprocessing, root, selected, 2, 4)
-    batches = list(DataLoader(live, batch_size=5, num_workers=2))
-    pixels, labels = torch.cat([batch[0] for batch in batches]), torch.cat([batch[1] for batch in batches])
-    expected = backbone.preprocessing.view(
-        extraction.open_rgb(root / selected.paths[7]), view_key(2, selected.paths[7], 4)
-    )
-    assert torch.equal(pixels[7], backbone.preprocessing.normalise(torch.from_numpy(expected)))
-    assert labels.tolist() == list(selected.labels)
+def test_live_views_follow_the_order_of_each_seed_in_worker_processes(backbone, manifest, root, selections):
+    selected = {seed: views.select(manifest, selections[seed], "all") for seed in (2, 10)}
+    live = Live(backbone, root, selected, 50, 2)
+    visit = torch.stack([torch.randperm(live.images) for _ in selected])
+    batches = list(live.batches(4, visit, 5, 2))
+    assert [batch.shape[:2] for batch in batches] == [(2, 5), (2, 5)]
+    for row, (seed, of) in enumerate(selected.items()):
+        path = of.paths[visit[row, 7]]
+        expected = backbone.preprocessing.view(extraction.open_rgb(root / path), view_key(seed, path, 4))
+        assert torch.equal(batches[1][row, 2], backbone.preprocessing.normalise(torch.from_numpy(expected)))
+
+
+def test_live_images_as_they_are(backbone, manifest, root, selections):
+    selected = {2: views.select(manifest, selections[2], "all")}
+    (pixels,) = Live(backbone, root, selected, 0, 0).batches(3, torch.tensor([[1, 0]]), 2, 1)
+    expected = backbone.preprocessing.test(extraction.open_rgb(root / selected[2].paths[1]))
+    assert torch.equal(pixels[0, 0], backbone.preprocessing.normalise(torch.from_numpy(expected)))

@@ -38,6 +38,7 @@ def settings(loaded, dataset: str, variant: str) -> dict:
         "method": spec.method,
         "implementation": spec.implementation,
         "version": spec.version,
+        "inputs": spec.inputs,
         "params": dict(spec.params),
         "training": {**vars(spec.training), "epochs": 2, "batch_size": 4} if spec.training else None,
         "views": 2 if spec.training else 0,

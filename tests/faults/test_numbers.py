@@ -105,12 +105,10 @@ def test_logits_that_are_not_finite(figures):
         with pytest.raises(UserError, match="evaluate x: logits hold NaN or infinity"):
             predict(
                 lambda images, v=value: torch.full((1, images.shape[1], 3), v),
-                torch.ones(2, 4),
+                [torch.ones(2, 4)],
+                2,
                 1,
-                3,
-                4,
                 "fp32",
-                64,
                 "evaluate x",
             )
         figures.add("NaN and infinity", "one line, nothing written")
@@ -157,6 +155,7 @@ def test_learned_prompts_of_another_width_or_other_classes(world, made, tmp_path
 
 def test_class_specific_prompts_of_other_class_names(text, figures):
     settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1]}
+    settings["inputs"] = "features"
     settings["params"] = {"contexts": 4, "words": None, "class_specific": True, "position": "end"}
     learned = methods.build(settings, text, "a {}.", ["cat", "dog", "fish"]).learned()
     with pytest.raises(UserError, match=r"x: learned tensor seed1\.ctx has shape"):
@@ -238,6 +237,7 @@ def test_a_name_of_more_than_sixty_tokens_with_sixty_contexts(text, figures):
     settings = {
         "implementation": "cocoop.methods.coop:CoOp",
         "method": "coop",
+        "inputs": "features",
         "seeds": [1],
         "params": {"contexts": 60, "words": None, "class_specific": False, "position": "end"},
     }

@@ -108,8 +108,46 @@ def selections(wildcards):
     ]
 
 
-def views_of_run(wildcards):
-    return paths.view_paths(PLAN, block_of(wildcards))
+def takes_images(wildcards):
+    return PLAN.registry.variants[wildcards.variant].inputs == "images"
+
+
+def manifest_of(dataset):
+    return f"results/datasets/{dataset}/manifest.json"
+
+
+def images_of_run(wildcards):
+    if takes_images(wildcards):
+        return {
+            "manifest": manifest_of(wildcards.dataset),
+            "fewshot": selections(wildcards),
+        }
+    return {"views": paths.view_paths(PLAN, block_of(wildcards))}
+
+
+def images_of_test(wildcards):
+    if takes_images(wildcards):
+        return {"manifest": manifest_of(wildcards.target)}
+    return {
+        "features": f"results/features/{wildcards.backbone}/{wildcards.target}/test.safetensors"
+    }
+
+
+def image_options(input, root):
+    """The options of a stage for the images it reads, cached or not; the number of threads is no part of a job's settings."""
+    if "manifest" not in input.keys():
+        key = "views" if "views" in input.keys() else "features"
+        return f"--{key} {shlex.join(as_list(input[key]))}"
+    drawn = as_list(input["fewshot"]) if "fewshot" in input.keys() else []
+    words = ["--manifest", input["manifest"], *(["--fewshot", *drawn] if drawn else [])]
+    workers = (
+        "$((${OMP_NUM_THREADS:-1} - 1))"  # which Snakemake sets to the job's threads
+    )
+    return f"{shlex.join(words)} --root {shlex.quote(root)} --workers {workers}"
+
+
+def as_list(files):
+    return [files] if isinstance(files, str) else list(files)
 
 
 def learned_of_run(wildcards):
