@@ -129,8 +129,12 @@ def test_loss_that_is_not_finite_stops_and_names_the_step(text):
     features, labels = data()
     features[1, 0, :] = float("nan")
     method = cocoop(text)
-    with pytest.raises(UserError, match="train x on y: the loss of seed 2 is nan in epoch 1, step 1"):
+    with pytest.raises(UserError, match="train x on y: the loss of seed 2 is nan in epoch 1, step 1") as stopped:
         fit(method, method.for_classes(NAMES), features, labels, TRAINING, where="train x on y")
+    assert str(stopped.value).endswith("precision fp32. With seeds_per_job: 1 the other seeds train without it.")
+    alone = cocoop(text, seeds=[2])
+    with pytest.raises(UserError, match=r"precision fp32\.$"):
+        fit(alone, alone.for_classes(NAMES), features[1:], labels[1:], TRAINING)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
