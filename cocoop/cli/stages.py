@@ -52,6 +52,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--template", required=True, help="the target's hand-crafted prompt")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--features", about="the target's test features")
+    path(parser, "--manifest", about="the target's manifest.json, to check the features against", required=False)
     path(parser, "--learned", about="learned.safetensors; none for an untrained variant", required=False)
     path(parser, "--out", about="folder to write into")
 
@@ -136,6 +137,7 @@ def evaluate(
     template: str,
     text_tower: Path,
     features: Path,
+    manifest: Path | None,
     learned: Path | None,
     out: Path,
 ) -> None:
@@ -153,4 +155,5 @@ def evaluate(
         out,
         device(),
         budget_mb(),
+        manifest,
     )

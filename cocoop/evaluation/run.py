@@ -12,6 +12,7 @@ from cocoop.clip import feature_file, text
 from cocoop.errors import UserError
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.predict import predict
+from cocoop.manifest import Manifest
 from cocoop.methods.base import Method
 from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
@@ -30,10 +31,12 @@ def evaluate(
     out: Path,
     device: str,
     budget_mb: int,
+    manifest: Path | None = None,
 ) -> None:
     """Tests a block on subsets of `target` and writes metrics.json, predictions.safetensors and cost.json into `out`.
 
-    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant.
+    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant; manifest: the
+    target's as it is now, from which its features, and tensors learned on it, must have been made.
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
@@ -41,6 +44,8 @@ def evaluate(
     alike = {
         key: trained_on[key] for key in ALIKE if trained_on and (key != "manifest" or target == settings["dataset"])
     }
+    if manifest:
+        alike |= {"manifest": _listed(manifest, target, alike.get("manifest"), learned)}
     expect = {"dataset": target, **made_with(settings, side.fingerprint), **alike}
     tensors, facts = feature_file.load(features, "features", expect)
     names, truth = facts["classnames"], tensors["labels"]
@@ -93,6 +98,16 @@ def _method(
     method = methods.build(settings, side, template, metadata["classnames"])
     method.load_learned({name: tensor.to(side.device) for name, tensor in tensors.items()}, str(learned))
     return method, metadata
+
+
+def _listed(manifest: Path, target: str, trained_on: str | None, learned: Path | None) -> str:
+    """Fingerprint of the target's manifest; trained_on: of the one its training images were drawn from, if they were."""
+    now = Manifest.load(manifest)
+    if now.dataset != target:
+        raise UserError(f"{manifest}: lists dataset {now.dataset!r}, but this run tests on {target!r}.")
+    if trained_on not in (None, now.fingerprint):
+        raise UserError(f"{learned}: was trained on images of another manifest than {manifest}; train it again.")
+    return now.fingerprint
 
 
 def _write(

@@ -70,6 +70,7 @@ def _evaluate(plan: Plan, evaluation: Evaluation) -> list[str]:
         "--settings", canonical_json(plan.settings_of(block)), "--target", target, "--subsets", evaluation.subsets_text,
         "--template", plan.datasets[target].template, "--text-tower", _tower(plan),
         "--features", f"results/features/{plan.backbone.name}/{target}/test.safetensors",
+        "--manifest", f"results/datasets/{target}/manifest.json",
         *(["--learned", learned] if plan.variant_of(block).trainable else []),
         "--out", paths.evaluation_folder(plan, evaluation),
     ]  # fmt: skip

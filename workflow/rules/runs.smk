@@ -30,6 +30,7 @@ rule evaluate:
         unpack(learned_of_run),
         text_tower="results/backbones/{backbone}/text_tower.safetensors",
         features="results/features/{backbone}/{target}/test.safetensors",
+        manifest="results/datasets/{target}/manifest.json",
     output:
         metrics="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/metrics.json",
         predictions="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/predictions.safetensors",
@@ -53,5 +54,5 @@ rule evaluate:
         "test {wildcards.variant} of {wildcards.dataset}/{wildcards.subset} on {wildcards.target}/{wildcards.subsets}, seeds {wildcards.seeds}"
     shell:
         "python -m cocoop evaluate --settings {params.settings:q} --target {wildcards.target} --subsets {wildcards.subsets}"
-        " --template {params.template:q} --text-tower {input.text_tower:q} --features {input.features:q} {params.learned}"
-        " --out {params.folder:q} > {log:q} 2>&1"
+        " --template {params.template:q} --text-tower {input.text_tower:q} --features {input.features:q}"
+        " --manifest {input.manifest:q} {params.learned} --out {params.folder:q} > {log:q} 2>&1"
