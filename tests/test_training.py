@@ -50,6 +50,23 @@ def test_order_depends_on_seed_and_epoch_alone():
     assert sorted(shuffled(3, 7, 50).tolist()) == list(range(50))
 
 
+def test_epochs_take_the_views_in_turn(text):
+    features, labels = torch.randn(2, 3, 6, 32, generator=torch.Generator().manual_seed(5)), data()[1]
+    method, seen = cocoop(text), []
+    classifier = method.for_classes(NAMES)
+
+    def noted(image):
+        seen.append(image)
+        return classifier(image)
+
+    fit(method, noted, features, labels, TRAINING)
+    steps = [(epoch, 2 * step) for epoch in range(4) for step in range(3)]
+    for (epoch, first), images in zip(steps, seen, strict=True):
+        for i, seed in enumerate(method.seeds):
+            chosen = shuffled(seed, epoch, 6)[first : first + 2]
+            assert torch.equal(images[i], features[i, epoch % 3, chosen])
+
+
 def test_one_epoch_trains_at_the_warm_up_rate():
     assert learning_rate(TrainingSpec(1, 1, 0.002, 1, 1e-5, 0.9, 5e-4), 0) == 1e-5
 
@@ -129,8 +146,12 @@ def test_loss_that_is_not_finite_stops_and_names_the_step(text):
     features, labels = data()
     features[1, 0, :] = float("nan")
     method = cocoop(text)
-    with pytest.raises(UserError, match="train x on y: the loss of seed 2 is nan in epoch 1, step 1"):
+    with pytest.raises(UserError, match="train x on y: the loss of seed 2 is nan in epoch 1, step 1") as stopped:
         fit(method, method.for_classes(NAMES), features, labels, TRAINING, where="train x on y")
+    assert str(stopped.value).endswith("precision fp32. With seeds_per_job: 1 the other seeds train without it.")
+    alone = cocoop(text, seeds=[2])
+    with pytest.raises(UserError, match=r"precision fp32\.$"):
+        fit(alone, alone.for_classes(NAMES), features[1:], labels[1:], TRAINING)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

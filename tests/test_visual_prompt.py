@@ -152,3 +152,8 @@ def test_stages_say_what_they_need(side, folder, manifest, settings, capsys):
     test = ["--target", "pictures", "--subsets", "all", "--features", "f.safetensors", "--out", folder / "no"]
     assert stage("evaluate", folder, settings, *test) == 2
     assert "visual_prompt takes images: give --manifest and --root instead of --features" in capsys.readouterr().err
+    clip = settings | {"variant": "clip", "method": "clip", "inputs": "features", "training": None, "params": {}}
+    assert stage("evaluate", folder, clip, *test[:4], "--out", folder / "no") == 2
+    assert "clip takes image features: give --features" in capsys.readouterr().err
+    assert stage("train", folder, clip, "--out", folder / "no") == 2
+    assert "clip takes image features: give --views" in capsys.readouterr().err

@@ -81,13 +81,12 @@ class Work:
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.SGD(self.method.parameters(), lr=0.002, momentum=0.9, weight_decay=0.0005)
-        self.scaler = torch.amp.GradScaler(self.images.device.type, enabled=False)
 
     def run(self) -> Tensor:
         """A whole training step, giving its loss, or the logits of an evaluation."""
         if self.case.work == "train":
             return update(
-                self.method, self.classifier, self.optimizer, self.scaler, self.images, self.labels, self.case.precision
+                self.method, self.classifier, self.optimizer, None, self.images, self.labels, self.case.precision
             )[0]
         if self.case.method == "coop":
             self.classifier.kept = None  # text features once for every list of classes, not never

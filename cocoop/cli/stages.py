@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
     settings(parser, "the runs, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--views", about="view files, in order", nargs="+", required=False, default=[])
+    path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
     _live(parser)
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
     parser.add_argument("--template", required=True, help="the dataset's hand-crafted prompt")
@@ -54,6 +55,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--template", required=True, help="the target's hand-crafted prompt")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--features", about="the target's test features", required=False)
+    path(parser, "--manifest", about="the target's manifest.json, to check the features against", required=False)
     _live(parser)
     path(parser, "--learned", about="learned.safetensors; none for an untrained variant", required=False)
     path(parser, "--out", about="folder to write into")
@@ -68,9 +70,8 @@ def _images(parser: Any, about: str) -> None:
 
 
 def _live(parser: Any) -> None:
-    path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
-    path(parser, "--root", about="the dataset's folder, with --manifest", required=False)
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode images, with --manifest")
+    path(parser, "--root", about="the dataset's folder, for a method that takes images", required=False)
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode its images")
 
 
 def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot: list[Path] | None = None):
@@ -182,5 +183,6 @@ def evaluate(
         out,
         device(),
         budget_mb(),
+        manifest,
         _image_files(manifest, root, workers),
     )

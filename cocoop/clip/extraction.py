@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from cocoop import io, progress
 from cocoop.clip import feature_file
 from cocoop.clip.backbone import Backbone
+from cocoop.clip.feature_file import shown
 from cocoop.clip.transforms import Preprocessing
 from cocoop.data.images import open_rgb
 from cocoop.errors import UserError
@@ -116,7 +117,8 @@ def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], 
     todo = [part for part in job.parts if part not in ready]
     with progress.bar(len(job.tasks) * job.views, job.title, job.unit, initial=sum(map(len, ready)) * job.views) as bar:
         for part, features in _encode(job, todo, bar.update):
-            io.write_tensors(job.part_path(part), {"features": features}, {"kind": PART_KIND, "job": job.fingerprint})
+            metadata = {"kind": PART_KIND, "job": job.fingerprint, "made": dict(job.metadata)}
+            io.write_tensors(job.part_path(part), {"features": features}, metadata)
     shapes = {name: (len(span), job.backbone.embed_dim) for name, span in spans.items()}
     if not flat:
         shapes = {name: (job.views, *shape) for name, shape in shapes.items()}
@@ -128,7 +130,7 @@ def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], 
 
 def _usable_parts(job: Job) -> list[range]:
     """Parts of an earlier attempt at the same job; everything else in the folder goes."""
-    ready = []
+    ready, reasons = [], set()
     for part in job.parts:
         try:
             _, metadata = io.read_tensors(job.part_path(part), PART_KIND)
@@ -136,15 +138,30 @@ def _usable_parts(job: Job) -> list[range]:
             continue
         if metadata["job"] == job.fingerprint:
             ready.append(part)
+        else:
+            reasons.add(_what_differs(metadata.get("made", {}), job.metadata))
     keep = {job.part_path(part) for part in ready}
     stale = [path for path in job.folder.glob("*") if path not in keep] if job.folder.is_dir() else []
     for path in stale:
         path.unlink()
     if stale:
-        logger.info("%s: %d files of an earlier attempt no longer fit and were deleted", job.folder, len(stale))
+        why = "; ".join(sorted(reasons)) or "cut off or damaged"
+        logger.info("%s: deleted %d file(s) of an earlier attempt that no longer fit (%s)", job.folder, len(stale), why)
     if ready:
         logger.info("%s: going on after %d of %d parts", job.folder, len(ready), len(job.parts))
     return ready
+
+
+def _what_differs(made: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Why a part of another job is no good, from what both say of themselves: `device A, now B`."""
+    before, after = ({**facts, **facts.get("computed_on", {})} for facts in (made, now))
+    values = [(name, before.get(name), value) for name, value in after.items() if name != "computed_on"]
+    said = [
+        name.replace("_", " ") + (f" {shown(old)}, now {shown(new)}" if isinstance(new, str | int) else "")
+        for name, old, new in values
+        if io.canonical_json(old) != io.canonical_json(new)
+    ]
+    return "; ".join(said) or "other images, views or batches"
 
 
 def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> Iterator[tuple[range, torch.Tensor]]:

@@ -31,7 +31,7 @@ def load(path: str | Path, kind: str, expect: Mapping[str, Any]) -> tuple[dict[s
     """
     tensors, metadata = io.read_tensors(path, kind)
     other = [
-        f"{name.replace('_', ' ')} {_shown(metadata.get(name))}, but this run uses {_shown(value)}"
+        f"{name.replace('_', ' ')} {shown(metadata.get(name))}, but this run uses {shown(value)}"
         for name, value in expect.items()
         if metadata.get(name) != value
     ]
@@ -123,6 +123,7 @@ def _digest(file: BinaryIO, layout: _Layout) -> str:
     return digest.hexdigest()
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of the metadata for a message; of a fingerprint the beginning."""
     text = value if isinstance(value, str) else io.canonical_json(value)
     return f"{text[:SHOWN_CHARACTERS]}.." if len(text) == 64 else text

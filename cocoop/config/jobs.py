@@ -150,8 +150,8 @@ def _evaluation(plan: Plan, evaluation: Evaluation) -> Job:
     test = f"{evaluation.target}_{evaluation.subsets_text}"
     benchmark = f"results/benchmarks/evaluate/{_flat(run.removeprefix('results/runs/'))}/{test}.jsonl"
     target = evaluation.target
-    images = _manifest(target) if _live(plan, evaluation.block) else _features(plan, target)
-    inputs = (_tower(plan), images, *learned)
+    features = () if _live(plan, evaluation.block) else (_features(plan, target),)
+    inputs = (_tower(plan), _manifest(target), *features, *learned)
     return Job("evaluate", evaluation, inputs, outputs, log, benchmark)
 
 

@@ -13,6 +13,7 @@ from cocoop.errors import UserError
 from cocoop.evaluation import images
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.predict import most_at_once, predict
+from cocoop.manifest import Manifest
 from cocoop.methods.base import Method
 from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
@@ -35,20 +36,24 @@ def evaluate(
     out: Path,
     device: str,
     budget_mb: int,
+    manifest: Path | None = None,
     files: ImageFiles | None = None,
 ) -> None:
     """Tests a block on subsets of `target` and writes metrics.json, predictions.safetensors and cost.json into `out`.
 
-    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant; files: where the
-    target's images are, for a method that takes images instead of `features`.
+    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant; manifest: the
+    target's as it is now, from which its features, and tensors learned on it, must have been made; files: where the target's
+    images are, for a method that takes images instead of `features`.
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    whole = _image_side(settings, side, files)
+    whole = _image_side(settings, side, features, files)
     method, trained_on = _method(settings, side, template, learned, whole)
     alike = {
         key: trained_on[key] for key in ALIKE if trained_on and (key != "manifest" or target == settings["dataset"])
     }
+    if manifest:
+        alike |= {"manifest": _listed(manifest, target, alike.get("manifest"), learned)}
     expect = {"dataset": target, **made_with(settings, side.fingerprint), **alike}
     tested = images.live(files, expect, whole) if whole else images.cached(features, expect, side)
     names, truth, records, kept = tested.classnames, tested.truth, [], {}
@@ -86,9 +91,13 @@ def evaluate(
     io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
 
 
-def _image_side(settings: Mapping[str, Any], side: text.TextSide, files: ImageFiles | None) -> "Backbone | None":
+def _image_side(
+    settings: Mapping[str, Any], side: text.TextSide, features: Path | None, files: ImageFiles | None
+) -> "Backbone | None":
     """The whole backbone, for a method that takes images."""
     if settings["inputs"] == "features":
+        if features is None:
+            raise UserError(f"{settings['variant']} takes image features: give --features.")
         return None
     if files is None:
         raise UserError(f"{settings['variant']} takes images: give --manifest and --root instead of --features.")
@@ -114,6 +123,16 @@ def _method(
     method = methods.build(settings, side, template, metadata["classnames"], whole)
     method.load_learned({name: tensor.to(side.device) for name, tensor in tensors.items()}, str(learned))
     return method, metadata
+
+
+def _listed(manifest: Path, target: str, trained_on: str | None, learned: Path | None) -> str:
+    """Fingerprint of the target's manifest; trained_on: of the one its training images were drawn from, if they were."""
+    now = Manifest.load(manifest)
+    if now.dataset != target:
+        raise UserError(f"{manifest}: lists dataset {now.dataset!r}, but this run tests on {target!r}.")
+    if trained_on not in (None, now.fingerprint):
+        raise UserError(f"{learned}: was trained on images of another manifest than {manifest}; train it again.")
+    return now.fingerprint
 
 
 def _write(

@@ -68,7 +68,8 @@ def _seen(plan: Plan, block: Block) -> list[str]:
 def _tested(plan: Plan, block: Block, target: str) -> list[str]:
     if plan.variant_of(block).inputs == "images":
         return _images(plan, target)
-    return ["--features", f"results/features/{plan.backbone.name}/{target}/test.safetensors"]
+    features = f"results/features/{plan.backbone.name}/{target}/test.safetensors"
+    return ["--features", features, "--manifest", f"results/datasets/{target}/manifest.json"]
 
 
 def _train(plan: Plan, block: Block) -> list[str]:

@@ -16,11 +16,11 @@ from cocoop.config.specs import TrainingSpec
 from cocoop.errors import UserError
 from cocoop.methods.base import Classifier, Method
 from cocoop.training.device import deterministic
+from cocoop.training.scaling import SeedScaler, of_others
 from cocoop.training.schedule import batches, learning_rate, shuffled
 from cocoop.training.sources import Cached, Source
 
 Order = Callable[[int, int, int], Tensor]
-FIRST_LOSS_SCALE = 1024.0  # torch's 65,536 overflows at first, and every overflow skips a step
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -33,7 +33,7 @@ class Progress:
 
     epochs: int = 0
     momentum: dict[str, Tensor] = field(default_factory=dict)
-    scaler: dict[str, float] = field(default_factory=dict)
+    scaler: dict[str, list[float]] = field(default_factory=dict)
     history: list[tuple[int, int, float, float, float]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -63,8 +63,8 @@ def fit(
     done: where to continue. after_epoch is called with the state after each epoch. Raises UserError for a loss that is not finite.
     """
     done, images = done or Progress(), Cached(images) if isinstance(images, Tensor) else images
-    optimizer = _optimizer(method, training, precision, done)
-    scaler = _scaler(precision, images.device, done)
+    optimizer = _optimizer(method, training, done)
+    scaler = SeedScaler(method.seeds, images.device, done.scaler, where) if precision == "fp16" else None
     seeds, size = method.seeds, training.batch_size
     steps, first = batches(images.images, size), (done.epochs, 0)
     rows = torch.arange(len(seeds), device=images.device)[:, None]
@@ -83,28 +83,28 @@ def fit(
                 bar.update()
             _record(done, method, epoch, torch.stack(losses), torch.stack(hits), optimizer.param_groups[0]["lr"], where)
             done.momentum = _momentum(method, optimizer)
-            done.scaler = scaler.state_dict()
+            if scaler:
+                done.scaler = scaler.after_epoch(epoch, epoch + 1 == training.epochs)
             after_epoch(done)
     return done
 
 
 def update(method, classifier, optimizer, scaler, image, target, precision) -> tuple[Tensor, Tensor]:
-    """One update; returns each seed's loss and accuracy (S,) without waiting for the device."""
+    """One update; returns each seed's loss and accuracy (S,) without waiting for the device. scaler: fp16's, or None."""
     with autocast(precision, image.device):
         logits = classifier(image.to(method.text.dtype))  # (S, B, C)
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target).mean(1)
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss.sum()).backward()
-    scaler.step(optimizer)
-    scaler.update()
+    if scaler:
+        scaler.step(loss, optimizer)
+    else:
+        loss.sum().backward()
+        optimizer.step()
     return loss.detach().float(), (logits.detach().argmax(-1) == target).float().mean(1)
 
 
-def _optimizer(method: Method, training: TrainingSpec, precision: str, done: Progress) -> torch.optim.SGD:
-    fused = precision == "fp16"  # looks for overflows on the device, where the plain one waits for it in every step
-    optimizer = torch.optim.SGD(
-        method.parameters(), training.lr, training.momentum, weight_decay=training.weight_decay, fused=fused
-    )
+def _optimizer(method: Method, training: TrainingSpec, done: Progress) -> torch.optim.SGD:
+    optimizer = torch.optim.SGD(method.parameters(), training.lr, training.momentum, weight_decay=training.weight_decay)
     for name, parameter in method.named_parameters():
         if name in done.momentum:
             optimizer.state[parameter]["momentum_buffer"] = done.momentum[name].to(parameter)
@@ -112,20 +112,13 @@ def _optimizer(method: Method, training: TrainingSpec, precision: str, done: Pro
 
 
 def _momentum(method: Method, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
-    """Momentum by parameter; empty without momentum, or before the first step that fp16 did not skip."""
+    """Momentum by parameter; empty without momentum."""
     found = {name: optimizer.state[p].get("momentum_buffer") for name, p in method.named_parameters()}
     return {name: buffer for name, buffer in found.items() if buffer is not None}
 
 
-def _scaler(precision: str, device: torch.device, done: Progress) -> torch.amp.GradScaler:
-    scaler = torch.amp.GradScaler(device.type, init_scale=FIRST_LOSS_SCALE, enabled=precision == "fp16")
-    if done.scaler:
-        scaler.load_state_dict(done.scaler)
-    return scaler
-
-
 def _record(done: Progress, method: Method, epoch: int, losses: Tensor, hits: Tensor, lr: float, where: str) -> None:
-    """losses, hits: (steps, S). The only place where the loop waits for the device."""
+    """losses, hits: (steps, S). Here and in the scaler's `after_epoch` the loop waits for the device, nowhere else."""
     losses, hits = losses.double().cpu(), hits.double().cpu()
     for step, values in enumerate(losses.tolist()):
         for seed, value in zip(method.seeds, values, strict=True):
@@ -133,6 +126,7 @@ def _record(done: Progress, method: Method, epoch: int, losses: Tensor, hits: Te
                 raise UserError(
                     f"{where}: the loss of seed {seed} is {value} in epoch {epoch + 1}, step {step + 1}; "
                     "training stopped. Look at the features, or take a smaller lr or precision fp32."
+                    + of_others(method.seeds)
                 )
     for i, seed in enumerate(method.seeds):
         done.history.append((seed, epoch + 1, lr, float(losses[:, i].mean()), float(hits[:, i].mean())))

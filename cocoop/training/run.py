@@ -88,6 +88,8 @@ def _inputs(
 ) -> tuple[Inputs, "Backbone | None"]:
     """What the run learns from, and the whole backbone where its method takes images."""
     if settings["inputs"] == "features":
+        if not views:
+            raise UserError(f"{settings['variant']} takes image features: give --views.")
         return load_views(settings, views, side.fingerprint, side.device), None
     if files is None:
         raise UserError(

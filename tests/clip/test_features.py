@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cocoop import io
+from cocoop import io, provenance
 from cocoop.clip import extraction, feature_file, features
 from cocoop.clip.transforms import Preprocessing
 from cocoop.errors import UserError
@@ -132,6 +132,24 @@ def test_parts_of_another_job_and_damaged_ones_are_made_again(backbone, manifest
     features.extract_test(backbone, manifest, root, "train", out, **SMALL)
     assert len(decoded) == 16
     assert out.read_bytes() == (tmp_path / "whole.st").read_bytes()
+
+
+def test_says_why_parts_no_longer_fit(backbone, manifest, root, tmp_path, small_parts, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    here = provenance.computed_on("cpu")
+
+    def said(of, **changes):
+        killed_at_image(18, backbone, of, root, "train", tmp_path / "f.st")
+        monkeypatch.setattr("cocoop.provenance.computed_on", lambda device: here)
+        caplog.clear()
+        features.extract_test(backbone, manifest, root, "train", tmp_path / "f.st", **SMALL | changes)
+        return caplog.messages[0].split(" that no longer fit ")[-1]
+
+    renamed = Manifest(manifest.dataset, ("a", "b", "c", "d"), manifest.splits)
+    assert said(renamed) == f"(classnames; manifest {renamed.fingerprint[:12]}.., now {manifest.fingerprint[:12]}..)"
+    assert said(manifest, batch_size=2) == "(other images, views or batches)"
+    monkeypatch.setattr("cocoop.provenance.computed_on", lambda device: here | {"device": "NVIDIA A100"})
+    assert said(manifest) == "(device NVIDIA A100, now cpu)"
 
 
 @pytest.mark.parametrize("workers", [0, 2])

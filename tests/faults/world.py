@@ -132,7 +132,8 @@ class World:
             "train": ["--settings", text(self.settings), "--views", made / "views.safetensors", *words, "--out", out / "run"],
             "evaluate": [
                 "--settings", text(self.settings), "--target", "flags", "--subsets", "base+new", *words, "--features",
-                made / "features.safetensors", "--learned", made / "run/learned.safetensors", "--out", out / "test",
+                made / "features.safetensors", "--manifest", made / "manifest.json", "--learned",
+                made / "run/learned.safetensors", "--out", out / "test",
             ],
             "experiment": ["--settings", text(experiment_content(self.plan, "flags")), "--out", out / "experiment.json"],
             "collect": ["--metrics", made / "metrics.txt", "--out", out / "records.csv"],

@@ -127,7 +127,7 @@ def images_of_run(wildcards):
 
 def images_of_test(wildcards):
     if takes_images(wildcards):
-        return {"manifest": manifest_of(wildcards.target)}
+        return {}
     return {
         "features": f"results/features/{wildcards.backbone}/{wildcards.target}/test.safetensors"
     }
@@ -135,15 +135,13 @@ def images_of_test(wildcards):
 
 def image_options(input, root):
     """The options of a stage for the images it reads, cached or not; the number of threads is no part of a job's settings."""
-    if "manifest" not in input.keys():
-        key = "views" if "views" in input.keys() else "features"
-        return f"--{key} {shlex.join(as_list(input[key]))}"
-    drawn = as_list(input["fewshot"]) if "fewshot" in input.keys() else []
-    words = ["--manifest", input["manifest"], *(["--fewshot", *drawn] if drawn else [])]
-    workers = (
-        "$((${OMP_NUM_THREADS:-1} - 1))"  # which Snakemake sets to the job's threads
-    )
-    return f"{shlex.join(words)} --root {shlex.quote(root)} --workers {workers}"
+    keys = ("views", "features", "manifest", "fewshot")
+    words = [[f"--{key}", *as_list(input[key])] for key in keys if key in input.keys()]
+    options = " ".join(map(shlex.join, words))
+    if "views" in input.keys() or "features" in input.keys():
+        return options
+    workers = "$((${OMP_NUM_THREADS:-1} - 1))"  # Snakemake sets it to the threads
+    return f"{options} --root {shlex.quote(root)} --workers {workers}"
 
 
 def as_list(files):

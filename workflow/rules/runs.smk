@@ -31,6 +31,7 @@ rule evaluate:
         unpack(learned_of_run),
         unpack(images_of_test),
         text_tower="results/backbones/{backbone}/text_tower.safetensors",
+        manifest="results/datasets/{target}/manifest.json",
     output:
         metrics="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/metrics.json",
         predictions="results/runs/{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/tests/{target}/{subsets}/predictions.safetensors",

@@ -1,0 +1,94 @@
+"""Loss scaling of fp16 for several seeds at once: as torch's GradScaler, but an overflow of one seed is its own affair.
+
+torch has one scale for all parameters and skips the step of all. Here the parameters of S seeds are stacked, so every seed
+has its scale, and one that overflows keeps its parameters and momentum as they were while the others take their step.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from cocoop.errors import UserError
+
+logger = logging.getLogger(__name__)
+FIRST_SCALE = 1024.0  # torch's 65,536 overflows at first, and every overflow skips a step
+GOOD_STEPS = 2000  # in a row, after which a scale doubles; an overflow halves it (torch/amp/grad_scaler.py)
+LARGEST_SCALE = 2.0**127  # the next power of two is no float32
+
+State = Mapping[str, Sequence[float]]
+
+
+class SeedScaler:
+    """Loss scales of the seeds of a training whose parameters have S as their first dimension.
+
+    scale (S,): powers of two, so that scaling rounds nothing; good (S,): steps since it last changed; updates (S,): steps
+    that were not skipped, in all. state: what `state` gave, to continue; where: the training, for messages.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device, state: State | None = None, where: str = "") -> None:
+        none = [0] * len(seeds)
+        self.seeds, self.where = tuple(seeds), where
+        self.known = dict(state or {"scale": [FIRST_SCALE] * len(seeds), "good": none, "updates": none})
+        self.scale = torch.tensor(self.known["scale"], dtype=torch.float32, device=device)
+        self.good, self.updates = (torch.tensor(self.known[key], device=device) for key in ("good", "updates"))
+
+    def step(self, loss: Tensor, optimizer: torch.optim.SGD) -> None:
+        """Backward pass of the seeds' losses (S,) and one step of each seed whose gradients are finite; waits for nothing."""
+        (self.scale * loss).sum().backward()
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        finite = torch.stack([p.grad.isfinite().flatten(1).all(1) for p in parameters]).all(0)  # (S,)
+        for parameter in parameters:
+            parameter.grad /= _beside(self.scale, parameter)
+        before = [_state(optimizer, parameter) for parameter in parameters]
+        optimizer.step()
+        for parameter, old in zip(parameters, before, strict=True):
+            for name, value in _state(optimizer, parameter, copy=False).items():
+                value.copy_(torch.where(_beside(finite, value), value, old.get(name, 0)))  # momentum begins at 0
+        self._learn(finite)
+
+    def _learn(self, finite: Tensor) -> None:
+        good = torch.where(finite, self.good + 1, 0)
+        grown = good == GOOD_STEPS
+        larger = torch.where(grown, 2 * self.scale, self.scale).clamp(max=LARGEST_SCALE)
+        self.scale = torch.where(finite, larger, self.scale / 2)
+        self.good = torch.where(grown, 0, good)
+        self.updates = self.updates + finite
+
+    def state(self) -> dict[str, list[float]]:
+        """What a checkpoint must hold. Waits for the device."""
+        return {"scale": self.scale.tolist(), "good": self.good.tolist(), "updates": self.updates.tolist()}
+
+    def after_epoch(self, epoch: int, last: bool) -> dict[str, list[float]]:
+        """The state after an epoch (from 0); tells of seeds that made no update in it. Waits for the device.
+
+        A UserError if a seed cannot train: unscaled gradients overflow too, or the training ends without an update.
+        """
+        before, self.known = self.known["updates"], self.state()
+        for seed, scale, old, new in zip(self.seeds, self.known["scale"], before, self.known["updates"], strict=True):
+            if old == new:
+                said = (
+                    f"{self.where}: seed {seed} made no update in epoch {epoch + 1}, "
+                    f"its gradients overflow fp16; its loss scale is down to {scale:g}"
+                )
+                if scale < 1 or (last and not new):
+                    raise UserError(f"{said}. Training stopped; take precision bf16 or fp32.{of_others(self.seeds)}")
+                logger.warning("%s and goes on falling until they do not", said)
+        return self.known
+
+
+def of_others(seeds: Sequence[int]) -> str:
+    """A sentence for the message of a seed that stops a training of several."""
+    return " With seeds_per_job: 1 the other seeds train without it." if len(seeds) > 1 else ""
+
+
+def _state(optimizer: torch.optim.SGD, parameter: Tensor, copy: bool = True) -> dict[str, Tensor]:
+    """What a step changes: the parameter's values, and its momentum once there is one."""
+    found = {"value": parameter.detach(), "momentum": optimizer.state[parameter].get("momentum_buffer")}
+    return {name: tensor.clone() if copy else tensor for name, tensor in found.items() if tensor is not None}
+
+
+def _beside(of_seeds: Tensor, tensor: Tensor) -> Tensor:
+    """(S,) as (S, 1, ...), to go with a tensor of the seeds."""
+    return of_seeds.view(-1, *[1] * (tensor.ndim - 1))
