@@ -9,6 +9,7 @@ from cocoop.cli import main
 from cocoop.config import Block, Evaluation
 from cocoop.config.files import load, plan_of
 from cocoop.config.jobs import jobs_of
+from cocoop.costing import table
 from cocoop.costing.sizes import backbone_size, dataset_sizes
 from cocoop.costing.throughput import START_SECONDS, Throughput
 from cocoop.costing.tokens import Counter
@@ -60,11 +61,22 @@ def test_image_passes_and_disk(paper, tmp_path):
 
 
 def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
-    count = estimator(paper, tmp_path)
-    unknown = set(paper.datasets) - set(count.datasets)
+    sizes = dataset_sizes(paper, tmp_path)
+    assert set(sizes) == set(paper.datasets)
+    sizes.pop("dtd")
+    count = Estimator(paper, sizes, backbone_size(paper.backbone))
     for job in jobs_of(paper):
         if job.stage == "features":
-            assert (count.work(job) is None) == (job.what in unknown)
+            assert (count.work(job) is None) == (job.what == "dtd")
+
+
+def test_a_number_nobody_checked_serves_the_estimate_and_is_told(paper, tmp_path, capsys):
+    count = estimator(paper, tmp_path)
+    assert [name for name, size in count.datasets.items() if size.estimated] == ["imagenet_sketch"]
+    tested = Evaluation(Block("imagenet", "all", "cocoop", 16, (1, 2, 3)), "imagenet_sketch", ("all",))
+    assert count.work(job_of(paper, tested)).prompts == SEEDS * 50_889 * 1000
+    table.show(paper, tmp_path)
+    assert "Stated by the authors and not checked: 50,889 test images of imagenet_sketch.\n" in capsys.readouterr().out
 
 
 def small(folder, names=("a cat", "a very small dog", "fish", "horse")):

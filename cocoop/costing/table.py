@@ -92,6 +92,9 @@ def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throu
     ]
     if lacking := sorted(set(plan.datasets) - set(known)):
         notes.append(f"Left out, as nothing says how large they are before their manifest is there: {listed(lacking)}.")
+    if stated := sorted(name for name, size in known.items() if size.estimated):
+        shown = (f"{known[name].test_images:,} test images of {name}" for name in stated)
+        notes.append(f"Stated by the authors and not checked: {', '.join(shown)}.")
     if any(not size.classnames for size in known.values()):
         notes.append(
             f"~ reckons with {TAIL} tokens a class; `snakemake --until manifest` with this configuration downloads the datasets "
