@@ -112,8 +112,8 @@ def test_tokens_before_the_class_names_are_known(tmp_path):
     assert found == (prompts * 77, round(prompts * (4.2 + 4 / 5)), True)
 
 
-def bench(path, rows):
-    io.write_json(path, {"schema": 1, "kind": "bench", "where": "a device", "rows": rows})
+def bench(path, rows, **more):
+    io.write_json(path, {"schema": 1, "kind": "bench", "where": "a device", "rows": rows, **more})
     return path
 
 

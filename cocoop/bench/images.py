@@ -22,7 +22,12 @@ from cocoop.data.images import open_rgb
 VIT_B16 = BackboneSpec("bench", "bench", "ViT-B-16-quickgelu", None)
 BATCH = {"cpu": 8, "cuda": 64}  # of the stages on a GPU; a CPU is as fast with fewer
 PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp32", "bf16")}
-WIDTH, HEIGHT, GRAIN, QUALITY = 500, 375, 12, 90  # an ImageNet photo's usual size; they come out at 90 kB, near its bytes
+WIDTH, HEIGHT, GRAIN, QUALITY = (
+    500,
+    375,
+    12,
+    90,
+)  # an ImageNet photo's usual size; they come out at 90 kB, near its bytes
 PICTURES = 32
 REPEATS = 3
 SEED = 0
@@ -60,11 +65,11 @@ def measure(device: str, spec: BackboneSpec = VIT_B16) -> Measured:
 def rendered(measured: Measured) -> str:
     """A pipe table."""
     rows = [
-        [f"ViT-B/16, {precision}, batch {measured.batch}, on the device", f"{measured.batch / seconds:,.0f}"]
+        [f"ViT-B/16, {precision}, batch {measured.batch}, on the device", f"{measured.batch / seconds:,.1f}"]
         for precision, seconds in measured.tower.items()
     ]
-    rows.append([f"decoding JPEGs of {WIDTH} x {HEIGHT} pixels, in one process", f"{1 / measured.picture:,.0f}"])
-    rows.append(["cutting training views from decoded pictures, in one process", f"{1 / measured.view:,.0f}"])
+    rows.append([f"decoding JPEGs of {WIDTH} x {HEIGHT} pixels, in one process", f"{1 / measured.picture:,.1f}"])
+    rows.append(["cutting training views from decoded pictures, in one process", f"{1 / measured.view:,.1f}"])
     return tabulate(rows, ["images", "a second"], "pipe", disable_numparse=True, colalign=["left", "right"])
 
 

@@ -121,7 +121,9 @@ def _speed(throughput: Throughput) -> list[str]:
     """What the hours rest on, and what they lack."""
     start = f"with {START_SECONDS:.0f} s to start each job."
     if throughput.where is None:
-        notes = ["GPU hours need this device's speed: `python -m cocoop bench --json bench.json`, then --throughput bench.json."]
+        notes = [
+            "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`, then --throughput bench.json."
+        ]
     else:
         notes = [f"Text hours: one {throughput.where}, {throughput.precision}, {start}"]
     rate = throughput.image_rate
@@ -129,9 +131,11 @@ def _speed(throughput: Throughput) -> list[str]:
         notes.append(f"Image hours: {throughput.images_per_second:,.0f} images a second, as given, {start}")
     elif rate:
         notes.append(
-            f"Image hours: {rate.device:,.0f} images a second through ViT-B/16 there; each of {rate.workers} processes (--workers) "
+            f"Image hours: {rate.device:,.1f} images a second through ViT-B/16 there; each of {rate.workers} processes (--workers) "
             f"decodes {1 / rate.picture:,.0f} pictures or cuts {1 / rate.view:,.0f} views a second; the slower counts, {start}"
         )
     elif throughput.where:
-        notes.append("Image hours need a bench without --quick, or --images-per-second: the log of a `features` job shows it.")
+        notes.append(
+            "Image hours need a bench without --quick, or --images-per-second: the log of a `features` job shows it."
+        )
     return notes
