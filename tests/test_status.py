@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import re
 import time
 
 import pytest
@@ -17,7 +16,6 @@ from cocoop.monitor import head
 from cocoop.monitor.groups import sort_out
 from cocoop.monitor.logs import ending
 from cocoop.monitor.report import MOST_SHOWN, name, show
-from cocoop.monitor.silence import clock, duration
 from cocoop.monitor.states import KILLED, Seen, State, look
 
 FULL = "command: x\ntrain:   0%|          | 0/9 [00:00<?, ?step/s]\ntrain: 100%|##########| 9/9 [00:03<00:00,  3.00step/s]\n"
@@ -228,52 +226,6 @@ def test_images_are_decoded_by_as_many_processes_as_in_the_run(plan, tmp_path, c
     assert " --workers 3 --out " in capsys.readouterr().out
 
 
-def running(folder, job, text, age):
-    """Snakemake's lock, the mark of a job that began an hour before, and its log, last written `age` seconds ago."""
-    now = time.time()
-    write(folder / ".snakemake/locks/0.input.lock")
-    mark(folder, job.outputs[0], now - age - 3600)
-    write(folder / job.log, text, now - age)
-
-
-def test_a_dead_head_process_is_suspected(plan, tmp_path, capsys):
-    job = of_stage(plan, "train")[0]
-    running(tmp_path, job, CUT, age=60)
-    show(plan, tmp_path, [])
-    out = capsys.readouterr().out
-    assert "silent" not in out and "stopped?" not in out
-    running(tmp_path, job, CUT, age=1200)
-    show(plan, tmp_path, [])
-    out = capsys.readouterr().out
-    assert f"({job.log}), silent since {clock(time.time() - 1200)}\n" in out
-    assert (
-        f"the last sign of life is 20 min old ({clock(time.time() - 1200)}).\nstopped? Snakemake's lock is there" in out
-    )
-    started(
-        tmp_path, "snakemake --cores 2"
-    )  # Snakemake has just started or submitted something: only the job is silent
-    show(plan, tmp_path, [])
-    out = capsys.readouterr().out
-    assert "silent since" in out and "stopped?" not in out
-
-
-def test_queued_jobs_of_a_dead_head_process(plan, tmp_path, capsys):
-    job = of_stage(plan, "train")[0]
-    started(tmp_path, "snakemake --profile slurm", age=7200)
-    write(tmp_path / ".snakemake/locks/0.input.lock")
-    mark(tmp_path, job.outputs[0], 0)
-    show(plan, tmp_path, [])
-    assert "stopped?" in capsys.readouterr().out
-    (tmp_path / ".snakemake/locks/0.input.lock").unlink()
-    show(plan, tmp_path, [])
-    assert "stopped?" not in capsys.readouterr().out
-
-
-def test_clock_has_the_date_if_it_is_another_day():
-    assert re.fullmatch(r"\d\d:\d\d", clock(time.time() - 3600))
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", clock(time.time() - 90_000))
-
-
 def test_a_job_is_done_though_its_group_still_runs(plan, tmp_path):
     job = of_stage(plan, "features")[0]
     finish(tmp_path, job, 5.0)
@@ -295,7 +247,3 @@ def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status", "--configfile", str(DEMO)]) == 0
     assert "their time is unknown" in capsys.readouterr().out
-
-
-def test_duration():
-    assert [duration(seconds) for seconds in (40.4, 300, 12000)] == ["40 s", "5 min", "3 h 20 min"]
