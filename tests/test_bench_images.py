@@ -77,6 +77,7 @@ def job_of(stage, per_image=1):
         ("bf16", 3, "features", 1, 3 / 0.005),
         ("fp32", 7, "features", 1, 200),
         ("fp32", 0, "features", 1, 1 / (1 / 200 + 0.005)),  # one process, one after the other
+        ("bf16", 7, "train", 1, 500),  # of a method that takes images: forward and backward
         ("bf16", 1, "views", 40, 1 / (0.004 / 40 + 0.001)),  # decoded once for forty views
     ],
 )

@@ -141,11 +141,25 @@ def test_seconds_from_the_bench(tmp_path):
     steps = (
         10 * 32
     )  # epochs x images of one seed; a step has 3 seeds x 2 classes, fewer than the smallest step measured
-    assert speed.seconds(count, job_of(plan, block)) == pytest.approx(START_SECONDS + steps * 0.01)
+    assert speed.text_seconds(count, job_of(plan, block)) == pytest.approx(START_SECONDS + steps * 0.01)
     tested = job_of(plan, Evaluation(block, "digits", ("base", "new")))
-    assert speed.seconds(count, tested) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
+    assert speed.text_seconds(count, tested) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
     features = next(job for job in jobs_of(plan) if job.stage == "features")
-    assert speed.seconds(count, features) == pytest.approx(START_SECONDS + 4 / 50)
+    assert speed.image_seconds(count, features) == pytest.approx(START_SECONDS + 4 / 50)
+    assert (speed.text_seconds(count, features), speed.image_seconds(count, tested)) == (0, 0)
+
+
+def test_methods_that_take_images_cost_both(tmp_path):
+    path = small(tmp_path)
+    experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["visual_prompt"]}}
+    path.write_text(json.dumps(load() | {"experiments": experiments}))
+    plan = plan_of([path])
+    count, speed = estimator(plan, tmp_path), Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", 50.0)
+    training = next(job for job in jobs_of(plan) if job.stage == "train")
+    images = count.work(training).images
+    assert images == 3 * 50 * 32  # seeds, epochs, images of one epoch
+    assert speed.image_seconds(count, training) == pytest.approx(images / 50)
+    assert speed.text_seconds(count, training) > START_SECONDS
 
 
 def test_curve_is_linear_between_and_in_proportion_beyond(tmp_path):

@@ -29,10 +29,14 @@ class ImageRate:
         return cls(device, decoding["picture_seconds"], decoding["view_seconds"], workers)
 
     def of(self, job: Job) -> float:
-        """Of a features or views job; a picture with several views is decoded once."""
+        """Of a job; a picture with several cached views is decoded once, and a training on live images also goes backward.
+
+        The backward pass through frozen weights costs about as much as the forward pass.
+        """
         views = job.what.per_image if isinstance(job.what, Views) else 1
         decoding = self.picture / views + self.view
-        return min(self.device, self.workers / decoding) if self.workers else 1 / (1 / self.device + decoding)
+        device = self.device / 2 if job.stage == "train" else self.device
+        return min(device, self.workers / decoding) if self.workers else 1 / (1 / device + decoding)
 
 
 def decoders(profile: Path = PROFILE) -> int:

@@ -11,7 +11,7 @@ from cocoop.config.jobs import Job, jobs_of
 from cocoop.costing.groups import submissions
 from cocoop.costing.image_rate import decoders
 from cocoop.costing.sizes import backbone_size, dataset_sizes
-from cocoop.costing.throughput import IMAGE_STAGES, START_SECONDS, Throughput
+from cocoop.costing.throughput import START_SECONDS, Throughput
 from cocoop.costing.tokens import TAIL, Counter
 from cocoop.costing.work import Estimator, Work
 from cocoop.errors import listed
@@ -22,7 +22,7 @@ HEAD = ("experiment", "jobs", "GPU jobs", "Slurm jobs", "trainings", "image pass
 
 @dataclass(frozen=True)
 class Cost:
-    """Sums over jobs. None where a part is unknown; hours: on a GPU, of jobs that encode images and of trainings and tests."""
+    """Sums over jobs. None where a part is unknown; hours: on a GPU, of images through their tower and of trainings and tests."""
 
     jobs: int
     gpu_jobs: int
@@ -60,7 +60,6 @@ def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counte
     gpu = [job for job in jobs if job.needs_gpu]
     known = [job for job in gpu if estimator.work(job) is not None]
     tokens = [counter.tokens(job) for job in known]
-    seconds = {job: throughput.seconds(estimator, job) for job in known}
     return Cost(
         jobs=len(jobs),
         gpu_jobs=len(gpu),
@@ -70,8 +69,8 @@ def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counte
         literal=None if None in tokens else sum(t.literal for t in tokens),
         fast=None if None in tokens else sum(t.fast for t in tokens),
         guessed=any(t and t.guessed for t in tokens),
-        image_hours=_hours([seconds[job] for job in known if job.stage in IMAGE_STAGES]),
-        text_hours=_hours([seconds[job] for job in known if job.stage not in IMAGE_STAGES]),
+        image_hours=_hours([throughput.image_seconds(estimator, job) for job in known]),
+        text_hours=_hours([throughput.text_seconds(estimator, job) for job in known]),
     )
 
 

@@ -60,26 +60,37 @@ class Throughput:
         if lacking:
             raise UserError(f"{path}: no rows for {', '.join(lacking)}; measure again without --quick.")
 
-    def seconds(self, estimator: Estimator, job: Job) -> float | None:
-        """Seconds of a GPU job; None where its size or its throughput is unknown."""
+    def image_seconds(self, estimator: Estimator, job: Job) -> float | None:
+        """Of a GPU job with images (features, views, and the images of methods that take them live); 0 for others.
+
+        None where the job's size or the throughput is unknown.
+        """
         work = estimator.work(job)
         if work is None:
             return None
+        start = START_SECONDS if job.stage in IMAGE_STAGES else 0.0
+        if not work.images:
+            return start
+        rate = self.images_per_second or (self.image_rate and self.image_rate.of(job))
+        return start + work.images / rate if rate else None
+
+    def text_seconds(self, estimator: Estimator, job: Job) -> float | None:
+        """Of a GPU job with the text tower, a training or test; 0 for others. None where size or throughput are unknown."""
+        work = estimator.work(job)
         if job.stage in IMAGE_STAGES:
-            rate = self.images_per_second or (self.image_rate and self.image_rate.of(job))
-            return START_SECONDS + work.images / rate if rate else None
-        return self._text(estimator, job, work) if self.curves else None
+            return 0.0
+        return START_SECONDS + self._text(estimator, job, work) if work is not None and self.curves else None
 
     def _text(self, estimator: Estimator, job: Job, work: Work) -> float:
         block = job.what if isinstance(job.what, Block) else job.what.block
         kind = estimator.kind(block)
         if kind == NONE or not work.prompts:
-            return START_SECONDS
+            return 0.0
         method = METHOD_OF_KIND[kind]
         if isinstance(job.what, Evaluation):
             size, seconds = self.curves[method, "evaluate"].points[-1]
-            return START_SECONDS + work.prompts * seconds / size
-        return START_SECONDS + work.steps * self.curves[method, "train"].seconds(work.prompts_a_step)
+            return work.prompts * seconds / size
+        return work.steps * self.curves[method, "train"].seconds(work.prompts_a_step)
 
 
 def _precision(rows: list[Mapping[str, Any]], wanted: str) -> str:
