@@ -1,5 +1,7 @@
 """The list of jobs in cocoop.config.jobs against what Snakemake itself makes of workflow/rules."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -9,20 +11,21 @@ from pathlib import Path
 import pytest
 
 from cocoop.config import Block, Evaluation
-from cocoop.config.files import plan_of
+from cocoop.config.environment import BUDGET, COMPILE, DEVICE
+from cocoop.config.files import load, plan_of
 from cocoop.config.jobs import GPU_STAGES, Job, jobs_of
 from cocoop.costing.groups import submissions, wildcards
 from cocoop.io import REPOSITORY
-from cocoop.monitor import by_hand
+from cocoop.monitor import by_hand, logs
 
 MINIATURE = REPOSITORY / "config" / "miniature.yaml"
 PAPER = REPOSITORY / "config" / "paper.yaml"
 
 
-def snakemake(folder: Path, *arguments: str, config: Path = MINIATURE) -> str:
+def snakemake(folder: Path, *arguments: str, config: Path = MINIATURE, **variables: str) -> str:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile"),
                "--directory", str(folder), "--configfile", str(config), *arguments]  # fmt: skip
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=os.environ | variables)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -54,9 +57,30 @@ def test_logs_are_those_of_the_rules(jobs, commands):
 def test_commands_by_hand_are_those_of_the_rules(jobs, commands):
     plan = plan_of([MINIATURE])
     ours = [by_hand.stage(plan, job) for job in jobs if job.needs_gpu]
-    theirs = [re.sub(r" --workers \$\(\(.*? - 1\)\)", "", line.partition(" > ")[0]) for line in commands]
-    theirs = [line for line in theirs if line.split()[3] in GPU_STAGES]
+    theirs = [re.sub(r"\$\(\(.*? - 1\)\)", "0", line.partition(" > ")[0]) for line in commands]
+    theirs = [
+        f"COCOOP_DEVICE=auto COCOOP_TEXT_BUDGET_MB=2048 {line}" for line in theirs if line.split()[3] in GPU_STAGES
+    ]
     assert sorted(map(shlex.split, ours)) == sorted(map(shlex.split, theirs))
+
+
+def test_command_by_hand_is_that_of_a_real_job(tmp_path):
+    """With its environment, which a `python` in front of the real one prints into the log."""
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    shown = " ".join(f"{name}=${name}" for name in (DEVICE, BUDGET, COMPILE))
+    python.write_text(f'#!/bin/sh\necho "{shown}"\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    config = tmp_path / "other.yaml"
+    config.write_text(json.dumps(load([MINIATURE]) | {"device": "cpu", "text_budget_mb": 300, "compile": True}))
+    plan = plan_of([config])
+    job = next(job for job in jobs_of(plan) if (job.stage, job.what) == ("features", "digits"))
+    options = ["--cores", "2", "--set-threads", "features=2", "--", *job.outputs]
+    snakemake(tmp_path, *options, config=config, PATH=f"{python.parent}:{os.environ['PATH']}")
+    log = tmp_path / job.log
+    variables, command = log.read_text().splitlines()[:2]
+    assert f"{variables} {command.removeprefix('command: ')}" == by_hand.stage(plan, job, logs.workers(log))
+    assert "--workers 1 " in command
 
 
 def test_benchmarks_are_those_of_the_rules(jobs):

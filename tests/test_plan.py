@@ -9,6 +9,7 @@ from cocoop.cli import main
 from cocoop.config import Block, Evaluation
 from cocoop.config.files import load, plan_of
 from cocoop.config.jobs import jobs_of
+from cocoop.costing import table
 from cocoop.costing.sizes import backbone_size, dataset_sizes
 from cocoop.costing.throughput import START_SECONDS, Throughput
 from cocoop.costing.tokens import Counter
@@ -60,11 +61,22 @@ def test_image_passes_and_disk(paper, tmp_path):
 
 
 def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
-    count = estimator(paper, tmp_path)
-    unknown = set(paper.datasets) - set(count.datasets)
+    sizes = dataset_sizes(paper, tmp_path)
+    assert set(sizes) == set(paper.datasets)
+    sizes.pop("dtd")
+    count = Estimator(paper, sizes, backbone_size(paper.backbone))
     for job in jobs_of(paper):
         if job.stage == "features":
-            assert (count.work(job) is None) == (job.what in unknown)
+            assert (count.work(job) is None) == (job.what == "dtd")
+
+
+def test_a_number_nobody_checked_serves_the_estimate_and_is_told(paper, tmp_path, capsys):
+    count = estimator(paper, tmp_path)
+    assert [name for name, size in count.datasets.items() if size.estimated] == ["imagenet_sketch"]
+    tested = Evaluation(Block("imagenet", "all", "cocoop", 16, (1, 2, 3)), "imagenet_sketch", ("all",))
+    assert count.work(job_of(paper, tested)).prompts == SEEDS * 50_889 * 1000
+    table.show(paper, tmp_path)
+    assert "Stated by the authors and not checked: 50,889 test images of imagenet_sketch.\n" in capsys.readouterr().out
 
 
 def small(folder, names=("a cat", "a very small dog", "fish", "horse")):
@@ -100,8 +112,8 @@ def test_tokens_before_the_class_names_are_known(tmp_path):
     assert found == (prompts * 77, round(prompts * (4.2 + 4 / 5)), True)
 
 
-def bench(path, rows):
-    io.write_json(path, {"schema": 1, "kind": "bench", "where": "a device", "rows": rows})
+def bench(path, rows, **more):
+    io.write_json(path, {"schema": 1, "kind": "bench", "where": "a device", "rows": rows, **more})
     return path
 
 
@@ -129,11 +141,25 @@ def test_seconds_from_the_bench(tmp_path):
     steps = (
         10 * 32
     )  # epochs x images of one seed; a step has 3 seeds x 2 classes, fewer than the smallest step measured
-    assert speed.seconds(count, job_of(plan, block)) == pytest.approx(START_SECONDS + steps * 0.01)
+    assert speed.text_seconds(count, job_of(plan, block)) == pytest.approx(START_SECONDS + steps * 0.01)
     tested = job_of(plan, Evaluation(block, "digits", ("base", "new")))
-    assert speed.seconds(count, tested) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
+    assert speed.text_seconds(count, tested) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
     features = next(job for job in jobs_of(plan) if job.stage == "features")
-    assert speed.seconds(count, features) == pytest.approx(START_SECONDS + 4 / 50)
+    assert speed.image_seconds(count, features) == pytest.approx(START_SECONDS + 4 / 50)
+    assert (speed.text_seconds(count, features), speed.image_seconds(count, tested)) == (0, 0)
+
+
+def test_methods_that_take_images_cost_both(tmp_path):
+    path = small(tmp_path)
+    experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["visual_prompt"]}}
+    path.write_text(json.dumps(load() | {"experiments": experiments}))
+    plan = plan_of([path])
+    count, speed = estimator(plan, tmp_path), Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", 50.0)
+    training = next(job for job in jobs_of(plan) if job.stage == "train")
+    images = count.work(training).images
+    assert images == 3 * 50 * 32  # seeds, epochs, images of one epoch
+    assert speed.image_seconds(count, training) == pytest.approx(images / 50)
+    assert speed.text_seconds(count, training) > START_SECONDS
 
 
 def test_curve_is_linear_between_and_in_proportion_beyond(tmp_path):

@@ -3,19 +3,23 @@
 import base64
 import json
 import os
+import time
 
 import pytest
 
 from cocoop.cli import main
 from cocoop.config.files import plan_of
 from cocoop.config.jobs import jobs_of
-from cocoop.costing.sizes import backbone_size, dataset_sizes
-from cocoop.costing.work import Estimator
 from cocoop.io import REPOSITORY
-from cocoop.monitor.report import duration, name, show
-from cocoop.monitor.states import KILLED, State, failure, look
-from cocoop.monitor.time_left import rest
+from cocoop.manifest import Item, Manifest
+from cocoop.monitor import head
+from cocoop.monitor.groups import sort_out
+from cocoop.monitor.logs import ending
+from cocoop.monitor.report import MOST_SHOWN, name, show
+from cocoop.monitor.states import KILLED, Seen, State, look
 
+FULL = "command: x\ntrain:   0%|          | 0/9 [00:00<?, ?step/s]\ntrain: 100%|##########| 9/9 [00:03<00:00,  3.00step/s]\n"
+CUT = "command: x\ntrain:  40%|####      | 400/1000 [00:10<01:15,  8.00step/s]\n"
 DEMO = REPOSITORY / "config" / "config.yaml"
 
 
@@ -44,6 +48,19 @@ def mark(folder, output, time):
     code = base64.urlsafe_b64encode(output.encode()).decode()
     pieces = [code[at : at + 254] for at in range(0, len(code), 254)]
     write(folder.joinpath(".snakemake/incomplete", *("@" + piece for piece in pieces[:-1]), pieces[-1]), "{}", time)
+
+
+def fail(folder, job, text, inputs=True):
+    """A job that was tried: its inputs are there, and a log."""
+    for path in job.inputs * inputs:
+        write(folder / path)
+    write(folder / job.log, text)
+
+
+def started(folder, command, name="2026-01-01T000000", age=0.0):
+    """Snakemake's own log."""
+    header = f"\nSNAKEMAKE\n=========\n  Date: 2026-11-24\n  Command: /bin/{command}\n  Host: here\n"
+    write(folder / f".snakemake/log/{name}.snakemake.log", header, time.time() - age)
 
 
 def state(folder, job):
@@ -102,40 +119,121 @@ def test_long_marks_are_put_together(plan, tmp_path):
 )
 def test_reason(tmp_path, text, reason):
     write(tmp_path / "log", text)
-    assert failure(tmp_path / "log") == reason
+    assert Seen(None, State.FAILED, end=ending(tmp_path / "log")).reason == reason
 
 
 def test_failed_run_is_named_with_log_and_commands(plan, tmp_path, capsys):
     job = next(
         job for job in of_stage(plan, "train") if name(job) == "train coop on digits/base, 16 shots, seeds 1-2-3"
     )
-    for path in job.inputs:
-        write(tmp_path / path)
-    write(tmp_path / job.log, "error: out of luck\n")
+    fail(tmp_path, job, "error: out of luck\n")
     show(plan, tmp_path, [DEMO])
     out = capsys.readouterr().out
     assert "failed: train coop on digits/base, 16 shots, seeds 1-2-3: out of luck\n" in out
     assert f"  log:    {job.log}\n" in out
     assert f"  again:  snakemake --cores all --rerun-incomplete --configfile {DEMO} -- {job.outputs[0]}\n" in out
-    assert "  alone:  python -m cocoop train --settings '{" in out
+    assert "  alone:  COCOOP_DEVICE=auto COCOOP_TEXT_BUDGET_MB=2048 python -m cocoop train --settings '{" in out
     line = next(line for line in out.splitlines() if line.startswith("train "))
     assert line.split() == ["train", "1", "14"]
 
 
-def test_time_left_grows_with_the_work(plan, tmp_path):
-    """Two done jobs of a stage give start and pace; a stage without any is counted as unknown."""
-    features = of_stage(plan, "features")
-    estimator = Estimator(plan, dataset_sizes(plan, tmp_path), backbone_size(plan.backbone))
-    images = {job: estimator.work(job).images for job in features}
-    by_size = sorted(features, key=images.get)
-    for job in (by_size[0], by_size[-1]):
-        finish(tmp_path, job, 5 + images[job] / 100)
-    found = rest(look(features, tmp_path), estimator)
-    assert found.seconds == pytest.approx(sum(5 + images[job] / 100 for job in by_size[1:-1]))
-    assert found.unknown == 0
-    everything = rest(look(jobs_of(plan), tmp_path), estimator)
-    assert everything.seconds == pytest.approx(found.seconds)
-    assert everything.unknown == sum(len(of_stage(plan, stage)) for stage in ("views", "train", "evaluate"))
+def test_real_errors_come_first_and_every_failure_has_a_command(plan, tmp_path, capsys):
+    """Without a profile there are no groups: whatever left no error was killed."""
+    jobs = of_stage(plan, "train")
+    for job in jobs:
+        fail(tmp_path, job, "error: out of luck\n" if job == jobs[-1] else FULL)
+    show(plan, tmp_path, [])
+    lines = capsys.readouterr().out.splitlines()
+    failed = [line for line in lines if line.startswith("failed: ")]
+    assert failed[0] == f"failed: {name(jobs[-1])}: out of luck"
+    assert len(failed) == len(jobs) > MOST_SHOWN
+    assert all(line.endswith(KILLED) for line in failed[1:])
+    assert sum(line.startswith("  again:  ") for line in lines) == len(jobs)
+
+
+@pytest.fixture(scope="module")
+def curves():
+    """Two trainings that share a Slurm job, and what else is in it: `coop_fewshot` on digits with 1 and 4 shots."""
+    plan = plan_of([REPOSITORY / "config" / "miniature.yaml"])
+    return plan, [job for job in of_stage(plan, "train") if job.what.variant == "coop_fewshot"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "failed", "undone"),
+    [
+        ("error: out of luck\n", FULL, [0], 1),  # went fine, then was undone
+        ("error: out of luck\n", "", [0], 1),  # never reached
+        (FULL, CUT, [1], 1),  # killed by Slurm
+        (CUT, "error: out of luck\n", [1, 0], 0),
+        (FULL, "", [0], 1),  # killed at its very end
+        ("command: x\n", "", [0], 1),  # killed at its start
+    ],
+)
+def test_a_group_that_fails_as_a_whole(curves, tmp_path, capsys, first, second, failed, undone):
+    plan, jobs = curves
+    assert len(jobs) == 2
+    started(tmp_path, "snakemake --profile slurm")
+    for job, text in zip(jobs, (first, second), strict=True):
+        fail(tmp_path, job, text)
+    show(plan, tmp_path, [])
+    lines = capsys.readouterr().out.splitlines()
+    found = [line for line in lines if line.startswith("failed: ")]
+    assert [line.startswith(f"failed: {name(jobs[place])}: ") for line, place in zip(found, failed, strict=True)]
+    again = [line for line in lines if line.startswith("  again:  ")]
+    assert again == [f"  again:  snakemake --profile slurm -- {jobs[place].outputs[0]}" for place in failed]
+    told = [line for line in lines if line.startswith("undone with their groups")]
+    assert told == [f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the "
+                    "failed ones."] * bool(undone)  # fmt: skip
+
+
+def test_other_groups_are_not_excused(curves, tmp_path):
+    plan, jobs = curves
+    other = next(job for job in of_stage(plan, "train") if job.what.variant == "coop")
+    fail(tmp_path, jobs[0], "error: out of luck\n")
+    fail(tmp_path, other, FULL)
+    seen, undone = sort_out(plan, look([*jobs, other], tmp_path), {"train": "runs_{dataset}_{subset}_{variant}"})
+    assert ([one.state for one in seen], undone) == ([State.FAILED, State.LEFT, State.FAILED], 0)
+
+
+def test_how_it_was_started(tmp_path):
+    assert head.profile(tmp_path) is None
+    started(tmp_path, "snakemake --profile slurm --jobs 3", "2026-01-01T000000")
+    assert head.profile(tmp_path) == "slurm"
+    started(tmp_path, "snakemake --cores all -- results/one/file", "2026-01-02T000000")  # as `again:` says
+    assert head.profile(tmp_path) == "slurm"
+    started(tmp_path, "snakemake --cores 2", "2026-01-03T000000")
+    assert head.profile(tmp_path) is None
+    started(tmp_path, "snakemake --profile=mine", "2026-01-04T000000")
+    assert head.profile(tmp_path) == "mine"
+    assert head.settings("mine") == {} == head.settings(None)
+
+
+def test_images_are_decoded_by_as_many_processes_as_in_the_run(plan, tmp_path, capsys):
+    job = of_stage(plan, "features")[0]
+    started(tmp_path, "snakemake --profile slurm")
+    fail(tmp_path, job, "")
+    splits = {split: (Item("0.png", 0), Item("1.png", 1)) for split in ("train", "val", "test")}
+    Manifest(job.what, ("cat", "dog"), splits).save(tmp_path / f"results/datasets/{job.what}/manifest.json")
+    show(plan, tmp_path, [])
+    assert " --workers 7 --out " in capsys.readouterr().out  # the profile's threads, less one
+    fail(
+        tmp_path,
+        job,
+        "command: python -m cocoop features --root x --workers 3 --out y\nerror: out of luck\n",
+        inputs=False,
+    )
+    show(plan, tmp_path, [])
+    assert " --workers 3 --out " in capsys.readouterr().out
+
+
+def test_a_job_is_done_though_its_group_still_runs(plan, tmp_path):
+    job = of_stage(plan, "features")[0]
+    finish(tmp_path, job, 5.0)
+    write(tmp_path / ".snakemake/locks/0.input.lock")
+    mark(tmp_path, job.outputs[0], time.time() - 3600)
+    assert state(tmp_path, job) is State.DONE
+    mark(tmp_path, job.outputs[0], time.time() + 3600)  # begun again: these are the outputs of an earlier run
+    assert state(tmp_path, job) is State.QUEUED
 
 
 def test_done(plan, tmp_path, capsys):
@@ -149,7 +247,3 @@ def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status", "--configfile", str(DEMO)]) == 0
     assert "their time is unknown" in capsys.readouterr().out
-
-
-def test_duration():
-    assert [duration(seconds) for seconds in (40.4, 300, 12000)] == ["40 s", "5 min", "3 h 20 min"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cocoop import io, progress, provenance
-from cocoop.bench import operations, timing
+from cocoop.bench import images, operations, timing
 from cocoop.bench.cases import PASSES, Case, cases
 from cocoop.bench.memory import peak_mb
 from cocoop.bench.sides import CONTEXTS, GEOMETRY, WORDS, class_names, sides, work
@@ -50,8 +50,12 @@ def bench(
     else:
         measured = measure(cases(device, classes), device, repeats)
     print(rendered(measured, _where(device)))
+    pictures = None if quick else images.measure(device)
+    if pictures:
+        print("", images.rendered(pictures), sep="\n")
     if out:
         content = {"schema": 1, "kind": "bench", "where": _where(device), "threads": torch.get_num_threads()}
+        content |= {"images": pictures.record()} if pictures else {}
         io.write_json(
             out, content | {"rows": [m.record() for m in measured], "provenance": provenance.describe(device)}
         )

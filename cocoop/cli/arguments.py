@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cocoop.config.environment import BUDGET, COMPILE, DEVICE
 from cocoop.config.validation import validate
 from cocoop.errors import UserError
-
-DEVICE, BUDGET, COMPILE = "COCOOP_DEVICE", "COCOOP_TEXT_BUDGET_MB", "COCOOP_COMPILE"
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:

@@ -7,9 +7,7 @@ from cocoop.cli.arguments import command, path
 
 def add(commands: Any) -> None:
     """Adds bench."""
-    about = (
-        "measure the exact prompt encoder against the literal computation (random weights, no data; about 10 minutes)"
-    )
+    about = "measure the exact prompt encoder against the literal computation, and images a second (no data; about 10 minutes)"
     parser = command(commands, "bench", bench, about)
     parser.add_argument(
         "--classes", type=int, nargs="+", default=(), metavar="N", help="numbers of classes (CPU: 10 50 100)"

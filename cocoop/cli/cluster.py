@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.cli.arguments import command, path
+from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
@@ -13,7 +14,16 @@ def add(commands: Any) -> None:
     _configfile(parser)
     path(parser, "--throughput", about="what `python -m cocoop bench --json` wrote on the device", required=False)
     parser.add_argument(
-        "--images-per-second", type=float, metavar="N", help="images decoded and encoded, as a features job's log says"
+        "--images-per-second",
+        type=float,
+        metavar="N",
+        help="images decoded and encoded, as a features job's log says, in place of the bench's",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that decode images for one GPU (default: as in slurm/profile.yaml; 0: the one that encodes them)",
     )
 
     parser = command(commands, "status", status, "how far a running or stopped benchmark is, from its files alone")
@@ -25,11 +35,14 @@ def _configfile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], metavar="PATH", help=about)
 
 
-def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None) -> None:
+def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None, workers: int | None) -> None:
     from cocoop.config.files import plan_of
     from cocoop.costing import table
 
-    table.show(plan_of(configfile), Path(), throughput, images_per_second)
+    for option, value in (("--images-per-second", images_per_second or 1), ("--workers", workers or 0)):
+        if value < 0:
+            raise UserError(f"{option}: {value} is less than 0.")
+    table.show(plan_of(configfile), Path(), throughput, images_per_second, workers)
 
 
 def status(configfile: list[Path]) -> None:

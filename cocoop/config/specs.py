@@ -56,6 +56,11 @@ class DatasetSpec:
         return {split: sizes.get(split) for split in SPLITS}
 
     @property
+    def about(self) -> int | None:
+        """Test images that one source states, for estimates only; None where not stated so."""
+        return self.settings.get("about", {}).get("test")
+
+    @property
     def test_only(self) -> bool:
         """True for datasets that are only tested on (the ImageNet variants)."""
         return bool(self.settings.get("test_only", False))

@@ -25,13 +25,18 @@ def submissions(plan: Plan, jobs: Sequence[Job], profile: Path = PROFILE) -> int
     for job in jobs:
         if not job.needs_gpu:
             continue
-        if job.stage not in names:
+        name = group_of(plan, job, names)
+        if name is None:
             alone += 1
             continue
-        template = names[job.stage]
-        key = (template.format(**wildcards(plan, job)), most.get(template, 1))
+        key = (name, most.get(names[job.stage], 1))
         components.setdefault(key, set()).add(_component(plan, job))
     return alone + sum(math.ceil(len(found) / size) for (_, size), found in components.items())
+
+
+def group_of(plan: Plan, job: Job, names: Mapping[str, str]) -> str | None:
+    """The group that the profile's `groups` put a job into; None for one that is submitted alone, or not at all."""
+    return names[job.stage].format(**wildcards(plan, job)) if job.needs_gpu and job.stage in names else None
 
 
 def wildcards(plan: Plan, job: Job) -> Mapping[str, Any]:

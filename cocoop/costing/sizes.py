@@ -16,13 +16,15 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """classes: names in label order if known; images: test images per label if known, else spread evenly from the total."""
+    """classes: names in label order if known; images: test images per label if known, else spread evenly from the total;
+    estimated: nobody has checked the total."""
 
     classes: int
     test_images: int
     classnames: tuple[str, ...] = ()
     per_label: tuple[int, ...] = ()
     download_bytes: int = 0
+    estimated: bool = False
 
     def labels(self, subset: str) -> list[int]:
         """Labels of a subset."""
@@ -68,8 +70,11 @@ def _from_manifest(folder: Path, spec: DatasetSpec) -> DatasetSize | None:
 
 
 def _published(spec: DatasetSpec) -> DatasetSize | None:
-    classes, images = spec.settings.get("classes"), spec.sizes["test"]
-    return DatasetSize(classes, images, download_bytes=_download_bytes(spec)) if classes and images else None
+    classes, published = spec.settings.get("classes"), spec.sizes["test"]
+    images = published or spec.about
+    if not classes or not images:
+        return None
+    return DatasetSize(classes, images, download_bytes=_download_bytes(spec), estimated=not published)
 
 
 def _download_bytes(spec: DatasetSpec) -> int:

@@ -9,6 +9,7 @@ from tabulate import tabulate
 from cocoop.config import Plan
 from cocoop.config.jobs import Job, jobs_of
 from cocoop.costing.groups import submissions
+from cocoop.costing.image_rate import decoders
 from cocoop.costing.sizes import backbone_size, dataset_sizes
 from cocoop.costing.throughput import START_SECONDS, Throughput
 from cocoop.costing.tokens import TAIL, Counter
@@ -16,12 +17,12 @@ from cocoop.costing.work import Estimator, Work
 from cocoop.errors import listed
 
 HEAD = ("experiment", "jobs", "GPU jobs", "Slurm jobs", "trainings", "image passes", "text passes", "tokens, literal",
-        "tokens, computed", "disk GB", "GPU hours")  # fmt: skip
+        "tokens, computed", "disk GB", "image hours", "text hours")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Sums over jobs. None where a part is unknown; hours: of GPU work."""
+    """Sums over jobs. None where a part is unknown; hours: on a GPU, of images through their tower and of trainings and tests."""
 
     jobs: int
     gpu_jobs: int
@@ -31,14 +32,22 @@ class Cost:
     literal: int | None
     fast: int | None
     guessed: bool
-    hours: float | None
+    image_hours: float | None
+    text_hours: float | None
 
 
-def show(plan: Plan, folder: Path, bench: Path | None = None, images_per_second: float | None = None) -> None:
-    """Prints the table and what would make it more exact. folder: where results and images lie."""
+def show(
+    plan: Plan,
+    folder: Path,
+    bench: Path | None = None,
+    images_per_second: float | None = None,
+    workers: int | None = None,
+) -> None:
+    """Prints the table and what would make it more exact. folder: where results and images lie; workers: processes that decode."""
     sizes = dataset_sizes(plan, folder)
     estimator = Estimator(plan, sizes, backbone_size(plan.backbone))
-    throughput = Throughput(bench, plan.backbone.precision, images_per_second) if bench else None
+    workers = decoders() if workers is None else workers
+    throughput = Throughput(bench, plan.backbone.precision, images_per_second, workers)
     counter, jobs = Counter(estimator), jobs_of(plan)
     parts = {name: [job for job in jobs if name in job.experiments] for name in plan.experiments}
     rows = [_row(name, _cost(plan, part, estimator, counter, throughput)) for name, part in parts.items()]
@@ -47,13 +56,10 @@ def show(plan: Plan, folder: Path, bench: Path | None = None, images_per_second:
     print(*_notes(plan, estimator, counter, throughput), sep="\n")
 
 
-def _cost(
-    plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput | None
-) -> Cost:
+def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:
     gpu = [job for job in jobs if job.needs_gpu]
     known = [job for job in gpu if estimator.work(job) is not None]
     tokens = [counter.tokens(job) for job in known]
-    seconds = [throughput.seconds(estimator, job) for job in known] if throughput else [None]
     return Cost(
         jobs=len(jobs),
         gpu_jobs=len(gpu),
@@ -63,8 +69,13 @@ def _cost(
         literal=None if None in tokens else sum(t.literal for t in tokens),
         fast=None if None in tokens else sum(t.fast for t in tokens),
         guessed=any(t and t.guessed for t in tokens),
-        hours=None if None in seconds else sum(seconds) / 3600,
+        image_hours=_hours([throughput.image_seconds(estimator, job) for job in known]),
+        text_hours=_hours([throughput.text_seconds(estimator, job) for job in known]),
     )
+
+
+def _hours(seconds: Sequence[float | None]) -> float | None:
+    return None if None in seconds else sum(seconds) / 3600
 
 
 def _row(name: str, cost: Cost) -> list[str]:
@@ -78,11 +89,11 @@ def _row(name: str, cost: Cost) -> list[str]:
         cost.literal,
     )
     fast = "?" if cost.fast is None else f"{'~' * cost.guessed}{cost.fast:,}"
-    hours = "?" if cost.hours is None else f"{cost.hours:.1f}"
-    return [name, *("?" if n is None else f"{n:,}" for n in counts), fast, f"{cost.work.disk / 1e9:.1f}", hours]
+    hours = ["?" if hours is None else f"{hours:.1f}" for hours in (cost.image_hours, cost.text_hours)]
+    return [name, *("?" if n is None else f"{n:,}" for n in counts), fast, f"{cost.work.disk / 1e9:.1f}", *hours]
 
 
-def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throughput | None) -> list[str]:
+def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throughput) -> list[str]:
     known = estimator.datasets
     notes = [
         "",
@@ -92,6 +103,9 @@ def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throu
     ]
     if lacking := sorted(set(plan.datasets) - set(known)):
         notes.append(f"Left out, as nothing says how large they are before their manifest is there: {listed(lacking)}.")
+    if stated := sorted(name for name, size in known.items() if size.estimated):
+        shown = (f"{known[name].test_images:,} test images of {name}" for name in stated)
+        notes.append(f"Stated by the authors and not checked: {', '.join(shown)}.")
     if any(not size.classnames for size in known.values()):
         notes.append(
             f"~ reckons with {TAIL} tokens a class; `snakemake --until manifest` with this configuration downloads the datasets "
@@ -99,14 +113,28 @@ def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throu
         )
     if estimator.backbone.embed_dim is None:
         notes.append(f"open_clip has no config of {plan.backbone.model}; disk is without features.")
-    if throughput is None:
-        notes.append(
+    return notes + _speed(throughput)
+
+
+def _speed(throughput: Throughput) -> list[str]:
+    """What the hours rest on, and what they lack."""
+    start = f"with {START_SECONDS:.0f} s to start each job."
+    if throughput.where is None:
+        notes = [
             "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`, then --throughput bench.json."
-        )
+        ]
     else:
+        notes = [f"Text hours: one {throughput.where}, {throughput.precision}, {start}"]
+    rate = throughput.image_rate
+    if throughput.images_per_second:
+        notes.append(f"Image hours: {throughput.images_per_second:,.0f} images a second, as given, {start}")
+    elif rate:
         notes.append(
-            f"GPU hours: {throughput.where}, {throughput.precision}, with {START_SECONDS:.0f} s to start each job."
+            f"Image hours: {rate.device:,.1f} images a second through ViT-B/16 there; each of {rate.workers} processes (--workers) "
+            f"decodes {1 / rate.picture:,.0f} pictures or cuts {1 / rate.view:,.0f} views a second; the slower counts, {start}"
         )
-        if throughput.images_per_second is None:
-            notes.append("They also need --images-per-second: the log of any finished `features` job shows it.")
+    elif throughput.where:
+        notes.append(
+            "Image hours need a bench without --quick, or --images-per-second: the log of a `features` job shows it."
+        )
     return notes

@@ -8,10 +8,12 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config import Block, Evaluation
-from cocoop.config.jobs import Job, Views
-from cocoop.costing.work import NONE, PER_IMAGE, Estimator
+from cocoop.config.jobs import Job
+from cocoop.costing.image_rate import ImageRate
+from cocoop.costing.work import NONE, PER_IMAGE, Estimator, Work
 from cocoop.errors import UserError
 
+IMAGE_STAGES = ("features", "views")
 START_SECONDS = 10.0  # of a job's process: Python, torch, the text tower or the whole backbone
 METHOD_OF_KIND = {PER_IMAGE: "cocoop", "per_step": "coop"}  # which rows of the bench have the same computation
 
@@ -35,37 +37,60 @@ class Curve:
 
 
 class Throughput:
-    """Seconds of jobs on the measured device.
+    """Seconds of jobs on a measured device; without measurements, None of the jobs that need them.
 
-    images_per_second: through decoding and image tower, None if unknown (the bench measures text alone).
+    path: what `bench --json` wrote; images_per_second: through decoding and image tower, in place of the bench's; workers:
+    processes that decode images.
     """
 
-    def __init__(self, path: Path, precision: str, images_per_second: float | None) -> None:
+    def __init__(
+        self, path: Path | None, precision: str, images_per_second: float | None = None, workers: int = 0
+    ) -> None:
+        self.where, self.curves, self.images_per_second = None, {}, images_per_second
+        self.image_rate: ImageRate | None = None
+        if path is None:
+            return
         content = io.read_json(path, "bench")
-        self.where, self.images_per_second = content["where"], images_per_second
-        self.precision = _precision(content["rows"], precision)
+        self.where, self.precision = content["where"], _precision(content["rows"], precision)
         self.curves = _curves(content["rows"], self.precision)
+        if content.get("images"):
+            self.image_rate = ImageRate.measured(content["images"], self.precision, workers)
         lacking = [f"{method} {work}" for method in ("cocoop", "coop") for work in ("train", "evaluate")
                    if (method, work) not in self.curves]  # fmt: skip
         if lacking:
             raise UserError(f"{path}: no rows for {', '.join(lacking)}; measure again without --quick.")
 
-    def seconds(self, estimator: Estimator, job: Job) -> float | None:
-        """Seconds of a GPU job; None where its size or the image throughput is unknown."""
+    def image_seconds(self, estimator: Estimator, job: Job) -> float | None:
+        """Of a GPU job with images (features, views, and the images of methods that take them live); 0 for others.
+
+        None where the job's size or the throughput is unknown.
+        """
         work = estimator.work(job)
         if work is None:
             return None
-        if job.stage == "features" or isinstance(job.what, Views):
-            return START_SECONDS + work.images / self.images_per_second if self.images_per_second else None
+        start = START_SECONDS if job.stage in IMAGE_STAGES else 0.0
+        if not work.images:
+            return start
+        rate = self.images_per_second or (self.image_rate and self.image_rate.of(job))
+        return start + work.images / rate if rate else None
+
+    def text_seconds(self, estimator: Estimator, job: Job) -> float | None:
+        """Of a GPU job with the text tower, a training or test; 0 for others. None where size or throughput are unknown."""
+        work = estimator.work(job)
+        if job.stage in IMAGE_STAGES:
+            return 0.0
+        return START_SECONDS + self._text(estimator, job, work) if work is not None and self.curves else None
+
+    def _text(self, estimator: Estimator, job: Job, work: Work) -> float:
         block = job.what if isinstance(job.what, Block) else job.what.block
         kind = estimator.kind(block)
         if kind == NONE or not work.prompts:
-            return START_SECONDS
+            return 0.0
         method = METHOD_OF_KIND[kind]
         if isinstance(job.what, Evaluation):
             size, seconds = self.curves[method, "evaluate"].points[-1]
-            return START_SECONDS + work.prompts * seconds / size
-        return START_SECONDS + work.steps * self.curves[method, "train"].seconds(work.prompts_a_step)
+            return work.prompts * seconds / size
+        return work.steps * self.curves[method, "train"].seconds(work.prompts_a_step)
 
 
 def _precision(rows: list[Mapping[str, Any]], wanted: str) -> str:

@@ -1,6 +1,5 @@
 """The `status` command, and what Snakemake says when something failed."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from cocoop.config import Plan
 from cocoop.config.jobs import Job, Views, jobs_of
 from cocoop.costing.sizes import backbone_size, dataset_sizes
 from cocoop.costing.work import Estimator
-from cocoop.monitor import by_hand, time_left
+from cocoop.monitor import by_hand, groups, head, logs, silence, time_left
+from cocoop.monitor.silence import duration
 from cocoop.monitor.states import Seen, State, look
 
 MOST_SHOWN = 10
@@ -20,14 +20,26 @@ CONTINUE = "stopped; nothing finished is lost: run the same command again to con
 
 def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
     """Prints the counts by stage, what failed and how to run it again, and the time left."""
-    seen = look(jobs_of(plan), folder)
+    seen, undone = _look(plan, folder)
     print(_table(seen))
-    print(*_running(seen), *failures(plan, seen, configfiles), *_time(plan, seen, folder), sep="\n")
+    print(
+        *_running(seen),
+        *failures(plan, folder, seen, undone, configfiles),
+        *_time(plan, seen, folder),
+        *silence.of_everything(seen, folder),
+        sep="\n",
+    )
 
 
 def show_failures(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
     """Prints the failed jobs, none after Ctrl-C, and how to continue (for Snakemake's onerror)."""
-    print(*failures(plan, look(jobs_of(plan), folder), configfiles), "", CONTINUE, sep="\n", flush=True)
+    seen, undone = _look(plan, folder)
+    print(*failures(plan, folder, seen, undone, configfiles), "", CONTINUE, sep="\n", flush=True)
+
+
+def _look(plan: Plan, folder: Path) -> tuple[list[Seen], int]:
+    names = head.settings(head.profile(folder)).get("groups", {})
+    return groups.sort_out(plan, look(jobs_of(plan), folder), names)
 
 
 def _table(seen: Sequence[Seen]) -> str:
@@ -45,24 +57,35 @@ def _running(seen: Sequence[Seen]) -> Iterator[str]:
     if running:
         yield ""
         yield "running:"
-        yield from (f"  {name(one.job)}  ({one.job.log})" for one in running[:MOST_SHOWN])
+        yield from (f"  {name(one.job)}  ({one.job.log}){silence.of_job(one)}" for one in running[:MOST_SHOWN])
         if len(running) > MOST_SHOWN:
             yield f"  and {len(running) - MOST_SHOWN} more"
 
 
-def failures(plan: Plan, seen: Sequence[Seen], configfiles: Sequence[Path]) -> Iterator[str]:
-    """One paragraph for each failed job: why, its log, and two ways to run it alone."""
-    failed = [one for one in seen if one.state is State.FAILED]
-    for one in failed[:MOST_SHOWN]:
+def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, configfiles: Sequence[Path]) -> Iterator[str]:
+    """One paragraph for each failed job, those with an error in their log first: why, its log, and two ways to run it alone.
+
+    undone: how many jobs went down with the group of another.
+    """
+    failed = sorted((one for one in seen if one.state is State.FAILED), key=lambda one: one.end.error is None)
+    profile = head.profile(folder)
+    for number, one in enumerate(failed):
         yield ""
         yield f"failed: {name(one.job)}: {one.reason}"
         yield f"  log:    {one.job.log}"
-        yield f"  again:  {by_hand.through_snakemake(one.job, configfiles)}"
-        if line := by_hand.stage(plan, one.job):
+        yield f"  again:  {by_hand.through_snakemake(one.job, configfiles, profile)}"
+        if number < MOST_SHOWN and (line := by_hand.stage(plan, one.job, _workers(folder, one.job, profile))):
             yield f"  alone:  {line}"
-    if len(failed) > MOST_SHOWN:
-        yield f"and {len(failed) - MOST_SHOWN} more failed jobs:"
-        yield from (f"  {one.job.log}" for one in failed[MOST_SHOWN:])
+    if undone:
+        yield ""
+        yield f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the failed ones."
+
+
+def _workers(folder: Path, job: Job, profile: str | None) -> int:
+    """As many as the job had, by its log; before its start as many as the profile gives it threads, less one."""
+    threads = head.settings(profile).get("set-threads", {}).get(job.stage, 1)
+    found = logs.workers(folder / job.log)
+    return found if found is not None else threads - 1
 
 
 def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
@@ -71,18 +94,14 @@ def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
         yield "everything is done."
         return
     estimator = Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
-    rest, at_once = (
-        time_left.rest(seen, estimator),
-        sum(one.state is State.RUNNING and one.job.needs_gpu for one in seen),
-    )
+    rest = time_left.rest(seen, estimator)
+    at_once = sum(one.state is State.RUNNING and one.job.needs_gpu for one in seen)
     if rest.seconds:
         pace = f"; about {duration(rest.seconds / at_once)} with {at_once} at a time as now" if at_once > 1 else ""
-        yield f"left: about {duration(rest.seconds)} of jobs, one after the other{pace}."
+        least = "at least" if rest.unknown else "about"
+        yield f"left: {least} {duration(rest.seconds)} of jobs, one after the other{pace}."
     if rest.unknown:
-        yield f"{rest.unknown} jobs are of a kind of which none is done yet; their time is unknown."
-    changed = max((path.stat().st_mtime for one in seen if (path := folder / one.job.log).exists()), default=None)
-    if changed is not None:
-        yield f"the last sign of life is {duration(time.time() - changed)} old."
+        yield f"{rest.unknown} jobs are of a kind of which none is done yet, or of unknown size; their time is unknown."
 
 
 def name(job: Job) -> str:
@@ -97,12 +116,3 @@ def name(job: Job) -> str:
     if job.stage == "train":
         return f"train {block.variant} on {draw}"
     return f"evaluate {block.variant} of {draw} on {what.target}/{what.subsets_text}"
-
-
-def duration(seconds: float) -> str:
-    """3 h 20 min, 5 min or 40 s."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min" if minutes else f"{rest} s"

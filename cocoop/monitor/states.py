@@ -8,13 +8,14 @@ from enum import Enum
 from pathlib import Path
 
 from cocoop.config.jobs import Job
+from cocoop.monitor import head
+from cocoop.monitor.logs import NOTHING, Ending, ending
 
-ERROR_BYTES = 65536
-KILLED = "no error in its log: it was killed, ran out of time or memory, was undone with its group, or its files were deleted"
+KILLED = "no error in its log: it was killed, ran out of time or memory, or its files were deleted"
 
 
 class State(Enum):
-    """done: all outputs are there; queued: submitted, its log is not touched yet; left: not tried, or interrupted."""
+    """done: all outputs are there; queued: submitted, its log is not touched yet; left: not tried, interrupted, or undone."""
 
     DONE = "done"
     RUNNING = "running"
@@ -25,17 +26,27 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Seen:
-    """A job as the files show it. seconds: of the last attempt, where Snakemake measured it; reason: why it failed."""
+    """A job as the files show it.
+
+    seconds: of a done job, where something measured it; end: of the log of a running or failed job; written: when that log
+    was last written to (seconds since 1970).
+    """
 
     job: Job
     state: State
     seconds: float | None = None
-    reason: str = ""
+    end: Ending = NOTHING
+    written: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """Why a failed job failed."""
+        return self.end.error or KILLED
 
 
 def look(jobs: Sequence[Job], folder: Path) -> list[Seen]:
     """The state of each job of a working folder."""
-    active = any((folder / ".snakemake" / "locks").glob("*.lock"))
+    active = head.locked(folder)
     marks = _marks(folder / ".snakemake" / "incomplete")
     return [_look(job, folder, marks, active) for job in jobs]
 
@@ -43,16 +54,21 @@ def look(jobs: Sequence[Job], folder: Path) -> list[Seen]:
 def _look(job: Job, folder: Path, marks: dict[str, float], active: bool) -> Seen:
     log = folder / job.log
     marked = [marks[output] for output in job.outputs if output in marks]
-    if marked:
+    made = [_time(folder / output) for output in job.outputs]
+    # A group's marks stay until its last job has ended; what was written after its mark is done.
+    if marked and not (active and min(made) >= max(marked)):
         if not active:
             return Seen(job, State.LEFT)
-        started = log.exists() and log.stat().st_mtime >= max(marked)
-        return Seen(job, State.RUNNING if started else State.QUEUED)
-    if all((folder / output).exists() for output in job.outputs):
+        written = _time(log)
+        if written < max(marked):
+            return Seen(job, State.QUEUED)
+        return Seen(job, State.RUNNING, end=ending(log), written=written)
+    if all(made):
         return Seen(job, State.DONE, _seconds(folder, job))
     # Snakemake leaves an empty log where a group failed before a job's turn; such a job still lacks its input.
-    tried = log.exists() and all((folder / path).exists() for path in job.inputs)
-    return Seen(job, State.FAILED, reason=failure(log)) if tried else Seen(job, State.LEFT)
+    if not log.exists() or not all((folder / path).exists() for path in job.inputs):
+        return Seen(job, State.LEFT)
+    return Seen(job, State.FAILED, end=ending(log), written=_time(log))
 
 
 def _marks(folder: Path) -> dict[str, float]:
@@ -68,26 +84,28 @@ def _marks(folder: Path) -> dict[str, float]:
     return found
 
 
+def _time(path: Path) -> float:
+    """When a file was last written; 0 if it is not there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _seconds(folder: Path, job: Job) -> float | None:
+    """What a job took: Snakemake measures the last attempt, cost.json has those before it too (of a continued training)."""
     if job.benchmark is None:
         return None
+    found = [_number(folder / job.benchmark, "s")]
+    found += [_number(folder / output, "seconds") for output in job.outputs if output.endswith("/cost.json")]
+    return max((seconds for seconds in found if seconds is not None), default=None)
+
+
+def _number(path: Path, key: str) -> float | None:
+    """A key of the last object in a file, which is one JSON object or one on each line."""
     try:
-        return float(json.loads((folder / job.benchmark).read_text(encoding="utf-8").splitlines()[-1])["s"])
+        text = path.read_text(encoding="utf-8")
+        content = text if path.suffix == ".json" else text.splitlines()[-1]
+        return float(json.loads(content)[key])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return None
-
-
-def failure(log: Path) -> str:
-    """The line of a log that says why: our own error, or the last line of a traceback."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - ERROR_BYTES))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return KILLED
-    ours = [line for line in lines if line.startswith("error: ")]
-    if ours:
-        return ours[-1].removeprefix("error: ")
-    if any(line.startswith("Traceback") for line in lines):
-        return next(line for line in reversed(lines) if line.strip())
-    return KILLED

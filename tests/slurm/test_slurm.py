@@ -60,11 +60,8 @@ def test_failed_run_does_not_stop_the_others_and_is_named(undisturbed):
         "train coop_ctx8 on first/base, 4 shots, seeds 1-2: train coop_ctx8 on first: the loss of seed 1 is "
     )
     assert f"log:    results/logs/train/{run}.log\n" in last
-    assert (
-        f"again:  snakemake --cores all --rerun-incomplete --configfile small.yaml -- results/runs/{run}/learned"
-        in last
-    )
-    assert "alone:  python -m cocoop train --settings" in last
+    assert f"again:  snakemake --profile slurm --configfile small.yaml -- results/runs/{run}/learned" in last
+    assert "alone:  COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=256 python -m cocoop train --settings" in last
     assert clone.log().count("\nfailed: ") == 1
 
 

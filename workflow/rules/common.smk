@@ -3,6 +3,7 @@ import re
 import shlex
 
 from cocoop.config import Block, Plan, experiment_content, paths
+from cocoop.config.environment import environment
 from cocoop.errors import UserError
 from cocoop.io import canonical_json
 
@@ -23,9 +24,7 @@ PLAN = planned()
 DATA = config["data_root"]
 ENVIRONMENT = {
     "PYTHONPATH": str(REPOSITORY),
-    "COCOOP_DEVICE": config["device"],
-    "COCOOP_TEXT_BUDGET_MB": str(config["text_budget_mb"]),
-    "COCOOP_COMPILE": {True: "on", False: "off"}.get(config.get("compile"), ""),
+    **environment(config),
     "TQDM_DISABLE": "",
 }
 shell.prefix(

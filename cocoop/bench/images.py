@@ -1,0 +1,123 @@
+"""Images a second: through a random ViT-B/16 on this device, and through decoding and cropping in one process. No data needed."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tabulate import tabulate
+
+from cocoop.bench import timing
+from cocoop.clip import backbone
+from cocoop.clip.transforms import Preprocessing, view_key
+from cocoop.config.specs import BackboneSpec
+from cocoop.data.images import open_rgb
+
+VIT_B16 = BackboneSpec("bench", "bench", "ViT-B-16-quickgelu", None)
+BATCH = {"cpu": 8, "cuda": 64}  # of the stages on a GPU; a CPU is as fast with fewer
+PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp32", "bf16")}
+WIDTH, HEIGHT, GRAIN, QUALITY = (
+    500,
+    375,
+    12,
+    90,
+)  # an ImageNet photo's usual size; they come out at 90 kB, near its bytes
+PICTURES = 32
+REPEATS = 3
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """tower: seconds of a batch by precision; picture, view: seconds of one process to decode one, and to cut one from it."""
+
+    batch: int
+    tower: Mapping[str, float]
+    picture: float
+    view: float
+
+    def record(self) -> dict[str, Any]:
+        """For the JSON file; cocoop.costing.image_rate reads it."""
+        rows = [
+            {"precision": precision, "batch": self.batch, "seconds": seconds, "images_per_second": self.batch / seconds}
+            for precision, seconds in self.tower.items()
+        ]
+        decoding = {"width": WIDTH, "height": HEIGHT, "picture_seconds": self.picture, "view_seconds": self.view}
+        return {"model": VIT_B16.model, "tower": rows, "decoding": decoding}
+
+
+def measure(device: str, spec: BackboneSpec = VIT_B16) -> Measured:
+    """Measures both, one after the other."""
+    batch, preprocessing = BATCH[device], None
+    tower = {}
+    for precision in PRECISIONS[device]:
+        tower[precision], preprocessing = _tower(spec, precision, device, batch)
+    picture, view = _decoding(preprocessing)
+    return Measured(batch, tower, picture, view)
+
+
+def rendered(measured: Measured) -> str:
+    """A pipe table."""
+    rows = [
+        [f"ViT-B/16, {precision}, batch {measured.batch}, on the device", f"{measured.batch / seconds:,.1f}"]
+        for precision, seconds in measured.tower.items()
+    ]
+    rows.append([f"decoding JPEGs of {WIDTH} x {HEIGHT} pixels, in one process", f"{1 / measured.picture:,.1f}"])
+    rows.append(["cutting training views from decoded pictures, in one process", f"{1 / measured.view:,.1f}"])
+    return tabulate(rows, ["images", "a second"], "pipe", disable_numparse=True, colalign=["left", "right"])
+
+
+def _tower(spec: BackboneSpec, precision: str, device: str, batch: int) -> tuple[float, Preprocessing]:
+    """Seconds of a batch of pixels, from the CPU's memory to features, and what the tower expects of pixels."""
+    logging.getLogger(backbone.__name__).disabled = True  # it warns of random weights; here they are meant
+    try:
+        model = backbone.load(BackboneSpec(spec.name, spec.label, spec.model, spec.pretrained, precision), device)
+    finally:
+        logging.getLogger(backbone.__name__).disabled = False
+    size = model.preprocessing.size
+    random = torch.Generator().manual_seed(SEED)
+    pixels = torch.randint(256, (batch, 3, size, size), dtype=torch.uint8, generator=random)  # (B, 3, H, W)
+    pixels = pixels.pin_memory() if device == "cuda" else pixels
+
+    def run() -> torch.Tensor:
+        return model.encode_images(model.preprocessing.normalise(pixels.to(model.device, non_blocking=True)))
+
+    return _median(run, device), model.preprocessing
+
+
+def _decoding(preprocessing: Preprocessing) -> tuple[float, float]:
+    """Seconds of one process for a picture of a file, and for a view of a decoded picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = draw(Path(folder), PICTURES)
+        decoded = [open_rgb(path) for path in paths]
+        keys = [view_key(SEED, path.name, 0) for path in paths]
+
+        def views() -> None:
+            for image, key in zip(decoded, keys, strict=True):
+                preprocessing.view(image, key)
+
+        picture = _median(lambda: [open_rgb(path) for path in paths], "cpu") / PICTURES
+        return picture, _median(views, "cpu") / PICTURES
+
+
+def _median(run: Callable[[], Any], device: str) -> float:
+    run()
+    return median(timing.seconds(run, device) for _ in range(REPEATS))
+
+
+def draw(folder: Path, count: int) -> Sequence[Path]:
+    """JPEG files with the size, and about the bytes, of a photo: noise at several scales."""
+    random = np.random.default_rng(SEED)
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for path in paths:
+        coarse = random.integers(0, 256, (HEIGHT // GRAIN, WIDTH // GRAIN, 3), dtype=np.uint8)
+        smooth = np.asarray(Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=float)
+        noisy = smooth + random.normal(0, GRAIN, smooth.shape)
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(path, quality=QUALITY)
+    return paths

@@ -1,0 +1,51 @@
+"""What Snakemake's own files tell of the process that submits the jobs: how it was started, and its last sign of life."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+
+COMMAND = "  Command: "
+HEADER_LINES = 20
+
+
+def locked(folder: Path) -> bool:
+    """Whether Snakemake holds the working folder; the lock also stays behind when it was killed."""
+    return any((folder / ".snakemake" / "locks").glob("*.lock"))
+
+
+def logs(folder: Path) -> list[Path]:
+    """Snakemake's own logs, the latest first; their names begin with the time of the start."""
+    return sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"), reverse=True)
+
+
+def profile(folder: Path) -> str | None:
+    """The --profile of the latest Snakemake that was started for everything (not for single files); None without one."""
+    commands = (command for log in logs(folder) if (command := _command(log)) and "--" not in command)
+    return next((_option(command, "--profile") for command in commands), None)
+
+
+def settings(name: str | None) -> Mapping[str, Any]:
+    """The keys of a profile of this repository; none for another one, or without a profile."""
+    path = io.REPOSITORY / (name or "") / "profile.yaml"
+    return io.read_yaml(path) if path.exists() else {}
+
+
+def _command(log: Path) -> list[str]:
+    """The words of the command line; Snakemake writes them without quotes."""
+    try:
+        with log.open(encoding="utf-8", errors="replace") as file:
+            header = [line for _, line in zip(range(HEADER_LINES), file, strict=False)]
+    except OSError:
+        return []
+    return next((line.removeprefix(COMMAND).split() for line in header if line.startswith(COMMAND)), [])
+
+
+def _option(words: list[str], name: str) -> str | None:
+    values: Iterator[str] = (
+        word.removeprefix(f"{name}=") if word.startswith(f"{name}=") else following
+        for word, following in zip(words, [*words[1:], ""], strict=True)
+        if word == name or word.startswith(f"{name}=")
+    )
+    return next(values, None)
