@@ -52,8 +52,10 @@ def allocated() -> str:
 def _reason() -> str:
     if torch.version.cuda is None:
         return "it is built without CUDA"
-    needed = f", {OLDEST_DRIVER} or newer" if torch.version.cuda.startswith("13.") else ""
-    return f"most likely the driver is too old for CUDA {torch.version.cuda}{needed} (`nvidia-smi` says yours)"
+    needed = (
+        f": CUDA {torch.version.cuda} needs {OLDEST_DRIVER} or newer" if torch.version.cuda.startswith("13.") else ""
+    )
+    return f"most likely the driver is too old{needed} (`nvidia-smi` says yours)"
 
 
 def deterministic(step: Callable[[], T], where: str) -> T:
