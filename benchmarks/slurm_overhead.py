@@ -4,12 +4,14 @@
 
 Computing is what the progress bars count: loops over images and training steps. All else is overhead: by Slurm's clock outside
 the stages' processes (Slurm, two starts of Snakemake and one more for each stage), and inside them (Python, torch, files).
+The last line is the wall time of the Snakemake that submits: with local stages, queue, and looks at jobs that have long ended.
 """
 
 import json
 import re
 import sys
 import tempfile
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from tabulate import tabulate
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.slurm.clone import BASE_TO_NEW, COOP, Clone  # noqa: E402
-from tests.slurm.cluster import Cluster, missing  # noqa: E402
+from tests.slurm.clone import BASE_TO_NEW, VARIANTS, Clone  # noqa: E402
+from tests.slurm.cluster import GPUS, Cluster, missing  # noqa: E402
 
 BAR_END = re.compile(r"100%\S* (\d+)/\d+ \[.*?([\d.]+)(s/)?\w+(?:/s)?\]")
 
@@ -38,10 +40,12 @@ def main() -> None:
     if lacking := missing():
         raise SystemExit(f"error: not installed: {', '.join(lacking)}; on Debian: apt-get install slurm-wlm munge")
     with Cluster() as cluster, tempfile.TemporaryDirectory() as folder:
-        content = {"variants": {"coop": COOP}, "experiments": {"base_to_new": BASE_TO_NEW}}
+        content = {"variants": VARIANTS, "experiments": {"base_to_new": BASE_TO_NEW}}
         clone = Clone(Path(folder) / "clone", REPOSITORY, cluster, content)
+        start = time.monotonic()
         if clone.snakemake().wait() != 0:
             raise SystemExit(clone.log())
+        in_head = time.monotonic() - start
         results, jobs = clone.folder / "results", cluster.submitted(clone.folder)
         stages = [json.loads(path.read_text()) for path in results.glob("benchmarks/**/*.jsonl")]
         logs = [
@@ -61,6 +65,7 @@ def main() -> None:
     rows = [[what, count, total, total / count, total / in_slurm] for what, count, total in rows]
     headers = ["", "jobs or stages", "seconds", "seconds each", "share"]
     print(tabulate(rows, headers, "github", floatfmt=("", "", ".1f", ".1f", ".0%")))
+    print(f"\nFrom the first line of Snakemake to its last: {in_head:.1f} s, with up to {len(GPUS)} jobs at a time.")
 
 
 if __name__ == "__main__":

@@ -6,15 +6,17 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cocoop import io
 from cocoop.config import Block, Evaluation
 from cocoop.config.environment import BUDGET, COMPILE, DEVICE
 from cocoop.config.files import load, plan_of
-from cocoop.config.jobs import GPU_STAGES, Job, jobs_of
-from cocoop.costing.groups import submissions, wildcards
+from cocoop.config.jobs import GPU_STAGES, Job, Views, jobs_of
+from cocoop.costing.groups import PROFILE, submissions, wildcards
 from cocoop.io import REPOSITORY
 from cocoop.monitor import by_hand, logs
 
@@ -113,7 +115,21 @@ def test_paper_submissions_are_those_snakemake_forms(tmp_path):
     plan = plan_of([PAPER])
     text = snakemake(tmp_path, "--profile", "slurm", "-n", config=PAPER)
     jobs = jobs_of(plan)
-    assert submissions(plan, jobs) == text.count("] Group job ") < sum(job.needs_gpu for job in jobs) / 4
+    formed = text.count("] Group job ") + len(re.findall(r"^Job \d+: test features of", text, re.MULTILINE))
+    assert submissions(plan, jobs) == formed < sum(job.needs_gpu for job in jobs) / 2
+
+
+def test_no_slurm_job_of_the_paper_holds_two_runs():
+    """A group fails as a whole: it may hold one training with its tests, or the views of one draw, and nothing beside them."""
+    plan = plan_of([PAPER])
+    names = io.read_yaml(PROFILE)["groups"]
+    held: dict[str, set] = {}
+    for job in jobs_of(plan):
+        if job.stage in names:
+            block = job.what.block if isinstance(job.what, Evaluation) else job.what
+            group = names[job.stage].format(**wildcards(plan, job))
+            held.setdefault(group, set()).add(replace(block, name="") if isinstance(block, Views) else block)
+    assert {len(blocks) for blocks in held.values()} == {1}
 
 
 def test_demo_does_not_leak_into_the_paper():

@@ -179,7 +179,7 @@ def test_table(capsys):
     assert main(["plan", "--configfile", str(PAPER)]) == 0
     out = capsys.readouterr().out
     shared = next(line for line in out.splitlines() if line.startswith("| all, shared jobs once"))
-    assert [cell.strip() for cell in shared.split("|")][4] == "142"
+    assert [cell.strip() for cell in shared.split("|")][4] == "264"
     assert "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`" in out
     assert "~ reckons with 4.2 tokens a class" in out
 

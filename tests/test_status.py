@@ -153,7 +153,7 @@ def test_real_errors_come_first_and_every_failure_has_a_command(plan, tmp_path, 
 
 @pytest.fixture(scope="module")
 def curves():
-    """Two trainings that share a Slurm job, and what else is in it: `coop_fewshot` on digits with 1 and 4 shots."""
+    """Two trainings of one variant, which a site's profile may put into one job: `coop_fewshot` with 1 and 4 shots."""
     plan = plan_of([REPOSITORY / "config" / "miniature.yaml"])
     return plan, [job for job in of_stage(plan, "train") if job.what.variant == "coop_fewshot"]
 
@@ -172,7 +172,9 @@ def curves():
 def test_a_group_that_fails_as_a_whole(curves, tmp_path, capsys, first, second, failed, undone):
     plan, jobs = curves
     assert len(jobs) == 2
-    started(tmp_path, "snakemake --profile slurm")
+    site = tmp_path / "site"
+    write(site / "profile.yaml", "groups: {train: 'runs_{dataset}_{subset}_{variant}'}")
+    started(tmp_path, f"snakemake --profile {site}")
     for job, text in zip(jobs, (first, second), strict=True):
         fail(tmp_path, job, text)
     show(plan, tmp_path, [])
@@ -180,7 +182,7 @@ def test_a_group_that_fails_as_a_whole(curves, tmp_path, capsys, first, second, 
     found = [line for line in lines if line.startswith("failed: ")]
     assert [line.startswith(f"failed: {name(jobs[place])}: ") for line, place in zip(found, failed, strict=True)]
     again = [line for line in lines if line.startswith("  again:  ")]
-    assert again == [f"  again:  snakemake --profile slurm -- {jobs[place].outputs[0]}" for place in failed]
+    assert again == [f"  again:  snakemake --profile {site} -- {jobs[place].outputs[0]}" for place in failed]
     told = [line for line in lines if line.startswith("undone with their groups")]
     assert told == [f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the "
                     "failed ones."] * bool(undone)  # fmt: skip

@@ -6,14 +6,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
 from cocoop import io
+from cocoop.config.files import plan_of
+from cocoop.config.jobs import GPU_STAGES, jobs_of
 
 REPOSITORY = io.REPOSITORY
+NEEDED = ("bash", "git", "sh", "which")  # of other people's programs, to plan
+SLURM = ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 SMALL = {
     "seeds": [1, 2],
     "seeds_per_job": 2,
@@ -79,8 +84,24 @@ def test_demo_plan_counts():
     assert counts["evaluate"] == 5 * 4
 
 
-def test_profile_plans_without_slurm():
-    snakemake("--profile", "slurm", "-n")
+def test_profile_plans_without_slurm(tmp_path):
+    """`snakemake --profile slurm -n` in a fresh clone, on a machine without a single command of Slurm, prints the paper's plan."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in NEEDED:
+        (commands / name).symlink_to(shutil.which(name))
+    path = f"{Path(sys.executable).parent}:{commands}"
+    assert not any(shutil.which(name, path=path) for name in SLURM)
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), "clone"], cwd=tmp_path, check=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "PYTHONPATH"))}
+    done = subprocess.run(
+        ["snakemake", "--profile", "slurm", "-n"], cwd=tmp_path / "clone", env=environment | {"PATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    expected = Counter(job.stage for job in jobs_of(plan_of([REPOSITORY / "config/paper.yaml"])))
+    assert planned(done.stdout) == expected | {"all": 1, "total": sum(expected.values()) + 1}
+    assert sum(expected[stage] for stage in GPU_STAGES) == 694  # docs/cluster.md
 
 
 def test_wrong_configuration_is_one_line_and_exit_2(folder):

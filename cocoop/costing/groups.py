@@ -49,6 +49,7 @@ def wildcards(plan: Plan, job: Job) -> Mapping[str, Any]:
             "dataset": block.dataset,
             "subset": block.subset,
             "shots": block.shots,
+            "seeds": "-".join(map(str, block.seeds)),
             **variant,
         }
     return {"backbone": plan.backbone.name, "dataset": block}

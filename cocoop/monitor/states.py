@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from cocoop.config.jobs import Job
-from cocoop.monitor import head
+from cocoop.monitor import head, interrupted
 from cocoop.monitor.logs import NOTHING, Ending, ending
 
 KILLED = "no error in its log: it was killed, ran out of time or memory, or its files were deleted"
@@ -48,7 +48,11 @@ def look(jobs: Sequence[Job], folder: Path) -> list[Seen]:
     """The state of each job of a working folder."""
     active = head.locked(folder)
     marks = _marks(folder / ".snakemake" / "incomplete")
-    return [_look(job, folder, marks, active) for job in jobs]
+    seen = [_look(job, folder, marks, active) for job in jobs]
+    if not interrupted.by_user(folder):
+        return seen
+    cancelled = [one.state is State.FAILED and one.reason == KILLED for one in seen]
+    return [Seen(one.job, State.LEFT) if with_it else one for one, with_it in zip(seen, cancelled, strict=True)]
 
 
 def _look(job: Job, folder: Path, marks: dict[str, float], active: bool) -> Seen:

@@ -12,12 +12,23 @@ from cocoop.errors import UserError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that give no device; the last is Slurm's
+OLDEST_DRIVER = 580  # for CUDA 13, of the pinned torch (NVIDIA, CUDA Compatibility, table of minor versions)
 
 
 def choose(wanted: str = "auto") -> str:
-    """`auto` is cuda if there is one. Sets deterministic algorithms and threads (OMP_NUM_THREADS) in the same place."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda': no CUDA device here; take device: auto or cpu.")
+    """`auto` is cuda if there is one. Sets deterministic algorithms and threads (OMP_NUM_THREADS) in the same place.
+
+    A UserError where the job was given a GPU that torch cannot use: days on a CPU while the GPU is paid for help nobody.
+    """
+    if wanted != "cpu" and not torch.cuda.is_available():
+        if given := allocated():
+            raise UserError(
+                f"device {wanted!r}: this job has a GPU ({given}), but torch {torch.__version__} sees none: {_reason()}."
+                " To compute on the CPU all the same, say device: cpu."
+            )
+        if wanted == "cuda":
+            raise UserError("device 'cuda': no CUDA device here; take device: auto or cpu.")
     device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1)
@@ -27,6 +38,24 @@ def choose(wanted: str = "auto") -> str:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     return device
+
+
+def allocated() -> str:
+    """The GPUs a scheduler gave this process, as VARIABLE=VALUE; empty if none. An empty CUDA_VISIBLE_DEVICES means none."""
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
+        if name in os.environ:
+            value = os.environ[name]
+            return f"{name}={value}" if value not in HIDDEN else ""
+    return ""
+
+
+def _reason() -> str:
+    if torch.version.cuda is None:
+        return "it is built without CUDA"
+    needed = (
+        f": CUDA {torch.version.cuda} needs {OLDEST_DRIVER} or newer" if torch.version.cuda.startswith("13.") else ""
+    )
+    return f"most likely the driver is too old{needed} (`nvidia-smi` says yours)"
 
 
 def deterministic(step: Callable[[], T], where: str) -> T:

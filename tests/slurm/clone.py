@@ -18,14 +18,18 @@ COLOURS = ((200, 40, 40), (40, 180, 60), (50, 60, 200), (128, 128, 128))
 IMAGES, SIDE = 20, 64
 SITE = (  # what this cluster differs in from one with accounting, and no waiting for a busy network
     "--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "1",
-    "--set-threads", "features=1", "views=1", "train=1", "evaluate=1", "--latency-wait", "20",
+    "--latency-wait", "20",
 )  # fmt: skip
+THREADS = ("--set-threads", "features=2", "views=2", "train=1", "evaluate=1")
 CONFIGURATION = {
     "data_root": "data", "offline": True, "backbone": "tiny", "device": "cpu", "seeds": [1, 2], "seeds_per_job": 2,
     "views": 2, "text_budget_mb": 256,
 }  # fmt: skip
-COOP = {"training": {"epochs": 250, "batch_size": 2}}  # some seconds on one core
-BASE_TO_NEW = {"train_datasets": ["first", "second"], "variants": ["clip", "coop"], "shots": [4]}
+VARIANTS = {  # some seconds each on one core
+    "coop": {"training": {"epochs": 250, "batch_size": 2}},
+    "cocoop": {"training": {"epochs": 30}},
+}
+BASE_TO_NEW = {"train_datasets": ["first", "second"], "variants": ["clip", "coop", "cocoop"], "shots": [4]}
 
 
 def copy_code(source: Path, target: Path) -> None:
@@ -66,7 +70,17 @@ class Clone:
 
     def snakemake(self, *arguments: str) -> subprocess.Popen:
         """`snakemake --profile slurm` with the small configuration, in a session of its own."""
-        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "small.yaml", *SITE]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--profile",
+            "slurm",
+            "--configfile",
+            "small.yaml",
+            *SITE,
+            *THREADS,
+        ]
         path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
         with (self.folder / "head.log").open("a") as log:
             head = subprocess.Popen(
@@ -78,11 +92,48 @@ class Clone:
 
     def without_slurm(self, *targets: str) -> None:
         """Makes targets with Snakemake alone: no profile, no groups, each stage a job of its own."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "small.yaml", "--", *targets]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "2",
+            "--configfile",
+            "small.yaml",
+            *THREADS,
+            "--",
+            *targets,
+        ]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
+
+    def status(self) -> dict[str, int]:
+        """Jobs by state, of all stages together, as `python -m cocoop status` tells them."""
+        command = [sys.executable, "-m", "cocoop", "status", "--configfile", "small.yaml"]
+        environment = os.environ | {"PYTHONPATH": str(self.folder)}
+        said = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        lines = [line.split() for line in said.splitlines()]
+        states = next(words for words in lines if {"done", "running", "queued", "failed", "left"} <= set(words))[-5:]
+        return dict(zip(states, map(int, next(words for words in lines if words[:1] == ["all"])[1:]), strict=True))
+
+    def process(self, *words: str) -> int | None:
+        """The process of a stage that runs in this folder, by words of its command line."""
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes().decode().split("\0")
+                if (
+                    command[1:3] == ["-m", "cocoop"]
+                    and set(words) <= set(command)
+                    and (entry / "cwd").samefile(self.folder)
+                ):
+                    return int(entry.name)
+            except OSError:  # it has just ended
+                continue
+        return None
 
     def stop(self) -> None:
         """Ends what a failed test left running."""

@@ -16,7 +16,8 @@ from typing import Any
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 START_SECONDS, STOP_SECONDS = 40.0, 15.0
 # More than a small machine has, so that what the profile asks for fits.
-CPUS, MEMORY_MB, GPUS = 16, 200_000, ("/dev/null", "/dev/zero")
+CPUS, MEMORY_MB, GPUS = 16, 200_000, ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+GPU_MODEL = "pretend"
 
 CONFIGURATION = """
 ClusterName=one
@@ -51,7 +52,7 @@ MinJobAge=3600
 KillWait=2
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{model}:{gpus} State=UNKNOWN
 PartitionName=only Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -98,10 +99,12 @@ class Cluster:
         controller_port, node_port = _free_ports(2)
         text = CONFIGURATION.format(
             folder=self.folder, host=self.host, user=getpass.getuser(), cpus=CPUS, memory=MEMORY_MB, gpus=len(GPUS),
-            controller_port=controller_port, node_port=node_port,
+            model=GPU_MODEL, controller_port=controller_port, node_port=node_port,
         )  # fmt: skip
         self.configuration.write_text(text)
-        (self.folder / "gres.conf").write_text("".join(f"NodeName={self.host} Name=gpu File={file}\n" for file in GPUS))
+        (self.folder / "gres.conf").write_text(
+            "".join(f"NodeName={self.host} Name=gpu Type={GPU_MODEL} File={file}\n" for file in GPUS)
+        )
         # Snakemake's job step clears SLURM_CONF from the environment of srun, which then looks in /etc alone.
         srun = self.folder / "srun"
         srun.write_text(f'#!/bin/sh\nexport SLURM_CONF={self.configuration}\nexec {shutil.which("srun")} "$@"\n')
@@ -138,17 +141,23 @@ class Cluster:
         return self.run("sinfo", "--noheader", "--format=%t")
 
     def jobs(self) -> list[dict[str, str]]:
-        """Every job this cluster has seen, as `scontrol show job` tells it."""
+        """Every job this cluster has seen, as `scontrol show job` tells it; JOB_GRES is what it got."""
         return [
             dict(word.split("=", 1) for word in line.split() if "=" in word)
-            for line in self.run("scontrol", "--oneliner", "show", "job").splitlines()
+            for line in self.run("scontrol", "--details", "--oneliner", "show", "job").splitlines()
             if line.startswith("JobId=")
         ]
 
     def submitted(self, folder: Path, group: str = "") -> list[dict[str, str]]:
-        """Jobs of a working folder, oldest first; those of a group (Snakemake writes its name into the comment) or all."""
+        """Jobs of a working folder, oldest first; those of a group or rule (Snakemake writes its name into the comment) or all."""
         here = [job for job in self.jobs() if job["WorkDir"] == str(folder) and group in job["Comment"]]
         return sorted(here, key=lambda job: int(job["JobId"]))
+
+    def drain(self) -> None:
+        self.run("scontrol", "update", f"nodename={self.host}", "state=drain", "reason=test")
+
+    def resume(self) -> None:
+        self.run("scontrol", "update", f"nodename={self.host}", "state=resume")
 
     def stop(self) -> None:
         """Cancels what still runs, waits until it is gone, and stops the daemons it started."""

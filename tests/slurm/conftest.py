@@ -1,12 +1,14 @@
-"""One cluster for all tests, and clones that all hold the same code."""
+"""One cluster for all tests, clones that all hold the same code, and a run in one of them that nothing disturbs."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from cocoop import io
-from tests.slurm.clone import Clone, copy_code
-from tests.slurm.cluster import Cluster, missing
+from tests.slurm.clone import BASE_TO_NEW, VARIANTS, Clone, copy_code
+from tests.slurm.cluster import GPU_MODEL, Cluster, missing
+
+FAILING = {"lr": 1.0e30, "warmup_epochs": 0}  # the loss is not finite
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,23 @@ def make_clone(cluster, tmp_path_factory) -> Iterator[Callable[[str, dict], Clon
     yield make
     for clone in clones:
         clone.stop()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(make_clone) -> tuple[Clone, int]:
+    """Base-to-new, one run with a second test, and one shot of two whose training must fail; the clone and its exit code.
+
+    On a site that names its GPUs with `gpu_model`.
+    """
+    fewshot = {"training": {"epochs": 5}, "per_shots": {"1": {}, "4": FAILING}}
+    content = {
+        "variants": VARIANTS | {"coop_fewshot": fewshot},
+        "experiments": {
+            "base_to_new": BASE_TO_NEW,
+            "class_incremental": {"train_datasets": ["first"], "variants": ["coop"]},
+            "few_shot_curves": {"train_datasets": ["first"], "variants": ["coop_fewshot"], "shots": [1, 4]},
+        },
+    }
+    clone = make_clone("undisturbed", content)
+    clone.edit_profile({}, gpu_model=GPU_MODEL)
+    return clone, clone.snakemake("--retries", "1").wait(600)
