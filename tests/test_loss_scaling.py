@@ -78,8 +78,9 @@ def test_overflows_before_the_first_update_leave_no_trace(text, make, data, monk
                 assert torch.equal(found[name], tensor), (seed, name)
 
 
-def test_skipped_steps_change_neither_tensors_nor_momentum(text, data):
-    """In the middle of a training, where there is momentum to lose."""
+@pytest.mark.parametrize("scale", [2.0**40, 0.0])
+def test_skipped_steps_change_neither_tensors_nor_momentum(text, data, scale):
+    """In the middle of a training, where there is momentum to lose; nothing divided by a scale of 0 is finite."""
     for make in METHODS.values():
         method, scaler = make(text, SEEDS), SeedScaler(SEEDS, data[0].device)
         classifier = method.for_classes(NAMES)
@@ -87,9 +88,9 @@ def test_skipped_steps_change_neither_tensors_nor_momentum(text, data):
         run = partial(update, method, classifier, optimizer, scaler, data[0][:, 0], data[1], "fp16")
         run()
         before = {p: (p.detach().clone(), optimizer.state[p]["momentum_buffer"].clone()) for p in method.parameters()}
-        scaler.scale[1] = 2.0**40
+        scaler.scale[1] = scale
         run()
-        assert scaler.scale.tolist() == [1024, 2.0**39, 1024]
+        assert scaler.scale.tolist() == [1024, scale / 2 if scale > 1 else 0, 1024]
         assert (scaler.good.tolist(), scaler.updates.tolist()) == ([2, 0, 2], [2, 1, 2])
         for parameter, old in before.items():
             for now, was in zip((parameter.detach(), optimizer.state[parameter]["momentum_buffer"]), old, strict=True):
@@ -165,7 +166,7 @@ def test_seed_whose_unscaled_gradients_overflow_is_an_error(text, data, caplog):
     with pytest.raises(
         UserError,
         match="cocoop on x: seed 2 made no update in epoch 4, its gradients overflow fp16; "
-        "its loss scale is down to 0.25. Training stopped; take precision bf16 or fp32",
+        "its loss scale is now 0.25. Training stopped; take precision bf16 or fp32",
     ):
         fit(method, classifier, *data, training, precision="fp16", where="cocoop on x")
     warned = [record.getMessage() for record in caplog.records]
@@ -176,5 +177,5 @@ def test_seed_whose_unscaled_gradients_overflow_is_an_error(text, data, caplog):
 
 def test_training_without_any_update_is_an_error(text, data, monkeypatch):
     monkeypatch.setattr(scaling, "FIRST_SCALE", 2.0**60)
-    with pytest.raises(UserError, match="seed 1 made no update in epoch 3, .* down to 2.2518e.15. Training stopped"):
+    with pytest.raises(UserError, match="seed 1 made no update in epoch 3, .* now 2.2518e.15. Training stopped"):
         fitted(text, METHODS["cocoop"], SEEDS, data, [1.0, 1.0, 1.0])

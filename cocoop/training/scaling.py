@@ -38,9 +38,9 @@ class SeedScaler:
         """Backward pass of the seeds' losses (S,) and one step of each seed whose gradients are finite; waits for nothing."""
         (self.scale * loss).sum().backward()
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        finite = torch.stack([p.grad.isfinite().flatten(1).all(1) for p in parameters]).all(0)  # (S,)
         for parameter in parameters:
             parameter.grad /= _beside(self.scale, parameter)
+        finite = torch.stack([p.grad.isfinite().flatten(1).all(1) for p in parameters]).all(0)  # (S,)
         before = [_state(optimizer, parameter) for parameter in parameters]
         optimizer.step()
         for parameter, old in zip(parameters, before, strict=True):
@@ -70,11 +70,11 @@ class SeedScaler:
             if old == new:
                 said = (
                     f"{self.where}: seed {seed} made no update in epoch {epoch + 1}, "
-                    f"its gradients overflow fp16; its loss scale is down to {scale:g}"
+                    f"its gradients overflow fp16; its loss scale is now {scale:g}"
                 )
                 if scale < 1 or (last and not new):
                     raise UserError(f"{said}. Training stopped; take precision bf16 or fp32.{of_others(self.seeds)}")
-                logger.warning("%s and goes on falling until they do not", said)
+                logger.warning("%s and falls until they fit", said)
         return self.known
 
 
