@@ -86,7 +86,7 @@ def test_profile_plans_without_slurm():
 def test_wrong_configuration_is_one_line_and_exit_2(folder):
     done = snakemake("-n", "--cores", "1", "--config", "backbone=tinny", folder=folder, check=False)
     assert done.returncode == 2
-    assert "error: configuration: backbone: unknown backbone 'tinny'" in done.stderr
+    assert "error: config/config.yaml + --config: backbone: unknown backbone 'tinny'" in done.stderr
     assert "Did you mean 'tiny'?" in done.stderr
     assert "Traceback" not in done.stderr
 

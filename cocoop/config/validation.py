@@ -1,12 +1,14 @@
 """JSON-schema validation whose every failure is one line for a user."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
 
 from cocoop import io
 from cocoop.errors import UserError, did_you_mean, listed
@@ -17,12 +19,26 @@ MISSING = " is missing"
 OVERLAY = " (Name a complete file before one that only changes some keys: --configfile config/config.yaml mine.yaml.)"
 
 
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    """JSON Schema's `$` is the end of the text; Python's also lies before a last line feed."""
+    strict = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
+    if isinstance(value, str) and not re.search(strict, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+# JSON Schema takes 2.0 as an integer, but it neither counts nor indexes.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+)
+_Validator = extend(Draft202012Validator, validators={"pattern": _pattern}, type_checker=_TYPES)
+
+
 def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where: str) -> None:
     """Checks content against workflow/schemas/{schema}.schema.yaml; all problems in one UserError.
 
     where: the file the content came from.
     """
-    checker = Draft202012Validator(_schema(schema) if isinstance(schema, str) else schema)
+    checker = _Validator(_schema(schema) if isinstance(schema, str) else schema)
     problems = [line for error in checker.iter_errors(content) for line in _lines(error)] + _not_finite(content)
     if problems:
         text = "; ".join(problems[:MOST_PROBLEMS])

@@ -17,6 +17,11 @@ HEAD = """# Messages of a wrong configuration
 Every mistake in a YAML file of `config/` is told in one line, with exit code 2, before any job starts. One example of each kind;
 `tests/faults/test_messages.py` makes these mistakes and compares, `make faults` writes this page.
 
+Files named with `--configfile`, and profiles, are read by Snakemake itself before the benchmark can look at them: what is no YAML,
+no UTF-8 or no mapping there, it refuses in words and an exit code of its own, and **it runs code that such a file holds**
+(`__use_yte__: true`). Everything else in them is told as below. Before you name a file that you did not write, let
+`python -m cocoop plan --configfile FILE` read it, which runs nothing and says all of this in one line.
+
 | file | mistake | message |
 | --- | --- | --- |
 """
@@ -27,6 +32,7 @@ CONFIGURATION, COOP, DTD, NEW, TINY = (
 MISTAKES = [
     (CONFIGURATION, "a key is missing", ("seeds",), GONE),
     (CONFIGURATION, "a key nobody knows", ("sedes",), [1]),
+    (CONFIGURATION, "a key that would run code", ("__use_yte__",), True),
     (CONFIGURATION, "a wrong type", ("seeds",), 1),
     (CONFIGURATION, "2e-3 is text in YAML", ("variants", "coop"), {"training": {"lr": "2e-3"}}),
     (CONFIGURATION, "below the least value", ("seeds_per_job",), 0),
@@ -34,6 +40,8 @@ MISTAKES = [
     (CONFIGURATION, "one value twice", ("seeds",), [1, 1]),
     (CONFIGURATION, "an empty list", ("seeds",), []),
     (CONFIGURATION, "an empty text", ("data_root",), ""),
+    (CONFIGURATION, "a folder Snakemake cannot take", ("data_root",), "data/{mine}"),
+    (CONFIGURATION, "a number with a point for an integer", ("seeds_per_job",), 2.0),
     (CONFIGURATION, "not one of the choices", ("device",), "gpu"),
     (CONFIGURATION, "neither of two forms", ("views",), "all"),
     (CONFIGURATION, "an unknown backbone", ("backbone",), "tiney"),
@@ -110,29 +118,36 @@ def said(folder: Path, name: str, text: str | bytes) -> str:
     raise AssertionError(f"{name}: accepted")
 
 
-def rows(folder: Path) -> list[str]:
+def written() -> list[tuple[str, str, str]]:
+    """(file, mistake, the file's text with the mistake in it) of every row."""
     found = []
     for name, mistake, place, value in MISTAKES:
         content = io.read_yaml(CONFIG / name)
         changed = without(content, place) if value is GONE else replaced(content, place, value)
-        found.append((name, mistake, said(folder, name, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))))
-    found += [(name, mistake, said(folder, name, text)) for name, mistake, text in TEXTS]
-    found.append(
-        (MISNAMED, "a file's name with capitals and spaces", said(folder, MISNAMED, (CONFIG / DTD).read_text()))
-    )
+        found.append((name, mistake, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True)))
+    return [*found, *TEXTS, (MISNAMED, "a file's name with capitals and spaces", (CONFIG / DTD).read_text())]
+
+
+def rows(folder: Path) -> list[str]:
+    found = [(name, mistake, said(folder, name, text)) for name, mistake, text in written()]
     return [
         f"| {name} | {mistake} | `` {message.replace('|', chr(92) + '|')} `` |\n" for name, mistake, message in found
     ]
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    copied = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+def kept(folder: Path) -> Path:
+    """`config` copied into a folder, with few files in its registries."""
+    copied = Path(shutil.copytree(CONFIG, folder / "config"))
     for kind, names in KEPT.items():
         for path in (copied / kind).glob("*.yaml"):
             if path.stem not in names:
                 path.unlink()
     return copied
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return kept(tmp_path)
 
 
 def test_the_page_lists_what_users_see(folder, full):
