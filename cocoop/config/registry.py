@@ -76,7 +76,7 @@ class Registry:
         for method in self.names("methods"):
             path = self.folder / "methods" / f"{method}.yaml"
             content = self.read("methods", method, str(path))
-            check_schema(_params_schema(content), f"{path}: params")
+            check_schema(params_schema(content), f"{path}: params")
             for name, own in content["variants"].items():
                 if name in found:
                     raise UserError(
@@ -98,7 +98,7 @@ class Registry:
                 raise unknown("dataset", name, known, where)
 
 
-def _params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
+def params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
     """What a method's file says of its parameters, as a JSON schema of all of them."""
     return {
         "type": "object",
@@ -113,7 +113,7 @@ def _variant(
 ) -> VariantSpec:
     """place: where the last word on the variant stands, for messages."""
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
-    validate(params, _params_schema(content), f"{place}.params")
+    validate(params, params_schema(content), f"{place}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
     if content["learns"] != "by_gradient" and changes:
         raise UserError(f"{place}.training: {method} learns {content['learns']}, not by gradient; drop the key.")

@@ -62,6 +62,11 @@ def definition(schema: str, name: str) -> Mapping[str, Any]:
     return _schema(schema)["$defs"][name]
 
 
+def of_key(schema: str, key: str) -> Mapping[str, Any]:
+    """What a schema says of one of its keys."""
+    return _schema(schema)["properties"][key]
+
+
 @cache
 def _schema(name: str) -> dict[str, Any]:
     return io.read_yaml(SCHEMAS / f"{name}.schema.yaml")

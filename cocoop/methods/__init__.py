@@ -20,11 +20,13 @@ def build(settings: Mapping[str, Any], text: "TextSide", template: str, classnam
     implementation = find(settings["implementation"], settings["method"])
     accepts = inspect.signature(implementation).parameters
     extra = {"classnames": classnames} if "classnames" in accepts else {}
-    strange = sorted(set(settings["params"]) - set(accepts))
-    if strange:
-        raise UserError(
-            f"config/methods/{settings['method']}.yaml: {implementation.__name__} takes no {', '.join(strange)}."
-        )
+    given = set(settings["params"])
+    needed = {name for name, one in accepts.items() if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
+    for verb, names in (("takes no", given - set(accepts)), ("needs", needed - given)):
+        if names:
+            raise UserError(
+                f"config/methods/{settings['method']}.yaml: {implementation.__name__} {verb} {', '.join(sorted(names))}."
+            )
     return implementation(text, settings["seeds"], template, **settings["params"], **extra)
 
 

@@ -43,6 +43,8 @@ def train(
     side = text.load(text_tower, settings["backbone"], device, budget_mb, compiled)
     features, labels, classnames, made = load_views(settings, views, side.fingerprint)
     method = methods.build(settings, side, template, classnames)
+    if settings["training"] is None and not hasattr(method, "fit"):
+        raise UserError(f"{settings['method']} learns nothing: there is no training; evaluate it.")
     code = provenance.code("clip", "methods", "training")
     state = io.sha256_text(io.canonical_json([made, code, provenance.computed_on(str(side.device))]))
     done = resume(method, settings, out / "checkpoint.safetensors", state)
