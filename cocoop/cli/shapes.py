@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cocoop.cli.arguments import SETTINGS, parsed
-from cocoop.config.registry import Registry, params_schema
+from cocoop.config.registry import Registry, check_params
 from cocoop.config.specs import TrainingSpec
 from cocoop.config.validation import definition, of_key, validate
 from cocoop.errors import UserError
@@ -66,7 +66,7 @@ def _check_seeds(content: Mapping[str, Any]) -> None:
 
 
 def _check_method(content: Mapping[str, Any], file: Mapping[str, Any]) -> None:
-    validate(content["params"], params_schema(file), f"{SETTINGS}: params")
+    check_params(content["params"], file, f"{SETTINGS}: params")
     by_gradient = file["learns"] == "by_gradient"
     if by_gradient != (content["training"] is not None):
         wants = "needs its settings of SGD" if by_gradient else "must be null"

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -11,10 +11,15 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 
 from cocoop import io
-from cocoop.errors import UserError, did_you_mean, listed
+from cocoop.errors import UserError, did_you_mean, listed, unknown
 
 SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
 MOST_PROBLEMS = 5
+OF_A_PARAMETER = (  # of a JSON schema's many keys; it would take any other without heeding it
+    "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
+    "pattern", "items", "minItems", "maxItems", "uniqueItems", "anyOf", "oneOf", "allOf", "not", "properties", "required",
+    "additionalProperties", "title", "description", "default", "examples",
+)  # fmt: skip
 MISSING = " is missing"
 OVERLAY = " (Name a complete file before one that only changes some keys: --configfile config/config.yaml mine.yaml.)"
 
@@ -46,8 +51,16 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
         raise UserError(f"{where}: {text}{'' if text.endswith('?') else '.'}{_more(len(problems))}{hint}")
 
 
-def check_schema(schema: Mapping[str, Any], where: str) -> None:
-    """Checks that a mapping which a file brings along is a JSON schema."""
+def check_schema(schema: Mapping[str, Any], where: str, known: Iterable[str] = ()) -> None:
+    """Checks that a mapping which a file brings along is a JSON schema of parameters.
+
+    known: keys of a parameter beside those of JSON schemas.
+    """
+    heeded = [*OF_A_PARAMETER, *known]
+    for name, inner in schema.get("properties", {}).items():
+        for key in inner:
+            if key not in heeded:
+                raise unknown("key of a JSON schema", key, heeded, f"{where}: {name}")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:

@@ -26,8 +26,9 @@ no UTF-8 or no mapping there, it refuses in words and an exit code of its own, a
 | --- | --- | --- |
 """
 GONE = object()
-CONFIGURATION, COOP, DTD, NEW, TINY = (
+CONFIGURATION, COOP, DTD, NEW, TINY, RN50, PAPER = (
     "config.yaml", "methods/coop.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml", "backbones/tiny.yaml",
+    "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
 )  # fmt: skip
 MISTAKES = [
     (CONFIGURATION, "a key is missing", ("seeds",), GONE),
@@ -66,7 +67,14 @@ MISTAKES = [
     (COOP, "not a number", ("training", "lr"), float("nan")),
     (COOP, "outside the open range", ("training", "momentum"), 1.0),
     (COOP, "no import string", ("class",), "cocoop.methods.coop"),
-    (COOP, "no JSON schema", ("params", "contexts"), "integer"),
+    (COOP, "no JSON schema", ("params", "contexts", "type"), "integr"),
+    (COOP, "a key no JSON schema has", ("params", "contexts", "minumum"), 1),
+    (COOP, "a module that does not exist", ("class",), "cocoop.methods.coop.more:CoOp"),
+    (COOP, "a package that does not exist", ("class",), "no_such_package.coop:CoOp"),
+    (COOP, "a class that does not exist", ("class",), "cocoop.methods.coop:CoOP"),
+    (COOP, "words that do not match their number", ("defaults", "contexts"), 8),
+    (COOP, "words counted by nothing", ("params", "words", "one_word_each"), "context"),
+    (COOP, "above a sensible value", ("training", "epochs"), 10**9),
     (COOP, "a default of the wrong type", ("defaults", "contexts"), "4"),
     (COOP, "shots that are no number", ("variants", "coop_fewshot", "per_shots"), {"many": {"epochs": 5}}),
     (COOP, "training without gradient", ("learns",), "by_itself"),
@@ -84,6 +92,13 @@ MISTAKES = [
     (NEW, "an unknown table of the paper", ("paper",), "table_9"),
     (TINY, "an unknown precision", ("precision",), "fp8"),
     (TINY, "a key is missing", ("pretrained",), GONE),
+    (TINY, "an unknown model", ("model",), "ViT-B-16-quikgelu"),
+    (TINY, "a file that is not there", ("pretrained",), "weights/tiny.safetensors"),
+    (TINY, "a tag of a model without tags", ("pretrained",), "openai"),
+    (RN50, "an unknown tag", ("pretrained",), "open_ai"),
+    (PAPER, "a number that is no per cent", ("values", "average", "coop", "base"), 826.9),
+    (PAPER, "a metric nobody knows", ("values", "average", "coop", "hm"), 71.66),
+    (PAPER, "a key is missing", ("sources",), GONE),
 ]
 TEXTS = [
     (CONFIGURATION, "a key stands twice", "seeds: [1]\nseeds: [2]\n"),
@@ -91,13 +106,14 @@ TEXTS = [
     (CONFIGURATION, "a character YAML does not take", "seeds: \x04\n"),
     (CONFIGURATION, "no mapping", "- seeds\n"),
     (CONFIGURATION, "an empty file", ""),
+    (CONFIGURATION, "no UTF-8 text", b"seeds: \xff\n"),
     (CONFIGURATION, "a tag that would make an object", "seeds: !!python/name:os.system\n"),
 ]
 
 
 MISNAMED = "datasets/My Birds.yaml"
 KEPT = {  # so that a new file in config/ changes no message
-    "backbones": {"tiny", "vit_b16"},
+    "backbones": {"rn50", "tiny", "vit_b16"},
     "datasets": {"counts", "digits", "dtd", "imagenet_a", "letters", "shapes", "textures"},
     "methods": {"clip", "cocoop", "coop"},
     "experiments": {"base_to_new", "parameter_matched"},
@@ -118,7 +134,7 @@ def said(folder: Path, name: str, text: str | bytes) -> str:
     raise AssertionError(f"{name}: accepted")
 
 
-def written() -> list[tuple[str, str, str]]:
+def written() -> list[tuple[str, str, str | bytes]]:
     """(file, mistake, the file's text with the mistake in it) of every row."""
     found = []
     for name, mistake, place, value in MISTAKES:

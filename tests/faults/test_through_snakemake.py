@@ -56,7 +56,7 @@ def test_the_rows_of_the_page(folder, full):
         good = path.read_bytes()
         for text in texts[:: 1 if full else step]:
             message = said(folder / "config", file, text)
-            path.write_text(text)
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
             assert_refused(dry(folder), message)
             tried += 1
         path.write_bytes(good)
