@@ -1,6 +1,10 @@
 """docs/messages.md: what users see for each kind of mistake in a configuration. The page is written by this test in full mode."""
 
+import ast
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +18,8 @@ from tests.faults.test_config import CONFIG, replaced, use, without
 PAGE = io.REPOSITORY / "docs" / "messages.md"
 HEAD = """# Messages of a wrong configuration
 
-Every mistake in a YAML file of `config/` is told in one line, with exit code 2, before any job starts. One example of each kind;
-`tests/faults/test_messages.py` makes these mistakes and compares, `make faults` writes this page.
+Every mistake in a YAML file of `config/` is told in one line, with exit code 2, before any job starts. Every message has a row;
+`tests/faults/test_messages.py` makes these mistakes, compares, and looks in the code for others; `make faults` writes this page.
 
 Files named with `--configfile`, and profiles, are read by Snakemake itself before the benchmark can look at them: what is no YAML,
 no UTF-8 or no mapping there, it refuses in words and an exit code of its own, and **it runs code that such a file holds**
@@ -25,7 +29,7 @@ no UTF-8 or no mapping there, it refuses in words and an exit code of its own, a
 | file | mistake | message |
 | --- | --- | --- |
 """
-GONE = object()
+GONE, FOLDER = object(), object()
 CONFIGURATION, COOP, DTD, NEW, TINY, RN50, PAPER = (
     "config.yaml", "methods/coop.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml", "backbones/tiny.yaml",
     "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
@@ -104,13 +108,17 @@ TEXTS = [
     (CONFIGURATION, "a key stands twice", "seeds: [1]\nseeds: [2]\n"),
     (CONFIGURATION, "no YAML", "seeds: [1\n"),
     (CONFIGURATION, "a character YAML does not take", "seeds: \x04\n"),
+    (CONFIGURATION, "a date that is none", "seeds: 2026-13-01\n"),
     (CONFIGURATION, "no mapping", "- seeds\n"),
+    (CONFIGURATION, "no file", None),
+    (CONFIGURATION, "a folder in its place", FOLDER),
     (CONFIGURATION, "an empty file", ""),
     (CONFIGURATION, "no UTF-8 text", b"seeds: \xff\n"),
     (CONFIGURATION, "a tag that would make an object", "seeds: !!python/name:os.system\n"),
 ]
 
 
+Text = str | bytes | object | None
 MISNAMED = "datasets/My Birds.yaml"
 KEPT = {  # so that a new file in config/ changes no message
     "backbones": {"rn50", "tiny", "vit_b16"},
@@ -120,21 +128,34 @@ KEPT = {  # so that a new file in config/ changes no message
 }
 
 
-def said(folder: Path, name: str, text: str | bytes) -> str:
+def said(folder: Path, name: str, text: Text) -> str:
     """The message for a file with this text."""
-    path = folder / name
-    before = path.read_bytes() if path.exists() else None
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    try:
-        use(folder, Path(name))
-    except UserError as error:
-        return str(error).replace(f"{folder}/", "config/")
-    finally:
-        path.unlink() if before is None else path.write_bytes(before)
+    with made(folder / name, text):
+        try:
+            use(folder, Path(name))
+        except UserError as error:
+            return str(error).replace(f"{folder}/", "config/")
     raise AssertionError(f"{name}: accepted")
 
 
-def written() -> list[tuple[str, str, str | bytes]]:
+@contextmanager
+def made(path: Path, text: Text) -> Iterator[None]:
+    """The file with this text; None: without it; FOLDER: a folder in its place."""
+    before = path.read_bytes() if path.exists() else None
+    path.unlink(missing_ok=True)
+    if text is FOLDER:
+        path.mkdir()
+    elif text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    try:
+        yield
+    finally:
+        path.rmdir() if text is FOLDER else path.unlink(missing_ok=True)
+        if before is not None:
+            path.write_bytes(before)
+
+
+def written() -> list[tuple[str, str, Text]]:
     """(file, mistake, the file's text with the mistake in it) of every row."""
     found = []
     for name, mistake, place, value in MISTAKES:
@@ -181,3 +202,46 @@ def test_every_message_is_one_line(folder):
 def test_an_empty_registry_says_so(tmp_path):
     with pytest.raises(UserError, match=r"unknown backbone 'tiny'; known: none\."):
         Plan(io.read_yaml(CONFIG / "config.yaml"), Registry(tmp_path))
+
+
+SOURCES = [*sorted((io.REPOSITORY / "cocoop" / "config").glob("*.py")), io.REPOSITORY / "cocoop" / "io.py"]
+OF_IO = ("read_yaml", "_read")  # what else stands in io.py is of other files
+PARTS = ("_lines", "_not_finite", "_number_hint", "_more")  # of validation.py: the pieces of its one message
+ELSEWHERE = {"no valid Python": "a broken module: tests/test_lookup.py"}
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """(where it stands, a regular expression) of every message that the configuration's code can give."""
+    for path in SOURCES:
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and (path.name != "io.py" or function.name in OF_IO):
+                for text in texts(function):
+                    yield f"{path.name}: {function.name}", text
+
+
+def texts(function: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(function):
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if called == "UserError":
+            yield pattern(node.args[0])
+        elif called == "unknown":
+            yield f"unknown {pattern(node.args[0])} "
+        elif function.name in PARTS and isinstance(node, ast.JoinedStr):
+            yield pattern(node)
+
+
+def pattern(node: ast.expr) -> str:
+    """Constant pieces as they are, anything between them."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(pattern(part) for part in node.values)
+    return re.escape(node.value.rstrip(".")) if isinstance(node, ast.Constant) else ".*"
+
+
+def test_every_message_of_the_code_has_a_row():
+    page, found = PAGE.read_text(encoding="utf-8"), list(messages())
+    assert len(found) > 35
+    assert not [(place, text) for place, text in found if not re.search(text, page) and not known_elsewhere(text)]
+
+
+def known_elsewhere(text: str) -> bool:
+    return any(re.escape(words) in text for words in ELSEWHERE)

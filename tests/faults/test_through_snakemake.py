@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cocoop import io
-from tests.faults.test_messages import CONFIGURATION, COOP, TINY, kept, said, written
+from tests.faults.test_messages import CONFIGURATION, COOP, TINY, kept, made, said, written
 
 EACH = {CONFIGURATION: 6, COOP: 6, TINY: 2}  # of the page's rows on such a file, CI tries each 6th or 2nd
 HOSTILE = {
@@ -52,14 +52,11 @@ def test_the_rows_of_the_page(folder, full):
     tried = 0
     for file, step in EACH.items():
         texts = [text for name, _, text in written() if name == file]
-        path = folder / "config" / file
-        good = path.read_bytes()
         for text in texts[:: 1 if full else step]:
             message = said(folder / "config", file, text)
-            path.write_bytes(text if isinstance(text, bytes) else text.encode())
-            assert_refused(dry(folder), message)
+            with made(folder / "config" / file, text):
+                assert_refused(dry(folder), message)
             tried += 1
-        path.write_bytes(good)
     assert tried >= 7
 
 
