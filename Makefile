@@ -1,12 +1,16 @@
 # make demo   the benchmark in small: installs, runs, prints the tables
 # make test   all tests in the same environment
+# make unlock after a kill -9 or a power cut, when no Snakemake works here any more
 PYTHON ?= python3
 CORES  ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN    := .venv/bin
 RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 
+# Snakemake's locks say not whose they are, so nothing here removes them on its own.
+LOCKED := locked: another Snakemake works in this folder, or one was killed; if none works here, run make unlock and the same again.
+
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint faults clean
+.PHONY: demo test lint faults unlock clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -16,7 +20,8 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(BIN)/.installed
-	@$(RUN) snakemake --cores $(CORES) --rerun-incomplete --keep-going --quiet host reason
+	@$(RUN) snakemake --cores $(CORES) --rerun-incomplete --keep-going --quiet host reason || \
+	  { code=$$?; ls .snakemake/locks/* > /dev/null 2>&1 && echo "$(LOCKED)" >&2; exit $$code; }
 	@$(RUN) python -m cocoop show
 
 test: $(BIN)/.installed
@@ -27,6 +32,9 @@ lint: $(BIN)/.installed
 
 faults: $(BIN)/.installed
 	@$(RUN) python -m pytest tests/faults --faults-in-full
+
+unlock: $(BIN)/.installed
+	@$(RUN) snakemake --unlock
 
 clean:
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -107,9 +107,25 @@ def test_profile_plans_without_slurm(tmp_path):
 def test_wrong_configuration_is_one_line_and_exit_2(folder):
     done = snakemake("-n", "--cores", "1", "--config", "backbone=tinny", folder=folder, check=False)
     assert done.returncode == 2
-    assert "error: configuration: backbone: unknown backbone 'tinny'" in done.stderr
+    assert "error: config/config.yaml + --config: backbone: unknown backbone 'tinny'" in done.stderr
     assert "Did you mean 'tiny'?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_make_says_what_a_lock_means(locked, tmp_path):
+    """A Snakemake that was killed leaves its lock; one that failed by itself does not."""
+    lock = "mkdir -p .snakemake/locks && touch .snakemake/locks/0.output.lock; " if locked else ""
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/snakemake").write_text(f"#!/bin/sh\n{lock}exit 7\n")
+    (tmp_path / ".venv/bin/snakemake").chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    (tmp_path / ".venv/bin/.installed").touch()
+    done = subprocess.run(["make", "demo", "CORES=1"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert ("locked: another Snakemake works in this folder, or one was killed" in done.stderr) == locked
+    assert "Error 7" in done.stderr
 
 
 def test_small_benchmark_end_to_end(folder):

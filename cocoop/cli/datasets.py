@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli.arguments import command, path
+from cocoop.cli.arguments import command, path, template
 
 
 def add(commands: Any) -> None:
@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         "folder", type=Path, metavar="PATH", help="folder of class folders, of train/val/test, or with a CSV"
     )
     parser.add_argument("--name", help="the dataset's name; the folder's if not given")
-    parser.add_argument("--template", default="a photo of a {}.", help="prompt of zero-shot CLIP")
+    parser.add_argument("--template", type=template, default="a photo of a {}.", help="prompt of zero-shot CLIP")
 
 
 def show(data_root: Path) -> None:

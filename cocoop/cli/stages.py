@@ -4,7 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.cli import shapes
-from cocoop.cli.arguments import budget_mb, command, compiled, device, parsed, path, settings
+from cocoop.cli.arguments import (
+    SEED,
+    budget_mb,
+    command,
+    compiled,
+    device,
+    parsed,
+    path,
+    settings,
+    subsets,
+    template,
+    whole,
+)
 
 
 def add(commands: Any) -> None:
@@ -22,8 +34,8 @@ def add(commands: Any) -> None:
 
     parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed, as the reference does")
     path(parser, "--manifest", about="manifest.json")
-    parser.add_argument("--shots", type=int, required=True, help="images per class")
-    parser.add_argument("--seed", type=int, required=True, help="what the draw derives from")
+    parser.add_argument("--shots", type=whole(1), required=True, help="images per class")
+    parser.add_argument("--seed", type=SEED, required=True, help="what the draw derives from")
     path(parser, "--out", about="file to write")
 
     parser = command(commands, "text-tower", text_tower, "save a backbone's text tower for training and evaluation")
@@ -45,14 +57,14 @@ def add(commands: Any) -> None:
     path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
     _live(parser)
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
-    parser.add_argument("--template", required=True, help="the dataset's hand-crafted prompt")
+    parser.add_argument("--template", type=template, required=True, help="the dataset's hand-crafted prompt")
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "evaluate", evaluate, "test runs on a dataset's subsets")
     settings(parser, "the runs, as in the job's log")
     parser.add_argument("--target", required=True, help="the dataset tested on")
-    parser.add_argument("--subsets", required=True, help="all, or base+new")
-    parser.add_argument("--template", required=True, help="the target's hand-crafted prompt")
+    parser.add_argument("--subsets", type=subsets, required=True, help="all, or base+new")
+    parser.add_argument("--template", type=template, required=True, help="the target's hand-crafted prompt")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--features", about="the target's test features", required=False)
     path(parser, "--manifest", about="the target's manifest.json, to check the features against", required=False)
@@ -66,12 +78,12 @@ def _images(parser: Any, about: str) -> None:
     path(parser, "--manifest", about="manifest.json")
     path(parser, "--root", about="the dataset's folder")
     path(parser, "--out", about="safetensors file to write")
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode images")
+    parser.add_argument("--workers", type=whole(0, 1000), default=0, help="processes that decode images")
 
 
 def _live(parser: Any) -> None:
     path(parser, "--root", about="the dataset's folder, for a method that takes images", required=False)
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode its images")
+    parser.add_argument("--workers", type=whole(0, 1000), default=0, help="processes that decode its images")
 
 
 def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot: list[Path] | None = None):
@@ -83,7 +95,7 @@ def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot
 def _dataset(text: str):
     from cocoop.config.specs import DatasetSpec
 
-    return DatasetSpec(**parsed(text, shapes.DATASET))
+    return DatasetSpec(**shapes.dataset_of(text))
 
 
 def _backbone(content: dict[str, Any]):
@@ -132,7 +144,7 @@ def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: P
     from cocoop.manifest import Manifest
     from cocoop.splits import load_few_shot
 
-    content = parsed(settings, shapes.VIEWS)
+    content = shapes.views_of(settings)
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     backbone = _backbone(content["backbone"])
     epochs = range(*content["views"]) if content["views"] else None
@@ -153,13 +165,13 @@ def train(
     from cocoop.training.run import train
 
     files = _image_files(manifest, root, workers, fewshot)
-    train(parsed(settings, shapes.RUNS), text_tower, views, template, out, device(), budget_mb(), compiled(), files)
+    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), compiled(), files)
 
 
 def evaluate(
     settings: str,
     target: str,
-    subsets: str,
+    subsets: list[str],
     template: str,
     text_tower: Path,
     features: Path | None,
@@ -171,11 +183,10 @@ def evaluate(
 ) -> None:
     from cocoop.evaluation.run import evaluate
 
-    names = subsets.split("+")
     evaluate(
-        parsed(settings, shapes.RUNS),
+        shapes.run_of(settings),
         target,
-        names,
+        subsets,
         template,
         text_tower,
         features,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli.arguments import command, path
+from cocoop.cli.arguments import SEED, command, path, whole
 
 
 def add(commands: Any) -> None:
@@ -15,8 +15,8 @@ def add(commands: Any) -> None:
         commands, "pretrain-tiny", pretrain_tiny, "make the bundled tiny CLIP again (CPU, about 25 minutes)"
     )
     path(parser, "--out", about="folder to write into")
-    parser.add_argument("--steps", type=int, default=3300, help="training steps")
-    parser.add_argument("--seed", type=int, default=0, help="of pictures, captions and weights")
+    parser.add_argument("--steps", type=whole(1), default=3300, help="training steps")
+    parser.add_argument("--seed", type=SEED, default=0, help="of pictures, captions and weights")
 
 
 def show(results: Path) -> None:

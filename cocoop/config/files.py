@@ -1,4 +1,4 @@
-"""Configuration files as Snakemake reads them: the demo, or exactly the files named, the later laid over the earlier."""
+"""Configuration files as Snakemake takes them: the demo, or exactly the files named, the later laid over the earlier."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +18,20 @@ def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
     return merged
 
 
-def plan_of(paths: Sequence[Path] = ()) -> Plan:
-    """The plan of the merged files."""
-    return Plan(load(paths), where=" + ".join(map(str, paths or (DEMO,))))
+def plan_of(paths: Sequence[Path] = (), over: Mapping[str, Any] | None = None) -> Plan:
+    """The plan of the merged files.
+
+    over: what `snakemake --config KEY=VALUE` lays over them.
+    """
+    paths = [_shown(path) for path in paths or (DEMO,)]
+    where = " + ".join([*map(str, paths), *(["--config"] if over else [])])
+    return Plan(_over(load(paths), over or {}), where=where)
+
+
+def _shown(path: Path) -> Path:
+    """Snakemake makes paths absolute; messages name them as the user does."""
+    path = Path(path)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

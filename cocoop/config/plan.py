@@ -6,7 +6,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from cocoop.config.registry import SHIPPED, Registry
+from cocoop.config import paper
+from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
@@ -56,6 +57,7 @@ class Plan:
         self.config, self.where = config, where
         self.registry = registry or Registry(overrides=config.get("variants"), where=where)
         self.backbone: BackboneSpec = self.registry.backbone(config["backbone"], f"{where}: backbone")
+        self.papers = paper.names()
         self.experiments = {name: self._experiment(name, over or {}) for name, over in config["experiments"].items()}
         self.datasets: dict[str, DatasetSpec] = self.registry.datasets(self._dataset_names(), f"{where}: datasets")
         self._check()
@@ -64,9 +66,8 @@ class Plan:
         place = f"{self.where}: experiments.{name}"
         content = {**self.registry.read("experiments", name, f"{self.where}: experiments"), **over}
         validate(content, "experiment", place)
-        tables = [path.stem for path in (SHIPPED / "paper").glob("*.yaml")]
-        if content.get("paper") not in (None, *tables):
-            raise unknown("paper table", content["paper"], tables, f"{place}.paper")
+        if content.get("paper") not in (None, *self.papers):
+            raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
         return ExperimentSpec(

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io
+from cocoop.config.code import check_class
+from cocoop.config.openclip import check_names
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import check_schema, definition, validate
 from cocoop.errors import UserError, unknown
 
 SHIPPED = io.REPOSITORY / "config"
+ONE_WORD_EACH = "one_word_each"  # in what a method's file says of a parameter: the parameter that counts its words
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -56,7 +59,9 @@ class Registry:
         return content
 
     def backbone(self, name: str, where: str) -> BackboneSpec:
-        return BackboneSpec(name=name, **self.read("backbones", name, where))
+        content = self.read("backbones", name, where)
+        check_names(content, str(self.folder / "backbones" / f"{name}.yaml"))
+        return BackboneSpec(name=name, **content)
 
     def dataset(self, name: str, where: str) -> DatasetSpec:
         return DatasetSpec(name, self.read("datasets", name, where))
@@ -76,7 +81,8 @@ class Registry:
         for method in self.names("methods"):
             path = self.folder / "methods" / f"{method}.yaml"
             content = self.read("methods", method, str(path))
-            check_schema(_params_schema(content), f"{path}: params")
+            check_schema(params_schema(content), f"{path}: params", (ONE_WORD_EACH,))
+            check_class(content["class"], f"{path}: class")
             for name, own in content["variants"].items():
                 if name in found:
                     raise UserError(
@@ -98,7 +104,7 @@ class Registry:
                 raise unknown("dataset", name, known, where)
 
 
-def _params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
+def params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
     """What a method's file says of its parameters, as a JSON schema of all of them."""
     return {
         "type": "object",
@@ -108,12 +114,30 @@ def _params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def check_params(params: Mapping[str, Any], content: Mapping[str, Any], where: str) -> None:
+    """Checks a variant's parameters against what its method's file says of them."""
+    validate(params, params_schema(content), where)
+    for name, schema in content["params"].items():
+        if isinstance(schema, Mapping) and ONE_WORD_EACH in schema and isinstance(params[name], str):
+            _check_words(name, schema[ONE_WORD_EACH], params, where)
+
+
+def _check_words(name: str, counted: object, params: Mapping[str, Any], where: str) -> None:
+    if counted not in list(params):
+        raise unknown(f"parameter in {name}.{ONE_WORD_EACH}", counted, params, where)
+    words = len(params[name].replace("_", " ").split(" "))  # as they are spoken in a prompt
+    if words != params[counted]:
+        raise UserError(
+            f"{where}: {name}: {params[name]!r} are {words} words for {params[counted]!r} {counted}; give one word each, or null."
+        )
+
+
 def _variant(
     place: str, method: str, content: Mapping[str, Any], name: str, own: Mapping[str, Any], over: Mapping[str, Any]
 ) -> VariantSpec:
     """place: where the last word on the variant stands, for messages."""
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
-    validate(params, _params_schema(content), f"{place}.params")
+    check_params(params, content, f"{place}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
     if content["learns"] != "by_gradient" and changes:
         raise UserError(f"{place}.training: {method} learns {content['learns']}, not by gradient; drop the key.")

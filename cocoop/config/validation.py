@@ -1,20 +1,41 @@
 """JSON-schema validation whose every failure is one line for a user."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
 
 from cocoop import io
-from cocoop.errors import UserError, did_you_mean, listed
+from cocoop.errors import UserError, did_you_mean, listed, unknown
 
 SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
 MOST_PROBLEMS = 5
+OF_A_PARAMETER = (  # of a JSON schema's many keys; it would take any other without heeding it
+    "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
+    "pattern", "items", "minItems", "maxItems", "uniqueItems", "anyOf", "oneOf", "allOf", "not", "properties", "required",
+    "additionalProperties", "title", "description", "default", "examples",
+)  # fmt: skip
 MISSING = " is missing"
 OVERLAY = " (Name a complete file before one that only changes some keys: --configfile config/config.yaml mine.yaml.)"
+
+
+def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    """JSON Schema's `$` is the end of the text; Python's also lies before a last line feed."""
+    strict = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
+    if isinstance(value, str) and not re.search(strict, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+# JSON Schema takes 2.0 as an integer, but it neither counts nor indexes.
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+)
+_Validator = extend(Draft202012Validator, validators={"pattern": _pattern}, type_checker=_TYPES)
 
 
 def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where: str) -> None:
@@ -22,7 +43,7 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
 
     where: the file the content came from.
     """
-    checker = Draft202012Validator(_schema(schema) if isinstance(schema, str) else schema)
+    checker = _Validator(_schema(schema) if isinstance(schema, str) else schema)
     problems = [line for error in checker.iter_errors(content) for line in _lines(error)] + _not_finite(content)
     if problems:
         text = "; ".join(problems[:MOST_PROBLEMS])
@@ -30,8 +51,16 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
         raise UserError(f"{where}: {text}{'' if text.endswith('?') else '.'}{_more(len(problems))}{hint}")
 
 
-def check_schema(schema: Mapping[str, Any], where: str) -> None:
-    """Checks that a mapping which a file brings along is a JSON schema."""
+def check_schema(schema: Mapping[str, Any], where: str, known: Iterable[str] = ()) -> None:
+    """Checks that a mapping which a file brings along is a JSON schema of parameters.
+
+    known: keys of a parameter beside those of JSON schemas.
+    """
+    heeded = [*OF_A_PARAMETER, *known]
+    for name, inner in schema.get("properties", {}).items():
+        for key in inner:
+            if key not in heeded:
+                raise unknown("key of a JSON schema", key, heeded, f"{where}: {name}")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -44,6 +73,11 @@ def check_schema(schema: Mapping[str, Any], where: str) -> None:
 def definition(schema: str, name: str) -> Mapping[str, Any]:
     """One of the named parts ($defs) of a schema."""
     return _schema(schema)["$defs"][name]
+
+
+def of_key(schema: str, key: str) -> Mapping[str, Any]:
+    """What a schema says of one of its keys."""
+    return _schema(schema)["properties"][key]
 
 
 @cache

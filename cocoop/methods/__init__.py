@@ -33,11 +33,13 @@ def build(
         )
     offered = {"classnames": classnames, "backbone": backbone}
     extra = {name: value for name, value in offered.items() if name in accepts}
-    strange = sorted(set(settings["params"]) - set(accepts))
-    if strange:
-        raise UserError(
-            f"config/methods/{settings['method']}.yaml: {implementation.__name__} takes no {', '.join(strange)}."
-        )
+    given = set(settings["params"])
+    needed = {name for name, one in accepts.items() if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
+    for verb, names in (("takes no", given - set(accepts)), ("needs", needed - given - set(extra))):
+        if names:
+            raise UserError(
+                f"config/methods/{settings['method']}.yaml: {implementation.__name__} {verb} {', '.join(sorted(names))}."
+            )
     return implementation(text, settings["seeds"], template, **settings["params"], **extra)
 
 

@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cocoop import io
-from cocoop.errors import UserError, listed, unknown
-
-FOLDER = io.REPOSITORY / "config" / "paper"
-KEYS = ("title", "setting", "shots", "verified", "sources", "average_over", "values")
-METRICS = ("base", "new", "all", "h")
+from cocoop.config.paper import FOLDER, read
+from cocoop.errors import unknown
 
 
 class Printed(NamedTuple):
@@ -55,15 +51,9 @@ def choose(papers: Mapping[str, PaperTable] | None, experiment: Mapping[str, Any
 
 
 def _table(path: Path) -> PaperTable:
-    content = io.read_yaml(path)
-    lacking = [key for key in KEYS if key not in content]
-    if lacking:
-        raise UserError(f"{path}: {listed(lacking)} missing; every file of the paper's numbers has {listed(KEYS)}.")
+    content = read(path)
     values = {
-        dataset: {
-            variant: dict(_row(f"{path}: {dataset}: {variant}", row, content["verified"]))
-            for variant, row in rows.items()
-        }
+        dataset: {variant: dict(_row(row, content["verified"])) for variant, row in rows.items()}
         for dataset, rows in content["values"].items()
     }
     over = frozenset(content["average_over"])
@@ -72,17 +62,8 @@ def _table(path: Path) -> PaperTable:
     )
 
 
-def _row(where: str, row: Mapping[str, Any], verified: bool) -> Iterator[tuple[str, Printed]]:
-    confirmed = bool(row.get("verified", verified))
+def _row(row: Mapping[str, Any], verified: bool) -> Iterator[tuple[str, Printed]]:
+    confirmed = row.get("verified", verified)
     for metric, value in row.items():
-        if metric == "verified":
-            continue
-        if metric != "parameters" and metric not in METRICS:
-            raise unknown("metric", metric, (*METRICS, "parameters"), where)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or (metric in METRICS and not 0 <= value <= 100)
-        ):
-            raise UserError(f"{where}: {metric}: {value!r} is no accuracy in per cent (0 to 100).")
-        yield metric, Printed(value if metric == "parameters" else value / 100, confirmed)
+        if metric != "verified":
+            yield metric, Printed(value if metric == "parameters" else value / 100, confirmed)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import resource
 from collections.abc import Callable
 from typing import TypeVar
@@ -31,7 +32,7 @@ def choose(wanted: str = "auto") -> str:
             raise UserError("device 'cuda': no CUDA device here; take device: auto or cpu.")
     device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
     if device == "cpu":
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1)
+        torch.set_num_threads(_threads() or os.cpu_count() or 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -56,6 +57,15 @@ def _reason() -> str:
         f": CUDA {torch.version.cuda} needs {OLDEST_DRIVER} or newer" if torch.version.cuda.startswith("13.") else ""
     )
     return f"most likely the driver is too old{needed} (`nvidia-smi` says yours)"
+
+
+def _threads() -> int:
+    """OMP_NUM_THREADS, of a list (one number a level of nesting) the first; 0 if it says nothing."""
+    text = os.environ.get("OMP_NUM_THREADS", "").strip() or "0"
+    first = text.split(",")[0].strip()
+    if not re.fullmatch("[0-9]{1,6}", first):
+        raise UserError(f"environment: OMP_NUM_THREADS: {text!r} is no number of threads.")
+    return int(first)
 
 
 def deterministic(step: Callable[[], T], where: str) -> T:

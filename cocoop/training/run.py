@@ -51,6 +51,8 @@ def train(
     (images, labels, classnames, made), whole = _inputs(settings, views, files, side)
     side = compiling.for_training(side, steps_of(settings["training"], labels), compiled)
     method = methods.build(settings, side, template, classnames, whole)
+    if settings["training"] is None and not hasattr(method, "fit"):
+        raise UserError(f"{settings['method']} learns nothing: there is no training; evaluate it.")
     code = provenance.code("clip", "methods", "training")
     state = io.sha256_text(io.canonical_json([made, code, provenance.computed_on(str(side.device))]))
     done = resume(method, settings, out / "checkpoint.safetensors", state)

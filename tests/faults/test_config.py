@@ -1,6 +1,7 @@
 """Every key of every config file, mutated in every way: one line, exit code 2, before any job starts."""
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ import pytest
 import yaml
 
 from cocoop import io
+from cocoop.cli import main
 from cocoop.config import Plan, Registry
+from cocoop.config import paper as papers
 from cocoop.errors import UserError
+from cocoop.tables import paper
 from tests.faults.mutations import fuzz
+from tests.faults.valid import rightly
 
 CONFIG = io.REPOSITORY / "config"
-KINDS = ("backbones", "datasets", "methods", "experiments")
+KINDS = ("backbones", "datasets", "methods", "experiments", "paper")
 FILES = sorted(
     path.relative_to(CONFIG) for pattern in ("*.yaml", *(f"{k}/*.yaml" for k in KINDS)) for path in CONFIG.glob(pattern)
 )
@@ -37,23 +42,22 @@ def at(content: Any, place: tuple) -> Any:
     return content
 
 
-def mutants(content: dict) -> Iterator[tuple[str, dict]]:
-    """(what was done, the content with it done), for every key."""
+def mutants(content: dict) -> Iterator[tuple[str, tuple, dict]]:
+    """(what was done, to which key, the content with it done), for every key."""
     for place in keys(content):
-        name, value = ".".join(map(str, place)), at(content, place)
+        value = at(content, place)
         if isinstance(at(content, place[:-1]), dict):
-            yield f"missing {name}", without(content, place)
-            yield f"wrong name {name}", replaced(without(content, place), (*place[:-1], f"{place[-1]}_x"), value)
-            yield f"stranger beside {name}", replaced(content, (*place[:-1], STRANGER), 1)
-        for other in WRONG_TYPES:
-            if type(other) is not type(value):
-                yield f"{type(other).__name__} as {name}", replaced(content, place, other)
+            yield "missing", place, without(content, place)
+            yield "wrong name", place, replaced(without(content, place), (*place[:-1], f"{place[-1]}_x"), value)
+            yield "stranger", place, replaced(content, (*place[:-1], STRANGER), 1)
+        others = [other for other in WRONG_TYPES if type(other) is not type(value)]
         if isinstance(value, int | float) and not isinstance(value, bool):
-            for other in (-1, 0, 10**9, float("nan"), float("inf"), "2e-3"):
-                yield f"{other!r} as {name}", replaced(content, place, other)
+            others += [-1, 0, 10**9, float("nan"), float("inf"), "2e-3"]
         if isinstance(value, str):
-            for other in ("", "no_such_name", value.upper(), f"{value} ", "../x", "$(touch canary)", "{}{}", "a\nb"):
-                yield f"{other!r} as {name}", replaced(content, place, other)
+            others += ["", "no_such_name", value.upper(), f"{value} ", "../x", "$(touch canary)", "{}{}", "a\nb"]
+        for other in others:
+            if other != value or type(other) is not type(value):
+                yield repr(other), place, replaced(content, place, other)
 
 
 def without(content: dict, place: tuple) -> dict:
@@ -85,6 +89,8 @@ def use(folder: Path, name: Path) -> Any:
         return spec, spec.title, spec.template, spec.folder, spec.sizes
     if kind == "backbones":
         return registry.backbone(stem, str(folder / name))
+    if kind == "paper":
+        return paper.load(folder / "paper"), papers.names(folder / "paper")
     config = io.read_yaml(folder / "config.yaml") | {"experiments": {stem: {}}}
     plan = Plan(config, registry, str(folder / name))
     return plan.experiments, plan.evaluations, [plan.settings_of(block) for block in plan.blocks]
@@ -110,36 +116,51 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", FILES, ids=str)
-def test_every_key(name, folder, full, figures):
+def test_every_key(name, folder, full, figures, monkeypatch, capsys):
     content, path = io.read_yaml(CONFIG / name), folder / name
+    kind = name.parent.name or "config"
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(papers, "FOLDER", folder / "paper")
     crashed, missed = [], []
     everything = list(mutants(content))
     step = 1 if full else max(1, len(everything) // 40)
     try:
-        for what, changed in everything[::step]:
+        for how, place, changed in everything[::step]:
             path.write_text(yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
             found, text = outcome(folder, name)
             figures.add("config keys", found)
-            crashed += [(what, text)] if found == "crashed" else []
-            if found == "also valid" and must_fail(what):
-                missed.append(what)
+            crashed += [(how, place, text)] if found == "crashed" else []
+            if found == "also valid" and not rightly(kind, place, how):
+                missed.append((how, place))
+            if found == "one line":
+                assert_exit_2(using(name, folder), capsys)
     finally:
         path.write_bytes((CONFIG / name).read_bytes())
     assert not crashed, crashed[:5]
     assert not missed, missed[:5]
 
 
-NEVER_RIGHT = ("stranger beside", "wrong name", "'2e-3' as", "nan as", "inf as")
+def using(name: Path, folder: Path) -> str:
+    """A configuration that asks for this file."""
+    kind, stem = name.parent.name, name.stem
+    if not kind:
+        return f"config/{name}"
+    test_only = kind == "datasets" and io.read_yaml(CONFIG / name).get("test_only")
+    over = {
+        "backbones": {"backbone": stem},
+        "experiments": {"experiments": {stem: {}}},
+        "datasets": {"experiments": {"cross_dataset": {"targets" if test_only else "train_datasets": [stem]}}},
+    }
+    (folder / "using.json").write_text(json.dumps(io.read_yaml(CONFIG / "config.yaml") | over.get(kind, {})))
+    return "config/using.json"
 
 
-def must_fail(what: str) -> bool:
-    """Whether this is never another valid configuration: keys nobody knows, and numbers that are none."""
-    place = what.split()[-1].split(".")
-    if "rename" in place or "sha256" in place or place[-2:-1] in (["variants"], ["per_dataset"]):
-        return False  # the keys are names, of folders, files, variants, datasets
-    if place[0] == "params" and len(place) == 3:
-        return False  # the keys are JSON schema's, where unknown ones mean nothing
-    return what.startswith(NEVER_RIGHT)
+def assert_exit_2(file: str, capsys) -> None:
+    """As a user sees it: the exit code, and one line on stderr alone."""
+    code, said = main(["plan", "--configfile", file]), capsys.readouterr()
+    assert (code, said.out, said.err.count("\n")) == (2, "", 1), said
+    assert said.err.startswith("error: ")
+    assert "config/" in said.err
 
 
 @pytest.mark.parametrize("name", FILES, ids=str)

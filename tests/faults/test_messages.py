@@ -1,6 +1,10 @@
 """docs/messages.md: what users see for each kind of mistake in a configuration. The page is written by this test in full mode."""
 
+import ast
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,19 +18,27 @@ from tests.faults.test_config import CONFIG, replaced, use, without
 PAGE = io.REPOSITORY / "docs" / "messages.md"
 HEAD = """# Messages of a wrong configuration
 
-Every mistake in a YAML file of `config/` is told in one line, with exit code 2, before any job starts. One example of each kind;
-`tests/faults/test_messages.py` makes these mistakes and compares, `make faults` writes this page.
+Every mistake in a YAML file of `config/` is told in one line, with exit code 2, before any job starts. Every message has a row;
+`tests/faults/test_messages.py` makes these mistakes, compares, and looks in the code for others; `make faults` writes this page.
+
+Files named with `--configfile`, and profiles, are read by Snakemake itself before the benchmark can look at them: what is no YAML,
+no UTF-8 or no mapping there, it refuses in words and an exit code of its own, and **it runs code that such a file holds**
+(`__use_yte__: true`). Everything else in them is told as below. Before you name a file that you did not write, let
+`python -m cocoop plan --configfile FILE` read it, which runs nothing and says all of this in one line.
 
 | file | mistake | message |
 | --- | --- | --- |
 """
-GONE = object()
-CONFIGURATION, COOP, DTD, NEW, TINY = (
-    "config.yaml", "methods/coop.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml", "backbones/tiny.yaml",
+GONE, FOLDER = object(), object()
+CONFIGURATION, COOP, PROBE, DTD, NEW, TINY, RN50, PAPER = (
+    "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml",
+    "backbones/tiny.yaml",
+    "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
 )  # fmt: skip
 MISTAKES = [
     (CONFIGURATION, "a key is missing", ("seeds",), GONE),
     (CONFIGURATION, "a key nobody knows", ("sedes",), [1]),
+    (CONFIGURATION, "a key that would run code", ("__use_yte__",), True),
     (CONFIGURATION, "a wrong type", ("seeds",), 1),
     (CONFIGURATION, "2e-3 is text in YAML", ("variants", "coop"), {"training": {"lr": "2e-3"}}),
     (CONFIGURATION, "below the least value", ("seeds_per_job",), 0),
@@ -34,6 +46,8 @@ MISTAKES = [
     (CONFIGURATION, "one value twice", ("seeds",), [1, 1]),
     (CONFIGURATION, "an empty list", ("seeds",), []),
     (CONFIGURATION, "an empty text", ("data_root",), ""),
+    (CONFIGURATION, "a folder Snakemake cannot take", ("data_root",), "data/{mine}"),
+    (CONFIGURATION, "a number with a point for an integer", ("seeds_per_job",), 2.0),
     (CONFIGURATION, "not one of the choices", ("device",), "gpu"),
     (CONFIGURATION, "neither of two forms", ("views",), "all"),
     (CONFIGURATION, "an unknown backbone", ("backbone",), "tiney"),
@@ -58,10 +72,18 @@ MISTAKES = [
     (COOP, "not a number", ("training", "lr"), float("nan")),
     (COOP, "outside the open range", ("training", "momentum"), 1.0),
     (COOP, "no import string", ("class",), "cocoop.methods.coop"),
-    (COOP, "no JSON schema", ("params", "contexts"), "integer"),
+    (COOP, "no JSON schema", ("params", "contexts", "type"), "integr"),
+    (COOP, "a key no JSON schema has", ("params", "contexts", "minumum"), 1),
+    (COOP, "a module that does not exist", ("class",), "cocoop.methods.coop.more:CoOp"),
+    (COOP, "a package that does not exist", ("class",), "no_such_package.coop:CoOp"),
+    (COOP, "a class that does not exist", ("class",), "cocoop.methods.coop:CoOP"),
+    (COOP, "words that do not match their number", ("defaults", "contexts"), 8),
+    (COOP, "words counted by nothing", ("params", "words", "one_word_each"), "context"),
+    (COOP, "above a sensible value", ("training", "epochs"), 10**9),
     (COOP, "a default of the wrong type", ("defaults", "contexts"), "4"),
     (COOP, "shots that are no number", ("variants", "coop_fewshot", "per_shots"), {"many": {"epochs": 5}}),
     (COOP, "training without gradient", ("learns",), "by_itself"),
+    (PROBE, "images for a method that fits itself", ("inputs",), "images"),
     (COOP, "one variant in two methods", ("variants", "cocoop"), {"label": "x"}),
     (COOP, "a variant's name with capitals", ("variants", "CoOp"), {"label": "x"}),
     (DTD, "a template without a place", ("template",), "a photo."),
@@ -76,63 +98,95 @@ MISTAKES = [
     (NEW, "an unknown table of the paper", ("paper",), "table_9"),
     (TINY, "an unknown precision", ("precision",), "fp8"),
     (TINY, "a key is missing", ("pretrained",), GONE),
+    (TINY, "an unknown model", ("model",), "ViT-B-16-quikgelu"),
+    (TINY, "a file that is not there", ("pretrained",), "weights/tiny.safetensors"),
+    (TINY, "a tag of a model without tags", ("pretrained",), "openai"),
+    (RN50, "an unknown tag", ("pretrained",), "open_ai"),
+    (PAPER, "a number that is no per cent", ("values", "average", "coop", "base"), 826.9),
+    (PAPER, "a metric nobody knows", ("values", "average", "coop", "hm"), 71.66),
+    (PAPER, "a key is missing", ("sources",), GONE),
 ]
 TEXTS = [
     (CONFIGURATION, "a key stands twice", "seeds: [1]\nseeds: [2]\n"),
     (CONFIGURATION, "no YAML", "seeds: [1\n"),
     (CONFIGURATION, "a character YAML does not take", "seeds: \x04\n"),
+    (CONFIGURATION, "a date that is none", "seeds: 2026-13-01\n"),
     (CONFIGURATION, "no mapping", "- seeds\n"),
+    (CONFIGURATION, "no file", None),
+    (CONFIGURATION, "a folder in its place", FOLDER),
     (CONFIGURATION, "an empty file", ""),
+    (CONFIGURATION, "no UTF-8 text", b"seeds: \xff\n"),
     (CONFIGURATION, "a tag that would make an object", "seeds: !!python/name:os.system\n"),
 ]
 
 
+Text = str | bytes | object | None
 MISNAMED = "datasets/My Birds.yaml"
 KEPT = {  # so that a new file in config/ changes no message
-    "backbones": {"tiny", "vit_b16"},
+    "backbones": {"rn50", "tiny", "vit_b16"},
     "datasets": {"counts", "digits", "dtd", "imagenet_a", "letters", "shapes", "textures"},
     "methods": {"clip", "cocoop", "coop"},
     "experiments": {"base_to_new", "parameter_matched"},
 }
 
 
-def said(folder: Path, name: str, text: str | bytes) -> str:
+def said(folder: Path, name: str, text: Text) -> str:
     """The message for a file with this text."""
-    path = folder / name
-    before = path.read_bytes() if path.exists() else None
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    try:
-        use(folder, Path(name))
-    except UserError as error:
-        return str(error).replace(f"{folder}/", "config/")
-    finally:
-        path.unlink() if before is None else path.write_bytes(before)
+    with made(folder / name, text):
+        try:
+            use(folder, Path(name))
+        except UserError as error:
+            return str(error).replace(f"{folder}/", "config/")
     raise AssertionError(f"{name}: accepted")
 
 
-def rows(folder: Path) -> list[str]:
+@contextmanager
+def made(path: Path, text: Text) -> Iterator[None]:
+    """The file with this text; None: without it; FOLDER: a folder in its place."""
+    before = path.read_bytes() if path.exists() else None
+    path.unlink(missing_ok=True)
+    if text is FOLDER:
+        path.mkdir()
+    elif text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    try:
+        yield
+    finally:
+        path.rmdir() if text is FOLDER else path.unlink(missing_ok=True)
+        if before is not None:
+            path.write_bytes(before)
+
+
+def written() -> list[tuple[str, str, Text]]:
+    """(file, mistake, the file's text with the mistake in it) of every row."""
     found = []
     for name, mistake, place, value in MISTAKES:
         content = io.read_yaml(CONFIG / name)
         changed = without(content, place) if value is GONE else replaced(content, place, value)
-        found.append((name, mistake, said(folder, name, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))))
-    found += [(name, mistake, said(folder, name, text)) for name, mistake, text in TEXTS]
-    found.append(
-        (MISNAMED, "a file's name with capitals and spaces", said(folder, MISNAMED, (CONFIG / DTD).read_text()))
-    )
+        found.append((name, mistake, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True)))
+    return [*found, *TEXTS, (MISNAMED, "a file's name with capitals and spaces", (CONFIG / DTD).read_text())]
+
+
+def rows(folder: Path) -> list[str]:
+    found = [(name, mistake, said(folder, name, text)) for name, mistake, text in written()]
     return [
         f"| {name} | {mistake} | `` {message.replace('|', chr(92) + '|')} `` |\n" for name, mistake, message in found
     ]
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    copied = Path(shutil.copytree(CONFIG, tmp_path / "config"))
+def kept(folder: Path) -> Path:
+    """`config` copied into a folder, with few files in its registries."""
+    copied = Path(shutil.copytree(CONFIG, folder / "config"))
     for kind, names in KEPT.items():
         for path in (copied / kind).glob("*.yaml"):
             if path.stem not in names:
                 path.unlink()
     return copied
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return kept(tmp_path)
 
 
 def test_the_page_lists_what_users_see(folder, full):
@@ -150,3 +204,46 @@ def test_every_message_is_one_line(folder):
 def test_an_empty_registry_says_so(tmp_path):
     with pytest.raises(UserError, match=r"unknown backbone 'tiny'; known: none\."):
         Plan(io.read_yaml(CONFIG / "config.yaml"), Registry(tmp_path))
+
+
+SOURCES = [*sorted((io.REPOSITORY / "cocoop" / "config").glob("*.py")), io.REPOSITORY / "cocoop" / "io.py"]
+OF_IO = ("read_yaml", "_read")  # what else stands in io.py is of other files
+PARTS = ("_lines", "_not_finite", "_number_hint", "_more")  # of validation.py: the pieces of its one message
+ELSEWHERE = {"no valid Python": "a broken module: tests/test_lookup.py"}
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """(where it stands, a regular expression) of every message that the configuration's code can give."""
+    for path in SOURCES:
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef) and (path.name != "io.py" or function.name in OF_IO):
+                for text in texts(function):
+                    yield f"{path.name}: {function.name}", text
+
+
+def texts(function: ast.FunctionDef) -> Iterator[str]:
+    for node in ast.walk(function):
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if called == "UserError":
+            yield pattern(node.args[0])
+        elif called == "unknown":
+            yield f"unknown {pattern(node.args[0])} "
+        elif function.name in PARTS and isinstance(node, ast.JoinedStr):
+            yield pattern(node)
+
+
+def pattern(node: ast.expr) -> str:
+    """Constant pieces as they are, anything between them."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(pattern(part) for part in node.values)
+    return re.escape(node.value.rstrip(".")) if isinstance(node, ast.Constant) else ".*"
+
+
+def test_every_message_of_the_code_has_a_row():
+    page, found = PAGE.read_text(encoding="utf-8"), list(messages())
+    assert len(found) > 35
+    assert not [(place, text) for place, text in found if not re.search(text, page) and not known_elsewhere(text)]
+
+
+def known_elsewhere(text: str) -> bool:
+    return any(re.escape(words) in text for words in ELSEWHERE)

@@ -106,10 +106,10 @@ def test_experiments_name_tables_and_variants_that_exist():
 def test_files_say_what_they_must(tmp_path):
     good = (paper.FOLDER / "table2_cross_dataset_transfer.yaml").read_text()
     bad = {
-        "sources missing": good.replace("sources:", "origins:"),
-        "unknown metric 'al'; known: all": good.replace("{all: 71.51}", "{al: 71.51}"),
-        r"imagenet: coop: all: 715.1 is no accuracy in per cent": good.replace("71.51", "715.1"),
-        "'x' is no accuracy": good.replace("71.51", "x"),
+        "key 'sources' is missing": good.replace("sources:", "origins:"),
+        "unknown key 'al'; known: base, new, all": good.replace("{all: 71.51}", "{al: 71.51}"),
+        r"x.yaml: values.imagenet.coop.all: 715.1 is greater than the maximum of 100": good.replace("71.51", "715.1"),
+        "values.imagenet.coop.all: 'x' is no number": good.replace("71.51", "x"),
     }
     for message, text in bad.items():
         io.write_text(tmp_path / "x.yaml", text)

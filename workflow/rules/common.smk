@@ -2,7 +2,7 @@ import os
 import re
 import shlex
 
-from cocoop.config import Block, Plan, experiment_content, paths
+from cocoop.config import Block, experiment_content, files, paths
 from cocoop.config.environment import environment
 from cocoop.errors import UserError
 from cocoop.io import canonical_json
@@ -11,9 +11,14 @@ REPOSITORY = Path(workflow.basedir).parent
 
 
 def planned():
-    """The plan of this configuration; what is wrong with it is one line and exit code 2."""
+    """The plan of the demo or of the files named, read safely; what is wrong with it is one line and exit code 2.
+
+    Snakemake itself has read files named with --configfile before this, and evaluated what they ask it to.
+    """
     try:
-        return Plan(config)
+        return files.plan_of(
+            workflow.overwrite_configfiles, workflow.config_settings.config
+        )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.stderr.flush()
@@ -21,6 +26,10 @@ def planned():
 
 
 PLAN = planned()
+config.clear()
+config.update(PLAN.config)
+if not workflow.overwrite_configfiles:
+    workflow.configfiles.append(str(files.DEMO))  # named in Snakemake's report
 DATA = config["data_root"]
 ENVIRONMENT = {
     "PYTHONPATH": str(REPOSITORY),
@@ -209,5 +218,5 @@ def say_what_failed():
     """The last words of a benchmark with failures: which jobs, where their logs are, how to run them alone."""
     from cocoop.monitor.report import show_failures
 
-    files = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
-    show_failures(PLAN, Path(), files)
+    named = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+    show_failures(PLAN, Path(), named)

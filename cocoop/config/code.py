@@ -1,0 +1,67 @@
+"""The class a method's file names, looked up without importing anything: its module may need torch, which planning must not."""
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from cocoop.errors import UserError, unknown
+
+
+def check_class(implementation: str, where: str) -> None:
+    """UserError unless "module:Class" is there; what cannot be told from the source is taken on trust."""
+    module, name = implementation.split(":")
+    path = Path(str(_module(module, where).origin))
+    if path.suffix != ".py":
+        return  # a package without __init__.py, or compiled
+    tree = _parsed(path, path.stat().st_mtime_ns, where)
+    names = set(_defined(tree))
+    if name not in names and not names & {"*", "__getattr__"}:
+        classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+        raise unknown(f"class of {module}", name, classes, where)
+
+
+def _module(module: str, where: str) -> ModuleSpec:
+    parts = module.split(".")
+    spec = _top_level(parts[0])
+    if spec is None:
+        raise UserError(
+            f"{where}: no package {parts[0]!r} here; a method's class lies in cocoop/methods or one installed."
+        )
+    for depth, part in enumerate(parts[1:], 2):
+        places = list(spec.submodule_search_locations or ())
+        spec = PathFinder.find_spec(".".join(parts[:depth]), places) if places else None
+        if spec is None:
+            known = [path.stem for place in places for path in Path(place).glob("[!_]*.py")]
+            raise unknown(f"module of {'.'.join(parts[: depth - 1])}", part, known, where)
+    return spec
+
+
+def _top_level(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # a module that runs without a spec
+        return None
+
+
+@cache
+def _parsed(path: Path, _: int, where: str) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{where}: {path}: no valid Python ({error}).") from error
+
+
+def _defined(node: ast.AST) -> Iterator[str]:
+    """Names that a module's top level defines or imports, wherever in its branches."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child.name
+        elif isinstance(child, ast.Import | ast.ImportFrom):
+            yield from ((alias.asname or alias.name).split(".")[0] for alias in child.names)
+        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            yield child.id
+        else:
+            yield from _defined(child)

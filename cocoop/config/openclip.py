@@ -1,0 +1,87 @@
+"""The models and tags open_clip knows, read from its files: importing it takes seconds, and torch."""
+
+import ast
+import importlib.util
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+from cocoop.errors import UserError, did_you_mean, unknown
+
+CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+QUICK_GELU = "-quickgelu"
+
+
+def check_names(backbone: Mapping[str, Any], where: str) -> None:
+    """UserError for a model, tag or file of a backbone's YAML that is not there. Without open_clip nothing is known of its names.
+
+    Whether a tag fits its model's activation, and what is inside the files, is looked at when the backbone is loaded.
+    """
+    model, pretrained = backbone["model"].replace("/", "-"), backbone["pretrained"]  # OpenAI writes ViT-B/16
+    if backbone["model"].endswith(".json"):
+        _check_file(backbone["model"], f"{where}: model")
+    elif models() and model not in models():
+        near = did_you_mean(model, models())
+        raise UserError(
+            f"{where}: model: open_clip has no {backbone['model']!r}; open_clip.list_models() lists all.{near}"
+        )
+    if pretrained is None:
+        return
+    if "/" in pretrained or pretrained.endswith(CHECKPOINT_SUFFIXES):
+        _check_file(pretrained, f"{where}: pretrained")
+    elif models():
+        _check_tag(pretrained, backbone["model"], f"{where}: pretrained")
+
+
+def _check_tag(tag: str, model: str, where: str) -> None:
+    known = tags(model.replace("/", "-").removesuffix(QUICK_GELU))
+    if not known:
+        raise UserError(f"{where}: {model} has no tags in open_clip; give the path of a checkpoint instead of {tag!r}.")
+    if tag.lower().replace("-", "_") not in known:
+        raise unknown(f"tag of {model}", tag, known, where)
+
+
+def _check_file(name: str, where: str) -> None:
+    if not (io.REPOSITORY / name).is_file():
+        raise UserError(f"{where}: {name}: no such file; a path is relative to the repository.")
+
+
+@cache
+def models() -> frozenset[str]:
+    """Names of architectures; empty without open_clip."""
+    return frozenset(path.stem for path in (_package() / "model_configs").glob("*.json")) if _package() else frozenset()
+
+
+@cache
+def tags(model: str) -> frozenset[str]:
+    """Names of a model's weights, those for QuickGELU too; empty without open_clip."""
+    if not _package():
+        return frozenset()
+    body = ast.parse((_package() / "pretrained.py").read_bytes()).body
+    tables = {
+        target.id: node.value
+        for node in body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    table = _entries(tables.get("_PRETRAINED"))
+    entry = table.get(model)
+    return frozenset(_entries(tables.get(entry.id) if isinstance(entry, ast.Name) else entry))
+
+
+def _entries(node: ast.AST | None) -> dict[str, ast.AST]:
+    """Keys and values of a dict as its source writes them: {"key": value} or dict(key=value)."""
+    if isinstance(node, ast.Dict):
+        return {
+            key.value: value for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant)
+        }
+    return {word.arg: word.value for word in node.keywords if word.arg} if isinstance(node, ast.Call) else {}
+
+
+@cache
+def _package() -> Path | None:
+    spec = importlib.util.find_spec("open_clip")
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None

@@ -1,0 +1,30 @@
+"""The paper's numbers (config/paper): checked before anything runs, as each job of tables reads all of them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+from cocoop.config.validation import validate
+
+FOLDER = io.REPOSITORY / "config" / "paper"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The validated content of one file."""
+    content = io.read_yaml(path)
+    validate(content, "paper", str(path))
+    return content
+
+
+def names(folder: Path | None = None) -> list[str]:
+    """The tables of a folder (FOLDER if not given); a UserError if one of its files does not say what it must."""
+    found = sorted((folder or FOLDER).glob("*.yaml"))
+    for path in found:
+        _check(path, path.read_bytes())
+    return [path.stem for path in found]
+
+
+@cache
+def _check(path: Path, _: bytes) -> None:
+    read(path)

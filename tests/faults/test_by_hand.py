@@ -1,0 +1,103 @@
+"""Stages called by hand with a wrong option, setting or environment: one line, exit code 2, nothing written."""
+
+import json
+
+import pytest
+
+from cocoop.cli import main
+
+TEMPLATE = "The hand-crafted prompt of zero-shot CLIP, with one {} for the class name"
+OPTIONS = [
+    ("evaluate", "--subsets", "foo", "'foo' is not all, base, new"),
+    ("evaluate", "--subsets", "base+", "'base+' is not"),
+    ("evaluate", "--subsets", "base+base", "each once"),
+    ("evaluate", "--template", "a {", TEMPLATE),
+    ("evaluate", "--template", "no place", TEMPLATE),
+    ("train", "--template", "{} and {}", TEMPLATE),
+    ("fewshot", "--seed", "-1", "'-1' is no whole number from 0 to 4294967295"),
+    ("fewshot", "--seed", str(2**32), "is no whole number from 0"),
+    ("fewshot", "--seed", "²", "'²' is no whole number from 0"),
+    ("fewshot", "--shots", "0", "'0' is no whole number from 1"),
+    ("features", "--workers", "-1", "'-1' is no whole number from 0"),
+    ("views", "--workers", "many", "'many' is no whole number from 0"),
+]
+UNTRAINED = {"implementation": "cocoop.methods.zero_shot:ZeroShot", "training": None, "params": {}}
+SETTINGS = [
+    ("train", {"implementation": "nope"}, "implementation: 'nope' does not fit: the implementation, module:Class"),
+    ("train", {"implementation": "nope:Nope"}, "class 'nope:Nope' cannot be imported"),
+    ("train", {"training": {}}, "training: top level: key 'epochs' is missing"),
+    ("train", {"training": None}, "training: coop learns by_gradient; it needs its settings of SGD"),
+    ("train", {"training": 7}, "training: 7 is no object or null"),
+    ("train", {"params": {}}, "params: top level: key 'contexts' is missing"),
+    ("train", {"params": {"contexts": "x"}}, "params: contexts: 'x' is no integer"),
+    (
+        "train",
+        {"method": "mine", "params": {}},
+        "config/methods/mine.yaml: CoOp needs class_specific, contexts, position, words",
+    ),
+    ("train", {"method": "clip", **UNTRAINED}, "clip learns nothing: there is no training"),
+    ("train", {"seeds": [1, 1]}, "seeds: [1, 1] has non-unique elements"),
+    ("train", {"seeds": [2**32]}, "seeds.0: 4294967296 is greater than the maximum"),
+    ("train", {"subset": "old"}, "subset: 'old' is not one of all, base, new"),
+    ("evaluate", {"implementation": "nope"}, "implementation: 'nope' does not fit"),
+    ("evaluate", {"training": {"epochs": 0}}, "training: epochs: 0 is less than the minimum of 1"),
+    ("views", {"seeds": [-1]}, "seeds.0: -1 is less than the minimum of 0"),
+    ("views", {"views": [5, 5]}, "views: [5, 5] holds no epoch"),
+    ("download", {"settings": {}}, "settings: top level: key 'title' is missing"),
+    ("manifest", {"settings": {"title": 7}}, "; title: 7 is no string"),
+]
+ENVIRONMENT = [
+    ("text-tower", "COCOOP_DEVICE", "gpu", "COCOOP_DEVICE: 'gpu' is not one of auto, cpu, cuda. Did you mean 'cpu'?"),
+    ("train", "COCOOP_DEVICE", "", "COCOOP_DEVICE: '' is not one of auto, cpu, cuda"),
+    ("text-tower", "OMP_NUM_THREADS", "abc", "OMP_NUM_THREADS: 'abc' is no number of threads"),
+    ("train", "OMP_NUM_THREADS", "-3", "OMP_NUM_THREADS: '-3' is no number of threads"),
+    ("train", "COCOOP_TEXT_BUDGET_MB", "²", "COCOOP_TEXT_BUDGET_MB: '²' is no number of megabytes from 16"),
+    ("evaluate", "COCOOP_TEXT_BUDGET_MB", "0", "COCOOP_TEXT_BUDGET_MB: '0' is no number of megabytes from 16"),
+    ("train", "COCOOP_COMPILE", "yes", "COCOOP_COMPILE: 'yes' is neither 0 nor 1"),
+]
+
+
+def refused(arguments, tmp_path, capsys, expected: str) -> None:
+    before = set(tmp_path.iterdir())
+    try:
+        code = main([*map(str, arguments)])
+    except SystemExit as ended:  # argparse
+        code = ended.code
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("command:")]
+    assert code == 2, lines
+    assert lines[-1].startswith("error: ")
+    assert expected in lines[-1]
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(("stage", "option", "value", "expected"), OPTIONS)
+def test_options(stage, option, value, expected, world, made, tmp_path, capsys, figures):
+    arguments = world.arguments(stage, tmp_path, made)
+    if option in arguments:
+        arguments[arguments.index(option) + 1] = value
+    else:
+        arguments += [option, value]
+    refused(arguments, tmp_path, capsys, expected)
+    figures.add("options by hand", "one line")
+
+
+@pytest.mark.parametrize(("stage", "change", "expected"), SETTINGS)
+def test_settings(stage, change, expected, world, made, tmp_path, capsys, figures):
+    arguments = world.arguments(stage, tmp_path, made)
+    place = arguments.index("--settings") + 1
+    arguments[place] = json.dumps(json.loads(arguments[place]) | change)
+    refused(arguments, tmp_path, capsys, expected)
+    figures.add("--settings by hand", "one line")
+
+
+@pytest.mark.parametrize(("stage", "name", "value", "expected"), ENVIRONMENT)
+def test_environment(stage, name, value, expected, world, made, tmp_path, capsys, monkeypatch, figures):
+    monkeypatch.setenv(name, value)
+    refused(world.arguments(stage, tmp_path, made), tmp_path, capsys, expected)
+    figures.add("environment by hand", "one line")
+
+
+def test_nested_thread_numbers(world, made, tmp_path, monkeypatch):
+    """OMP_NUM_THREADS may be a list, one number for each level of nesting."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+    assert main(world.arguments("text-tower", tmp_path, made)) == 0

@@ -1,0 +1,89 @@
+"""A wrong or hostile configuration through a real Snakemake: one line, exit code 2, no job started, no code of the file run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cocoop import io
+from tests.faults.test_messages import CONFIGURATION, COOP, TINY, kept, made, said, written
+
+EACH = {CONFIGURATION: 6, COOP: 6, TINY: 2}  # of the page's rows on such a file, CI tries each 6th or 2nd
+HOSTILE = {
+    "an expression": "__use_yte__: true\nbackbone: ?__import__('os').system('touch canary')\n",
+    "a definition": "__use_yte__: true\n__definitions__:\n  - import os; os.system('touch canary')\n",
+    "a call": "backbone: !!python/object/apply:os.system ['touch canary']\n",
+    "a name": "backbone: !!python/name:os.system\n",
+}
+
+
+def dry(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """`snakemake -n` of this repository's workflow in a folder that has its own config."""
+    snakefile = str(io.REPOSITORY / "workflow" / "Snakefile")
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--snakefile", snakefile, *arguments]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return kept(tmp_path).parent
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_no_code_of_a_configuration_runs(what, folder):
+    path = folder / "config" / CONFIGURATION
+    path.write_text(path.read_text().replace("backbone: tiny", HOSTILE[what].rstrip()))
+    done = dry(folder)
+    assert not list(folder.glob("**/canary"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: config/config.yaml")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_rows_of_the_page(folder, full):
+    """What docs/messages.md says is, to the letter, all that a user sees."""
+    tried = 0
+    for file, step in EACH.items():
+        texts = [text for name, _, text in written() if name == file]
+        for text in texts[:: 1 if full else step]:
+            message = said(folder / "config", file, text)
+            with made(folder / "config" / file, text):
+                assert_refused(dry(folder), message)
+            tried += 1
+    assert tried >= 7
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ("seeds: [1]\nseeds: [2]\n", "mine.yaml, line 2: not valid YAML (key 'seeds' stands twice)."),
+        ("__use_yte__: true\n", "config/config.yaml + mine.yaml: top level: unknown key '__use_yte__'; known: "),
+        ("seeds: [1.0]\n", "config/config.yaml + mine.yaml + --config: seeds.0: 1.0 is no integer."),
+    ],
+    ids=["twice", "yte", "type"],
+)
+def test_named_files_are_read_again(added, expected, folder):
+    """Snakemake has read them before: what it let pass is refused, and the message says in which files it stands."""
+    (folder / "mine.yaml").write_text(added)
+    more = ("--config", "device=cpu") if "--config:" in expected else ()
+    done = dry(folder, "--configfile", "config/config.yaml", str(folder / "mine.yaml"), *more)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {expected}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_one_file_laid_over_another(folder):
+    (folder / "mine.yaml").write_text("seeds: [1]\nexperiments: {parameter_matched: {train_datasets: [digits]}}\n")
+    files = ("--configfile", "config/config.yaml", "mine.yaml")
+    both, over = dry(folder, *files), dry(folder, *files, "--config", "seeds_per_job=1", "backbone=tiny")
+    assert (both.returncode, over.returncode) == (0, 0), both.stderr + over.stderr
+    counted = [line.split() for line in both.stdout.splitlines()]
+    assert ["fewshot", "5"] in counted
+    assert ["train", "15"] in counted

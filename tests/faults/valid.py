@@ -1,0 +1,103 @@
+"""Mutations of config files that are rightly another valid file: reviewed key by key. Everything else must be refused."""
+
+import re
+from collections.abc import Sequence
+
+TEXT = r"['\"].*"  # any text, as its repr
+WORDS = r"missing|" + TEXT
+NUMBER = r"-?\d+(\.\d+)?"
+LIMITS = "minimum|exclusiveMinimum|maximum|minLength"
+FETCHED, READER = r"(download\.#|mirror)", "(fallback_)?reader"
+FILES = "file|images|train|val|test|annotations|labels|names_file|lists|meta"
+OPTIONS = "ignore|classnames|rename|sha256|content_sha256|seed|split|folders|names|columns"
+# kind: (key, mutation, why it is right). A key's places in lists stand as #; both are regular expressions of the whole.
+RULES: dict[str, list[tuple[str, str, str]]] = {
+    "config": [
+        ("data_root", TEXT, "any folder"),
+        (r"seeds\.#", "0|7|1000000000", "any seed"),
+        ("seeds_per_job|views", "7", "any such number"),
+        ("variants", "missing", "optional: nothing to change"),
+        (r"variants\.\w+", "missing|{}", "optional: nothing to change"),
+        (r"variants\.\w+\.training(\.epochs)?", "missing|{}", "optional: the method's own"),
+        (r"experiments\.\w+", "missing|None|{}", "one experiment less, or as its file has it"),
+        (r"experiments\.\w+\.(variants|train_datasets|targets|shots)", "missing", "as the experiment's file has it"),
+        (r"experiments\.\w+\.targets", r"\[\]", "empty: tested on the dataset trained on"),
+        (r"experiments\.\w+\.shots\.#", "7", "any number of shots"),
+    ],
+    "backbones": [
+        ("label", TEXT, "any name in one line"),
+        ("pretrained", "None", "random weights, for measuring speed"),
+        ("pretrained", "'OPENAI'", "open_clip takes tags in capitals"),
+        ("precision", "missing", "fp32"),
+    ],
+    "experiments": [
+        ("title|caption", TEXT, "any text"),
+        ("paper", "missing|None", "no numbers of a paper beside ours"),
+        ("targets", r"\[\]", "empty: tested on the dataset trained on"),
+        (r"shots\.#", "7", "any number of shots"),
+    ],
+    "paper": [
+        (r"title|setting|sources\.#", TEXT, "any text"),
+        (r"average_over\.#", "'no_such_name'", "datasets of a paper need not be in the registry"),
+        ("average_over", r"\[\]", "no printed average"),
+        ("shots", "7", "any number of shots"),
+        (r"values\.\w+(\.\w+)?", "missing|wrong name", "datasets and variants of a paper need not be in the registry"),
+        (r"values\.\w+\.\w+\.(base|new|all|h)", "missing|0|7", "a cell less, or any number of per cent"),
+        (r"values\.\w+\.\w+\.parameters", "missing|7|1000000000", "a cell less, or any count"),
+        (r"values\.\w+\.\w+\.verified", "missing", "as the whole table"),
+    ],
+    "methods": [
+        (r"reference|variants\.\w+\.label|params\.\w+\.description", TEXT, "any text"),
+        ("prompts|views|class_bound", "missing", "optional, with a default"),
+        ("version", "7|1000000", "any count"),
+        (rf"params\.\w+\.({LIMITS}|type|enum|one_word_each|description)", "missing", "a laxer limit"),
+        (rf"params\.\w+\.({LIMITS})", NUMBER, "another limit"),
+        (r"params\.\w+\.enum\.#", r".*", "another choice"),
+        (r"params\.\w+", r"\{\}", "no limit"),
+        (r"defaults\.words", "None|'A PHOTO OF A'", "random initial words, or other ones"),
+        (r"defaults\.(contexts|C|iterations|reduction)", NUMBER, "any such number"),
+        (r"training\.(epochs|batch_size)|(.*\.)?per_(dataset|shots)\.\w+\.epochs", "7", "any such number"),
+        (r"training\.(lr|warmup_lr|weight_decay|warmup_epochs)", "7|2.5|0", "any such number"),
+        (r"training\.momentum", "0", "any number below 1"),
+        (r"(variants\.\w+\.)?per_(dataset|shots)(\.\w+(\.epochs)?)?", r"missing|\{\}", "optional: training as always"),
+        (r"per_dataset\.\w+", "wrong name", "a dataset of another registry"),
+        (r"variants\.\w+", "missing|wrong name", "another name, or one variant less, where nothing names it"),
+        (r"variants\.\w+\.params(\.\w+)?", r"missing|\{\}", "as `defaults` has it"),
+        (r"variants\.\w+\.params\.contexts", "7", "any number of vectors"),
+    ],
+    # Whether files, addresses and checksums are the right ones is known where the data are: the download or the manifest says so.
+    "datasets": [
+        (r"title|licence\.terms|notes\.#|manual", TEXT, "any text"),
+        ("template", TEXT, "any text with one place"),
+        (r"licence(\.login)?|notes|manual|skip_unreadable|test_only|folder", "missing", "optional"),
+        ("miniature|download|mirror|fallback_reader", "missing", "optional"),
+        ("notes|download", r"\[\]", "optional"),
+        ("sizes", r"\{\}", "not checked then"),
+        (r"classes|sizes|sizes\.\w+|class_list_sha256", "missing", "not checked then"),
+        (r"sizes\.\w+", "None|0|7", "any count, checked by the manifest"),
+        ("classes", "7", "any count, checked by the manifest"),
+        ("folder", TEXT, "any folder below the data root"),
+        (r"miniature\.name", TEXT, "the drawing job knows the names and lists them"),
+        (r"miniature\.seed", "missing|0|7|1000000000", "any seed"),
+        (rf"{FETCHED}\.(sha256|md5|bytes|optional|fallback|extract)", "missing", "not checked, needed, kept as it is"),
+        (rf"{FETCHED}\.bytes", "7|1000000000", "any size, checked by the download"),
+        (rf"{FETCHED}\.extract", r"\{\}", "unpacked as it is"),
+        (rf"{FETCHED}\.(file|sources\.#|gives\.#)", TEXT, "any file, checked by the download"),
+        (rf"{FETCHED}\.gives", "missing", "known to be there once it was fetched"),
+        (rf"{FETCHED}\.extract\.(strip|into|inner|inner\.#)", WORDS + r"|\[\]", "any folder in an archive"),
+        (rf"{READER}\.({FILES})", WORDS, "any file, checked by the manifest"),
+        (rf"{READER}\.({OPTIONS})", r"missing|\[\]|\{\}", "optional"),
+        (rf"{READER}\.(ignore|classnames|names)\.#", TEXT, "any name, checked by the manifest"),
+        (rf"{READER}\.(rename|sha256)\..*", "missing|wrong name|stranger|" + TEXT, "names, checked by the manifest"),
+        (rf"{READER}\.(split\.)?seed", "missing|0|7|1000000000", "any seed"),
+        (rf"{READER}\.split\.val", "0", "no validation images"),
+    ],
+}  # fmt: skip
+
+
+def rightly(kind: str, place: Sequence[object], how: str) -> bool:
+    """Whether a mutation of a key gives another valid file."""
+    key = ".".join("#" if isinstance(part, int) else str(part) for part in place)
+    return any(
+        re.fullmatch(keys, key, re.DOTALL) and re.fullmatch(hows, how, re.DOTALL) for keys, hows, _ in RULES[kind]
+    )
