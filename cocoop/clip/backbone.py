@@ -134,9 +134,10 @@ def _build(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> nn.Module:
                 pretrained_text=False,  # weights come from `checkpoint` alone, never from a download behind our back
                 weights_only=True,
             )
-    except (TypeError, KeyError, ValueError, AssertionError, RuntimeError, ImportError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"backbone {spec.name!r}: open_clip cannot build {spec.model} ({reason}).") from error
+    except Exception as error:  # open_clip, timm and transformers each raise their own
+        raise UserError(
+            f"backbone {spec.name!r}: open_clip cannot build {spec.model} ({architecture.first_line(error)})."
+        ) from error
 
 
 def _preprocessing(spec: BackboneSpec, model: nn.Module) -> Preprocessing:
