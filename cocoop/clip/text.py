@@ -159,7 +159,7 @@ def load(
             f"{path}: text tower of backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}."
         )
     if metadata["literal"]:
-        _announce(backbone["name"], metadata["literal"] + ("; it is not compiled" if compiled else ""))
+        _announce(backbone["name"], metadata["literal"])
         return replace(_whole(backbone, device, budget_mb), fingerprint=metadata["fingerprint"])
     tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(backbone["precision"])
     return replace(TextSide.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
