@@ -10,6 +10,7 @@ import open_clip
 from open_clip.tokenizer import get_clean_fn
 
 from cocoop.clip import architecture
+from cocoop.clip.backbone import quiet
 from cocoop.clip.tokenizer import Tokenizer, byte_pair
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
@@ -64,7 +65,8 @@ def of(spec: BackboneSpec) -> Tokenizer:
         raise UserError(f"{where}: the model config has hf_model_name without hf_tokenizer_name; add it.")
     options = {"trust_remote_code": False} if source else {}  # and no question at the terminal either
     try:
-        inner = open_clip.get_tokenizer(name, **options)
+        with quiet():
+            inner = open_clip.get_tokenizer(name, **options)
     except ImportError as error:
         missing = architecture.first_line(error)
         raise UserError(f"{where}: needs a package; pip install transformers ({missing}).") from error

@@ -90,6 +90,12 @@ def test_learned_prompts_have_the_contexts_in_place(tower, position):
     assert spoken == {"end": "<1><2><3>wilddog", "middle": "<1>wilddog<2><3>", "front": "wilddog<1><2><3>"}[position]
 
 
+def test_loading_is_silent(tower, caplog):
+    with caplog.at_level("INFO"):
+        foreign.of(tower[1])
+    assert not caplog.records
+
+
 def test_the_file_names_the_reason(tower, tmp_path, caplog):
     name, _, side, model, _ = tower
     with caplog.at_level("INFO"):
