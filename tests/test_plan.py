@@ -1,6 +1,7 @@
 """What `python -m cocoop plan` counts, against the numbers derived from the reference's settings and by hand."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,16 @@ def test_tokens_with_class_names(tmp_path):
     # Per image: 4 context vectors and each class's own tokens up to EOT: "a cat." 3 + 1, "a very small dog." 5 + 1 (both begin
     # with "a", computed once), "fish." 2 + 1, "horse." 2 + 1.
     assert found.fast == 3 * (2 * (4 + 4 + 6 - 1) + 2 * (4 + 3 + 3))
+
+
+def test_tokens_of_a_tower_on_the_literal_path(tmp_path):
+    """All of them, counted without cutting the names into another tokenizer's tokens (16 are too few for CLIP's)."""
+    plan = plan_of([small(tmp_path, ("a very small dog of many colours and a few spots", "cat"))])
+    count = estimator(plan, tmp_path)
+    count.backbone = backbone_size(replace(plan.backbone, model="ViT-SO400M-14-SigLIP"))
+    assert (count.backbone.context_length, count.backbone.literal) == (16, True)
+    evaluation = Evaluation(Block("digits", "base", "cocoop", 16, (1, 2, 3)), "digits", ("base", "new"))
+    assert Counter(count).tokens(job_of(plan, evaluation)) == (3 * 2 * 16, 3 * 2 * 16, False)
 
 
 def test_tokens_before_the_class_names_are_known(tmp_path):

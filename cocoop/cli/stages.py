@@ -125,10 +125,10 @@ def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
 
 
 def text_tower(settings: str, out: Path) -> None:
-    from cocoop.clip import text
+    from cocoop.clip import foreign, text
 
     backbone = _backbone(parsed(settings, shapes.BACKBONE))
-    text.save(out, backbone.model, backbone.spec.name, backbone.fingerprint)
+    text.save(out, backbone.model, backbone.spec.name, backbone.fingerprint, foreign.of(backbone.spec))
 
 
 def features(settings: str, manifest: Path, root: Path, split: str, out: Path, workers: int) -> None:

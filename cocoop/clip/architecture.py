@@ -18,7 +18,7 @@ QUICK_GELU = "-quickgelu"
 def register(spec: BackboneSpec) -> str:
     """The name under which open_clip knows the architecture; a JSON config is registered under its file's name.
 
-    Raises UserError for one that is not known, or whose text tower reads other tokens than CLIP's.
+    Raises UserError for one that is not known.
     """
     where = f"backbone {spec.name!r}: model"
     name = spec.model.replace("/", "-")  # OpenAI writes ViT-B/16
@@ -26,18 +26,14 @@ def register(spec: BackboneSpec) -> str:
         name = _register_config(io.REPOSITORY / spec.model, where)
     if name not in open_clip.list_models():
         raise unknown("open_clip model", spec.model, open_clip.list_models(), where)
-    if foreign := foreign_tokenizer(name):
-        raise UserError(
-            f"{where}: the text tower of {spec.model} reads tokens of {foreign}, and prompts are made of CLIP's byte pairs here; "
-            "take a model with CLIP's tokenizer."
-        )
     return name
 
 
 def foreign_tokenizer(name: str) -> str | None:
     """The Hugging Face tokenizer of an open_clip model's text tower; None if it is CLIP's byte pairs."""
     text = open_clip.get_model_config(name)["text_cfg"]
-    return text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    named = "of SigLIP" if "siglip" in name.lower() else None  # open_clip.get_tokenizer goes by the name too
+    return text.get("hf_tokenizer_name") or text.get("hf_model_name") or named
 
 
 def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]:
@@ -110,10 +106,11 @@ def _download(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> Path:
     except Exception as error:  # hub client, urllib and open_clip each raise their own
         sources = " or ".join(filter(None, (facts.get("hf_hub", "").rstrip("/"), facts.get("url"))))
         raise UserError(
-            f"backbone {spec.name!r}: cannot download tag {spec.pretrained!r} of {name} ({_first_line(error)}). "
+            f"backbone {spec.name!r}: cannot download tag {spec.pretrained!r} of {name} ({first_line(error)}). "
             f"Without internet: fetch it elsewhere ({sources}), copy the file here, and write its path as `pretrained`."
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of another package says, short enough for one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

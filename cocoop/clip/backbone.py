@@ -125,7 +125,7 @@ def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
 def _build(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> nn.Module:
     chosen = {key: facts[key] for key in PREPROCESSING_FACTS if key in facts}
     try:
-        with _quiet(), torch.random.fork_rng(devices=()):
+        with quiet(), torch.random.fork_rng(devices=()):
             torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
             return open_clip.create_model(
                 name,
@@ -134,9 +134,10 @@ def _build(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> nn.Module:
                 pretrained_text=False,  # weights come from `checkpoint` alone, never from a download behind our back
                 weights_only=True,
             )
-    except (TypeError, KeyError, ValueError, AssertionError, RuntimeError, ImportError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"backbone {spec.name!r}: open_clip cannot build {spec.model} ({reason}).") from error
+    except Exception as error:  # open_clip, timm and transformers each raise their own
+        raise UserError(
+            f"backbone {spec.name!r}: open_clip cannot build {spec.model} ({architecture.first_line(error)})."
+        ) from error
 
 
 def _preprocessing(spec: BackboneSpec, model: nn.Module) -> Preprocessing:
@@ -157,8 +158,8 @@ def _warn_random(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without open_clip's own log, which calls every model random that is filled in afterwards."""
+def quiet() -> Iterator[None]:
+    """Without open_clip's own log, which calls every model random that is filled in afterwards, and reports each look-up."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

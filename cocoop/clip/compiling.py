@@ -31,7 +31,8 @@ def for_training(side: TextSide, steps: int, choice: str) -> TextSide:
     def encoder(prompts) -> nn.Module:
         exact = side.encoder(prompts)
         if not isinstance(exact, PromptEncoder):
-            logger.info("compile: the literal text path is run as it is")
+            if choice == "on":
+                logger.info("compile: the literal text path is run as it is")
             return exact
         return torch.compile(exact, fullgraph=True, dynamic=False) if choice == "on" else WhereItPays(exact, steps)
 

@@ -17,7 +17,7 @@ def spoken(name: str) -> str:
 
 @dataclass(frozen=True)
 class Prompts:
-    """One prompt per class: token ids, and context vector m written as -(m + 1); each ends with EOT.
+    """One prompt per class: token ids, and context vector m written as -(m + 1); each ends with EOT or padding.
 
     shared: one context for all classes; otherwise every class has its own (class-specific contexts).
     """
@@ -31,7 +31,11 @@ def templated(tokenizer: Tokenizer, context_length: int, classnames: Sequence[st
     """Hand-crafted prompts without a context (zero-shot CLIP)."""
     texts = [template.format(spoken(name)) for name in classnames]
     return Prompts(
-        tuple(_tokens(tokenizer, context_length, text, name) for text, name in zip(texts, classnames, strict=True)), 0
+        tuple(
+            tokenizer.padded(_tokens(tokenizer, context_length, text, name), context_length)
+            for text, name in zip(texts, classnames, strict=True)
+        ),
+        0,
     )
 
 
@@ -49,29 +53,31 @@ def learnable(
     words: initial words, which take the places of the context in the tokenised prompt; placeholders if None.
     Like the reference, a word that the tokenizer cuts leaves its last pieces in the prompt as fixed tokens.
     """
-    words = spoken(words) if words else " ".join([PLACEHOLDER] * contexts)
+    lead = spoken(words) if words else " ".join([PLACEHOLDER] * contexts)
+    skip = contexts if words else len(tokenizer.encode(lead))  # only for CLIP a placeholder is always one token
     slots = tuple(-(m + 1) for m in range(contexts))
     half = contexts // 2
     classes = []
     for name in classnames:
-        tokens = _tokens(tokenizer, context_length, f"{words} {spoken(name)}.", name)
-        suffix = tokens[1 + contexts :]
-        length = len(tokenizer.encode(spoken(name)))
+        tokens = _tokens(tokenizer, context_length, f"{lead} {spoken(name)}.", name, skip - contexts)
+        front, suffix = tokens[: tokenizer.front], tokens[tokenizer.front + skip :]
+        length = tokenizer.length(spoken(name), lead)
         own, rest = suffix[:length], suffix[length:]
         order = {
             "end": (slots, suffix),
             "middle": (slots[:half], own, slots[half:], rest),
             "front": (own, slots, rest),
         }[position]
-        classes.append(sum(order, tokens[:1]))
+        classes.append(tokenizer.padded(sum(order, front), context_length))
     return Prompts(tuple(classes), contexts, shared)
 
 
-def _tokens(tokenizer: Tokenizer, context_length: int, text: str, name: str) -> tuple[int, ...]:
-    tokens = (tokenizer.sot, *tokenizer.encode(text), tokenizer.eot)
-    if len(tokens) > context_length:
+def _tokens(tokenizer: Tokenizer, context_length: int, text: str, name: str, spare: int = 0) -> tuple[int, ...]:
+    """spare: how many of the tokens will make room for fewer context vectors."""
+    tokens = tokenizer.whole(text)
+    if len(tokens) - spare > context_length:
         raise UserError(
-            f"class {name!r}: its prompt has {len(tokens)} tokens and the text tower takes {context_length}; "
+            f"class {name!r}: its prompt has {len(tokens) - spare} tokens and the text tower takes {context_length}; "
             "use fewer context tokens or a shorter class name."
         )
-    return tokens[: tokens.index(tokenizer.eot) + 1]
+    return tokenizer.ended(tokens)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cocoop import io
 from cocoop.clip import prompts
-from cocoop.clip.literal import LiteralEncoder, why_literal
+from cocoop.clip.literal import LiteralEncoder, text_tower, token_embedding, why_literal
 from cocoop.clip.prompt_encoder import DEFAULT_BUDGET_MB, PromptEncoder
 from cocoop.clip.prompts import Prompts
 from cocoop.clip.text_tower import TextTower
@@ -30,7 +30,8 @@ class TextSide:
 
     table: token embeddings (vocabulary, D), whose dtype is that of what is learned; embed_dim: E of a feature;
     scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D) to text features (N, C, E);
-    fingerprint: that of the backbone's weights, which image features must share.
+    fingerprint: that of the backbone's weights, which image features must share; embed: token ids (...) to vectors (..., D),
+    None for a look into the table.
     """
 
     table: Tensor
@@ -40,6 +41,7 @@ class TextSide:
     encoder: Callable[[Prompts], nn.Module]
     fingerprint: str = ""
     tokenizer: Tokenizer = field(default_factory=byte_pair)
+    embed: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
     def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextSide":
@@ -52,17 +54,28 @@ class TextSide:
         return cls(tower.token_embedding, tower.embed_dim, facts.scale, facts.context_length, encoder)
 
     @classmethod
-    def literal(cls, model: nn.Module) -> "TextSide":
+    def literal(
+        cls,
+        model: nn.Module,
+        tokenizer: Tokenizer | None = None,
+        budget_mb: int = DEFAULT_BUDGET_MB,
+        precision: str = "fp32",
+    ) -> "TextSide":
         """Through the model's own `encode_text`, all tokens of every prompt."""
-        text = getattr(model, "text", model)
-        table, length = text.token_embedding.weight.detach(), text.context_length
+        tokenizer, embedding = tokenizer or byte_pair(), token_embedding(model)
+        length = tokenizer.context_length or text_tower(model).context_length
+        table = embedding.weight.detach()
+        if precision == "reference-fp16":
+            table = table.half()  # as the authors' context (coop.py:62); open_clip itself halves matrices only
 
         def encoder(of: Prompts) -> nn.Module:
-            return LiteralEncoder(model, of, length)
+            return LiteralEncoder(model, of, length, tokenizer, budget_mb)
 
         with torch.no_grad():
-            features = model.encode_text(torch.zeros(1, length, dtype=torch.long, device=table.device))
-        return cls(table, features.shape[-1], math.exp(float(model.logit_scale)), length, encoder)
+            probe = encoder(prompts.learnable(tokenizer, length, [prompts.PLACEHOLDER], 1))
+            features = probe(table[:1][None])  # (1, 1, E)
+        scale = math.exp(float(model.logit_scale))
+        return cls(table, features.shape[-1], scale, length, encoder, tokenizer=tokenizer, embed=embedding)
 
     @property
     def width(self) -> int:
@@ -93,20 +106,37 @@ class TextSide:
                 f"words {words!r} are {len(spoken.split(' '))} words for {contexts} context vectors; give one word a vector."
             )
         tokens = self.tokenizer.encode(spoken)
+        if len(tokens) < contexts:
+            raise UserError(
+                f"words {words!r} are {len(tokens)} tokens for {contexts} context vectors; take other words."
+            )
         if len(tokens) != contexts:
             logger.warning(
                 "initial words %r: %d words are %d tokens; like the reference, the last pieces stay fixed in the prompt",
                 words, contexts, len(tokens),
             )  # fmt: skip
-        return self.table[torch.tensor(tokens[:contexts], device=self.device)]
+        ids = torch.tensor(tokens[:contexts], device=self.device)
+        return self.embed(ids).detach().to(self.dtype) if self.embed else self.table[ids]
 
 
-def save(path: str | Path, model: nn.Module, backbone: str, fingerprint: str) -> None:
-    """Writes a backbone's text side. A tower that needs the literal path is marked so, with the reason."""
-    tokenizer, reason = byte_pair(), why_literal(model)
+def save(
+    path: str | Path, model: nn.Module, backbone: str, fingerprint: str, tokenizer: Tokenizer | None = None
+) -> None:
+    """Writes a backbone's text side. A tower that needs the literal path is marked so, with the reason.
+
+    Raises UserError for one that has no place for a context, or knows fewer tokens than its tokenizer.
+    """
+    tokenizer = tokenizer or byte_pair()
+    reason = why_literal(model) or tokenizer.oddity
     metadata: dict[str, Any] = {"kind": KIND, "backbone": backbone, "fingerprint": fingerprint, "literal": reason}
+    if (known := len(token_embedding(model).weight)) <= (tokenizer.eot or 0):
+        raise UserError(
+            f"backbone {backbone!r}: its text tower knows {known} tokens, and its tokenizer counts up to {tokenizer.eot}; "
+            "name the tokenizer in the model config (hf_tokenizer_name)."
+        )
     if reason:
-        logger.info("backbone %s takes the literal text path: %s", backbone, reason)
+        _announce(backbone, reason)
+        TextSide.literal(model, tokenizer)
         io.write_tensors(path, {}, metadata)
         return
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot)
@@ -129,13 +159,18 @@ def load(
             f"{path}: text tower of backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}."
         )
     if metadata["literal"]:
-        logger.info("backbone %s takes the literal text path: %s", backbone["name"], metadata["literal"])
-        return replace(TextSide.literal(_whole_model(backbone, device)), fingerprint=metadata["fingerprint"])
+        _announce(backbone["name"], metadata["literal"])
+        return replace(_whole(backbone, device, budget_mb), fingerprint=metadata["fingerprint"])
     tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(backbone["precision"])
     return replace(TextSide.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
 
 
-def _whole_model(settings: dict[str, Any], device: str) -> nn.Module:
-    from cocoop.clip import backbone
+def _announce(backbone: str, reason: str) -> None:
+    logger.info("backbone %s takes the literal text path: %s", backbone, reason)
 
-    return backbone.load(BackboneSpec(label=settings["name"], **settings), device).model
+
+def _whole(settings: dict[str, Any], device: str, budget_mb: int) -> TextSide:
+    from cocoop.clip import backbone, foreign
+
+    spec = BackboneSpec(label=settings["name"], **settings)
+    return TextSide.literal(backbone.load(spec, device).model, foreign.of(spec), budget_mb, spec.precision)

@@ -9,15 +9,40 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """encode(text) gives the ids between start of text (sot) and end of text (eot)."""
+    """encode(text) gives the ids between start of text (sot) and end of text (eot).
+
+    oddity: why prompts made with it need the literal text path, None for CLIP's own byte pairs; front: tokens in front of a
+    text; placeholder: a token that is neither padding nor special, to stand where a context vector goes; context_length: tokens
+    of a padded prompt, None for what the tower takes.
+    """
 
     inner: Any
-    sot: int
-    eot: int
+    sot: int | None
+    eot: int | None
+    oddity: str | None = None
+    front: int = 1
+    placeholder: int = 343  # "x</w>"
+    context_length: int | None = None
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without start and end."""
         return list(self.inner.encode(text))
+
+    def whole(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text with start and end."""
+        return (self.sot, *self.encode(text), self.eot)
+
+    def ended(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        """What of a prompt's tokens matters: CLIP pools at the first EOT."""
+        return tokens[: tokens.index(self.eot) + 1]
+
+    def padded(self, tokens: tuple[int, ...], length: int) -> tuple[int, ...]:
+        """Tokens (and contexts) of one prompt at the tower's context length; as they are where zeros behind them do."""
+        return tokens
+
+    def length(self, name: str, lead: str) -> int:
+        """How many tokens a class name has behind the words `lead`."""
+        return len(self.encode(name))
 
 
 @cache

@@ -12,6 +12,15 @@ from cocoop.manifest import Manifest
 from cocoop.splits import class_subset
 
 FLOAT_BYTES = 4
+LITERAL = {
+    "hf_tokenizer_name",
+    "hf_model_name",
+    "tokenizer_kwargs",
+    "embed_cls",
+    "proj_bias",
+    "act_kwargs",
+    "ls_init_value",
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +49,14 @@ class DatasetSize:
 
 @dataclass(frozen=True)
 class BackboneSize:
-    """E and the number of tokens the text tower takes; None where the architecture's config is not at hand."""
+    """E and the number of tokens the text tower takes; None where the architecture's config is not at hand.
+
+    literal: whether the text tower computes all of them for every prompt (cocoop/clip/literal.py), as far as a config says.
+    """
 
     embed_dim: int | None
     context_length: int | None
+    literal: bool = False
 
     def feature_bytes(self, images: int) -> int | None:
         """Disk of as many image features."""
@@ -84,7 +97,9 @@ def _download_bytes(spec: DatasetSpec) -> int:
 def backbone_size(spec: BackboneSpec) -> BackboneSize:
     """Reads the open_clip config of the architecture without importing open_clip."""
     config = _config(spec)
-    return BackboneSize(config.get("embed_dim"), config.get("text_cfg", {}).get("context_length"))
+    text = config.get("text_cfg", {})
+    other = text.get("no_causal_mask") or text.get("pool_type", "argmax") != "argmax"
+    return BackboneSize(config.get("embed_dim"), text.get("context_length"), bool(other or LITERAL & set(text)))
 
 
 def _config(spec: BackboneSpec) -> Mapping:

@@ -35,6 +35,8 @@ class Counter:
         block, subsets = (
             (job.what, [job.what.subset]) if isinstance(job.what, Block) else (job.what.block, job.what.subsets)
         )
+        if self.estimator.backbone.literal:
+            return Tokens(work.prompts * length, work.prompts * length)
         classes = sum(len(size.labels(subset)) for subset in subsets)
         if not size.classnames:
             contexts = self.estimator.plan.variant_of(block).params.get("contexts", 0)

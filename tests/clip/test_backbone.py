@@ -110,21 +110,19 @@ def test_unknown_names_come_with_the_choices(spec):
     assert wrong_way_round.endswith("This tag belongs to model ViT-B-16.")
 
 
-def test_text_towers_of_other_tokenizers_are_refused(spec):
+def test_text_towers_of_other_tokenizers_are_known(spec):
     """Of open_clip's own models: each that names a Hugging Face tokenizer or text model, and no other."""
-    message = refusal(spec, model="ViT-B-16-SigLIP")
-    assert message == (
-        "backbone 'golden': model: the text tower of ViT-B-16-SigLIP reads tokens of timm/ViT-B-16-SigLIP, and prompts are made of "
-        "CLIP's byte pairs here; take a model with CLIP's tokenizer."
-    )
-    configs = {name: open_clip.get_model_config(name)["text_cfg"] for name in open_clip.list_models()}
+    configs = {name: open_clip.get_model_config(name)["text_cfg"] for name in architecture.BUILT_IN}
     foreign = {name for name, text in configs.items() if any(key.startswith("hf_") for key in text)}
     assert len(foreign) > 40 and len(configs) - len(foreign) > 80
     for name in configs:
-        if name in foreign:
-            assert "reads tokens of" in refusal(spec, model=name)
-        else:
-            assert architecture.register(dataclasses.replace(spec, model=name)) == name
+        assert (architecture.foreign_tokenizer(name) is not None) == (name in foreign)
+        assert architecture.register(dataclasses.replace(spec, model=name)) == name
+
+
+def test_text_model_that_cannot_be_fetched_is_named(spec):
+    message = refusal(spec, model="roberta-ViT-B-32", pretrained=None)
+    assert message.startswith("backbone 'golden': open_clip cannot build roberta-ViT-B-32 (")
 
 
 def test_activation_that_does_not_fit_the_weights_is_refused(spec):
