@@ -1,5 +1,5 @@
 # make demo   the benchmark in small: installs, runs, prints the tables
-# make test   all tests in the same environment
+# make test   all tests, in the same environment and what only tests need
 # make unlock after a kill -9 or a power cut, when no Snakemake works here any more
 PYTHON ?= python3
 CORES  ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
@@ -16,6 +16,11 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or newer is needed; say which with: make demo PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on -c constraints.txt -e .
+	@touch $@
+
+# What only tests need is kept out of the demo: transformers alone makes every start of open_clip a second longer.
+$(BIN)/.tests: $(BIN)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on -c constraints.txt -e '.[dev]'
 	@touch $@
 
@@ -24,13 +29,13 @@ demo: $(BIN)/.installed
 	  { code=$$?; ls .snakemake/locks/* > /dev/null 2>&1 && echo "$(LOCKED)" >&2; exit $$code; }
 	@$(RUN) python -m cocoop show
 
-test: $(BIN)/.installed
+test: $(BIN)/.tests
 	@$(RUN) python -m pytest
 
-lint: $(BIN)/.installed
+lint: $(BIN)/.tests
 	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) snakemake --lint
 
-faults: $(BIN)/.installed
+faults: $(BIN)/.tests
 	@$(RUN) python -m pytest tests/faults --faults-in-full
 
 unlock: $(BIN)/.installed
