@@ -160,6 +160,17 @@ def test_seconds_from_the_bench(tmp_path):
     assert (speed.text_seconds(count, features), speed.image_seconds(count, tested)) == (0, 0)
 
 
+def test_literal_hours_are_of_the_literal_rows(tmp_path):
+    plan = plan_of([small(tmp_path)])
+    count, job = estimator(plan, tmp_path), job_of(plan, Block("digits", "base", "cocoop", 16, (1, 2, 3)))
+    only_large = [made | {"literal": {"seconds": 2.0}} if made["classes"] == 100 else made for made in ROWS]
+    speed = Throughput(bench(tmp_path / "bench.json", only_large), "fp32")
+    assert speed.text_seconds(count, job, "literal") == pytest.approx(START_SECONDS + 10 * 32 * 2.0)
+    assert speed.text_seconds(count, job) < speed.text_seconds(count, job, "literal")
+    without = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32")
+    assert without.text_seconds(count, job, "literal") is None
+
+
 def test_methods_that_take_images_cost_both(tmp_path):
     path = small(tmp_path)
     experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["visual_prompt"]}}
@@ -174,7 +185,7 @@ def test_methods_that_take_images_cost_both(tmp_path):
 
 
 def test_curve_is_linear_between_and_in_proportion_beyond(tmp_path):
-    curve = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", None).curves["cocoop", "train"]
+    curve = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", None).curves["fast"]["cocoop", "train"]
     assert [curve.seconds(prompts) for prompts in (1, 10, 55, 100, 1000)] == pytest.approx(
         [0.01, 0.01, 0.025, 0.04, 0.4]
     )

@@ -17,12 +17,13 @@ from cocoop.costing.work import Estimator, Work
 from cocoop.errors import listed
 
 HEAD = ("experiment", "jobs", "GPU jobs", "Slurm jobs", "trainings", "image passes", "text passes", "tokens, literal",
-        "tokens, computed", "disk GB", "image hours", "text hours")  # fmt: skip
+        "tokens, computed", "disk GB", "image hours", "text hours, literal", "text hours")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Sums over jobs. None where a part is unknown; hours: on a GPU, of images through their tower and of trainings and tests."""
+    """Sums over jobs. None where a part is unknown; hours: on the measured device, of images through their
+    tower and of trainings and tests (literal: as the authors' code computes them)."""
 
     jobs: int
     gpu_jobs: int
@@ -33,6 +34,7 @@ class Cost:
     fast: int | None
     guessed: bool
     image_hours: float | None
+    literal_hours: float | None
     text_hours: float | None
 
 
@@ -70,6 +72,7 @@ def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counte
         fast=None if None in tokens else sum(t.fast for t in tokens),
         guessed=any(t and t.guessed for t in tokens),
         image_hours=_hours([throughput.image_seconds(estimator, job) for job in known]),
+        literal_hours=_hours([throughput.text_seconds(estimator, job, "literal") for job in known]),
         text_hours=_hours([throughput.text_seconds(estimator, job) for job in known]),
     )
 
@@ -89,7 +92,9 @@ def _row(name: str, cost: Cost) -> list[str]:
         cost.literal,
     )
     fast = "?" if cost.fast is None else f"{'~' * cost.guessed}{cost.fast:,}"
-    hours = ["?" if hours is None else f"{hours:.1f}" for hours in (cost.image_hours, cost.text_hours)]
+    hours = [
+        "?" if hours is None else f"{hours:.1f}" for hours in (cost.image_hours, cost.literal_hours, cost.text_hours)
+    ]
     return [name, *("?" if n is None else f"{n:,}" for n in counts), fast, f"{cost.work.disk / 1e9:.1f}", *hours]
 
 

@@ -36,6 +36,10 @@ class Curve:
         return first + (second - first) * (prompts - low) / (high - low)
 
 
+Curves = dict[tuple[str, str], Curve]
+"""By method and pass."""
+
+
 class Throughput:
     """Seconds of jobs on a measured device; without measurements, None of the jobs that need them.
 
@@ -46,17 +50,18 @@ class Throughput:
     def __init__(
         self, path: Path | None, precision: str, images_per_second: float | None = None, workers: int = 0
     ) -> None:
-        self.where, self.curves, self.images_per_second = None, {}, images_per_second
+        self.where, self.images_per_second = None, images_per_second
+        self.curves: dict[str, Curves] = {"fast": {}, "literal": {}}
         self.image_rate: ImageRate | None = None
         if path is None:
             return
         content = io.read_json(path, "bench")
         self.where, self.precision = content["where"], _precision(content["rows"], precision)
-        self.curves = _curves(content["rows"], self.precision)
+        self.curves = {side: _curves(content["rows"], self.precision, side) for side in self.curves}
         if content.get("images"):
             self.image_rate = ImageRate.measured(content["images"], self.precision, workers)
         lacking = [f"{method} {work}" for method in ("cocoop", "coop") for work in ("train", "evaluate")
-                   if (method, work) not in self.curves]  # fmt: skip
+                   if (method, work) not in self.curves["fast"]]  # fmt: skip
         if lacking:
             raise UserError(f"{path}: no rows for {', '.join(lacking)}; measure again without --quick.")
 
@@ -74,23 +79,31 @@ class Throughput:
         rate = self.images_per_second or (self.image_rate and self.image_rate.of(job))
         return start + work.images / rate if rate else None
 
-    def text_seconds(self, estimator: Estimator, job: Job) -> float | None:
-        """Of a GPU job with the text tower, a training or test; 0 for others. None where size or throughput are unknown."""
+    def text_seconds(self, estimator: Estimator, job: Job, side: str = "fast") -> float | None:
+        """Of a GPU job with the text tower, a training or test; 0 for others. None where size or throughput are unknown.
+
+        side: fast, or literal, as if every prompt went through the tower whole.
+        """
         work = estimator.work(job)
         if job.stage in IMAGE_STAGES:
             return 0.0
-        return START_SECONDS + self._text(estimator, job, work) if work is not None and self.curves else None
+        if work is None or not self.curves["fast"]:
+            return None
+        seconds = self._text(estimator, job, work, self.curves[side])
+        return None if seconds is None else START_SECONDS + seconds
 
-    def _text(self, estimator: Estimator, job: Job, work: Work) -> float:
+    def _text(self, estimator: Estimator, job: Job, work: Work, curves: Curves) -> float | None:
         block = job.what if isinstance(job.what, Block) else job.what.block
         kind = estimator.kind(block)
         if kind == NONE or not work.prompts:
             return 0.0
-        method = METHOD_OF_KIND[kind]
+        curve = curves.get((METHOD_OF_KIND[kind], "evaluate" if isinstance(job.what, Evaluation) else "train"))
+        if curve is None:
+            return None
         if isinstance(job.what, Evaluation):
-            size, seconds = self.curves[method, "evaluate"].points[-1]
+            size, seconds = curve.points[-1]
             return work.prompts * seconds / size
-        return work.steps * self.curves[method, "train"].seconds(work.prompts_a_step)
+        return work.steps * curve.seconds(work.prompts_a_step)
 
 
 def _precision(rows: list[Mapping[str, Any]], wanted: str) -> str:
@@ -99,13 +112,13 @@ def _precision(rows: list[Mapping[str, Any]], wanted: str) -> str:
     return "bf16" if wanted != "fp32" and "bf16" in found else "fp32"
 
 
-def _curves(rows: list[Mapping[str, Any]], precision: str) -> dict[tuple[str, str], Curve]:
-    """One curve for each method and pass; of several rows with as many prompts the fastest."""
+def _curves(rows: list[Mapping[str, Any]], precision: str, side: str) -> Curves:
+    """One curve for each method and pass that the side was measured in; of several rows with as many prompts the fastest."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
-        if row["precision"] != precision:
+        if row["precision"] != precision or side not in row:
             continue
         prompts = row["classes"] * (row["batch"] if row["method"] == "cocoop" else 1)
         points = found.setdefault((row["method"], row["work"]), {})
-        points[prompts] = min(row["fast"]["seconds"], points.get(prompts, float("inf")))
+        points[prompts] = min(row[side]["seconds"], points.get(prompts, float("inf")))
     return {key: Curve(tuple(sorted(points.items()))) for key, points in found.items()}
