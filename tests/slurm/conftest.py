@@ -47,7 +47,7 @@ def undisturbed(make_clone) -> tuple[Clone, int]:
         "variants": VARIANTS | {"coop_fewshot": fewshot},
         "experiments": {
             "base_to_new": BASE_TO_NEW,
-            "class_incremental": {"train_datasets": ["first"], "variants": ["coop"]},
+            "class_incremental": {"train_datasets": ["first"], "variants": ["coop"], "shots": [4]},
             "few_shot_curves": {"train_datasets": ["first"], "variants": ["coop_fewshot"], "shots": [1, 4]},
         },
     }

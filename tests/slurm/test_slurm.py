@@ -1,5 +1,6 @@
 """The base-to-new experiment in miniature on a real Slurm: what is submitted, that a failed run fails alone, same bytes."""
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -62,11 +63,8 @@ def test_failed_run_takes_no_other_with_it_and_is_named(undisturbed):
         "train coop_fewshot on first/all, 4 shots, seeds 1-2: train coop_fewshot on first: the loss of seed 1 is "
     )
     assert f"log:    results/logs/train/{run}.log\n" in last
-    assert (
-        f"again:  snakemake --cores all --rerun-incomplete --configfile small.yaml -- results/runs/{run}/learned"
-        in last
-    )
-    assert "alone:  python -m cocoop train --settings" in last
+    assert re.search(rf"again:  snakemake .*--configfile small\.yaml .*results/runs/{run}/learned", last)
+    assert re.search("alone:  .*python -m cocoop train --settings", last)
     status = clone.status()
     assert status["failed"] == 1
     assert status["running"] == status["queued"] == 0
