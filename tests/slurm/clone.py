@@ -26,8 +26,8 @@ CONFIGURATION = {
     "views": 2, "text_budget_mb": 256,
 }  # fmt: skip
 VARIANTS = {  # some seconds each on one core
-    "coop": {"training": {"epochs": 250, "batch_size": 2}},
-    "cocoop": {"training": {"epochs": 30}},
+    "coop": {"training": {"epochs": 150, "batch_size": 2}},
+    "cocoop": {"training": {"epochs": 20}},
 }
 BASE_TO_NEW = {"train_datasets": ["first", "second"], "variants": ["clip", "coop", "cocoop"], "shots": [4]}
 

@@ -1,4 +1,4 @@
-"""One cluster for all tests, clones that all hold the same code, and a run in one of them that nothing disturbs."""
+"""One cluster for all tests, clones that all hold the same code, and two runs that nothing disturbs: without Slurm, and on it."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,6 +8,7 @@ from cocoop import io
 from tests.slurm.clone import BASE_TO_NEW, VARIANTS, Clone, copy_code
 from tests.slurm.cluster import GPU_MODEL, Cluster, missing
 
+EXACT = ("learned.safetensors", "history.csv", "metrics.json", "predictions.safetensors")
 FAILING = {"lr": 1.0e30, "warmup_epochs": 0}  # the loss is not finite
 
 
@@ -37,8 +38,16 @@ def make_clone(cluster, tmp_path_factory) -> Iterator[Callable[[str, dict], Clon
 
 
 @pytest.fixture(scope="session")
+def expected(make_clone) -> dict[str, bytes]:
+    """Results of base-to-new, each stage alone and without Slurm: no profile, no groups."""
+    clone = make_clone("alone", {"variants": VARIANTS, "experiments": {"base_to_new": BASE_TO_NEW}})
+    clone.without_slurm("results/experiments/base_to_new/records.csv")
+    return clone.results(*EXACT)
+
+
+@pytest.fixture(scope="session")
 def undisturbed(make_clone) -> tuple[Clone, int]:
-    """Base-to-new, one run with a second test, and one shot of two whose training must fail; the clone and its exit code.
+    """Half of it on Slurm, one run with a second test, and one shot of two whose training must fail; the clone and its exit code.
 
     On a site that names its GPUs with `gpu_model`.
     """
@@ -46,8 +55,8 @@ def undisturbed(make_clone) -> tuple[Clone, int]:
     content = {
         "variants": VARIANTS | {"coop_fewshot": fewshot},
         "experiments": {
-            "base_to_new": BASE_TO_NEW,
-            "class_incremental": {"train_datasets": ["first"], "variants": ["coop"]},
+            "base_to_new": BASE_TO_NEW | {"train_datasets": ["first"]},
+            "class_incremental": {"train_datasets": ["first"], "variants": ["coop"], "shots": [4]},
             "few_shot_curves": {"train_datasets": ["first"], "variants": ["coop_fewshot"], "shots": [1, 4]},
         },
     }
