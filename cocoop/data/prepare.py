@@ -3,9 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from cocoop import io
 from cocoop.config.specs import DatasetSpec
-from cocoop.data import readers, source
+from cocoop.data import readers, source, stamp
 from cocoop.data.place import manual
 from cocoop.data.readers import Absent, Listing
 from cocoop.data.scan import unreadable
@@ -20,7 +19,7 @@ def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = Fals
     What is there is kept, so it may be called again. A UserError leaves no half-written file and no `out`.
     """
     record = source.obtain(spec, Path(data_root), offline)
-    io.write_json(out, {"schema": 1, "kind": "source", "dataset": spec.name, **record})
+    stamp.leave(Path(out), Path(data_root), {"schema": 1, "kind": "source", "dataset": spec.name, **record})
 
 
 def manifest(spec: DatasetSpec, data_root: Path, out: Path) -> Manifest:
