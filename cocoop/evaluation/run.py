@@ -12,7 +12,7 @@ from cocoop.clip import feature_file, text
 from cocoop.errors import UserError
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.predict import predict
-from cocoop.methods.base import Method
+from cocoop.methods.base import Classifier, Method
 from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
 from cocoop.training.inputs import ALIKE, made_with
@@ -52,8 +52,10 @@ def evaluate(
         index = torch.isin(truth, labels).nonzero()[:, 0]
         if not len(index):
             raise UserError(f"dataset {target!r}: subset {subset!r} has no test image.")
-        classifier = method.for_classes([names[label] for label in labels])
         where = f"evaluate {settings['variant']} on {target}/{subset}"
+        classifier = _classifier(
+            method, [names[label] for label in labels], f"{learned}: {where}" if learned else where
+        )
         predicted, confidence = predict(
             classifier, images[index.to(images.device)], len(method.seeds), len(labels), side.embed_dim,
             settings["backbone"]["precision"], budget_mb, where,
@@ -93,6 +95,13 @@ def _method(
     method = methods.build(settings, side, template, metadata["classnames"])
     method.load_learned({name: tensor.to(side.device) for name, tensor in tensors.items()}, str(learned))
     return method, metadata
+
+
+def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classifier:
+    try:
+        return method.for_classes(classnames)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _write(
