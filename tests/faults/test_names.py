@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from cocoop import io
 from cocoop.config import Registry
@@ -55,20 +56,27 @@ def folder(world, tmp_path):
             splits["test" if number % 3 == 2 else "train"].append([f"{name}/{file}", label, name])
     (root / "odd" / "split.json").write_text(json.dumps(splits))
     dataset = {
-        "title": "Odd's \"$(touch canary)\"", "template": "a photo's \"{}\" `touch canary`.",
+        "title": "Odd's \"$(touch canary)\" a $x^$ b", "template": "a photo's \"{}\" `touch canary`.",
         "reader": {"kind": "coop_split", "file": "split.json", "images": "images"},
     }  # fmt: skip
     (folder / "config/datasets/odd.yaml").write_text(json.dumps(dataset))
-    overrides = {"train_datasets": ["odd"], "title": "it's $(touch canary)"}
+    overrides = {"train_datasets": ["odd"], "title": "it's $(touch canary) $\\bad$ <b>&"}
     config = {**world.config, "data_root": str(root), "experiments": {"flags": overrides}}
     config["variants"] = {"coop": {"training": {"epochs": 2, "batch_size": 8}}}
+    method = io.read_yaml(folder / "config/methods/coop.yaml")
+    method["variants"]["coop"]["label"] = "_CoOp $\\bad$ <script>"
+    (folder / "config/methods/coop.yaml").write_text(yaml.safe_dump(method))
     (folder / "config/config.yaml").write_text(json.dumps(config))
     return folder
 
 
 def test_odd_names_work_and_run_nothing(folder, tmp_path, figures):
-    done = snakemake(folder, "results/experiments/flags/tables")
+    done = snakemake(folder, "results/experiments/flags/tables", "results/report.html")
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + logs(folder)
+    page = (folder / "results/report.html").read_text()
+    assert "\\bad$ <script>" not in page and "\\bad$ &lt;script&gt;" in page and "a $x^$ b" in page
+    drawn = (folder / "results/experiments/flags/figures/training_curves.svg").read_text()
+    assert "a $x^$ b" in drawn and "_CoOp $\\bad$" in drawn, "a title or a label is not drawn as it is"
     assert not [path for path in tmp_path.rglob("canary")]
     metrics = next((folder / "results").rglob("coop/*/*/tests/odd/*/metrics.json"))
     records = io.read_json(metrics, "metrics")["records"]
