@@ -12,7 +12,7 @@ import yaml
 from cocoop import io
 from cocoop.config import Registry
 from cocoop.errors import UserError
-from tests.faults.world import picture
+from tests.faults.world import archive, picture
 
 CLASSES = [
     "it's",
@@ -86,6 +86,25 @@ def test_odd_names_work_and_run_nothing(folder, tmp_path, figures):
         "worked, nothing executed",
         len(CLASSES) + len(FILES) + 4,
     )
+
+
+ARCHIVE = '-x it\'s "é" $(touch canary)\n`touch canary`.tar'
+
+
+def test_an_archive_of_an_odd_name(world, served, tmp_path, figures):
+    """From a server through the download rule to metrics; its name stands in paths, records and logs."""
+    folder = tmp_path / "here"
+    shutil.copytree(world.folder / "config", folder / "config")
+    dataset = io.read_yaml(folder / "config/datasets/flags.yaml")
+    url = served.put("/it's%20$(touch%20canary).tar", archive())
+    dataset["download"][0] |= {"file": ARCHIVE, "sources": [url]}
+    (folder / "config/datasets/flags.yaml").write_text(json.dumps(dataset))
+    done = snakemake(folder, "results/experiments/flags/records.csv")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + logs(folder)
+    assert not list(tmp_path.rglob("canary")) and next((folder / "results").rglob("metrics.json"))
+    stamp = io.read_json(folder / "data/.sources/flags.json", "source")
+    assert [file["file"] for file in stamp["files"]] == [ARCHIVE] and stamp["files"][0]["url"] == url
+    figures.add("odd class, file, folder and title names through Snakemake", "worked, nothing executed")
 
 
 def logs(folder) -> str:
