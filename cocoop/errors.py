@@ -13,6 +13,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.splitlines()))  # a file or class name may hold a line feed
 
 
+class CannotWrite(UserError):
+    """A file cannot be written: no other source of it and no other way around would help."""
+
+
 def listed(names: Iterable[object], most: int = 12) -> str:
     """Names joined by commas, cut after `most` with the number left out: `a, b, c (+7 more)`."""
     names = [str(name) for name in names]

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from cocoop.errors import UserError
+from cocoop.errors import CannotWrite, UserError
 
 if TYPE_CHECKING:
     import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CHECKSUM = "sha256"
+NOTHING = "nothing was left behind"
 
 
 @contextmanager
@@ -29,28 +30,49 @@ def atomic_path(path: str | Path, needed: int = 0) -> Iterator[Path]:
     needed: bytes the file will take, which the message of a full disk names.
     """
     path = Path(path)
-    try:
+    with writing(path, needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent)
-    except OSError as error:
-        raise _cannot_write(path, error, needed) from error
-    os.close(handle)
-    partial = Path(name)
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.chmod(0o666 & ~_umask())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path, needed: int = 0, left: str = NOTHING) -> Iterator[None]:
+    """Whatever the system says while `path` is written becomes a `CannotWrite` that names it, needed and free bytes.
+
+    needed: bytes still to come, 0 if not known. left: what lies there now.
+    """
     try:
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.chmod(0o666 & ~_umask())
-        os.replace(partial, path)
+        yield
     except OSError as error:
-        raise _cannot_write(path, error, needed) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise cannot_write(Path(path), error, needed, left) from error
+
+
+def cannot_write(path: Path, error: OSError, needed: int = 0, left: str = NOTHING) -> CannotWrite:
+    """The error for what the system said; see `writing`."""
+    said = error.strerror or str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in said
+    need = f"it needs {needed:,} bytes" if needed else "it needs more bytes than there are"
+    room = f"; {need}, {_free(path):,} are free: make room and run again" if full else ""
+    return CannotWrite(f"{path}: cannot be written ({said}){room}; {left}.")
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes UTF-8 text with line feeds, atomically."""
-    content = text.encode()
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes a whole file, atomically."""
     with atomic_path(path, len(content)) as partial:
         partial.write_bytes(content)
 
@@ -184,13 +206,6 @@ def _read(path: str | Path, kind: str) -> str:
         raise UserError(f"{path}: damaged, or no {kind} file (not UTF-8 text).") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
-def _cannot_write(path: Path, error: OSError, needed: int) -> UserError:
-    said = error.strerror or str(error)
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in said
-    room = f"; it needs {needed:,} bytes, {_free(path):,} are free: make room and run again" if full else ""
-    return UserError(f"{path}: cannot be written ({said}){room}; nothing was left behind.")
 
 
 def _free(path: Path) -> int:

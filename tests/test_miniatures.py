@@ -155,7 +155,9 @@ def test_wrong_requests_are_one_line_and_write_nothing(tmp_path):
         draw("digits", tmp_path / "mine")
     with pytest.raises(UserError, match=r"thesis.tex: is a file; miniature 'digits' needs a folder."):
         draw("digits", tmp_path / "mine" / "thesis.tex")
-    with pytest.raises(UserError, match=r"below: miniature 'digits' cannot be written"):
+    with pytest.raises(
+        UserError, match=r"thesis.tex: cannot be written \(Not a directory|thesis.tex: cannot be written \(File exists"
+    ):
         draw("digits", tmp_path / "mine" / "thesis.tex" / "below")
     assert contents(tmp_path) == {"mine/thesis.tex": b"precious"}
 

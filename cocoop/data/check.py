@@ -33,7 +33,9 @@ def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokeni
     lines = [f"dataset {spec.name} ({spec.title}) in {folder}", *_counts(spec, listing)]
     lines += [f"note: {note}" for note in [*listing.notes, *observations(listing)]]
     lines += _against_published(spec, folder, listing)
-    paths = sorted({item.path for items in listing.splits.values() for item in items if (folder / item.path).exists()})
+    paths = sorted(
+        {item.path for items in listing.splits.values() for item in items if os.path.isfile(folder / item.path)}
+    )
     bad = unreadable(folder, paths)
     lines += _unreadable(spec, bad) + list(_leaks(folder, listing, paths)) + list(_prompts(spec, listing, tokenize))
     if sheet is not None:

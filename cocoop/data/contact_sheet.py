@@ -1,5 +1,6 @@
 """A picture of samples of each class, to see at a glance whether labels and images meet."""
 
+import io as buffer
 from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
@@ -40,8 +41,9 @@ def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[
         for column, image in enumerate(samples[label]):
             thumbnail = ImageOps.pad(open_rgb(folder / image), (THUMBNAIL, THUMBNAIL), color="white")
             sheet.paste(thumbnail, (NAME_WIDTH + column * step, top))
-    with io.atomic_path(path) as partial:
-        sheet.save(partial, "PNG")
+    content = buffer.BytesIO()
+    sheet.save(content, "PNG")
+    io.write_bytes(path, content.getvalue())
 
 
 def _spread(classes: int) -> list[int]:

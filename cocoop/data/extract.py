@@ -7,14 +7,15 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from cocoop import progress
+from cocoop import io, progress
 from cocoop.errors import UserError
 
+NOTHING_KEPT = "nothing of the archive was kept"
 JUNK = ("__MACOSX", ".DS_Store")
 MOST_HEADER_BYTES = 1 << 20
 EXTENDED = (
@@ -47,10 +48,11 @@ class Limits:
 
 @dataclass
 class Member:
-    """An entry of an archive: its name as stored, its kind, where its link leads, how its bytes are read."""
+    """An entry of an archive: its name as stored, its kind, its size as told, where its link leads, how it is read."""
 
     name: str
     kind: str
+    size: int
     link: str
     open: Callable[[], IO[bytes]]
 
@@ -94,7 +96,8 @@ class _Unpacker:
         if not place.parts or set(place.parts) & set(JUNK) or place.name.startswith("._") or member.kind == "link":
             return
         if member.kind == "folder":
-            (self.target / place).mkdir(parents=True, exist_ok=True)
+            with io.writing(self.target / place, left=NOTHING_KEPT):
+                (self.target / place).mkdir(parents=True, exist_ok=True)
             return
         if place in self.seen:
             raise self._unsafe(f"{member.name!r} stands in it twice")
@@ -121,13 +124,25 @@ class _Unpacker:
                 raise self._unsafe(f"{member.name!r} is a link that leads out, to {member.link!r}")
 
     def _write(self, member: Member, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with member.open() as source, path.open("xb") as out:
+        with member.open() as source, self._created(path, member.size) as out:
             while piece := source.read(1 << 20):
                 self.bytes_left -= len(piece)
                 if self.bytes_left < 0:
                     raise self._unsafe("it unpacks to far more bytes than any image archive")
-                out.write(piece)
+                with io.writing(path, member.size, NOTHING_KEPT):
+                    out.write(piece)
+
+    @contextmanager
+    def _created(self, path: Path, size: int) -> Iterator[IO[bytes]]:
+        """A new file to write into. Opening and closing may find the disk full; reading the archive in between is not this."""
+        with io.writing(path, size, NOTHING_KEPT):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            out = path.open("xb")
+        try:
+            yield out
+        finally:
+            with io.writing(path, size, NOTHING_KEPT):
+                out.close()
 
     def _unsafe(self, what: str) -> UserError:
         return UserError(f"{self.name}: unsafe archive, {what}; nothing was kept. Take it from another source.")
@@ -183,7 +198,7 @@ class _Tar:
         link = info.linkname
         if info.islnk() and not link.startswith("/"):  # a hard link names its target from the archive's root
             link = "../" * (len(PurePosixPath(info.name).parts) - 1) + info.linkname
-        return Member(info.name, kind, link, lambda: self.tar.extractfile(info))
+        return Member(info.name, kind, info.size, link, lambda: self.tar.extractfile(info))
 
 
 class _Zip:
@@ -202,7 +217,7 @@ class _Zip:
         if info.filename.endswith("/"):
             kind = "folder"
         link = self._text(info) if kind == "link" else ""
-        return Member(info.filename, kind, link, lambda: self._open(info))
+        return Member(info.filename, kind, info.file_size, link, lambda: self._open(info))
 
     def _open(self, info: zipfile.ZipInfo) -> IO[bytes]:
         return self.zip.open(info)

@@ -1,15 +1,16 @@
 """The two stages every dataset goes through: download, then the manifest that proves it is the paper's."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
-from cocoop import io
 from cocoop.config.specs import DatasetSpec
-from cocoop.data import readers, source
+from cocoop.data import readers, source, stamp
 from cocoop.data.place import manual
 from cocoop.data.readers import Absent, Listing
 from cocoop.data.scan import unreadable
 from cocoop.data.verify import observations, verify
+from cocoop.data.well_formed import well_formed
 from cocoop.errors import UserError, listed
 from cocoop.manifest import SPLITS, Manifest
 
@@ -20,12 +21,17 @@ def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = Fals
     What is there is kept, so it may be called again. A UserError leaves no half-written file and no `out`.
     """
     record = source.obtain(spec, Path(data_root), offline)
-    io.write_json(out, {"schema": 1, "kind": "source", "dataset": spec.name, **record})
+    stamp.leave(Path(out), Path(data_root), {"schema": 1, "kind": "source", "dataset": spec.name, **record})
 
 
 def manifest(spec: DatasetSpec, data_root: Path, out: Path) -> Manifest:
-    """Reads a dataset, proves that all images are there and all counts are the published ones, and writes the manifest."""
+    """Reads a dataset, proves that all images are there and all counts are the published ones, and writes the manifest.
+
+    Its notes go into the job's log too.
+    """
     found = checked(spec, Path(data_root))
+    for note in found.notes:
+        print(f"dataset {spec.name!r}: {note}", file=sys.stderr)
     found.save(out)
     return found
 
@@ -50,12 +56,16 @@ def listing_of(spec: DatasetSpec, folder: Path) -> Listing:
             f"dataset {spec.name!r}: no folder {folder}; run the download, or put the dataset there.{manual(spec)}"
         )
     try:
-        return readers.read(spec.settings["reader"], folder)
+        listing = readers.read(spec.settings["reader"], folder)
     except Absent as error:
         fallback = spec.settings.get("fallback_reader")
         if fallback is None:
             raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
-        return _fallback(spec, folder, fallback, error)
+        listing = _fallback(spec, folder, fallback, error)
+    except UserError as error:
+        raise UserError(f"dataset {spec.name!r}: {error}") from error
+    well_formed(spec, folder, listing)
+    return listing
 
 
 def _fallback(spec: DatasetSpec, folder: Path, fallback: dict, error: Absent) -> Listing:

@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.extract import merge, unpack
 from cocoop.data.fetch import fetch
+from cocoop.data.lock import locked
 from cocoop.data.place import gives, is_there, link, manual, missing, read_places, refuse_to_touch
-from cocoop.errors import UserError, listed
+from cocoop.errors import CannotWrite, UserError, listed
 
 SCRATCH = ".download"  # inside the dataset's folder: parts, and a record of each file that came
 
@@ -25,10 +24,10 @@ def obtain(spec: DatasetSpec, data_root: Path, offline: bool) -> dict[str, Any]:
     """Gets what is missing and tells what is there: {"files": [...], "notes": [...]}. A complete dataset is not touched."""
     folder = data_root / spec.folder
     if "link" in spec.settings or missing(spec, folder):
-        with _locked(spec, data_root):
+        with locked(spec, data_root):
             notes = _get(spec, folder, offline)
     elif _lacking(spec, folder, "optional") and not offline and _may_write(data_root, folder):
-        with _locked(spec, data_root):
+        with locked(spec, data_root):
             notes = _download(spec, folder)
     else:
         notes = [f"{file['file']} is not there" for file in _lacking(spec, folder, "optional")]
@@ -41,8 +40,8 @@ def _lacking(spec: DatasetSpec, folder: Path, kind: str) -> list[Mapping[str, An
 
 
 def _may_write(data_root: Path, folder: Path) -> bool:
-    """Not into a user's own copy, nor into a data root that others keep."""
-    return not folder.is_symlink() and os.access(data_root, os.W_OK)
+    """Not into a user's own copy, nor into a data root or a folder that others keep."""
+    return not folder.is_symlink() and all(os.access(place, os.W_OK) for place in (data_root, folder))
 
 
 def _get(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
@@ -72,6 +71,8 @@ def _download(spec: DatasetSpec, folder: Path) -> list[str]:
         for file in spec.settings["download"]:
             if not file.get("optional") and not file.get("fallback"):
                 _bring(file, folder)
+    except CannotWrite:
+        raise
     except UserError as error:
         _bring_mirror(spec, folder, error)
     failures = [failure for file in _lacking(spec, folder, "optional") for failure in _try(file, folder)]
@@ -97,6 +98,8 @@ def _try(file: Mapping[str, Any], folder: Path) -> list[str]:
     """Brings a file that the dataset can be used without; returns why not, if not."""
     try:
         _bring(file, folder)
+    except CannotWrite:
+        raise
     except UserError as error:
         return [str(error)]
     return []
@@ -215,28 +218,6 @@ def _record_path(folder: Path, file: Mapping[str, Any]) -> Path:
 def _by_hand(spec: DatasetSpec, folder: Path, lacking: list[str]) -> UserError:
     advice = manual(spec) or " Put it there, or say in the dataset's YAML where your copy is: `link: /path/to/it`."
     return UserError(f"dataset {spec.name!r}: {folder} lacks {listed(lacking)}.{advice}")
-
-
-@contextmanager
-def _locked(spec: DatasetSpec, data_root: Path) -> Iterator[None]:
-    """Holds the dataset's lock in the data root; a second process waits, and then finds the work done."""
-    path = data_root / f".{spec.folder.replace('/', '-')}.lock"
-    try:
-        data_root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, mode=0o666)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            _say(f"dataset {spec.name!r}: another process is getting it, waiting ({path})")
-            lock.acquire()
-    except OSError as error:
-        raise UserError(f"{data_root}: cannot be written ({error.strerror}); give a data root of your own.") from error
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"dataset {spec.name!r}: {error.filename or data_root}: {error.strerror or error}.") from error
-    finally:
-        lock.release()
 
 
 def _say(text: str) -> None:

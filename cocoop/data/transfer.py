@@ -7,8 +7,9 @@ from pathlib import Path
 import requests
 from urllib3.exceptions import HTTPError
 
-from cocoop import progress
+from cocoop import io, progress
 from cocoop.data import drive
+from cocoop.errors import CannotWrite
 
 TIMEOUT_SECONDS = (20.0, 60.0)  # to connect, and between two pieces
 TRIES_WITHOUT_PROGRESS = 4
@@ -56,6 +57,11 @@ class Part:
     def can_continue(self) -> bool:
         return self.size > 0 and self.validator.exists()
 
+    @property
+    def left(self) -> str:
+        """What becomes of it when the disk is full."""
+        return "what came is kept, and continued" if self.validator.exists() else "nothing was left behind"
+
     def discard(self) -> None:
         """Removes it without a trace."""
         self.path.unlink(missing_ok=True)
@@ -65,7 +71,7 @@ class Part:
 def transfer(source: str, part: Part, name: str) -> None:
     """Fills the part from a URL or gdrive:ID, continuing it as often as each try brings it forward.
 
-    name: what the progress bar shows. `Refused`, `WebPage` or `Broken` says why not.
+    name: what the progress bar shows. `Refused`, `WebPage`, `Broken` or, for the disk, `CannotWrite` says why not.
     """
     with requests.Session() as session:
         session.headers["Accept-Encoding"] = "identity"  # a .tar.gz must arrive as it lies there
@@ -85,6 +91,10 @@ def transfer(source: str, part: Part, name: str) -> None:
                     raise Broken(_reason(error)) from error
             except (requests.RequestException, HTTPError) as error:
                 raise Refused(_reason(error)) from error
+            except CannotWrite:
+                if not part.can_continue:
+                    part.discard()
+                raise
             time.sleep(PAUSE_SECONDS * 2**tries)
 
 
@@ -111,23 +121,25 @@ def _one_try(session: requests.Session, url: str, part: Part, name: str) -> None
             raise Refused(f"HTTP {response.status_code} {response.reason}")
         if drive.is_html(response) and not name.endswith(WEB_PAGES):
             raise WebPage(response.raw.read(10 * CHUNK))
-        _note_validator(response, part)
-        _write(response, part, have if response.status_code == 206 else 0, name)
+        have = have if response.status_code == 206 else 0
+        length = response.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdigit() else None
+        with io.writing(part.path, (total or 0) - have, part.left):
+            _note_validator(response, part)
+            part.path.open("ab" if have else "wb").close()
+        with progress.bar(total, name, "B", initial=have, unit_scale=True, unit_divisor=1024) as shown:
+            try:
+                for piece in response.raw.stream(CHUNK, decode_content=False):
+                    _append(piece, part, (total or 0) - part.size)
+                    shown.update(len(piece))
+            except HTTPError as error:
+                raise Broken(_reason(error), total) from error
 
 
-def _write(response: requests.Response, part: Part, have: int, name: str) -> None:
-    length = response.headers.get("Content-Length", "")
-    total = have + int(length) if length.isdigit() else None
-    with (
-        part.path.open("ab" if have else "wb") as out,
-        progress.bar(total, name, "B", initial=have, unit_scale=True, unit_divisor=1024) as shown,
-    ):
-        try:
-            for piece in response.raw.stream(CHUNK, decode_content=False):
-                out.write(piece)
-                shown.update(len(piece))
-        except HTTPError as error:
-            raise Broken(_reason(error), total) from error
+def _append(piece: bytes, part: Part, needed: int) -> None:
+    """Writes a piece at the end. needed: bytes still to come, as the message of a full disk says."""
+    with io.writing(part.path, max(0, needed), part.left), part.path.open("ab") as out:
+        out.write(piece)
 
 
 def _note_validator(response: requests.Response, part: Part) -> None:

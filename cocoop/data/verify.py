@@ -1,7 +1,8 @@
 """Whether a listing is the dataset it says: classes, published counts, and every image on disk."""
 
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cocoop import io
@@ -20,16 +21,29 @@ def verify(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
 
 
 def observations(listing: Listing) -> list[str]:
-    """What a user should know about a listing that is all right: names that two classes share, images in two splits."""
+    """What a user should know of a listing that is all right: names that two classes share, images that stand twice."""
     notes = []
-    shared = sorted({name for name in listing.classnames if listing.classnames.count(name) > 1})
+    shared = sorted(name for name, count in Counter(listing.classnames).items() if count > 1)
     if shared:
         notes.append(f"classes that share a name cannot be told apart by text: {listed(shared)}")
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
         both = sorted(_paths(listing, first) & _paths(listing, second))
         if both:
             notes.append(f"leakage: {len(both)} images stand in {first} and in {second}: {listed(both, 3)}")
-    return notes
+    return notes + [note for split in SPLITS for note in _twice(listing, split)]
+
+
+def _twice(listing: Listing, split: str) -> Iterator[str]:
+    labels: dict[str, list[int]] = {}
+    for item in listing.splits.get(split, ()):
+        labels.setdefault(item.path, []).append(item.label)
+    again = {path: found for path, found in labels.items() if len(found) > 1}
+    several = [path for path, found in again.items() if len(set(found)) > 1]
+    same = [path for path in again if path not in set(several)]
+    if several:
+        yield f"double labels: {len(several)} images stand under more than one class in {split}: {listed(several, 3)}"
+    if same:
+        yield f"{len(same)} images stand more than once in {split}: {listed(same, 3)}"
 
 
 def _classes(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
@@ -85,7 +99,7 @@ def _names(directory: Path) -> set[str]:
 def _nested(folder: Path, missing: list[str]) -> str:
     """A hint where an archive was unpacked one folder too deep (the usual mistake with Food101)."""
     for inner in (folder / folder.name, folder / missing[0].split("/")[0]):
-        if (inner / missing[0]).exists():
+        if os.path.exists(inner / missing[0]):  # a name that is too long is not there
             return f" They lie one folder too deep, in {inner}: move its content up."
     return " Download the dataset again, or complete your copy."
 

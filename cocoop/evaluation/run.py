@@ -14,7 +14,7 @@ from cocoop.evaluation import images
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.predict import most_at_once, predict
 from cocoop.manifest import Manifest
-from cocoop.methods.base import Method
+from cocoop.methods.base import Classifier, Method
 from cocoop.splits import class_subset
 from cocoop.training.device import peak_gpu_mb, peak_mb
 from cocoop.training.inputs import ALIKE, made_with
@@ -64,8 +64,10 @@ def evaluate(
         index = torch.isin(truth, labels).nonzero()[:, 0]
         if not len(index):
             raise UserError(f"dataset {target!r}: subset {subset!r} has no test image.")
-        classifier = method.for_classes([names[label] for label in labels])
         where = f"evaluate {settings['variant']} on {target}/{subset}"
+        classifier = _classifier(
+            method, [names[label] for label in labels], f"{learned}: {where}" if learned else where
+        )
         runs, precision = len(method.seeds), settings["backbone"]["precision"]
         batches = tested.batches(index, most_at_once(runs, len(labels), side.embed_dim, budget_mb))
         predicted, confidence = predict(classifier, batches, len(index), runs, precision, where)
@@ -133,6 +135,13 @@ def _listed(manifest: Path, target: str, trained_on: str | None, learned: Path |
     if trained_on not in (None, now.fingerprint):
         raise UserError(f"{learned}: was trained on images of another manifest than {manifest}; train it again.")
     return now.fingerprint
+
+
+def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classifier:
+    try:
+        return method.for_classes(classnames)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _write(

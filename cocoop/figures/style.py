@@ -1,5 +1,6 @@
 """How every figure looks: legible in black-and-white and for the colour-blind, the same bytes each time."""
 
+import io as buffer
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ def theme() -> Iterator[None]:
         **seaborn.plotting_context("paper"),
         "font.family": "DejaVu Sans",
         "svg.hashsalt": "cocoop",
+        "text.parse_math": False,  # titles come from files: $ is a dollar
         "hatch.linewidth": 0.6,
         "axes.titlesize": 10,
         "legend.frameon": False,
@@ -95,8 +97,10 @@ def save(figure: Figure, path: Path) -> list[Path]:
     """Writes path.svg and path.png without dates or versions, in one layout; returns both."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    with io.atomic_path(path.with_suffix(".svg")) as partial:
-        figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
-    with io.atomic_path(path.with_suffix(".png")) as partial:
-        figure.savefig(partial, format="png", metadata={"Software": None})
-    return [path.with_suffix(".svg"), path.with_suffix(".png")]
+    paths = []
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        content = buffer.BytesIO()
+        figure.savefig(content, format=kind, metadata=metadata)
+        paths.append(path.with_suffix(f".{kind}"))
+        io.write_bytes(paths[-1], content.getvalue())
+    return paths

@@ -64,6 +64,21 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[str]) -> None:
+    """A UserError unless these are the class names, in the same order, that class-bound tensors were learned for.
+
+    Equal numbers prove nothing: the halves of a dataset are as large, and every accuracy would look plausible.
+    """
+    if tuple(trained_on) == tuple(asked):
+        return
+    first = next((pair for pair in zip(trained_on, asked, strict=False) if pair[0] != pair[1]), None)
+    differ = f"; the first that differs: {first[1]!r}, learned was {first[0]!r}" if first else ""
+    raise UserError(
+        f"{what} of {len(trained_on)} classes cannot classify {len(asked)} others{differ}; "
+        "test on the classes trained on."
+    )
+
+
 class SharedText:
     """A classifier whose text features do not depend on the image; without gradients they are computed once."""
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from cocoop.clip.text import TextSide
-from cocoop.errors import UserError
-from cocoop.methods.base import Classifier, Method, SharedText, generator
+from cocoop.methods.base import Classifier, Method, SharedText, generator, refuse_other_classes
 from cocoop.methods.context import initial_context
 
 
@@ -29,14 +28,12 @@ class CoOp(Method):
     ) -> None:
         super().__init__(text, seeds, template)
         self.options = {"words": words, "position": position, "shared": not class_specific}
+        self.bound_to = tuple(classnames) if class_specific else None
         classes = len(classnames) if class_specific else None
         self.ctx = initial_context(text, [generator(seed) for seed in seeds], contexts, words, classes)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        if self.ctx.ndim == 4 and len(classnames) != self.ctx.shape[1]:
-            raise UserError(
-                f"class-specific contexts of {self.ctx.shape[1]} classes cannot classify {len(classnames)} others; "
-                "test them on the classes they were trained on."
-            )
+        if self.bound_to is not None:
+            refuse_other_classes("class-specific contexts", self.bound_to, classnames)
         encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[-2], **self.options))
         return SharedText(lambda: encoder(self.ctx), self.text.scale)

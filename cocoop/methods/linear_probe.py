@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cocoop.clip.text import TextSide
-from cocoop.errors import UserError
-from cocoop.methods.base import Classifier, Method
+from cocoop.methods.base import Classifier, Method, refuse_other_classes
 
 
 class LinearProbe(Method):
@@ -27,7 +26,7 @@ class LinearProbe(Method):
         classnames: Sequence[str] = (),
     ) -> None:
         super().__init__(text, seeds, template)
-        self.C, self.iterations = C, iterations
+        self.C, self.iterations, self.bound_to = C, iterations, tuple(classnames)
         self.weight = nn.Parameter(torch.zeros(len(seeds), len(classnames), text.embed_dim, device=text.device))
         self.bias = nn.Parameter(torch.zeros(len(seeds), len(classnames), device=text.device))
 
@@ -47,9 +46,5 @@ class LinearProbe(Method):
             self.weight[run], self.bias[run] = weight.to(self.weight), bias.to(self.bias)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        if len(classnames) != self.weight.shape[1]:
-            raise UserError(
-                f"a linear probe of {self.weight.shape[1]} classes cannot classify {len(classnames)} others; "
-                "test it on the classes it was trained on."
-            )
+        refuse_other_classes("a linear probe", self.bound_to, classnames)
         return lambda image: torch.baddbmm(self.bias[:, None], image.float(), self.weight.mT)

@@ -1,6 +1,7 @@
 """records.csv: one row per evaluated (run, target, target subset), the source of every table and figure."""
 
 import io as text_io
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ TYPES = {column: "str" if column in TEXTS else "float64" if column in ACCURACIES
 
 
 def collect(metrics: Sequence[Path], out: Path) -> None:
-    """Writes records.csv: columns `COLUMNS`, rows sorted by `KEY`, accuracies as fractions.
+    """Writes records.csv, and its checksum beside it: columns `COLUMNS`, rows sorted by `KEY`, accuracies as fractions.
 
     The same record in two files (a run that serves two experiments) becomes one row; two different results for one key
     are a UserError that names a file of each.
@@ -34,7 +35,14 @@ def collect(metrics: Sequence[Path], out: Path) -> None:
             if known != row:
                 raise UserError(f"{path}: other numbers than {first} for {describe(row)}; delete the outdated one.")
     frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS)
-    io.write_text(out, frame.sort_values(KEY).to_csv(index=False, lineterminator="\n"))
+    text = frame.sort_values(KEY).to_csv(index=False, lineterminator="\n")
+    io.write_text(out, text)
+    io.write_text(seal_of(out), f"{io.sha256_text(text)}  {Path(out).name}\n")
+
+
+def seal_of(path: Path) -> Path:
+    """The file beside records.csv that holds its sha256, as `sha256sum` writes it; the table itself opens in a spreadsheet."""
+    return Path(path).with_name(f"{Path(path).name}.sha256")
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -53,8 +61,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def load(path: Path) -> pd.DataFrame:
-    """Reads records.csv with the types of `TYPES`; another file is a UserError."""
-    text = read_text(path, "records")
+    """Reads records.csv with the types of `TYPES`; another file, or one that its checksum does not fit, is a UserError."""
+    text = _sealed_text(Path(path))
     try:
         frame = pd.read_csv(
             text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in ACCURACIES}
@@ -65,6 +73,20 @@ def load(path: Path) -> pd.DataFrame:
         return frame[COLUMNS].astype(TYPES)
     except ValueError as error:
         raise UserError(f"{path}: damaged records ({error}); delete it and run again.") from error
+
+
+def _sealed_text(path: Path) -> str:
+    """The content, if the checksum beside it is that of the very bytes."""
+    text = read_text(path, "records")
+    seal = seal_of(path)
+    said = read_text(seal, "checksum").split() if seal.exists() else []
+    if said[:1] != [io.sha256_file(path)]:
+        wrong = f"not what {seal.name} says: damaged, or edited" if said else f"no {seal.name} beside it"
+        raise UserError(
+            f"{path}: {wrong}. Delete it and run again to have it written anew from the results; or, to keep it as it is, run"
+            f" `cd {shlex.quote(str(path.parent))} && sha256sum {path.name} > {seal.name}`."
+        )
+    return text
 
 
 def read_text(path: Path, kind: str) -> str:

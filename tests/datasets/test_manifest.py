@@ -104,7 +104,9 @@ def test_an_empty_class_folder(copy):
     empty = folder / "imagenet-r" / "n01440764"
     shutil.rmtree(empty)
     empty.mkdir()
-    assert refused(spec, folder) == f"{empty}: class folder without images; add some, or remove the folder."
+    assert refused(spec, folder) == (
+        f"dataset 'imagenet_r': {empty}: class folder without images; add some, or remove the folder."
+    )
 
 
 def test_stray_files_are_left_out_and_told(copy):

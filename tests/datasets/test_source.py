@@ -6,10 +6,11 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
-from cocoop.data import drive, extract, prepare, source, transfer
+from cocoop.data import drive, extract, lock, prepare, source, transfer
 from cocoop.data.place import missing
 from cocoop.errors import UserError
 from tests.datasets.builders import lay_out, packed, picture
@@ -205,10 +206,10 @@ def test_two_processes_at_once_do_not_harm_each_other(server, tmp_path):
 def test_a_second_process_waits_for_the_first(server, tmp_path, capsys, monkeypatch):
     spec = spec_of(server, "/source/waits", packed(IMAGES, "zip"))
     (tmp_path / "data").mkdir()
-    held = source.FileLock(tmp_path / "data" / ".own.lock")
+    held = FileLock(tmp_path / "data" / ".own.lock")
     held.acquire()
     said = []
-    monkeypatch.setattr(source, "_say", lambda text: (held.release(), said.append(text)))
+    monkeypatch.setattr(lock, "_say", lambda text: (held.release(), said.append(text)))
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
     assert said == [f"dataset 'own': another process is getting it, waiting ({tmp_path}/data/.own.lock)"]
 

@@ -23,14 +23,24 @@ class Ended:
 
 
 class Stage:
-    """One running stage; `quick` makes checkpoints and parts so frequent that a kill falls between two of them."""
+    """One running stage; `quick` makes checkpoints and parts so frequent that a kill falls between two of them.
+
+    user: the number of another user who runs it, which root may ask for; folder: where it runs.
+    """
 
     def __init__(
-        self, arguments: Sequence[str], log: Path, quick: bool = True, environment: dict | None = None
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        quick: bool = True,
+        environment: dict | None = None,
+        user: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         log.write_text("")  # it may be killed before it says anything
         self.log, self.start = log, time.monotonic()
-        self.process = CONTEXT.Process(target=_stage, args=([*map(str, arguments)], str(log), quick, environment or {}))
+        line = [*map(str, arguments)]
+        self.process = CONTEXT.Process(target=_stage, args=(line, str(log), quick, environment or {}, user, folder))
         self.process.start()
 
     def wait(self) -> Ended:
@@ -50,11 +60,20 @@ def run(arguments: Sequence[str], log: Path, **options) -> Ended:
     return Stage(arguments, log, **options).wait()
 
 
-def _stage(arguments: list[str], log: str, quick: bool, environment: dict) -> None:
+def _stage(
+    arguments: list[str], log: str, quick: bool, environment: dict, user: int | None, folder: Path | None
+) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    if user is not None:
+        os.setgroups([])
+        os.setgid(user)
+        os.setuid(user)
+        os.umask(0o022)
     os.environ.update(environment)
+    if folder is not None:
+        os.chdir(folder)
     from cocoop.clip import extraction, features, views
     from cocoop.training import run as training
 

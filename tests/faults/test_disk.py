@@ -1,16 +1,20 @@
 """A full disk, a read-only results folder, a data root on another file system: a line that says so, nothing corrupt, and on."""
 
+import re
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.faults import processes
-from tests.faults.world import STAGES, contents
+from tests.faults.world import LATER, STAGES, contents
 
 PAGE = 4096
+STEPS, STEPS_IN_CI = 12, 3
+KEPT = {"features": "*.parts/*.safetensors", "views": "*.parts/*.safetensors", "train": "run/checkpoint.safetensors"}
+EVERY = (*STAGES, *LATER)
 
 
 @contextmanager
@@ -28,53 +32,114 @@ def mounted(folder: Path, kilobytes: int):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("pages", [0, 2])
-@pytest.mark.parametrize("stage", STAGES)
-def test_full_disk(stage, pages, world, made, tmp_path, figures):
-    """Hardly anything is free; after room is made the same command ends with the same bytes."""
-    undisturbed = tmp_path / "undisturbed"
-    assert processes.run(world.arguments(stage, undisturbed, made), tmp_path / "log").code == 0
-    whole = contents(undisturbed)
-    with mounted(tmp_path / "small", 65536) as disk:
-        filler = disk / ".filler"
-        with filler.open("wb") as file:
-            fill(file, pages)
-        ended = processes.run(world.arguments(stage, disk / "out", made), tmp_path / "log")
-        found = contents(disk / "out") if (disk / "out").exists() else {}
-        assert found == {name: whole.get(name) for name in found}
-        assert "Traceback" not in ended.text
-        if ended.code:
-            line = ended.text.strip().splitlines()[-1]
-            assert ended.code == 2
-            assert line.startswith("error: ") and str(disk) in line and "No space left" in line
-            assert "bytes, 0 are free" in line or pages or stage == "download", line
-            figures.add("full disk", "one line that names the file, then the same bytes")
-        else:
-            assert pages, "a stage that writes nothing"
-            figures.add("full disk", "fitted all the same")
-        filler.unlink()
-        ended = processes.run(world.arguments(stage, disk / "out", made), tmp_path / "log")
+@pytest.fixture(scope="module")
+def finished(world, made, tmp_path_factory) -> Path:
+    """`made` with a results folder for the report, laid out as the workflow does."""
+    folder = tmp_path_factory.mktemp("finished") / "made"
+    shutil.copytree(made, folder)
+    for name in ("metrics.txt", "runs.txt"):
+        (folder / name).write_text((made / name).read_text().replace(str(made), str(folder)))
+    for stage in ("paired", "figures"):
+        ended = processes.run(world.arguments(stage, folder / "results/experiments/flags", folder), folder / "log")
         assert ended.code == 0, ended.text
-        assert contents(disk / "out") == whole
+    run = folder / "results/runs/small/flags/base/coop/shots4/seeds1-2"
+    shutil.copytree(folder / "run", run)
+    shutil.copytree(folder / "test", run / "tests/flags/base+new")
+    for path in folder.glob("records.csv*"):
+        shutil.copy(path, folder / "results/experiments/flags")
+    (folder / "results/datasets/flags").mkdir(parents=True)
+    shutil.copy(folder / "manifest.json", folder / "results/datasets/flags")
+    return folder
 
 
-def fill(file, pages: int) -> None:
-    """Writes until the disk is full, but for some pages."""
-    try:
+class Small:
+    """A stage on a small disk: what it writes undisturbed, and how much room that takes."""
+
+    def __init__(self, world, stage: str, made: Path, disk: Path) -> None:
+        self.arguments, self.disk, self.folder = world.arguments(stage, disk / "out", made), disk, world.folder
+        ended = self.run()
+        assert ended.code == 0, ended.text
+        self.whole, self.pages = contents(disk / "out"), shutil.disk_usage(disk).used // PAGE
+        assert self.whole
+        shutil.rmtree(disk / "out")
+        self.filler = (disk / ".filler").open("wb", buffering=0)
+        fill(self.filler)
+
+    def run(self) -> processes.Ended:
+        return processes.run(self.arguments, self.disk.with_suffix(".log"), folder=self.folder)
+
+    def free(self, pages: int) -> None:
+        self.filler.truncate(max(0, self.filler.seek(0, 2) - pages * PAGE))
+
+    def fails(self) -> bool:
+        """Whether there was too little room: then one line says so, and what is there under its name is whole."""
+        ended = self.run()
+        found = contents(self.disk / "out") if (self.disk / "out").exists() else {}
+        assert found == {name: self.whole.get(name) for name in found}
+        assert "Traceback" not in ended.text
+        if not ended.code:
+            return False
+        line = ended.text.strip().splitlines()[-1]
+        assert ended.code == 2
+        assert line.startswith("error: ") and str(self.disk) in line and "No space left" in line, line
+        assert re.search(r"it needs [\d,]+ bytes, [\d,]+ are free: make room and run again", line), line
+        return True
+
+    def ends_well(self) -> None:
+        """With all the room there is, the same command gives the same bytes."""
+        self.filler.truncate(0)
+        ended = self.run()
+        assert ended.code == 0, ended.text
+        assert contents(self.disk / "out") == self.whole
+
+
+@pytest.mark.parametrize("pages", [0, 2])
+@pytest.mark.parametrize("stage", EVERY)
+def test_full_disk(stage, pages, world, finished, tmp_path, figures):
+    """Hardly anything is free; after room is made the same command ends with the same bytes."""
+    with mounted(tmp_path / "small", 65536) as disk:
+        small = Small(world, stage, finished, disk)
+        small.free(pages)
+        failed = small.fails()
+        assert failed or pages, "a stage that writes nothing"
+        small.ends_well()
+    figures.add(
+        "full disk",
+        "one line that names file and needed bytes, then the same bytes" if failed else "fitted all the same",
+    )
+
+
+@pytest.mark.parametrize("stage", EVERY)
+def test_a_disk_that_fills_on_the_way(stage, world, finished, tmp_path, full, figures):
+    """Room for a share of the work, then for a little more, and so on: parts and checkpoints of before are gone on from."""
+    failures, kept = 0, False
+    with mounted(tmp_path / "small", 65536) as disk:
+        small = Small(world, stage, finished, disk)
+        step = max(1, small.pages // (STEPS if full else STEPS_IN_CI))
+        small.free(step)
+        while small.fails():
+            failures += 1
+            kept |= stage in KEPT and bool(list((disk / "out").glob(KEPT[stage])))
+            assert failures < 100
+            small.free(step)
+        assert contents(disk / "out") == small.whole
+        small.ends_well()
+    assert kept or stage not in KEPT, "the disk never filled between two parts"
+    figures.add("disk that fills on the way", "one line each time, then the same bytes", max(1, failures))
+
+
+def fill(file) -> None:
+    """Writes until the disk is full to the last page."""
+    with suppress(OSError):
         while True:
             file.write(b"\0" * 65536)
-            file.flush()
-    except OSError:
-        pass
-    end = file.seek(0, 2)
-    file.truncate(end - pages * PAGE)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_read_only_folder(stage, world, made, tmp_path, figures):
+@pytest.mark.parametrize("stage", EVERY)
+def test_read_only_folder(stage, world, finished, tmp_path, figures):
     with mounted(tmp_path / "fixed", 1024) as disk:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        ended = processes.run(world.arguments(stage, disk / "out", made), tmp_path / "log")
+        ended = processes.run(world.arguments(stage, disk / "out", finished), tmp_path / "log", folder=world.folder)
         assert ended.code == 2, ended.text
         line = ended.text.strip().splitlines()[-1]
         assert line.startswith("error: ") and str(disk) in line and "Read-only" in line, ended.text

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cocoop import io
+from cocoop import io, results
 from cocoop.manifest import Manifest
 from cocoop.results.arrays import read_arrays
 from cocoop.splits import load_few_shot
@@ -28,6 +28,7 @@ OBJECTS = {
     "test/metrics.json": lambda path: io.read_json(path, "metrics"),
     "experiment.json": lambda path: io.read_json(path, "experiment"),
     "run/cost.json": lambda path: io.read_json(path, "cost"),
+    "records.csv": lambda path: results.load(path).to_dict("list"),
 }
 
 
@@ -84,7 +85,10 @@ def test_tensors_without_torch(copy, full, figures):
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_objects(name, copy, full, figures):
-    topic = f"mutated bytes: {name.split('/')[-1].removesuffix('.json').rstrip('1')} JSON"
+    file = name.split("/")[-1]
+    topic = (
+        f"mutated bytes: {file.removesuffix('.json').rstrip('1')} JSON" if ".json" in file else f"mutated bytes: {file}"
+    )
     bad = fuzz(
         copy / name, OBJECTS[name], lambda a, b: a == b, MUTATIONS if full else MUTATIONS_IN_CI,
         lambda what: figures.add(topic, what),

@@ -2,7 +2,9 @@
 
 import io as bytes_io
 import pickle
+import stat
 import tarfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -153,12 +155,28 @@ def tar(members) -> bytes:
     return out.getvalue()
 
 
+def zipped(members) -> bytes:
+    """The same in a zip, where a kind is a Unix mode; a hard link does not exist there."""
+    modes = {
+        "file": stat.S_IFREG, "folder": stat.S_IFDIR, "symlink": stat.S_IFLNK, "hardlink": stat.S_IFLNK,
+        "character": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO,
+    }  # fmt: skip
+    out = bytes_io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive, warnings.catch_warnings(action="ignore"):  # it warns of doubles
+        for name, kind, link in members:
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, (modes[kind] | 0o777) << 16
+            archive.writestr(info, link if "link" in kind else "abc" if kind == "file" else "")
+    return out.getvalue()
+
+
 MEMBERS = st.lists(
     st.tuples(st.sampled_from(NAMES), st.sampled_from(KINDS), st.sampled_from(NAMES)), min_size=1, max_size=6
 )
 
 
-def test_hostile_archives_write_nothing_outside(tmp_path, full, figures):
+@pytest.mark.parametrize("pack", [tar, zipped], ids=["tar", "zip"])
+def test_hostile_archives_write_nothing_outside(pack, tmp_path, full, figures):
     """Random mixtures of bad names and kinds: unpacked below the target, or refused in one line; nothing else appears."""
     around = tmp_path / "around"
 
@@ -174,7 +192,7 @@ def test_hostile_archives_write_nothing_outside(tmp_path, full, figures):
         target = around / "target"
         target.mkdir(parents=True)
         path = tmp_path / "x.tar"
-        path.write_bytes(tar(members))
+        path.write_bytes(pack(members))
         try:
             unpack(path, target, "x.tar")
             outcome = "unpacked below the target"
@@ -203,10 +221,11 @@ def test_bombs_of_size_and_count(tmp_path, figures):
         archive.writestr("x", b"\0" * 5_000_000)
     with pytest.raises(UserError, match="unpacks to far more bytes"):
         unpack(path, tmp_path / "a", "bomb.zip", limits=Limits(expansion=10, least_bytes=1000))
-    path.write_bytes(tar([(f"f{i}", "file", "") for i in range(50)]))
-    with pytest.raises(UserError, match="more than 20 members"):
-        unpack(path, tmp_path / "b", "bomb.tar", limits=Limits(members=20))
-    figures.add("hostile archives", "refused in one line", 2)
+    for place, pack in enumerate((tar, zipped)):
+        path.write_bytes(pack([(f"f{i}", "file", "") for i in range(50)]))
+        with pytest.raises(UserError, match="more than 20 members"):
+            unpack(path, tmp_path / f"b{place}", "bomb", limits=Limits(members=20))
+    figures.add("hostile archives", "refused in one line", 3)
 
 
 @pytest.mark.parametrize("kind", [tar([(n, "file", "") for n in "abc"]), None], ids=["tar", "zip"])

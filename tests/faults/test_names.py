@@ -7,11 +7,12 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from cocoop import io
 from cocoop.config import Registry
 from cocoop.errors import UserError
-from tests.faults.world import picture
+from tests.faults.world import archive, picture
 
 CLASSES = [
     "it's",
@@ -55,20 +56,27 @@ def folder(world, tmp_path):
             splits["test" if number % 3 == 2 else "train"].append([f"{name}/{file}", label, name])
     (root / "odd" / "split.json").write_text(json.dumps(splits))
     dataset = {
-        "title": "Odd's \"$(touch canary)\"", "template": "a photo's \"{}\" `touch canary`.",
+        "title": "Odd's \"$(touch canary)\" a $x^$ b", "template": "a photo's \"{}\" `touch canary`.",
         "reader": {"kind": "coop_split", "file": "split.json", "images": "images"},
     }  # fmt: skip
     (folder / "config/datasets/odd.yaml").write_text(json.dumps(dataset))
-    overrides = {"train_datasets": ["odd"], "title": "it's $(touch canary)"}
+    overrides = {"train_datasets": ["odd"], "title": "it's $(touch canary) $\\bad$ <b>&"}
     config = {**world.config, "data_root": str(root), "experiments": {"flags": overrides}}
     config["variants"] = {"coop": {"training": {"epochs": 2, "batch_size": 8}}}
+    method = io.read_yaml(folder / "config/methods/coop.yaml")
+    method["variants"]["coop"]["label"] = "_CoOp $\\bad$ <script>"
+    (folder / "config/methods/coop.yaml").write_text(yaml.safe_dump(method))
     (folder / "config/config.yaml").write_text(json.dumps(config))
     return folder
 
 
 def test_odd_names_work_and_run_nothing(folder, tmp_path, figures):
-    done = snakemake(folder, "results/experiments/flags/tables")
+    done = snakemake(folder, "results/experiments/flags/tables", "results/report.html")
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + logs(folder)
+    page = (folder / "results/report.html").read_text()
+    assert "\\bad$ <script>" not in page and "\\bad$ &lt;script&gt;" in page and "a $x^$ b" in page
+    drawn = (folder / "results/experiments/flags/figures/training_curves.svg").read_text()
+    assert "a $x^$ b" in drawn and "_CoOp $\\bad$" in drawn, "a title or a label is not drawn as it is"
     assert not [path for path in tmp_path.rglob("canary")]
     metrics = next((folder / "results").rglob("coop/*/*/tests/odd/*/metrics.json"))
     records = io.read_json(metrics, "metrics")["records"]
@@ -78,6 +86,25 @@ def test_odd_names_work_and_run_nothing(folder, tmp_path, figures):
         "worked, nothing executed",
         len(CLASSES) + len(FILES) + 4,
     )
+
+
+ARCHIVE = '-x it\'s "é" $(touch canary); `touch canary` & {x}.tar'
+
+
+def test_an_archive_of_an_odd_name(world, served, tmp_path, figures):
+    """From a server through the download rule to metrics; its name stands in paths, records and logs."""
+    folder = tmp_path / "here"
+    shutil.copytree(world.folder / "config", folder / "config")
+    dataset = io.read_yaml(folder / "config/datasets/flags.yaml")
+    url = served.put("/it's%20$(touch%20canary).tar", archive())
+    dataset["download"][0] |= {"file": ARCHIVE, "sources": [url]}
+    (folder / "config/datasets/flags.yaml").write_text(json.dumps(dataset))
+    done = snakemake(folder, "results/experiments/flags/records.csv")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:] + logs(folder)
+    assert not list(tmp_path.rglob("canary")) and next((folder / "results").rglob("metrics.json"))
+    stamp = io.read_json(folder / "data/.sources/flags.json", "source")
+    assert [file["file"] for file in stamp["files"]] == [ARCHIVE] and stamp["files"][0]["url"] == url
+    figures.add("odd class, file, folder and title names through Snakemake", "worked, nothing executed")
 
 
 def logs(folder) -> str:

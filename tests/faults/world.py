@@ -22,6 +22,15 @@ MODEL = {
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 SEEDS = [1, 2]
+DRAWN = {
+    "name": "digits",
+    "settings": {
+        "title": "Digits",
+        "template": "a {}.",
+        "miniature": {"name": "digits"},
+        "reader": {"kind": "coop_split", "file": "split.json", "images": "images"},
+    },
+}
 STAGES = (
     "download",
     "manifest",
@@ -34,6 +43,7 @@ STAGES = (
     "collect",
     "tables",
 )
+LATER = ("experiment", "paired", "figures", "report", "draw")  # what comes after them, and drawing a miniature
 TIMED = ("cost.json",)  # files that say how long something took
 
 
@@ -138,13 +148,24 @@ class World:
             "experiment": ["--settings", text(experiment_content(self.plan, "flags")), "--out", out / "experiment.json"],
             "collect": ["--metrics", made / "metrics.txt", "--out", out / "records.csv"],
             "tables": ["--experiment", made / "experiment.json", "--records", made / "records.csv", "--out", out / "tables"],
+            "paired": ["--experiment", made / "experiment.json", "--metrics", made / "metrics.txt", "--out", out / "paired"],
+            "figures": [
+                "--experiment", made / "experiment.json", "--records", made / "records.csv", "--runs", made / "runs.txt",
+                "--out", out / "figures",
+            ],
+            "report": [
+                "--results", made / "results", "--experiments", made / "experiment.json", "--data-root", made / "data",
+                "--out", out / "report.html",
+            ],
+            "draw": ["--settings", text(DRAWN), "--data-root", out / "data", "--out", out / "source.json"],
         }  # fmt: skip
-        return [stage.rstrip("2"), *map(str, lines[stage])]
+        return ["download" if stage == "draw" else stage.rstrip("2"), *map(str, lines[stage])]
 
     def make_all(self, out: Path) -> dict[str, float]:
         """All stages, undisturbed; the seconds each took."""
         out.mkdir(parents=True, exist_ok=True)
         (out / "metrics.txt").write_text(f"{out / 'test/metrics.json'}\n")
+        (out / "runs.txt").write_text(f"{out / 'run'}\n{out / 'test'}\n")
         seconds = {}
         for stage in ("download", "manifest", "fewshot", "fewshot2", *STAGES[3:8], "experiment", "collect", "tables"):
             ended = processes.run(self.arguments(stage, out), out / "log")
@@ -165,4 +186,8 @@ def contents(folder: Path) -> dict[str, str]:
 
 def _passing(path: Path) -> bool:
     hidden = any(part.startswith(".") or part.endswith(".parts") for part in path.parts)
-    return hidden or path.name in (*TIMED, "checkpoint.safetensors", "metrics.txt") or path.suffix in (".log", ".part")
+    return (
+        hidden
+        or path.name in (*TIMED, "checkpoint.safetensors", "metrics.txt", "runs.txt")
+        or path.suffix in (".log", ".part")
+    )

@@ -1,5 +1,7 @@
 """records.csv: what goes in comes out, doubles and contradictions are noticed."""
 
+import subprocess
+
 import pytest
 
 from cocoop import io, results
@@ -77,6 +79,28 @@ def test_a_class_free_subset_has_no_accuracy_and_no_zero(tmp_path):
     assert results.load(tmp_path / "records.csv")["accuracy"].isna().all()
 
 
+def seal(folder) -> None:
+    """As the message of an edited file says."""
+    line = "sha256sum records.csv > records.csv.sha256"
+    subprocess.run(line, shell=True, check=True, cwd=folder)
+
+
+def test_an_edit_is_noticed_and_can_be_kept(tmp_path):
+    path, checksum = tmp_path / "records.csv", tmp_path / "records.csv.sha256"
+    results.collect([metrics_file(tmp_path / "a.json", [row(target="digits")])], path)
+    subprocess.run(["sha256sum", "--check", "--status", checksum.name], check=True, cwd=tmp_path)
+    path.write_text(path.read_text().replace("digits", "digitz"))
+    with pytest.raises(
+        UserError, match=r"records\.csv: not what records\.csv\.sha256 says: damaged, or edited\. .*sha256sum"
+    ):
+        results.load(path)
+    seal(tmp_path)
+    assert set(results.load(path)["target"]) == {"digitz"}
+    checksum.unlink()
+    with pytest.raises(UserError, match=r"records\.csv: no records\.csv\.sha256 beside it"):
+        results.load(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -87,6 +111,7 @@ def test_a_class_free_subset_has_no_accuracy_and_no_zero(tmp_path):
 )
 def test_another_file_is_named(tmp_path, text, message):
     (tmp_path / "records.csv").write_text(text)
+    seal(tmp_path)
     with pytest.raises(UserError, match=rf"records\.csv: {message}"):
         results.load(tmp_path / "records.csv")
     with pytest.raises(UserError, match=r"gone\.csv: no readable records file"):

@@ -18,7 +18,8 @@ rule collect:
         metrics=metrics_of,
         code=sources("results"),
     output:
-        "results/experiments/{experiment}/records.csv",
+        records="results/experiments/{experiment}/records.csv",
+        seal="results/experiments/{experiment}/records.csv.sha256",
     log:
         "results/logs/collect/{experiment}.log",
     conda:
@@ -26,13 +27,15 @@ rule collect:
     message:
         "collect {wildcards.experiment}"
     shell:
-        "printf '%s\\n' {input.metrics:q} | python -m cocoop collect --metrics /dev/stdin --out {output:q} > {log:q} 2>&1"
+        "printf '%s\\n' {input.metrics:q} | python -m cocoop collect --metrics /dev/stdin"
+        " --out {output.records:q} > {log:q} 2>&1"
 
 
 rule tables:
     input:
         experiment="results/experiments/{experiment}/experiment.json",
         records="results/experiments/{experiment}/records.csv",
+        seal="results/experiments/{experiment}/records.csv.sha256",
         code=sources("tables"),
     output:
         report(
@@ -74,6 +77,7 @@ rule figures:
     input:
         experiment="results/experiments/{experiment}/experiment.json",
         records="results/experiments/{experiment}/records.csv",
+        seal="results/experiments/{experiment}/records.csv.sha256",
         learned=learned_of,
         code=sources("figures"),
     output:

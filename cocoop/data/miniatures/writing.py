@@ -1,5 +1,6 @@
 """Drawing a miniature dataset to disk: whole or not at all, the same bytes for the same seed."""
 
+import io as buffer
 import json
 import tempfile
 import zlib
@@ -48,7 +49,7 @@ def draw(name: str, out_dir: str | Path, seed: int = 0) -> None:
                 out.rename(discarded)
             drawn.rename(out)
     except OSError as error:
-        raise UserError(f"{out}: miniature {name!r} cannot be written ({error.strerror or error}).") from error
+        raise io.cannot_write(Path(error.filename or out), error) from error
 
 
 def groups(name: str, seed: int = 0, sizes: dict[str, int] | None = None) -> Iterator[Group]:
@@ -75,9 +76,16 @@ def _write(name: str, folder: Path, seed: int) -> None:
         (folder / "images" / class_folder).mkdir(parents=True, exist_ok=True)
         for number, pixels in enumerate(group.pixels):
             path = f"{class_folder}/{group.split}_{number:03d}.png"
-            Image.fromarray(pixels).save(folder / "images" / path, compress_level=PNG_COMPRESSION)
+            _save(folder / "images" / path, pixels)
             listing[group.split].append([path, group.label, names[group.label]])
     io.write_text(folder / SPLIT_FILE, json.dumps(listing, indent=1) + "\n")
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    content = buffer.BytesIO()
+    Image.fromarray(pixels).save(content, format="PNG", compress_level=PNG_COMPRESSION)
+    with io.writing(path, len(content.getvalue())):
+        path.write_bytes(content.getvalue())
 
 
 def _check(name: str, out: Path, seed: int) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,15 @@ from typing import Any
 from cocoop.data.images import is_image
 from cocoop.errors import UserError
 from cocoop.manifest import Item
+
+TRY_MAT = "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])"
+MISSHAPEN = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)  # variables of another shape in a .mat
 
 
 class Absent(UserError):
@@ -26,13 +38,19 @@ class Listing:
 
 def numeric_or_text(name: str) -> tuple[int, int, str]:
     """A sort key: names that are numbers by value and before the others, so that 10 does not follow 1."""
-    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+    value = whole_number(name)
+    return (1, 0, name) if value is None else (0, value, name)
+
+
+def whole_number(digits: str) -> int | None:
+    """The value of up to 18 plain digits; None for anything else (to Python \u00b2 is a digit, too)."""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
 
 
 def class_folders(folder: Path, ignore: tuple[str, ...] = ()) -> list[str]:
     """Names of the visible folders inside `folder`, in ASCII order; a missing folder or one without folders is a UserError."""
     entries = _scan(folder)
-    names = sorted(e.name for e in entries if not e.name.startswith(".") and e.name not in ignore and e.is_dir())
+    names = sorted(e.name for e in entries if not e.name.startswith(".") and e.name not in ignore and os.path.isdir(e))
     if names:
         return names
     flat = sum(is_image(entry.name) for entry in entries)
@@ -57,13 +75,13 @@ def image_names(folder: Path) -> tuple[list[str], list[str]]:
 
 def lines(path: Path) -> list[str]:
     """The stripped, non-empty lines of a UTF-8 text file."""
-    return [line.strip() for line in text(path).splitlines() if line.strip()]
+    return [line.strip() for line in text(path).split("\n") if line.strip()]
 
 
 def json_content(path: Path) -> Any:
     """The content of a JSON file."""
     try:
-        return json.loads(text(path))
+        return json.loads(text(path), parse_constant=_no_json)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: no valid JSON ({error}); download it again.") from error
 
@@ -84,6 +102,10 @@ def mat(path: Path) -> dict[str, Any]:
     """The variables of a MATLAB file."""
     if not path.exists():
         raise Absent(f"{path}: not there; download the dataset, or put the file at this place.")
+    # A damaged file can make SciPy's compiled reader crash the whole process: another process goes first.
+    tried = subprocess.run([sys.executable, "-c", TRY_MAT, str(path)], capture_output=True)
+    if tried.returncode < 0:
+        raise UserError(f"{path}: no readable MATLAB file (reading it ends the process); download it again.")
     from scipy.io import loadmat
 
     try:
@@ -92,9 +114,35 @@ def mat(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no readable MATLAB file ({error}); download it again.") from error
 
 
+def in_order(names: Mapping[int, str], path: Path, what: str) -> tuple[str, ...]:
+    """Names by label 0..C-1; a gap, which would shift all later names, is a UserError.
+
+    what: what `path` calls a label, where it counts from 1.
+    """
+    absent = next((label for label in range(len(names)) if label not in names), None)
+    if absent is not None:
+        raise UserError(
+            f"{path}: {what}s do not count 1, 2, 3, ... without a gap (none is {absent + 1}); download it again."
+        )
+    return tuple(names[label] for label in range(len(names)))
+
+
+def numbered(names: Sequence[str], path: Path) -> dict[str, int]:
+    """Each name's place among the lines of `path`; a name that stands twice is a UserError."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if places.setdefault(name, place) != place:
+            raise UserError(f"{path}: {name!r} stands there twice, so later classes would shift; download it again.")
+    return places
+
+
 def malformed(path: Path, line: str, expected: str) -> UserError:
     """The error for a line of an annotation file that has another form."""
     return UserError(f"{path}: cannot make sense of {line[:80]!r}; expected {expected}.")
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON number")
 
 
 def _scan(folder: Path) -> list[os.DirEntry]:

@@ -36,4 +36,5 @@ def items_of(folder: Path, prefix: str, classes: list[str]) -> tuple[list[list[I
 
 def left_out(strangers: list[str]) -> list[str]:
     """The manifest's note on files that are no images."""
-    return [f"left out, no image files: {listed(strangers, 5)}"] if strangers else []
+    shown = listed((name.encode(errors="backslashreplace").decode() for name in strangers), 5)  # of whatever bytes
+    return [f"left out, no image files: {shown}"] if strangers else []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop.data.readers.base import Listing, class_folders
+from cocoop.data.readers.base import Listing, class_folders, whole_number
 from cocoop.data.readers.image_folder import items_of, left_out
 from cocoop.data.readers.imagenet_names import ImageNetNames
 from cocoop.errors import UserError, listed
@@ -43,7 +43,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 
 def _numbered(tests: Path, folders: list[str], names: ImageNetNames) -> tuple[list[str], list[str]]:
-    numbers = sorted((name for name in folders if name.isdigit()), key=int)
+    numbers = sorted((name for name in folders if whole_number(name) is not None), key=int)
     if numbers != [str(label) for label in range(len(names.names))]:
         absent = [str(label) for label in range(len(names.names)) if str(label) not in numbers]
         raise UserError(f"{tests}: expected the folders 0 to {len(names.names) - 1}; not there: {listed(absent)}.")

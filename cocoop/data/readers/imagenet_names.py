@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cocoop.data.readers.base import lines, malformed
+from cocoop.data.readers.base import lines, malformed, numbered
 from cocoop.errors import UserError
 
 
@@ -33,6 +33,7 @@ class ImageNetNames:
         for synset, _, name in pairs:
             if not name:
                 raise malformed(path, synset, '"<synset> <class name>"')
+        numbered([synset for synset, _, _ in pairs], path)
         return cls(tuple(p[0] for p in pairs), tuple(p[2] for p in pairs), f"class names: {path.name}")
 
     @cached_property

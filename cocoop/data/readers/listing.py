@@ -1,6 +1,7 @@
 """A CSV or JSON listing: for each image its path, its class, and, if there is a column for it, its split."""
 
 import csv
+import io as text_io
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,7 +34,9 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
         raise UserError(
             f"{path}: no column {columns['split']!r}; add it (train, val, test), or give `split:` fractions in the dataset's YAML."
         )
-    groups = [[item for item in items if item.label == label] for label in range(len(classes))]
+    groups: list[list[Item]] = [[] for _ in classes]
+    for item in items:
+        groups[item.label].append(item)
     return Listing(tuple(classes), by_fractions(groups, settings["split"], classes))
 
 
@@ -43,10 +46,18 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise UserError(f"{path}: expected a JSON list of objects, one for each image.")
     else:
-        rows = list(csv.DictReader(text(path).splitlines()))
+        rows = _csv_rows(path)
     if not rows:
         raise UserError(f"{path}: lists no images.")
     return rows
+
+
+def _csv_rows(path: Path) -> list[dict[str, Any]]:
+    reader = csv.DictReader(text_io.StringIO(text(path), newline=""))  # a quoted field may hold line feeds
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num + 1}: no valid CSV ({error}); correct it.") from error
 
 
 def _check_columns(path: Path, rows: list[dict[str, Any]], columns: Mapping[str, str]) -> None:

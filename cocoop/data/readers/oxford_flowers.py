@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop.data.readers.base import Listing, json_content, mat
+from cocoop.data.readers.base import MISSHAPEN, Listing, in_order, json_content, malformed, mat, whole_number
 from cocoop.data.readers.building import DEFAULT_SEED, by_fractions
 from cocoop.errors import UserError
 from cocoop.manifest import Item
@@ -15,11 +15,11 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
     Classes come in order of first appearance, which is the order they are shuffled and drawn in.
     """
-    names = {int(key) - 1: str(name) for key, name in json_content(folder / settings["names_file"]).items()}
+    names = _names(folder / settings["names_file"])
     path = folder / settings["labels"]
     try:
         labels = [int(label) - 1 for label in mat(path)["labels"][0]]
-    except (KeyError, IndexError, ValueError) as error:
+    except MISSHAPEN as error:
         raise UserError(f"{path}: no flower labels inside ({error}); download it again.") from error
     groups: dict[int, list[Item]] = {}
     for number, label in enumerate(labels, 1):
@@ -28,4 +28,17 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
         groups.setdefault(label, []).append(Item(f"{settings['images']}/image_{number:05d}.jpg", label))
     split = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": settings.get("seed", DEFAULT_SEED)}
     splits = by_fractions(list(groups.values()), split, [names[label] for label in groups])
-    return Listing(tuple(names[label] for label in sorted(names)), splits)
+    return Listing(in_order(names, folder / settings["names_file"], "key"), splits)
+
+
+def _names(path: Path) -> dict[int, str]:
+    content = json_content(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a JSON object, class number to name; download it again.")
+    names: dict[int, str] = {}
+    for key, name in content.items():
+        number = whole_number(key)
+        if not number or not isinstance(name, str) or number - 1 in names:
+            raise malformed(path, f"{key}: {name}", "a class number from 1, once, and a name")
+        names[number - 1] = name
+    return names

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop.data.readers.base import Listing, lines, malformed
+from cocoop.data.readers.base import Listing, in_order, lines, malformed, whole_number
 from cocoop.data.readers.building import DEFAULT_SEED, trainval
+from cocoop.errors import UserError
 from cocoop.manifest import Item
 
 
@@ -16,16 +17,21 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
     official = _items(annotations / "trainval.txt", settings["images"], names)
     test = _items(annotations / "test.txt", settings["images"], names)
     train, val = trainval(official, settings.get("seed", DEFAULT_SEED))
-    return Listing(tuple(names[label] for label in sorted(names)), {"train": train, "val": val, "test": test})
+    return Listing(in_order(names, annotations, "class id"), {"train": train, "val": val, "test": test})
 
 
 def _items(path: Path, images: str, names: dict[int, str]) -> list[Item]:
     items = []
     for line in lines(path):
         fields = line.split()
-        if len(fields) != 4 or not fields[1].isdigit():
-            raise malformed(path, line, '"<image> <class id> <species> <breed id>"')
-        image, label = fields[0], int(fields[1]) - 1
-        names[label] = image.rpartition("_")[0].lower()
+        number = whole_number(fields[1]) if len(fields) == 4 else None
+        if not number:
+            raise malformed(path, line, '"<image> <class id> <species> <breed id>", ids from 1')
+        image, label = fields[0], number - 1
+        name = image.rpartition("_")[0].lower()
+        if names.setdefault(label, name) != name:
+            raise UserError(
+                f"{path}: class id {number} has two breeds, {names[label]!r} and {name!r} ({line!r}); download it again."
+            )
         items.append(Item(f"{images}/{image}.jpg", label))
     return items

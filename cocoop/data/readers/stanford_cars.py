@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop.data.readers.base import Listing, mat
+from cocoop.data.readers.base import MISSHAPEN, Listing, mat
 from cocoop.data.readers.building import DEFAULT_SEED, trainval
 from cocoop.errors import UserError
 from cocoop.manifest import Item
@@ -25,7 +25,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 def _class_names(path: Path) -> list[str]:
     try:
         return [str(name[0]) for name in mat(path)["class_names"][0]]
-    except (KeyError, IndexError) as error:
+    except MISSHAPEN as error:
         raise UserError(f"{path}: no Stanford Cars class names inside ({error}); download it again.") from error
 
 
@@ -35,7 +35,7 @@ def _items(path: Path, images: str) -> list[Item]:
             Item(f"{images}/{entry['fname'][0]}", int(entry["class"][0, 0]) - 1)
             for entry in mat(path)["annotations"][0]
         ]
-    except (KeyError, IndexError, ValueError) as error:
+    except MISSHAPEN as error:
         raise UserError(
             f"{path}: no Stanford Cars annotations with labels inside ({error}); the test set needs"
             " cars_test_annos_withlabels.mat, not cars_test_annos.mat."

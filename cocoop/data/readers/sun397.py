@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop.data.readers.base import Listing, lines
+from cocoop.data.readers.base import Listing, lines, malformed, numbered
 from cocoop.data.readers.building import DEFAULT_SEED, trainval
 from cocoop.errors import UserError
 from cocoop.manifest import Item
@@ -16,12 +16,19 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
     Names drop the letter folder and reverse the rest: /a/apartment_building/outdoor is "outdoor apartment_building".
     """
     scenes = [line.lstrip("/") for line in lines(folder / "ClassName.txt")]
-    labels = {scene: label for label, scene in enumerate(scenes)}
+    labels = numbered(scenes, folder / "ClassName.txt")
     official = _items(folder / "Training_01.txt", settings["images"], labels)
     test = _items(folder / "Testing_01.txt", settings["images"], labels)
     train, val = trainval(official, settings.get("seed", DEFAULT_SEED))
-    names = tuple(" ".join(reversed(scene.split("/")[1:])) for scene in scenes)
+    names = tuple(_name(scene, folder / "ClassName.txt") for scene in scenes)
     return Listing(names, {"train": train, "val": val, "test": test})
+
+
+def _name(scene: str, path: Path) -> str:
+    _letter, *rest = scene.split("/")
+    if not rest or not all(rest):
+        raise malformed(path, scene, '"/<letter>/<scene>"')
+    return " ".join(reversed(rest))
 
 
 def _items(path: Path, images: str, labels: Mapping[str, int]) -> list[Item]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop.data.readers.base import Listing, lines, malformed
+from cocoop.data.readers.base import Listing, in_order, lines, malformed, whole_number
 from cocoop.data.readers.building import DEFAULT_SEED, trainval
 from cocoop.errors import UserError
 from cocoop.manifest import Item
@@ -17,17 +17,25 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
     Actions are cut at capitals, YoYo becomes Yo_Yo, in names and folders; file names keep the video's name.
     """
     lists = folder / settings["lists"]
-    labels: dict[str, int] = {}
-    for line in lines(lists / "classInd.txt"):
-        number, _, action = line.partition(" ")
-        if not number.isdigit() or not action:
-            raise malformed(lists / "classInd.txt", line, '"<id> <Action>"')
-        labels[action] = int(number) - 1
+    labels = _labels(lists / "classInd.txt")
     official = _items(lists / "trainlist01.txt", settings["images"], labels)
     test = _items(lists / "testlist01.txt", settings["images"], labels)
     train, val = trainval(official, settings.get("seed", DEFAULT_SEED))
-    names = tuple(_cut(action) for action in sorted(labels, key=labels.__getitem__))
+    names = in_order({label: _cut(action) for action, label in labels.items()}, lists / "classInd.txt", "id")
     return Listing(names, {"train": train, "val": val, "test": test})
+
+
+def _labels(path: Path) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for line in lines(path):
+        id_, _, action = line.partition(" ")
+        number = whole_number(id_)
+        if not number or not _cut(action):
+            raise malformed(path, line, '"<id> <Action>", ids from 1')
+        if action in labels or number - 1 in labels.values():
+            raise UserError(f"{path}: {line!r}: this id or this action stands there twice; download it again.")
+        labels[action] = number - 1
+    return labels
 
 
 def _items(path: Path, images: str, labels: Mapping[str, int]) -> list[Item]:

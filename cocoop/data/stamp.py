@@ -1,0 +1,43 @@
+"""The stamp of a download, `.sources/NAME.json` in the data root: what came from where."""
+
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+from cocoop.errors import CannotWrite, UserError
+
+WHO_MAY = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO | stat.S_ISVTX | stat.S_ISGID
+
+
+def leave(path: Path, data_root: Path, content: Mapping[str, Any]) -> None:
+    """Writes the stamp, unless the same one is there: in a shared data root it may be another user's.
+
+    One of another user stays if it names the same files, whatever the notes of that user's download were.
+    """
+    with suppress(UserError):
+        if io.read_json(path, "source") == content:
+            return
+    try:
+        io.write_json(path, content)
+    except CannotWrite:
+        if _files(path) != content["files"]:
+            raise
+    _share(path.parent, data_root)
+
+
+def _files(path: Path) -> Any:
+    try:
+        return io.read_json(path, "source").get("files")
+    except UserError:
+        return None
+
+
+def _share(folder: Path, data_root: Path) -> None:
+    """Lets those write beside the stamp who may write into the data root; Snakemake made the folder for one user."""
+    if folder.parent.resolve() == data_root.resolve() and os.access(folder, os.W_OK):
+        with suppress(OSError):  # another user's
+            folder.chmod(stat.S_IMODE(data_root.stat().st_mode) & WHO_MAY)

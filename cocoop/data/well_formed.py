@@ -1,0 +1,51 @@
+"""What every reader's listing must be, before anything is looked up on disk."""
+
+from pathlib import Path
+
+from cocoop.config.specs import DatasetSpec
+from cocoop.data.readers import Listing
+from cocoop.errors import UserError
+from cocoop.manifest import Item
+
+
+def well_formed(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
+    """A UserError unless names are text, paths stay in the folder, and labels count 0..C-1.
+
+    Another label would shift the names of classes (-1 is the last one to Python), or stop a later stage.
+    """
+    for name in listing.classnames:
+        if not _is_text(name):
+            raise _not_text(spec, folder, "class", name)
+    for split, items in listing.splits.items():
+        for item in items:
+            if not _is_text(item.path):
+                raise _not_text(spec, folder, "image", item.path)
+            if item.path.startswith("/") or (".." in item.path and ".." in item.path.split("/")):
+                raise UserError(
+                    f"dataset {spec.name!r}: image path {item.path!r} of {split} leads out of {folder}; correct the list."
+                )
+            if not 0 <= item.label < len(listing.classnames):
+                raise _no_class(spec, folder, split, item, len(listing.classnames))
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be written as UTF-8 and handed to the system: no lone surrogate (what Python makes of other bytes), no NUL."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
+
+
+def _not_text(spec: DatasetSpec, folder: Path, what: str, name: str) -> UserError:
+    return UserError(
+        f"dataset {spec.name!r}: the name of {what} {name!a} in {folder} is no UTF-8 text; rename it"
+        " (`convmv` does so for many files), or correct it in the list it stands in."
+    )
+
+
+def _no_class(spec: DatasetSpec, folder: Path, split: str, item: Item, classes: int) -> UserError:
+    return UserError(
+        f"dataset {spec.name!r}: image {item.path!r} of {split} in {folder} has class number {item.label + 1}, and there are"
+        f" {classes} classes, counted from 1; take images and class names from the same source."
+    )
