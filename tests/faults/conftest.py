@@ -7,6 +7,7 @@ import pytest
 
 from tests.datasets.server import FileServer
 from tests.faults import figures as pages
+from tests.faults import workflow
 from tests.faults.figures import Entries, Figures
 from tests.faults.world import World, archive
 
@@ -18,6 +19,14 @@ def figures(request) -> Figures:
     """What this test tried; it counts if the test passes."""
     request.node.stash[COUNTED] = Figures()
     return request.node.stash[COUNTED]
+
+
+@pytest.fixture(scope="session")
+def benchmark(world) -> Path:
+    """A folder in which Snakemake has made the whole miniature benchmark, undisturbed. Not to be changed."""
+    folder = workflow.folder_of(world, world.folder / "benchmark")
+    workflow.finish(folder)
+    return folder
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -23,14 +23,22 @@ class Ended:
 
 
 class Stage:
-    """One running stage; `quick` makes checkpoints and parts so frequent that a kill falls between two of them."""
+    """One running stage, in `folder`; `quick` makes checkpoints and parts so frequent that a kill falls between two of them."""
 
     def __init__(
-        self, arguments: Sequence[str], log: Path, quick: bool = True, environment: dict | None = None
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        quick: bool = True,
+        environment: dict | None = None,
+        folder: Path | None = None,
     ) -> None:
         log.write_text("")  # it may be killed before it says anything
         self.log, self.start = log, time.monotonic()
-        self.process = CONTEXT.Process(target=_stage, args=([*map(str, arguments)], str(log), quick, environment or {}))
+        line = [*map(str, arguments)]
+        self.process = CONTEXT.Process(
+            target=_stage, args=(line, str(log), quick, environment or {}, str(folder or "."))
+        )
         self.process.start()
 
     def wait(self) -> Ended:
@@ -50,15 +58,18 @@ def run(arguments: Sequence[str], log: Path, **options) -> Ended:
     return Stage(arguments, log, **options).wait()
 
 
-def _stage(arguments: list[str], log: str, quick: bool, environment: dict) -> None:
+def _stage(arguments: list[str], log: str, quick: bool, environment: dict, folder: str) -> None:
+    os.chdir(folder)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.environ.update(environment)
     from cocoop.clip import extraction, features, views
+    from cocoop.data import transfer
     from cocoop.training import run as training
 
     if quick:
+        transfer.CHUNK = 4096
         extraction.PART_ROWS = 4
         features.extract_test.__defaults__ = views.extract.__defaults__ = (4, 0)  # batch_size, workers
         training.SECONDS_BETWEEN_CHECKPOINTS = 0.0
