@@ -53,11 +53,11 @@ def _row(topic: str, counts: Counter[str]) -> str:
 
 
 def merged(old: Entries, new: Entries, collected: Collection[str], scope: Collection[str]) -> Entries:
-    """A run's entries over earlier ones, without tests that are gone: below `scope` (folders and files) and not collected."""
+    """A run's entries over earlier ones, without tests that are gone: not collected below `scope`, folders and files."""
 
     def gone(test: str) -> bool:
         path = io.REPOSITORY / test.split("::")[0]
-        return test not in collected and any(path.is_relative_to(place) for place in scope)
+        return not path.exists() or (test not in collected and any(path.is_relative_to(place) for place in scope))
 
     return dict(sorted({**{test: entry for test, entry in old.items() if not gone(test)}, **new}.items()))
 

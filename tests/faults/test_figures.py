@@ -7,7 +7,7 @@ import sys
 from cocoop import io
 from tests.faults import figures as pages
 
-A, B = "tests/faults/test_a.py::test_one", "tests/faults/test_b.py::test_two"
+A, B = "tests/faults/test_kill.py::test_one", "tests/faults/test_disk.py::test_two"
 OLD = {
     A: {"run": "aaa, 2026-01-01", "counts": {"kill": {"same bytes": 5}}},
     B: {"run": "aaa, 2026-01-01", "counts": {"disk": {"one line": 2}, "kill": {"same bytes": 1}}},
@@ -42,7 +42,9 @@ def test_a_failed_test_is_named_and_not_counted(tmp_path):
 def test_a_test_that_is_gone_takes_its_figures_along():
     folder = str(io.REPOSITORY / "tests/faults")
     assert set(pages.merged(OLD, {}, {A}, [folder])) == {A}
-    assert set(pages.merged(OLD, {}, {A}, [f"{folder}/test_a.py"])) == {A, B}
+    gone = "tests/faults/test_no_more.py::test_three"
+    assert set(pages.merged({**OLD, gone: OLD[A]}, {}, {A}, [])) == {A, B}
+    assert set(pages.merged(OLD, {}, {A}, [f"{folder}/test_kill.py"])) == {A, B}
 
 
 TESTS = """
