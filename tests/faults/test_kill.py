@@ -12,10 +12,10 @@ from cocoop import io
 from tests.faults import processes
 from tests.faults.world import STAGES, archive, contents, dataset_of
 
-KILLS, KILLS_IN_CI = 50, 3
+KILLS, KILLS_IN_CI = 50, 2
 MOST_IN_A_ROW = 5  # kills of one folder before it starts anew
 PIECE = 8192  # bytes that the slow server sends at a time
-MEMBERS = 3000
+MEMBERS = 1000
 
 Line = Callable[[Path], list[str]]  # a stage's command line, for the folder it writes below
 
