@@ -10,7 +10,7 @@ RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 LOCKED := locked: another Snakemake works in this folder, or one was killed; if none works here, run make unlock and the same again.
 
 .DEFAULT_GOAL := demo
-.PHONY: demo test lint faults unlock clean
+.PHONY: demo test lint faults faults-killed faults-rest unlock clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,8 +35,16 @@ test: $(BIN)/.tests
 lint: $(BIN)/.tests
 	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) snakemake --lint
 
-faults: $(BIN)/.tests
-	@$(RUN) python -m pytest tests/faults --faults-in-full
+faults:  # two halves, side by side with make -j2
+	@$(MAKE) --keep-going faults-killed faults-rest
+
+KILLED := $(addprefix tests/faults/,test_kill.py test_kill_workflow.py test_interrupt.py)
+
+faults-killed: $(BIN)/.tests
+	@$(RUN) python -m pytest --faults-in-full $(KILLED)
+
+faults-rest: $(BIN)/.tests
+	@$(RUN) python -m pytest --faults-in-full $(filter-out $(KILLED),$(wildcard tests/faults/test_*.py))
 
 unlock: $(BIN)/.installed
 	@$(RUN) snakemake --unlock

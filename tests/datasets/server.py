@@ -1,9 +1,11 @@
 """A real HTTP server on loopback: files with ranges, and the ways in which real servers go wrong."""
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+PAUSE_SECONDS = 0.005
 STAMP = "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
@@ -11,7 +13,8 @@ class FileServer:
     """Serves bytes by path. `ways[path]` makes a path misbehave; `log` holds (path, Range header or None) of each request.
 
     Ways: "html" (a page), "truncate" (promises more than it sends, no ranges), "break:N" (breaks off after N bytes, but
-    can continue), "slow-start" (503 the first time), "gone" (404), "other-range" (continues at the wrong place).
+    can continue), "slow-start" (503 the first time), "gone" (404), "other-range" (continues at the wrong place), "slow:N" (a pause
+    of 5 ms after every N bytes).
     """
 
     def __init__(self) -> None:
@@ -93,7 +96,8 @@ class FileServer:
             headers["Content-Range"] = f"bytes {start + 1}-{len(content) - 1}/{len(content)}"
         elif start:
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        return self.send(request, content, start, end, headers, claim=len(content) - start)
+        pieces = int(way.partition(":")[2]) if way.startswith("slow:") else 0
+        return self.send(request, content, start, end, headers, claim=len(content) - start, pieces=pieces)
 
     @staticmethod
     def send(
@@ -104,6 +108,7 @@ class FileServer:
         headers: dict[str, str],
         claim: int | None = None,
         status: int = 200,
+        pieces: int = 0,
     ) -> None:
         request.send_response(206 if start else status)
         for name, value in headers.items():
@@ -111,7 +116,12 @@ class FileServer:
         request.send_header("Content-Type", "application/octet-stream")
         request.send_header("Content-Length", str(end - start if claim is None else claim))
         request.end_headers()
-        request.wfile.write(content[start:end])
+        try:
+            for at in range(start, end, pieces or max(end, 1)):
+                request.wfile.write(content[at : min(end, at + pieces) if pieces else end])
+                time.sleep(PAUSE_SECONDS if pieces else 0)
+        except ConnectionError:  # the client was killed
+            request.close_connection = True
         if claim is not None and claim != end - start:
             request.close_connection = True
 

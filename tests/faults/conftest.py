@@ -7,15 +7,44 @@ import pytest
 
 from tests.datasets.server import FileServer
 from tests.faults import figures as pages
-from tests.faults.figures import Figures
+from tests.faults import workflow
+from tests.faults.figures import Entries, Figures
 from tests.faults.world import World, archive
 
-FIGURES = Figures()
+COUNTED, RUN, PARTIAL = pytest.StashKey[Figures](), pytest.StashKey[Entries](), pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def figures(request) -> Figures:
+    """What this test tried; it counts if the test passes."""
+    request.node.stash[COUNTED] = Figures()
+    return request.node.stash[COUNTED]
 
 
 @pytest.fixture(scope="session")
-def figures() -> Figures:
-    return FIGURES
+def benchmark(world) -> Path:
+    """A folder in which Snakemake has made the whole miniature benchmark, undisturbed. Not to be changed."""
+    folder = workflow.folder_of(world, world.folder / "benchmark")
+    workflow.finish(folder)
+    return folder
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed:
+        _entries(item.config)[item.nodeid] = {"failed": True}
+    elif report.when == "call" and report.passed:
+        _entries(item.config)[item.nodeid] = {"counts": item.stash.get(COUNTED, Figures()).counts}
+
+
+def pytest_deselected(items):
+    if items:
+        items[0].config.stash[PARTIAL] = True
+
+
+def _entries(config) -> Entries:
+    return config.stash.setdefault(RUN, {})
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +73,18 @@ def made(world, seconds) -> Path:
     return world.folder / "made"
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if not FIGURES.counts:
+def pytest_sessionfinish(session, exitstatus):
+    """--faults-in-full writes the page; a run of some tests, or one that was stopped, leaves the others' figures alone."""
+    config = session.config
+    if not config.getoption("--faults-in-full") or config.option.collectonly:
         return
-    terminalreporter.write_line(pages.table(FIGURES.rows()))
-    if config.getoption("--faults-in-full"):
-        pages.write(FIGURES.rows())
+    stamp, collected = pages.this_run(), {item.nodeid for item in session.items}
+    partial = config.stash.get(PARTIAL, False) or exitstatus not in (0, 1)
+    scope = [] if partial else [str(Path(argument).resolve()) for argument in config.args]
+    pages.write({test: {"run": stamp, **entry} for test, entry in _entries(config).items()}, collected, scope)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    counts = pages.total([entry.get("counts", {}) for entry in _entries(config).values()])
+    if counts:
+        terminalreporter.write_line(pages.table(counts))

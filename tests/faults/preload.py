@@ -10,6 +10,8 @@ import cocoop.clip.text
 import cocoop.clip.views
 import cocoop.data.prepare
 import cocoop.evaluation.run
+import cocoop.figures.drawing
+import cocoop.report.page
 import cocoop.results
 import cocoop.tables
 import cocoop.training.run  # noqa: F401

@@ -75,9 +75,11 @@ def _stage(
     if folder is not None:
         os.chdir(folder)
     from cocoop.clip import extraction, features, views
+    from cocoop.data import transfer
     from cocoop.training import run as training
 
     if quick:
+        transfer.CHUNK = 4096
         extraction.PART_ROWS = 4
         features.extract_test.__defaults__ = views.extract.__defaults__ = (4, 0)  # batch_size, workers
         training.SECONDS_BETWEEN_CHECKPOINTS = 0.0

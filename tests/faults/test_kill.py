@@ -1,51 +1,111 @@
-"""kill -9 at random points of every stage, then again to the end: the bytes of an undisturbed run, and no half file."""
+"""kill -9 at random points of every stage, each followed by a run to the end: the bytes of an undisturbed run, no half file."""
 
+import hashlib
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cocoop import io
 from tests.faults import processes
-from tests.faults.world import STAGES, contents
+from tests.faults.world import STAGES, archive, contents, dataset_of
 
-KILLS, KILLS_IN_CI = 50, 3
-KILLS_BEFORE_A_FINISH = 5
+KILLS, KILLS_IN_CI = 50, 2
+MOST_IN_A_ROW = 5  # kills of one folder before it starts anew
+PIECE = 8192  # bytes that the slow server sends at a time
+MEMBERS = 1000
 
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_killed_anywhere_the_end_is_the_same(stage, world, made, seconds, tmp_path, full, figures):
-    whole = _finished(world, stage, made, tmp_path / "undisturbed")
-    length = processes.run(world.arguments(stage, tmp_path / "timed", made), tmp_path / "log").seconds
-    source, out = random.Random(stage), tmp_path / "out"
-    out.mkdir()
-    for killed in range(1, (KILLS if full else KILLS_IN_CI) + 1):
-        _kill_once(world, stage, made, out, source, length, whole)
-        figures.add(f"kill -9 during {stage}", "same bytes after a restart")
-        if killed % KILLS_BEFORE_A_FINISH == 0:
-            assert _finished(world, stage, made, out) == whole
-            shutil.rmtree(out)
-            out.mkdir()
-    assert _finished(world, stage, made, out) == whole
+Line = Callable[[Path], list[str]]  # a stage's command line, for the folder it writes below
 
 
-def _kill_once(world, stage, made, out: Path, source: random.Random, length: float, whole: dict) -> None:
+@pytest.fixture
+def killed(tmp_path, full, figures):
+    """Kills what a command line runs many times, continues a copy to the end each time, and compares."""
+
+    def kill(name: str, line: Line, prepare: Callable[[Path], None] = Path.mkdir, folder: Path | None = None) -> None:
+        whole = _finished(line, _prepared(tmp_path / "undisturbed", prepare), folder)
+        length = processes.run(line(_prepared(tmp_path / "timed", prepare)), tmp_path / "log", folder=folder).seconds
+        source, out, copy = random.Random(name), tmp_path / "out", tmp_path / "copy"
+        for number in range(KILLS if full else KILLS_IN_CI):
+            if number % MOST_IN_A_ROW == 0:
+                _prepared(out, prepare)
+            _kill_once(line, out, prepare, folder, lambda: source.uniform(0.0, length), whole)
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(out, copy, symlinks=True)
+            assert _finished(line, copy, folder) == whole
+            figures.add(f"kill -9 during {name}", "no half file, the same bytes after a restart")
+
+    return kill
+
+
+@pytest.mark.parametrize("stage", [stage for stage in (*STAGES, "paired", "figures") if stage != "download"])
+def test_a_stage(stage, killed, world, made):
+    killed(stage, lambda out: world.arguments(stage, out, made))
+
+
+def test_report(killed, benchmark):
+    results, data = benchmark / "results", benchmark / "data"
+    experiment = results / "experiments/flags/experiment.json"
+    inputs = ["--results", results, "--experiments", experiment, "--data-root", data]
+    killed("report", lambda out: [*map(str, ["report", *inputs, "--out", out / "report.html"])], folder=benchmark)
+
+
+def test_transfer(killed, served):
+    """A slow server, so that kills fall between the pieces; the parts are continued where they end."""
+    content = archive()
+    url = served.put("/slow/flags.tar", content, f"slow:{PIECE}")
+    line = _download(url, content)
+    before = len(served.log)
+    killed("download: transfer", line)
+    starts = [int(wanted[6:-1]) for path, wanted in served.log[before:] if path == "/slow/flags.tar" and wanted]
+    assert any(0 < start < len(content) for start in starts)
+
+
+def test_extraction(killed, served):
+    """The archive has come already; what takes time is its many members."""
+    content = archive(MEMBERS)
+    url = served.put("/many/flags.tar", content)
+
+    def prepare(folder: Path) -> None:
+        part = folder / "data/flags/.download" / f"flags.tar.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
+        part.parent.mkdir(parents=True)
+        part.write_bytes(content)
+        part.with_name(f"{part.name}.validator").write_text('"one"')
+
+    before = len(served.log)
+    killed("download: extraction", _download(url, content), prepare)
+    assert served.log[before][1] == f"bytes={len(content)}-"  # the part that lay there was taken
+
+
+def _download(url: str, content: bytes) -> Line:
+    settings = {"name": "flags", "settings": dataset_of(url, hashlib.sha256(content).hexdigest())}
+    text = io.canonical_json(settings)
+    return lambda out: [
+        "download", "--settings", text, "--data-root", str(out / "data"), "--out", str(out / "source.json"),
+    ]  # fmt: skip
+
+
+def _kill_once(line: Line, out: Path, prepare, folder: Path | None, moment: Callable[[], float], whole: dict) -> None:
     """Starts the stage until one start is killed before its end; what lies there then is whole or not there."""
     while True:
-        ended = processes.Stage(world.arguments(stage, out, made), out.with_suffix(".log")).kill_after(
-            source.uniform(0.0, length)
-        )
+        ended = processes.Stage(line(out), out.with_suffix(".log"), folder=folder).kill_after(moment())
         found = contents(out)
         assert {name: whole.get(name) for name in found} == found
         if ended.code == -9:
             return
         assert ended.code == 0, ended.text
-        shutil.rmtree(out)
-        out.mkdir()
+        _prepared(out, prepare)
 
 
-def _finished(world, stage, made, out: Path) -> dict[str, str]:
-    out.mkdir(exist_ok=True)
-    ended = processes.run(world.arguments(stage, out, made), out.with_suffix(".log"))
+def _prepared(out: Path, prepare: Callable[[Path], None]) -> Path:
+    shutil.rmtree(out, ignore_errors=True)
+    prepare(out)
+    return out
+
+
+def _finished(line: Line, out: Path, folder: Path | None) -> dict[str, str]:
+    ended = processes.run(line(out), out.with_suffix(".log"), folder=folder)
     assert ended.code == 0, ended.text
     return contents(out)

@@ -1,18 +1,14 @@
 """At the same time, and again: processes that share a folder, and results that do not depend on how they were made."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import torch
 
 from cocoop import io
 from cocoop.training.run import train
-from tests.faults import processes
-from tests.faults.test_interrupt import start, wait_for
+from tests.faults import processes, workflow
+from tests.faults.test_kill_workflow import results
 from tests.faults.world import contents
 
 MANY, MANY_IN_CI = 100, 6
@@ -47,27 +43,19 @@ def test_trainings_into_one_folder(world, made, tmp_path, figures):
     figures.add("trainings into one folder at once", "same bytes", 3)
 
 
-def test_two_snakemakes_on_one_folder(world, tmp_path, figures):
-    """The second says that the folder is locked and touches nothing; a killed first one is unlocked by hand."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    os.symlink(world.folder / "config", folder / "config")
-    first = start(folder)
-    wait_for(folder / "results/logs", first)
-    second = start(folder)
-    said, _ = second.communicate(timeout=120)
-    assert second.returncode != 0 and "locked" in said, said
-    os.killpg(first.pid, signal.SIGKILL)
-    first.communicate()
-    unlock = [sys.executable, "-m", "snakemake", "--snakefile", str(io.REPOSITORY / "workflow/Snakefile"), "--unlock"]
-    subprocess.run(unlock, cwd=folder, check=True, capture_output=True)
-    third = start(folder)
-    said, _ = third.communicate(timeout=300)
-    assert third.returncode == 0, said[-3000:]
-    assert io.read_tensors(folder / "results/backbones/small/text_tower.safetensors", "text-tower")
-    figures.add(
-        "Snakemake twice on one folder, the first killed", "second refused, same command finished after --unlock"
-    )
+def test_two_snakemakes_on_one_folder(world, benchmark, tmp_path, full, figures):
+    """The second says that the folder is locked, and the first goes on undisturbed to the same results."""
+    folder = workflow.folder_of(world, tmp_path / "here")
+    first = workflow.start(folder, *([] if full else ["--until", "features"]), cores=2)
+    workflow.wait_for_log(folder / "results/logs", first)
+    code, said = workflow.ended(workflow.start(folder))
+    assert first.poll() is None, "the first was too fast to be met"
+    assert code != 0 and "locked" in said and "Traceback" not in said, said
+    code, said = workflow.ended(first)
+    assert code == 0, said[-3000:] + workflow.logs(folder)
+    found, whole = results(folder), results(benchmark)
+    assert found == (whole if full else {name: whole.get(name) for name in found})
+    figures.add("two Snakemakes on one folder", "the second refused, the first ended with the same bytes")
 
 
 def test_loader_processes_and_caches(world, made, tmp_path, full, figures):
@@ -81,13 +69,23 @@ def test_loader_processes_and_caches(world, made, tmp_path, full, figures):
             assert contents(out)[name] == whole[name]
             figures.add("1 and 2 loader processes, cold and warm caches", "same bytes")
         out = tmp_path / f"{stage}-warm"
-        running = processes.Stage(world.arguments(stage, out, made), tmp_path / "log")
-        while not list(out.glob("*.parts/*.safetensors")) and running.process.is_alive():
-            time.sleep(0.001)
-        running.kill_after(0)
+        kill_among_parts(world.arguments(stage, out, made), out, tmp_path / "log")
+        assert not (out / name).exists()
         assert processes.run(world.arguments(stage, out, made), tmp_path / "log").code == 0
         assert contents(out)[name] == whole[name]
         figures.add("1 and 2 loader processes, cold and warm caches", "same bytes")
+
+
+def kill_among_parts(line, out, log) -> None:
+    """Kills the stage when it has written parts and not yet the whole."""
+    for _ in range(20):
+        shutil.rmtree(out, ignore_errors=True)
+        running = processes.Stage(line, log)
+        while not list(out.glob("*.parts/*.safetensors")) and running.process.is_alive():
+            time.sleep(0.001)
+        if running.kill_after(0).code == -9 and list(out.glob("*.parts/*.safetensors")):
+            return
+    raise AssertionError("never killed among its parts")
 
 
 def test_batches_of_another_size_are_measured(world, made, tmp_path, capsys, figures):

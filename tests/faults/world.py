@@ -56,8 +56,8 @@ def picture(label: int, number: int, side: int = 40) -> bytes:
     return out.getvalue()
 
 
-def archive() -> bytes:
-    """The dataset as a tar: images and a split file in the CoOp authors' format."""
+def archive(more: int = 0) -> bytes:
+    """The dataset as a tar: images and a split file in the CoOp authors' format; and so many small files more."""
     splits: dict[str, list] = {split: [] for split in PER_SPLIT}
     out = bytes_io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
@@ -67,6 +67,8 @@ def archive() -> bytes:
                     path = f"{name.replace(' ', '_')}/{split}_{number}.png"
                     _add(tar, f"images/{path}", picture(label, 100 * len(split) + number))
                     splits[split].append([path, label, name])
+        for number in range(more):
+            _add(tar, f"images/more/{number}.txt", str(number).encode())
         _add(tar, "split.json", json.dumps(splits).encode())
     return out.getvalue()
 
@@ -75,6 +77,16 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(content)
     tar.addfile(info, bytes_io.BytesIO(content))
+
+
+def dataset_of(url: str, sha256: str) -> dict[str, Any]:
+    """The dataset's YAML, for an archive at this URL."""
+    file = {"file": "flags.tar", "sources": [url], "sha256": sha256}
+    return {
+        "title": "Flags", "template": "a photo of a {}.", "classes": 4, "sizes": {k: 4 * v for k, v in PER_SPLIT.items()},
+        "download": [file | {"gives": ["images", "split.json"], "extract": {}}],
+        "reader": {"kind": "coop_split", "file": "split.json", "images": "images"},
+    }  # fmt: skip
 
 
 @dataclass
@@ -98,12 +110,7 @@ class World:
         model = self.folder / "small_random.json"
         model.write_text(json.dumps(MODEL))
         backbone = {"label": "small", "model": str(model), "pretrained": None}
-        file = {"file": "flags.tar", "sources": [self.url], "sha256": self.archive_sha256}
-        dataset = {
-            "title": "Flags", "template": "a photo of a {}.", "classes": 4, "sizes": {k: 4 * v for k, v in PER_SPLIT.items()},
-            "download": [file | {"gives": ["images", "split.json"], "extract": {}}],
-            "reader": {"kind": "coop_split", "file": "split.json", "images": "images"},
-        }  # fmt: skip
+        dataset = dataset_of(self.url, self.archive_sha256)
         experiment = {
             "title": "Flags", "table": "base_to_new", "caption": "", "variants": ["clip", "coop"], "train_datasets": ["flags"],
             "train_subset": "base", "shots": [4], "targets": [], "target_subsets": ["base", "new"],

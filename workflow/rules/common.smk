@@ -1,6 +1,9 @@
+import gc
 import os
 import re
 import shlex
+
+from snakemake.exceptions import WorkflowError
 
 from cocoop.config import Block, experiment_content, files, paths
 from cocoop.config.environment import environment
@@ -8,6 +11,19 @@ from cocoop.errors import UserError
 from cocoop.io import canonical_json
 
 REPOSITORY = Path(workflow.basedir).parent
+
+
+def read_only(folder):
+    """The folder, or the nearest one above it that exists, where nothing can be written; else None."""
+    folder = Path(folder).absolute()
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    return None if os.access(place, os.W_OK) else place
+
+
+def refuse(message):
+    print(f"error: {message}", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def planned():
@@ -20,11 +36,14 @@ def planned():
             workflow.overwrite_configfiles, workflow.config_settings.config
         )
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(2)
+        refuse(error)
 
 
+if place := read_only(".snakemake"):
+    refuse(
+        f"{place}: read-only, and Snakemake writes into .snakemake here even for -n; "
+        "`python -m cocoop status`, `show` and `plan` need not write."
+    )
 PLAN = planned()
 config.clear()
 config.update(PLAN.config)
@@ -214,9 +233,18 @@ def sources(*parts):
     )
 
 
+def say_where_it_cannot_write():
+    """Before the first job: Snakemake itself would show a traceback."""
+    if place := read_only("results"):
+        raise WorkflowError(
+            f"error: {place}: read-only, and there is something to make in it; make it writable and run again."
+        )
+
+
 def say_what_failed():
     """The last words of a benchmark with failures: which jobs, where their logs are, how to run them alone."""
     from cocoop.monitor.report import show_failures
 
     named = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     show_failures(PLAN, Path(), named)
+    gc.freeze()  # Python's exit need not search all of Snakemake for garbage: after Ctrl-C that took most of the time

@@ -1,0 +1,117 @@
+"""A dataset of any list of classes, through every stage from its manifest to the report."""
+
+import json
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cocoop import io
+from cocoop.config import Plan, Registry, experiment_content, paths
+from cocoop.config.jobs import jobs_of
+from cocoop.monitor import by_hand
+from tests.faults import processes
+from tests.faults.world import World, picture
+
+METHODS = ("clip", "coop", "cocoop")
+TRAINING = {"epochs": 2, "batch_size": 2}
+
+
+class Class(NamedTuple):
+    """A class by its name and how many images it has."""
+
+    name: str
+    train: int = 2
+    test: int = 2
+
+
+@dataclass
+class Odd:
+    """The miniature benchmark with a dataset `odd` of these classes, in `folder`; `subsets` decides which table it becomes."""
+
+    world: World
+    made: Path
+    folder: Path
+    classes: Sequence[Class]
+    shots: int = 2
+    subsets: Sequence[str] = ("base", "new")
+    variants: dict[str, Any] = field(default_factory=dict)
+    plan: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.folder / "config"
+        shutil.copytree(self.world.folder / "config", config)
+        (config / "methods/cocoop.yaml").write_bytes((io.REPOSITORY / "config/methods/cocoop.yaml").read_bytes())
+        reader = {"kind": "coop_split", "file": "split.json", "images": "images"}
+        dataset = {"title": "Odd", "template": "a photo of a {}.", "reader": reader}
+        base = tuple(self.subsets) == ("base", "new")
+        experiment = {
+            "title": "Odd", "table": "base_to_new" if base else "curves", "caption": "", "variants": [*METHODS],
+            "train_datasets": ["odd"], "train_subset": self.subsets[0], "shots": [self.shots], "targets": [],
+            "target_subsets": [*self.subsets],
+        }  # fmt: skip
+        for name, content in (("datasets/odd", dataset), ("experiments/odd", experiment)):
+            (config / f"{name}.yaml").write_text(json.dumps(content))
+        self._draw()
+        changes = {name: {"training": TRAINING, **self.variants.get(name, {})} for name in METHODS[1:]}
+        content = {**self.world.config, "seeds": [1], "seeds_per_job": 1, "views": 2, "variants": changes}
+        content["experiments"] = {"odd": {}}
+        (config / "config.yaml").write_text(json.dumps(content))
+        self.plan = Plan(content, Registry(config, changes))
+        tower = self.folder / "results/backbones/small/text_tower.safetensors"
+        tower.parent.mkdir(parents=True)
+        shutil.copy(self.made / "text_tower.safetensors", tower)
+
+    def _draw(self) -> None:
+        splits: dict[str, list] = {"train": [], "val": [], "test": []}
+        for label, one in enumerate(self.classes):
+            for split, count in (("train", one.train), ("test", one.test)):
+                for number in range(count):
+                    path = self.folder / "data/odd/images" / f"{label}_{split}_{number}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(picture(label, number + 50 * (split == "test"), 32))
+                    splits[split].append([path.name, label, one.name])
+        (self.folder / "data/odd/split.json").write_text(json.dumps(splits))
+
+    def run(self) -> tuple[str, processes.Ended]:
+        """All stages one after the other; the last that ran and how it ended, which is the first that failed."""
+        last = None
+        for stage, line in self.lines():
+            last = stage, processes.run(line, self.folder / "log", folder=self.folder, quick=False)
+            if last[1].code:
+                break
+        return last
+
+    def lines(self) -> Iterator[tuple[str, list[str]]]:
+        """Stage and command line, as the workflow runs them."""
+        text, experiment = io.canonical_json, "results/experiments/odd"
+        spec = self.plan.datasets["odd"]
+        yield "manifest", ["manifest", "--settings", text({"name": "odd", "settings": spec.settings}), "--data-root", "data",
+                           "--out", "results/datasets/odd/manifest.json"]  # fmt: skip
+        yield "fewshot", ["fewshot", "--manifest", "results/datasets/odd/manifest.json", "--shots", str(self.shots), "--seed", "1",
+                          "--out", f"results/datasets/odd/fewshot/shots{self.shots}_seed1.json"]  # fmt: skip
+        for job in jobs_of(self.plan):
+            if line := by_hand.stage(self.plan, job):
+                yield job.stage, shlex.split(line)[3:]
+        tests = [paths.evaluation_folder(self.plan, evaluation) for evaluation in self.plan.evaluations]
+        runs = [paths.run_folder(self.plan, block) for block in self.plan.blocks]
+        (self.folder / "metrics.txt").write_text("".join(f"{test}/metrics.json\n" for test in tests))
+        (self.folder / "runs.txt").write_text("\n".join([*runs, *tests]))
+        which = ["--experiment", f"{experiment}/experiment.json"]
+        records = ["--records", f"{experiment}/records.csv"]
+        content = text(experiment_content(self.plan, "odd"))
+        yield "experiment", ["experiment", "--settings", content, "--out", which[1]]
+        yield "collect", ["collect", "--metrics", "metrics.txt", "--out", records[1]]
+        yield "tables", ["tables", *which, *records, "--out", f"{experiment}/tables"]
+        yield "paired", ["paired", *which, "--metrics", "metrics.txt", "--out", f"{experiment}/paired"]
+        yield "figures", ["figures", *which, *records, "--runs", "runs.txt", "--out", f"{experiment}/figures"]
+        yield "report", ["report", "--results", "results", "--experiments", which[1], "--data-root", "data", "--out",
+                         "results/report.html"]  # fmt: skip
+
+    def records(self, variant: str) -> list[dict[str, Any]]:
+        """What the metrics file of a variant says."""
+        evaluation = next(e for e in self.plan.evaluations if e.block.variant == variant)
+        path = self.folder / paths.evaluation_folder(self.plan, evaluation) / "metrics.json"
+        return io.read_json(path, "metrics")["records"]
