@@ -9,7 +9,8 @@ from tests.slurm.clone import BASE_TO_NEW, VARIANTS, Clone, copy_code
 from tests.slurm.cluster import GPU_MODEL, Cluster, missing
 
 EXACT = ("learned.safetensors", "history.csv", "metrics.json", "predictions.safetensors")
-FAILING = {"lr": 1.0e30, "warmup_epochs": 0}  # the loss is not finite
+# Each step makes the context a million times longer: after some the loss is not finite.
+FAILING = {"lr": 1000, "weight_decay": 1000, "warmup_epochs": 0, "epochs": 20}
 
 
 @pytest.fixture(scope="session")
