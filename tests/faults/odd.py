@@ -94,7 +94,8 @@ class Odd:
                           "--out", f"results/datasets/odd/fewshot/shots{self.shots}_seed1.json"]  # fmt: skip
         for job in jobs_of(self.plan):
             if line := by_hand.stage(self.plan, job):
-                yield job.stage, shlex.split(line)[3:]
+                words = shlex.split(line)  # the environment in front: the stages run with the tests' own
+                yield job.stage, words[words.index("cocoop") + 1 :]
         tests = [paths.evaluation_folder(self.plan, evaluation) for evaluation in self.plan.evaluations]
         runs = [paths.run_folder(self.plan, block) for block in self.plan.blocks]
         (self.folder / "metrics.txt").write_text("".join(f"{test}/metrics.json\n" for test in tests))

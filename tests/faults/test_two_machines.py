@@ -7,6 +7,7 @@ import pytest
 
 from cocoop import io
 from cocoop.errors import UserError
+from cocoop.results.records import seal_of
 
 compare = runpy.run_path(str(io.REPOSITORY / "benchmarks/two_machines.py"))["compare"]
 
@@ -16,7 +17,8 @@ def folders(made, tmp_path):
     """Two folders with one experiment and one training each."""
     for name in ("one", "other"):
         (tmp_path / name / "experiments/flags").mkdir(parents=True)
-        shutil.copy(made / "records.csv", tmp_path / name / "experiments/flags")
+        for table in ("records.csv", "records.csv.sha256"):
+            shutil.copy(made / table, tmp_path / name / "experiments/flags")
         run = tmp_path / name / "runs/small/flags/base/coop/shots4/seeds1-2"
         run.mkdir(parents=True)
         shutil.copy(made / "run/learned.safetensors", run)
@@ -48,6 +50,7 @@ def test_not_the_same(folders):
     column = lines[0].split(",").index("accuracy")
     cells[column] = str(float(cells[column]) + 0.1)  # of one of two seeds: 5 points of their mean
     table.write_text("\n".join([*lines[:at], ",".join(cells), *lines[at + 1 :][:-1]]) + "\n")
+    seal_of(table).write_text(f"{io.sha256_file(table)}  records.csv\n")
     report = compare(one, other)
     assert coop(report)[3:] == ["5.00", "1", "0", "5.0e-01"]
     assert "not the same bytes" in report and "only one of the two has: 1" in report
