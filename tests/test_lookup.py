@@ -1,5 +1,7 @@
 """Names of code and of open_clip's models, looked up at planning without importing: as the imported ones are."""
 
+import json
+import subprocess
 import sys
 
 import open_clip
@@ -11,8 +13,12 @@ from cocoop.errors import UserError
 
 
 def test_models_and_tags_are_open_clips():
-    assert openclip.models() == set(open_clip.list_models())
-    for model in open_clip.list_models():
+    shown = (
+        "import json, open_clip; print(json.dumps(open_clip.list_models()))"  # afresh: other tests register models here
+    )
+    fresh = json.loads(subprocess.run([sys.executable, "-c", shown], capture_output=True, check=True).stdout)
+    assert openclip.models() == set(fresh)
+    for model in fresh:
         tags = set(open_clip.list_pretrained_tags_by_model(model))
         found = openclip.tags(model.removesuffix(openclip.QUICK_GELU))
         assert tags <= found, model

@@ -7,11 +7,11 @@ from cocoop.config import paths
 from cocoop.config.plan import Block, Evaluation, Plan
 
 EXPERIMENT_STAGES = {
-    "experiment": "experiment.json",
-    "collect": "records.csv",
-    "tables": "tables",
-    "paired": "paired",
-    "figures": "figures",
+    "experiment": ("experiment.json",),
+    "collect": ("records.csv", "records.csv.sha256"),
+    "tables": ("tables",),
+    "paired": ("paired",),
+    "figures": ("figures",),
 }
 GPU_STAGES = ("features", "views", "train", "evaluate")
 
@@ -98,10 +98,12 @@ def _of_experiment(plan: Plan, name: str) -> Iterator[Job]:
         "experiment": [],
         "collect": sorted(f"{paths.evaluation_folder(plan, e)}/metrics.json" for e in evaluations),
     }
-    records = [f"results/experiments/{name}/{EXPERIMENT_STAGES[stage]}" for stage in ("experiment", "collect")]
-    for stage, output in EXPERIMENT_STAGES.items():
-        needed, out = tuple(inputs.get(stage, records)), f"results/experiments/{name}/{output}"
-        yield Job(stage, name, needed, (out,), f"results/logs/{stage}/{name}.log")
+    made = {
+        stage: [f"results/experiments/{name}/{file}" for file in files] for stage, files in EXPERIMENT_STAGES.items()
+    }
+    for stage, outputs in made.items():
+        needed = inputs.get(stage, [*made["experiment"], *made["collect"]])
+        yield Job(stage, name, tuple(needed), tuple(outputs), f"results/logs/{stage}/{name}.log")
 
 
 def _live(plan: Plan, block: Block) -> bool:
