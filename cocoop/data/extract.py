@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from cocoop import io, progress
-from cocoop.errors import UserError
+from cocoop.errors import CannotWrite, UserError
 
+TAKEN = (FileExistsError, NotADirectoryError, IsADirectoryError)  # of a file and a folder in one place
 NOTHING_KEPT = "nothing of the archive was kept"
 JUNK = ("__MACOSX", ".DS_Store")
 MOST_HEADER_BYTES = 1 << 20
@@ -68,7 +69,12 @@ def unpack(archive: Path, target: Path, name: str, strip: str = "", limits: Limi
     try:
         with _opened(archive, name) as members, progress.bar(None, f"unpacking {name}", "file") as shown:
             for member in members:
-                unpacker.take(member)
+                try:
+                    unpacker.take(member)
+                except CannotWrite as error:
+                    if isinstance(error.__cause__, TAKEN):
+                        raise unpacker.unsafe(f"{member.name!r} wants the place of another member") from error
+                    raise
                 shown.update()
     except DAMAGED as error:
         raise UserError(f"{name}: damaged archive ({error}); nothing was kept, download it again.") from error
@@ -87,12 +93,12 @@ class _Unpacker:
     def take(self, member: Member) -> None:
         self.members += 1
         if self.members > self.limits.members:
-            raise self._unsafe(f"it has more than {self.limits.members:,} members")
+            raise self.unsafe(f"it has more than {self.limits.members:,} members")
         place = self._place(member)
         if member.kind == "link":
             self._refuse_link_out(member)
         elif member.kind not in ("file", "folder"):
-            raise self._unsafe(f"{member.name!r} is a {member.kind}")
+            raise self.unsafe(f"{member.name!r} is a {member.kind}")
         if not place.parts or set(place.parts) & set(JUNK) or place.name.startswith("._") or member.kind == "link":
             return
         if member.kind == "folder":
@@ -100,17 +106,17 @@ class _Unpacker:
                 (self.target / place).mkdir(parents=True, exist_ok=True)
             return
         if place in self.seen:
-            raise self._unsafe(f"{member.name!r} stands in it twice")
+            raise self.unsafe(f"{member.name!r} stands in it twice")
         self.seen.add(place)
         self._write(member, self.target / place)
 
     def _place(self, member: Member) -> PurePosixPath:
         if not member.name:
-            raise self._unsafe("one of its members has no name")
+            raise self.unsafe("one of its members has no name")
         name = member.name.replace("\\", "/")
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
-            raise self._unsafe(f"{member.name!r} leads out of the dataset's folder")
+            raise self.unsafe(f"{member.name!r} leads out of the dataset's folder")
         if parts[: len(self.strip)] == self.strip:
             parts = parts[len(self.strip) :]
         return PurePosixPath(*parts)
@@ -121,14 +127,14 @@ class _Unpacker:
         for part in [*start, *PurePosixPath(member.link).parts]:
             depth += -1 if part == ".." else 1
             if depth < 0 or part == "/":
-                raise self._unsafe(f"{member.name!r} is a link that leads out, to {member.link!r}")
+                raise self.unsafe(f"{member.name!r} is a link that leads out, to {member.link!r}")
 
     def _write(self, member: Member, path: Path) -> None:
         with member.open() as source, self._created(path, member.size) as out:
             while piece := source.read(1 << 20):
                 self.bytes_left -= len(piece)
                 if self.bytes_left < 0:
-                    raise self._unsafe("it unpacks to far more bytes than any image archive")
+                    raise self.unsafe("it unpacks to far more bytes than any image archive")
                 with io.writing(path, member.size, NOTHING_KEPT):
                     out.write(piece)
 
@@ -144,7 +150,8 @@ class _Unpacker:
             with io.writing(path, size, NOTHING_KEPT):
                 out.close()
 
-    def _unsafe(self, what: str) -> UserError:
+    def unsafe(self, what: str) -> UserError:
+        """The error of an archive that is not unpacked."""
         return UserError(f"{self.name}: unsafe archive, {what}; nothing was kept. Take it from another source.")
 
 
