@@ -3,11 +3,13 @@
 import base64
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
-from cocoop.cli import main
+from cocoop.cli import CUT_OFF, main
 from cocoop.config.files import plan_of
 from cocoop.config.jobs import jobs_of
 from cocoop.io import REPOSITORY
@@ -186,6 +188,14 @@ def test_a_group_that_fails_as_a_whole(curves, tmp_path, capsys, first, second, 
     told = [line for line in lines if line.startswith("undone with their groups")]
     assert told == [f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the "
                     "failed ones."] * bool(undone)  # fmt: skip
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As `status | head -1`: the pipe is closed before the table comes."""
+    command = [sys.executable, "-m", "cocoop", "status"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == ("", CUT_OFF)
 
 
 def test_other_groups_are_not_excused(curves, tmp_path):

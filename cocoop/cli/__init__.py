@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from cocoop import __version__
 from cocoop.cli import bench, cluster, datasets, experiments, stages, tools
 from cocoop.errors import EXIT_CODE, UserError
 
-INTERRUPTED = 130
+INTERRUPTED, CUT_OFF = 130, 141  # as a shell says of SIGINT and SIGPIPE
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 flush=True,
             )
         stage(**arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough; Python would flush once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CUT_OFF
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_CODE
