@@ -13,8 +13,8 @@ from tabulate import tabulate
 from cocoop.bench import operations, timing
 from cocoop.bench.cases import COOP_BATCH, Case
 from cocoop.bench.sides import CONTEXTS, GEOMETRY, WORDS, class_names, sides, work
-from cocoop.clip.compiling import for_training
-from cocoop.training.device import choose, deterministic
+from cocoop.device import choose, deterministic
+from cocoop.text.compiling import for_training
 
 REPEATS, STEPS = 6, 5
 

@@ -16,11 +16,13 @@ from typing import Any
 from tabulate import tabulate
 
 from cocoop import io, methods
-from cocoop.clip import backbone, feature_file, text
-from cocoop.clip.text import TextSide
+from cocoop.backbone import model as backbone
 from cocoop.config.specs import BackboneSpec, TrainingSpec
 from cocoop.evaluation.predict import predict
-from cocoop.training.inputs import load_views
+from cocoop.images import feature_file
+from cocoop.images.train_images import load_views
+from cocoop.text import text_encoder as text
+from cocoop.text.text_encoder import TextSide
 from cocoop.training.loop import fit
 
 RESULTS, TEMPLATE = Path("results"), "a photo of a {}."

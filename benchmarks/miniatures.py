@@ -23,8 +23,8 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import normalize
 
-from cocoop.clip import tiny
-from cocoop.data.miniatures import MINIATURES, draw
+from cocoop.backbone import tiny
+from cocoop.demo.miniatures import MINIATURES, draw
 
 SHOTS = 16
 PROBE_STRENGTHS = (1, 10, 100)  # inverse L2 penalty; the best on the validation images is taken

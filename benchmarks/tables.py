@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
-from cocoop import io, results, tables
+from cocoop import io
+from cocoop.reporting import records as results
+from cocoop.reporting import tables
 
 SEEDS, SUBSETS, CLASSES = (1, 2, 3), ("base", "new"), 50
 DATASETS = [f"dataset{number}" for number in range(11)]

@@ -17,7 +17,7 @@ from tabulate import tabulate
 from cocoop import io
 from cocoop.errors import UserError
 from cocoop.metrics import harmonic_mean
-from cocoop.results import records
+from cocoop.reporting.records import records
 
 HEAD = ("variant", "accuracies compared", "average over datasets", "largest of one dataset", "trainings", "same bytes",
         "largest difference of a tensor")  # fmt: skip

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.clip.prompts import Prompts
-from cocoop.clip.tokenizer import byte_pair
+from cocoop.text.prompts import Prompts
+from cocoop.text.tokenizer import byte_pair
 
 
 def text_model(width: int, layers: int, heads: int, embed: int = 32, quick_gelu: bool = True, **text) -> nn.Module:

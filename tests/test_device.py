@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from cocoop.device import allocated, choose
 from cocoop.errors import UserError
-from cocoop.training.device import allocated, choose
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cocoop.clip.text import TextSide
-from cocoop.clip.text_tower import TextTower
-from cocoop.clip.transforms import Preprocessing
+from cocoop.backbone.transforms import Preprocessing
 from cocoop.config.specs import TrainingSpec
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.methods.zero_shot import ZeroShot
+from cocoop.text.text_encoder import TextSide
+from cocoop.text.tower import TextTower
 from cocoop.training.loop import fit
 from cocoop.training.schedule import learning_rate
 from tests.oracle import TOKENIZER

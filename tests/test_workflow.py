@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from cocoop import io
-from cocoop.config.files import plan_of
-from cocoop.config.jobs import GPU_STAGES, jobs_of
+from cocoop.planning.files import plan_of
+from cocoop.planning.jobs import GPU_STAGES, jobs_of
 
 REPOSITORY = io.REPOSITORY
 NEEDED = ("bash", "git", "sh", "which")  # of other people's programs, to plan
@@ -155,7 +155,7 @@ def test_small_benchmark_end_to_end(folder):
     assert (counts["train"], counts["evaluate"]) == (1, 1)
     write(folder, SMALL)
 
-    code = folder / "cocoop/tables/rendering.py"
+    code = folder / "cocoop/reporting/tables/rendering.py"
     code.write_text(code.read_text() + "# another layout\n")
     assert dry(folder) == {"tables": 2, "page": 1, "all": 1, "total": 4}
     snakemake("--cores", "2", folder=folder)

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from tabulate import tabulate
 
+from cocoop.backbone import model as backbone
+from cocoop.backbone.transforms import Preprocessing, view_key
 from cocoop.bench import timing
-from cocoop.clip import backbone
-from cocoop.clip.transforms import Preprocessing, view_key
 from cocoop.config.specs import BackboneSpec
 from cocoop.data.images import open_rgb
 
@@ -43,7 +43,7 @@ class Measured:
     view: float
 
     def record(self) -> dict[str, Any]:
-        """For the JSON file; cocoop.costing.image_rate reads it."""
+        """For the JSON file; cocoop.planning.cost.image_rate reads it."""
         rows = [
             {"precision": precision, "batch": self.batch, "seconds": seconds, "images_per_second": self.batch / seconds}
             for precision, seconds in self.tower.items()

@@ -17,8 +17,8 @@ whose key depends on it.
 
 from typing import NamedTuple
 
-from cocoop.clip.prompt_encoder import PromptEncoder
-from cocoop.clip.text_tower import TextTower
+from cocoop.text.prompt_encoder import PromptEncoder
+from cocoop.text.tower import TextTower
 
 
 class Operations(NamedTuple):

@@ -14,11 +14,11 @@ from cocoop.bench.cases import PASSES, Case, cases
 from cocoop.bench.memory import peak_mb
 from cocoop.bench.sides import CONTEXTS, GEOMETRY, WORDS, class_names, sides, work
 from cocoop.bench.table import Measured, rendered
-from cocoop.clip.prompt_encoder import PromptEncoder
-from cocoop.clip.text import TextSide
-from cocoop.clip.text_tower import TextTower
+from cocoop.device import choose, deterministic
 from cocoop.errors import UserError
-from cocoop.training.device import choose, deterministic
+from cocoop.text.prompt_encoder import PromptEncoder
+from cocoop.text.text_encoder import TextSide
+from cocoop.text.tower import TextTower
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # largest relative difference of the two sides
 KEPT_LITERALLY = {

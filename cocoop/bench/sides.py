@@ -11,13 +11,13 @@ from open_clip.transformer import QuickGELU, TextTransformer
 from torch import Tensor, nn
 
 from cocoop.bench.cases import Case
-from cocoop.clip.prompts import Prompts
-from cocoop.clip.text import TextSide
-from cocoop.clip.text_tower import TextTower
-from cocoop.clip.tokenizer import byte_pair
 from cocoop.methods.base import Classifier, Method
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.text.prompts import Prompts
+from cocoop.text.text_encoder import TextSide
+from cocoop.text.tokenizer import byte_pair
+from cocoop.text.tower import TextTower
 from cocoop.training.loop import autocast, update
 
 GEOMETRY = {

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop.config.environment import BUDGET, COMPILE, DEVICE
 from cocoop.config.validation import of_key, validate
 from cocoop.errors import UserError
+from cocoop.planning.environment import BUDGET, COMPILE, DEVICE
 
 SETTINGS = "--settings"
 
@@ -85,14 +85,14 @@ def device() -> str:
     validate(
         {DEVICE: os.environ.get(DEVICE, "auto")}, {"properties": {DEVICE: of_key("config", "device")}}, "environment"
     )
-    from cocoop.training.device import choose
+    from cocoop.device import choose
 
     return choose(os.environ.get(DEVICE, "auto"))
 
 
 def budget_mb() -> int:
     """COCOOP_TEXT_BUDGET_MB, memory for the text tower's activations; changes speed, never results beyond rounding."""
-    from cocoop.clip.prompt_encoder import DEFAULT_BUDGET_MB
+    from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 
     text, least = os.environ.get(BUDGET, str(DEFAULT_BUDGET_MB)), of_key("config", "text_budget_mb")["minimum"]
     if not re.fullmatch("[0-9]{1,20}", text) or int(text) < least:

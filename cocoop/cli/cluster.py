@@ -36,8 +36,8 @@ def _configfile(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None, workers: int | None) -> None:
-    from cocoop.config.files import plan_of
-    from cocoop.costing import table
+    from cocoop.planning.cost import table
+    from cocoop.planning.files import plan_of
 
     for option, value in (("--images-per-second", images_per_second or 1), ("--workers", workers or 0)):
         if value < 0:
@@ -46,7 +46,7 @@ def plan(configfile: list[Path], throughput: Path | None, images_per_second: flo
 
 
 def status(configfile: list[Path]) -> None:
-    from cocoop.config.files import plan_of
-    from cocoop.monitor import report
+    from cocoop.planning.files import plan_of
+    from cocoop.planning.status import report
 
     report.show(plan_of(configfile), Path(), configfile)

@@ -38,9 +38,9 @@ def show(data_root: Path) -> None:
 
 
 def check(name: str, data_root: Path, sheet: Path | None) -> None:
-    from cocoop.clip.tokenizer import byte_pair
     from cocoop.config import Registry
     from cocoop.data.check import report
+    from cocoop.text.tokenizer import byte_pair
 
     spec, tokenizer = Registry().dataset(name, "dataset check"), byte_pair()
     sheet = sheet or Path("results") / "datasets" / name / "contact_sheet.png"

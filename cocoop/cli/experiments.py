@@ -54,25 +54,25 @@ def experiment(settings: str, out: Path) -> None:
 
 
 def collect(metrics: Path, out: Path) -> None:
-    from cocoop import results
+    from cocoop.reporting import records as results
 
     results.collect(_listed(metrics), out)
 
 
 def tables(experiment: Path, records: Path, out: Path) -> None:
-    from cocoop import tables
+    from cocoop.reporting import tables
 
     tables.build_all(experiment, records, out)
 
 
 def paired(experiment: Path, metrics: Path, out: Path) -> None:
-    from cocoop.results import paired
+    from cocoop.reporting.records import paired
 
     paired.build(experiment, _listed(metrics), out)
 
 
 def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:
-    from cocoop import figures
+    from cocoop.reporting import figures
 
     folders = _listed(runs)
     histories = [folder / "history.csv" for folder in folders if (folder / "history.csv").exists()]
@@ -81,6 +81,6 @@ def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:
 
 def report(results: Path, experiments: list[Path], data_root: Path | None, out: Path) -> None:
     from cocoop import io
-    from cocoop.report import build
+    from cocoop.reporting.page import build
 
     build(results, [io.read_json(path, "experiment") for path in experiments], out, data_root)

@@ -87,7 +87,7 @@ def _live(parser: Any) -> None:
 
 
 def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot: list[Path] | None = None):
-    from cocoop.training.sources import ImageFiles
+    from cocoop.images.sources import ImageFiles
 
     return ImageFiles(manifest, root, workers, fewshot or ()) if manifest and root else None
 
@@ -99,7 +99,7 @@ def _dataset(text: str):
 
 
 def _backbone(content: dict[str, Any]):
-    from cocoop.clip import backbone
+    from cocoop.backbone import model as backbone
     from cocoop.config.specs import BackboneSpec
 
     return backbone.load(BackboneSpec(label=content["name"], **content), device())
@@ -125,14 +125,15 @@ def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
 
 
 def text_tower(settings: str, out: Path) -> None:
-    from cocoop.clip import foreign, text
+    from cocoop.text import hf_tokenizer as foreign
+    from cocoop.text import text_encoder as text
 
     backbone = _backbone(parsed(settings, shapes.BACKBONE))
     text.save(out, backbone.model, backbone.spec.name, backbone.fingerprint, foreign.of(backbone.spec))
 
 
 def features(settings: str, manifest: Path, root: Path, split: str, out: Path, workers: int) -> None:
-    from cocoop.clip.features import extract_test
+    from cocoop.images.features import extract_test
     from cocoop.manifest import Manifest
 
     backbone = _backbone(parsed(settings, shapes.IMAGES)["backbone"])
@@ -140,7 +141,7 @@ def features(settings: str, manifest: Path, root: Path, split: str, out: Path, w
 
 
 def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: Path, workers: int) -> None:
-    from cocoop.clip.views import extract
+    from cocoop.images.views import extract
     from cocoop.manifest import Manifest
     from cocoop.splits import load_few_shot
 

@@ -20,12 +20,12 @@ def add(commands: Any) -> None:
 
 
 def show(results: Path) -> None:
-    from cocoop.tables.showing import show
+    from cocoop.reporting.tables.showing import show
 
     show(results)
 
 
 def pretrain_tiny(out: Path, steps: int, seed: int) -> None:
-    from cocoop.pretraining import pretrain
+    from cocoop.demo.pretraining import pretrain
 
     pretrain(out, steps=steps, seed=seed)

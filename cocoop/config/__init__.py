@@ -1,18 +1,6 @@
-"""Configuration: registries of YAML files, typed specs, and the plan of jobs they expand to. Free of torch."""
+"""Reading the configuration: registries of YAML files and the typed values they hold. Does not import torch."""
 
-from cocoop.config.plan import Block, Evaluation, Plan, experiment_content
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, TrainingSpec, VariantSpec
 
-__all__ = [
-    "BackboneSpec",
-    "Block",
-    "DatasetSpec",
-    "Evaluation",
-    "ExperimentSpec",
-    "Plan",
-    "Registry",
-    "TrainingSpec",
-    "VariantSpec",
-    "experiment_content",
-]
+__all__ = ["BackboneSpec", "DatasetSpec", "ExperimentSpec", "Registry", "TrainingSpec", "VariantSpec"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from cocoop import io, progress
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.contact_sheet import draw_sheet
-from cocoop.data.place import link
+from cocoop.data.download.place import link
 from cocoop.data.prepare import listing_of
 from cocoop.data.readers import Listing
 from cocoop.data.scan import unreadable

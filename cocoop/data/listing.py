@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cocoop.config.specs import DatasetSpec
-from cocoop.data.place import missing
+from cocoop.data.download.place import missing
 from cocoop.manifest import SPLITS
 
 COLUMNS = ("name", "title", "classes", *SPLITS, "download", "login", "present", "licence")

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from cocoop.config.specs import DatasetSpec
-from cocoop.data import readers, source, stamp
-from cocoop.data.place import manual
+from cocoop.data import readers
+from cocoop.data.download import source, stamp
+from cocoop.data.download.place import manual
 from cocoop.data.readers import Absent, Listing
 from cocoop.data.scan import unreadable
 from cocoop.data.verify import observations, verify

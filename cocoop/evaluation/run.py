@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cocoop import io, methods, provenance
-from cocoop.clip import text
+from cocoop.device import peak_gpu_mb, peak_mb
 from cocoop.errors import UserError
-from cocoop.evaluation import images
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.predict import most_at_once, predict
+from cocoop.images import test_images as images
+from cocoop.images.sources import ImageFiles
+from cocoop.images.train_images import ALIKE, made_with
 from cocoop.manifest import Manifest
 from cocoop.methods.base import Classifier, Method
 from cocoop.splits import class_subset
-from cocoop.training.device import peak_gpu_mb, peak_mb
-from cocoop.training.inputs import ALIKE, made_with
+from cocoop.text import text_encoder as text
 from cocoop.training.run import LEARNED
-from cocoop.training.sources import ImageFiles
 
 if TYPE_CHECKING:
-    from cocoop.clip.backbone import Backbone
+    from cocoop.backbone.model import Backbone
 
 
 def evaluate(
@@ -103,7 +103,7 @@ def _image_side(
         return None
     if files is None:
         raise UserError(f"{settings['variant']} takes images: give --manifest and --root instead of --features.")
-    from cocoop.training.live import image_side
+    from cocoop.images.live import image_side
 
     return image_side(settings, side)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from cocoop.errors import UserError
 
 if TYPE_CHECKING:
-    from cocoop.clip.backbone import Backbone
-    from cocoop.clip.text import TextSide
+    from cocoop.backbone.model import Backbone
     from cocoop.methods.base import Method
+    from cocoop.text.text_encoder import TextSide
 
 
 def build(

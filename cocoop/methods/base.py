@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.clip.text import TextSide
 from cocoop.errors import UserError
+from cocoop.text.text_encoder import TextSide
 
 Classifier = Callable[[Tensor], Tensor]
 """Image features (S, B, E), not normalised, to logits (S, B, C); of a method with inputs = "images", normalised pixels

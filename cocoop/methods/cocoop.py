@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.clip.text import TextSide
 from cocoop.methods.base import Classifier, Method, generator
 from cocoop.methods.context import initial_context
+from cocoop.text.text_encoder import TextSide
 
 
 class StackedLinear(nn.Module):

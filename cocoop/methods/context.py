@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cocoop.clip.text import TextSide
+from cocoop.text.text_encoder import TextSide
 
 RANDOM_STD = 0.02  # coop.py:90
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from cocoop.clip.text import TextSide
 from cocoop.methods.base import Classifier, Method, SharedText, generator, refuse_other_classes
 from cocoop.methods.context import initial_context
+from cocoop.text.text_encoder import TextSide
 
 
 class CoOp(Method):

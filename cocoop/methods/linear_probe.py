@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cocoop.clip.text import TextSide
 from cocoop.methods.base import Classifier, Method, refuse_other_classes
+from cocoop.text.text_encoder import TextSide
 
 
 class LinearProbe(Method):

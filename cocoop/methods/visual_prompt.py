@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cocoop.clip.backbone import Backbone
-from cocoop.clip.text import TextSide
+from cocoop.backbone.model import Backbone
 from cocoop.errors import UserError
 from cocoop.methods.base import Classifier, generator
 from cocoop.methods.zero_shot import ZeroShot
+from cocoop.text.text_encoder import TextSide
 
 
 class VisualPrompt(ZeroShot):

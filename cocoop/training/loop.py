@@ -13,12 +13,12 @@ from torch import Tensor
 
 from cocoop import progress
 from cocoop.config.specs import TrainingSpec
+from cocoop.device import deterministic
 from cocoop.errors import UserError
+from cocoop.images.sources import Cached, Source
 from cocoop.methods.base import Classifier, Method
-from cocoop.training.device import deterministic
 from cocoop.training.scaling import SeedScaler, of_others
 from cocoop.training.schedule import batches, learning_rate, shuffled
-from cocoop.training.sources import Cached, Source
 
 Order = Callable[[int, int, int], Tensor]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cocoop import io, methods, provenance
-from cocoop.clip import compiling, text
 from cocoop.config.specs import TrainingSpec
+from cocoop.device import peak_gpu_mb, peak_mb
 from cocoop.errors import UserError
+from cocoop.images.sources import ImageFiles
+from cocoop.images.train_images import Inputs, load_views
 from cocoop.methods.base import Method
-from cocoop.training.device import peak_gpu_mb, peak_mb
-from cocoop.training.inputs import Inputs, load_views
+from cocoop.text import compiling
+from cocoop.text import text_encoder as text
 from cocoop.training.loop import Progress, fit
 from cocoop.training.schedule import batches
-from cocoop.training.sources import ImageFiles
 
 if TYPE_CHECKING:
-    from cocoop.clip.backbone import Backbone
+    from cocoop.backbone.model import Backbone
 
 logger = logging.getLogger(__name__)
 LEARNED, CHECKPOINT = "learned", "checkpoint"
@@ -53,7 +54,7 @@ def train(
     method = methods.build(settings, side, template, classnames, whole)
     if settings["training"] is None and not hasattr(method, "fit"):
         raise UserError(f"{settings['method']} learns nothing: there is no training; evaluate it.")
-    code = provenance.code("clip", "methods", "training")
+    code = provenance.code("backbone", "text", "images", "methods", "training")
     state = io.sha256_text(io.canonical_json([made, code, provenance.computed_on(str(side.device))]))
     done = resume(method, settings, out / "checkpoint.safetensors", state)
     if done.epochs:
@@ -97,7 +98,7 @@ def _inputs(
         raise UserError(
             f"{settings['variant']} takes images: give --manifest, --fewshot and --root instead of --views."
         )
-    from cocoop.training.live import image_side, load_live
+    from cocoop.images.live import image_side, load_live
 
     whole = image_side(settings, side)
     return load_live(settings, files, whole), whole

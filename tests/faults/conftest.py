@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.datasets.server import FileServer
+from tests.data.server import FileServer
 from tests.faults import figures as pages
 from tests.faults import workflow
 from tests.faults.figures import Entries, Figures

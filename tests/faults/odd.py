@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cocoop import io
-from cocoop.config import Plan, Registry, experiment_content, paths
-from cocoop.config.jobs import jobs_of
-from cocoop.monitor import by_hand
+from cocoop.config import Registry
+from cocoop.planning import Plan, experiment_content, paths
+from cocoop.planning.jobs import jobs_of
+from cocoop.planning.status import by_hand
 from tests.faults import processes
 from tests.faults.world import World, picture
 

@@ -5,15 +5,15 @@ import scipy.stats  # noqa: F401
 import torch
 
 import cocoop.cli
-import cocoop.clip.features
-import cocoop.clip.text
-import cocoop.clip.views
 import cocoop.data.prepare
 import cocoop.evaluation.run
-import cocoop.figures.drawing
-import cocoop.report.page
-import cocoop.results
-import cocoop.tables
+import cocoop.images.features
+import cocoop.images.views
+import cocoop.reporting.figures.drawing
+import cocoop.reporting.page.page
+import cocoop.reporting.records
+import cocoop.reporting.tables
+import cocoop.text.text_encoder
 import cocoop.training.run  # noqa: F401
 
 torch.set_num_threads(1)

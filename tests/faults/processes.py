@@ -74,8 +74,8 @@ def _stage(
     os.environ.update(environment)
     if folder is not None:
         os.chdir(folder)
-    from cocoop.clip import extraction, features, views
-    from cocoop.data import transfer
+    from cocoop.data.download import transfer
+    from cocoop.images import extraction, features, views
     from cocoop.training import run as training
 
     if quick:

@@ -11,10 +11,11 @@ import yaml
 
 from cocoop import io
 from cocoop.cli import main
-from cocoop.config import Plan, Registry
+from cocoop.config import Registry
 from cocoop.config import paper as papers
 from cocoop.errors import UserError
-from cocoop.tables import paper
+from cocoop.planning import Plan
+from cocoop.reporting.tables import paper
 from tests.faults.mutations import fuzz
 from tests.faults.valid import rightly
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cocoop import io, results
+from cocoop import io
 from cocoop.manifest import Manifest
-from cocoop.results.arrays import read_arrays
+from cocoop.reporting import records as results
+from cocoop.reporting.records.arrays import read_arrays
 from cocoop.splits import load_few_shot
 from tests.faults import processes
 from tests.faults.mutations import fuzz

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cocoop import io
+from cocoop.backbone import model as backbone
 from cocoop.cli import main
-from cocoop.clip import backbone
 from cocoop.config.specs import BackboneSpec
-from cocoop.data.extract import Limits, unpack
+from cocoop.data.download.extract import Limits, unpack
 from cocoop.data.images import open_rgb
 from cocoop.errors import UserError
 from tests.faults.mutations import fuzz

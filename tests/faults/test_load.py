@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from cocoop import io
-from cocoop.clip import feature_file
+from cocoop.images import feature_file
 from cocoop.manifest import Manifest
 
 SHARE_IN_CI, MOST_SECONDS = 50, 60.0
 IMAGENET = r"""
 import json, re, sys, time
 from pathlib import Path
-from cocoop.config import Plan
+from cocoop.planning import Plan
 from cocoop.data import readers
 from cocoop.manifest import Manifest
 from cocoop.splits import load_few_shot

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from cocoop import io
-from cocoop.config import Plan, Registry
+from cocoop.config import Registry
 from cocoop.errors import UserError
+from cocoop.planning import Plan
 from tests.faults.test_config import CONFIG, replaced, use, without
 
 PAGE = io.REPOSITORY / "docs" / "messages.md"

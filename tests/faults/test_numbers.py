@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from cocoop import io, methods
-from cocoop.clip.text import TextSide, load
 from cocoop.errors import UserError
 from cocoop.evaluation.predict import predict
 from cocoop.manifest import Item, Manifest
 from cocoop.methods.linear_probe import LinearProbe
 from cocoop.splits import class_subset, few_shot, save_few_shot
+from cocoop.text.text_encoder import TextSide, load
 from cocoop.training.run import train
 from tests.faults import processes
 

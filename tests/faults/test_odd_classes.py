@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from cocoop import io
-from cocoop.config import paths
+from cocoop.planning import paths
 from tests.faults.odd import METHODS, Class, Odd
 
 LONG = " ".join(["word"] * 61)

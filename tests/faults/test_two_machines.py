@@ -7,7 +7,7 @@ import pytest
 
 from cocoop import io
 from cocoop.errors import UserError
-from cocoop.results.records import seal_of
+from cocoop.reporting.records.records import seal_of
 
 compare = runpy.run_path(str(io.REPOSITORY / "benchmarks/two_machines.py"))["compare"]
 

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from cocoop import io
-from cocoop.config import Plan, Registry, experiment_content
+from cocoop.config import Registry
+from cocoop.planning import Plan, experiment_content
 from tests.faults import processes
 
 CLASSNAMES = ("red flag", "green flag", "blue flag", "grey flag")

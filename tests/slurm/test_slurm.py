@@ -73,7 +73,7 @@ def test_grouping_changes_no_byte(undisturbed, expected):
 def test_device_auto_does_not_compute_on_the_cpu_beside_an_allocated_gpu(cluster):
     """The pretend GPU is one that torch cannot use, like a real one with too old a driver."""
     code = (
-        "from cocoop.errors import UserError\nfrom cocoop.training.device import choose\n"
+        "from cocoop.errors import UserError\nfrom cocoop.device import choose\n"
         "try: print('computes on', choose('auto'))\nexcept UserError as error: print(error)"
     )
     said = cluster.run("srun", "--gpus=1", "--mem=4000", sys.executable, "-c", code)

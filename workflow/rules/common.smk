@@ -5,8 +5,8 @@ import shlex
 
 from snakemake.exceptions import WorkflowError
 
-from cocoop.config import Block, experiment_content, files, paths
-from cocoop.config.environment import environment
+from cocoop.planning import Block, experiment_content, files, paths
+from cocoop.planning.environment import environment
 from cocoop.errors import UserError
 from cocoop.io import canonical_json
 
@@ -243,7 +243,7 @@ def say_where_it_cannot_write():
 
 def say_what_failed():
     """The last words of a benchmark with failures: which jobs, where their logs are, how to run them alone."""
-    from cocoop.monitor.report import show_failures
+    from cocoop.planning.status.report import show_failures
 
     named = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     show_failures(PLAN, Path(), named)

@@ -16,7 +16,7 @@ rule experiment:
 rule collect:
     input:
         metrics=metrics_of,
-        code=sources("results"),
+        code=sources("reporting/records"),
     output:
         records="results/experiments/{experiment}/records.csv",
         seal="results/experiments/{experiment}/records.csv.sha256",
@@ -36,7 +36,7 @@ rule tables:
         experiment="results/experiments/{experiment}/experiment.json",
         records="results/experiments/{experiment}/records.csv",
         seal="results/experiments/{experiment}/records.csv.sha256",
-        code=sources("tables"),
+        code=sources("reporting/tables"),
     output:
         report(
             directory("results/experiments/{experiment}/tables"),
@@ -59,7 +59,7 @@ rule paired:
     input:
         experiment="results/experiments/{experiment}/experiment.json",
         metrics=metrics_of,
-        code=sources("results"),
+        code=sources("reporting/records"),
     output:
         directory("results/experiments/{experiment}/paired"),
     log:
@@ -79,7 +79,7 @@ rule figures:
         records="results/experiments/{experiment}/records.csv",
         seal="results/experiments/{experiment}/records.csv.sha256",
         learned=learned_of,
-        code=sources("figures"),
+        code=sources("reporting/figures"),
     output:
         report(
             directory("results/experiments/{experiment}/figures"),
@@ -108,7 +108,7 @@ rule page:
             "results/experiments/{experiment}/experiment.json",
             experiment=list(PLAN.experiments),
         ),
-        code=sources("report"),
+        code=sources("reporting/page"),
     output:
         report("results/report.html", caption="../report/page.rst", category="Report"),
     log:

@@ -1,0 +1,1 @@
+"""A frozen open_clip model: architecture, weights, image preprocessing."""

@@ -1,0 +1,178 @@
+"""A backbone: a frozen open_clip model with its preprocessing and a fingerprint of what decides its features."""
+
+import contextlib
+import hashlib
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import open_clip
+import torch
+from torch import nn
+
+from cocoop import io
+from cocoop.backbone import architecture, checkpoint
+from cocoop.backbone.transforms import Preprocessing
+from cocoop.config.specs import BackboneSpec
+from cocoop.errors import UserError
+
+logger = logging.getLogger(__name__)
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("fp32", "bf16", "fp16", "reference-fp16")
+RANDOM_WEIGHTS_SEED = 0
+PREPROCESSING_FACTS = ("mean", "std", "interpolation", "resize_mode")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen model in eval mode.
+
+    embed_dim: E; logit_scale: the factor of the cosine similarities, exp of the checkpoint's parameter;
+    fingerprint: sha256 over the architecture and every tensor's bytes in the precision loaded.
+    """
+
+    spec: BackboneSpec
+    model: nn.Module
+    preprocessing: Preprocessing
+    embed_dim: int
+    logit_scale: float
+    fingerprint: str
+    device: torch.device
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.preprocessing.size
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        return self.preprocessing.std
+
+    @property
+    def interpolation(self) -> str:
+        return self.preprocessing.interpolation
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a file of features says about the backbone, and what is compared on use."""
+        return {
+            "backbone": self.spec.name,
+            "backbone_fingerprint": self.fingerprint,
+            "precision": self.spec.precision,
+            "preprocessing": self.preprocessing.settings,
+        }
+
+    def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels (B, 3, H, W) to features (B, E), float32, not L2-normalised, on the backbone's device.
+
+        Weights are frozen; a gradient flows to pixels that ask for one.
+        """
+        half = self.spec.precision == "reference-fp16"
+        pixels = pixels.to(self.device, torch.float16 if half else torch.float32, memory_format=torch.channels_last)
+        dtype = AUTOCAST.get(self.spec.precision)
+        with _exact_convolutions(self.device), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+            return self.model.encode_image(pixels).float()  # (B, E)
+
+
+def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
+    """Builds the model through open_clip, fills in its weights and freezes it.
+
+    Raises UserError for an unknown model or tag, a checkpoint that is missing, damaged, unsafe or of another
+    architecture, a failed download, and a pairing of weights and activation that open_clip only warns about.
+    """
+    if spec.precision not in PRECISIONS:
+        raise UserError(
+            f"backbone {spec.name!r}: unknown precision {spec.precision!r}; known: {', '.join(PRECISIONS)}."
+        )
+    name = architecture.register(spec)
+    path, facts = architecture.weights(spec, name)
+    model = _build(spec, name, facts)
+    if path is None:
+        _warn_random(spec.name)
+    else:
+        checkpoint.fill(model, path)
+    model = model.eval().requires_grad_(False)
+    model.visual.to(memory_format=torch.channels_last)  # doubles the speed of a ResNet on a CPU
+    config = open_clip.get_model_config(name)
+    return Backbone(
+        spec=spec,
+        model=model.to(device),
+        preprocessing=_preprocessing(spec, model),
+        embed_dim=config["embed_dim"],
+        logit_scale=math.exp(float(model.logit_scale)),
+        fingerprint=fingerprint(config, model.state_dict()),
+        device=torch.device(device),
+    )
+
+
+def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
+    """sha256 over an architecture and its weights, names sorted."""
+    digest = hashlib.sha256(io.canonical_json(config).encode())
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def _build(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> nn.Module:
+    chosen = {key: facts[key] for key in PREPROCESSING_FACTS if key in facts}
+    try:
+        with quiet(), torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
+            return open_clip.create_model(
+                name,
+                precision="fp16" if spec.precision == "reference-fp16" else "fp32",
+                force_preprocess_cfg=chosen,
+                pretrained_text=False,  # weights come from `checkpoint` alone, never from a download behind our back
+                weights_only=True,
+            )
+    except Exception as error:  # open_clip, timm and transformers each raise their own
+        raise UserError(
+            f"backbone {spec.name!r}: open_clip cannot build {spec.model} ({architecture.first_line(error)})."
+        ) from error
+
+
+def _preprocessing(spec: BackboneSpec, model: nn.Module) -> Preprocessing:
+    facts = open_clip.get_model_preprocess_cfg(model)
+    size = facts["size"]
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) != 1:
+        raise UserError(
+            f"backbone {spec.name!r}: {spec.model} takes {size[0]} x {size[1]} pixels; only squares work here."
+        )
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    return Preprocessing(sides.pop(), mean, std, facts["interpolation"], facts["resize_mode"])
+
+
+@cache
+def _warn_random(name: str) -> None:
+    logger.warning("backbone %s has `pretrained: null`: random weights, for measuring speed only", name)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without open_clip's own log, which calls every model random that is filled in afterwards, and reports each look-up."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _exact_convolutions(device: torch.device) -> Iterator[None]:
+    """On a GPU: fp32 means fp32 (no TF32), and the same input gives the same bytes."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield

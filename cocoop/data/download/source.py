@@ -1,0 +1,224 @@
+"""Getting a dataset into the data root: linked, drawn, or downloaded and unpacked, by one process at a time."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+from cocoop.config.specs import DatasetSpec
+from cocoop.data.download.extract import merge, unpack
+from cocoop.data.download.fetch import fetch
+from cocoop.data.download.lock import locked
+from cocoop.data.download.place import gives, is_there, link, manual, missing, read_places, refuse_to_touch
+from cocoop.errors import CannotWrite, UserError, listed
+
+SCRATCH = ".download"  # inside the dataset's folder: parts, and a record of each file that came
+
+
+def obtain(spec: DatasetSpec, data_root: Path, offline: bool) -> dict[str, Any]:
+    """Gets what is missing and tells what is there: {"files": [...], "notes": [...]}. A complete dataset is not touched."""
+    folder = data_root / spec.folder
+    if "link" in spec.settings or missing(spec, folder):
+        with locked(spec, data_root):
+            notes = _get(spec, folder, offline)
+    elif _lacking(spec, folder, "optional") and not offline and _may_write(data_root, folder):
+        with locked(spec, data_root):
+            notes = _download(spec, folder)
+    else:
+        notes = [f"{file['file']} is not there" for file in _lacking(spec, folder, "optional")]
+    return {"files": _records(spec, folder), "notes": notes}
+
+
+def _lacking(spec: DatasetSpec, folder: Path, kind: str) -> list[Mapping[str, Any]]:
+    """The files marked "optional" or "fallback" that are not there."""
+    return [file for file in spec.settings.get("download", ()) if file.get(kind) and not is_there(folder, file)]
+
+
+def _may_write(data_root: Path, folder: Path) -> bool:
+    """Not into a user's own copy, nor into a data root or a folder that others keep."""
+    return not folder.is_symlink() and all(os.access(place, os.W_OK) for place in (data_root, folder))
+
+
+def _get(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
+    if "link" in spec.settings:
+        link(spec, folder)
+    lacking = missing(spec, folder)
+    if not lacking:
+        return []
+    if folder.is_symlink():
+        raise refuse_to_touch(spec, folder, lacking)
+    if "miniature" in spec.settings:
+        _draw(spec, folder)
+        return []
+    if "download" not in spec.settings:
+        raise _by_hand(spec, folder, lacking)
+    if offline:
+        raise UserError(
+            f"dataset {spec.name!r}: offline, and {folder} lacks {listed(lacking)}; put it there, or run the download once"
+            f" where there is a network.{manual(spec)}"
+        )
+    return _download(spec, folder)
+
+
+def _download(spec: DatasetSpec, folder: Path) -> list[str]:
+    """Brings every file; returns why those that are not strictly needed could not be had."""
+    try:
+        for file in spec.settings["download"]:
+            if not file.get("optional") and not file.get("fallback"):
+                _bring(file, folder)
+    except CannotWrite:
+        raise
+    except UserError as error:
+        _bring_mirror(spec, folder, error)
+    failures = [failure for file in _lacking(spec, folder, "optional") for failure in _try(file, folder)]
+    if failures:
+        failures += [failure for file in _lacking(spec, folder, "fallback") for failure in _try(file, folder)]
+    for failure in failures:
+        _say(f"dataset {spec.name!r}: {failure}")
+    return failures
+
+
+def _bring_mirror(spec: DatasetSpec, folder: Path, error: UserError) -> None:
+    mirror = spec.settings.get("mirror")
+    if mirror is None:
+        raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
+    _say(f"dataset {spec.name!r}: {error} Trying the mirror.")
+    try:
+        _bring(mirror, folder)
+    except UserError as second:
+        raise UserError(f"dataset {spec.name!r}: {error} Nor did the mirror: {second}{manual(spec)}") from second
+
+
+def _try(file: Mapping[str, Any], folder: Path) -> list[str]:
+    """Brings a file that the dataset can be used without; returns why not, if not."""
+    try:
+        _bring(file, folder)
+    except CannotWrite:
+        raise
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _bring(file: Mapping[str, Any], folder: Path) -> None:
+    """Fetches one file, unpacks it if it is an archive, and records it; it appears in the folder whole or not at all.
+
+    The record comes first: another process may look between the two, and must not find images without their source.
+    """
+    if is_there(folder, file):
+        return
+    with _scratch(folder) as scratch:
+        _room(file, scratch)
+        got = fetch(file, scratch)
+        if not got.verified:
+            _say(f"{file['file']}: no checksum is published; the one seen is recorded: sha256 {got.sha256}")
+        try:
+            with _staged(file, got.path, scratch) as staging:
+                record = {"url": got.url, "file_sha256": got.sha256, "bytes": got.bytes, "verified": got.verified}
+                body = {"schema": 1, "kind": "fetched", "file": file["file"], **record}
+                io.write_json(_record_path(folder, file), body)
+                merge(staging, folder)
+        finally:
+            got.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """The scratch folder, without what a killed process left half-unpacked; a failure leaves no empty folder behind."""
+    scratch = folder / SCRATCH
+    scratch.mkdir(parents=True, exist_ok=True)
+    for left in scratch.glob("unpacking-*"):
+        shutil.rmtree(left)
+    try:
+        yield scratch
+    finally:
+        for directory in (scratch, folder):
+            if not any(directory.iterdir()):
+                directory.rmdir()
+
+
+@contextmanager
+def _staged(file: Mapping[str, Any], fetched: Path, scratch: Path) -> Iterator[Path]:
+    """A folder beside the dataset that holds what the file gives, as it will lie in the dataset's folder."""
+    with tempfile.TemporaryDirectory(prefix="unpacking-", dir=scratch) as name:
+        staging = Path(name) / "all"
+        staging.mkdir()
+        if "extract" in file:
+            _unpack(file, fetched, staging)
+        else:
+            fetched.replace(staging / file["file"])
+        yield staging
+
+
+def _unpack(file: Mapping[str, Any], archive: Path, staging: Path) -> None:
+    how = file["extract"]
+    target = staging / how.get("into", ".")
+    target.mkdir(parents=True, exist_ok=True)
+    unpack(archive, target, file["file"], how.get("strip", ""))
+    for inner in how.get("inner", ()):
+        if not (staging / inner).is_file():
+            raise UserError(f"{file['file']}: holds no {inner}; the archive has another layout than expected.")
+        unpack(staging / inner, (staging / inner).parent, f"{inner} in {file['file']}")
+        (staging / inner).unlink()
+    lacking = [place for place in gives(file) if not (staging / place).exists()]
+    if lacking:
+        found = listed(sorted(entry.name for entry in staging.iterdir()))
+        raise UserError(
+            f"{file['file']}: the archive has another layout than expected: no {listed(lacking)} in {found}."
+        )
+
+
+def _room(file: Mapping[str, Any], folder: Path) -> None:
+    needed = file.get("bytes", 0) * (2 if "extract" in file else 1)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder}: {file['file']} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room."
+        )
+
+
+def _draw(spec: DatasetSpec, folder: Path) -> None:
+    from cocoop.demo import miniatures
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    miniature = spec.settings["miniature"]
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
+        staging = Path(name) / "all"
+        miniatures.draw(miniature["name"], staging, seed=miniature.get("seed", 0))
+        merge(staging, folder)
+
+
+def _records(spec: DatasetSpec, folder: Path) -> list[dict[str, Any]]:
+    """For each file what came from where; of what a user put there only its name is known."""
+    records = []
+    if "miniature" in spec.settings:
+        records.append({"drawn": dict(spec.settings["miniature"])})
+    if "link" in spec.settings:
+        records.append({"linked": spec.settings["link"]})
+    mirror = [spec.settings["mirror"]] if "mirror" in spec.settings else []
+    for file in [*spec.settings.get("download", ()), *mirror]:
+        path = _record_path(folder, file)
+        if path.exists() and is_there(folder, file):
+            record = io.read_json(path, "fetched")
+            records.append({key: record[key] for key in ("file", "url", "file_sha256", "bytes", "verified")})
+        elif is_there(folder, file) and file not in mirror:
+            records.append({"file": file["file"], "found": list(gives(file))})
+    return records or [{"found": read_places(spec)}]
+
+
+def _record_path(folder: Path, file: Mapping[str, Any]) -> Path:
+    return folder / SCRATCH / f"{file['file']}.json"
+
+
+def _by_hand(spec: DatasetSpec, folder: Path, lacking: list[str]) -> UserError:
+    advice = manual(spec) or " Put it there, or say in the dataset's YAML where your copy is: `link: /path/to/it`."
+    return UserError(f"dataset {spec.name!r}: {folder} lacks {listed(lacking)}.{advice}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

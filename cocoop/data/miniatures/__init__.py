@@ -1,6 +1,0 @@
-"""Small datasets drawn from a seed, written as ordinary image folders with a split file in the CoOp authors' format."""
-
-from cocoop.data.miniatures.catalogue import MINIATURES
-from cocoop.data.miniatures.writing import draw
-
-__all__ = ["MINIATURES", "draw"]

@@ -1,0 +1,5 @@
+"""Pretraining of the bundled tiny CLIP on drawn pictures and their captions."""
+
+from cocoop.demo.pretraining.training import pretrain
+
+__all__ = ["pretrain"]

@@ -1,0 +1,35 @@
+"""The tokens that captions can contain. Only their rows of the token table are trained; all others stay zero."""
+
+from functools import lru_cache
+
+from open_clip.tokenizer import SimpleTokenizer
+
+from cocoop.demo.drawing import flags, glyphs, palette, shapes, textures
+from cocoop.demo.pretraining import wording
+
+CONTEXT_LENGTH = 77
+
+
+@lru_cache(maxsize=1)
+def tokenizer() -> SimpleTokenizer:
+    """CLIP's standard byte-pair tokenizer."""
+    return SimpleTokenizer(context_length=CONTEXT_LENGTH)
+
+
+def encode(text: str) -> list[int]:
+    """[SOS] tokens [EOT], at most 77; too long a caption loses its first words, since what it shows stands last."""
+    tokens = tokenizer().encode(text)[-(CONTEXT_LENGTH - 2) :]
+    return [tokenizer().sot_token_id, *tokens, tokenizer().eot_token_id]
+
+
+@lru_cache(maxsize=1)
+def token_ids() -> list[int]:
+    """Sorted ids of every token that a caption can contain."""
+    names = (palette.NAMES, shapes.NAMES, tuple(map(shapes.plural, shapes.NAMES)), tuple(shapes.COUNTS.values()))
+    names += (textures.NAMES, flags.NAMES, glyphs.DIGITS, tuple(glyph.lower() for glyph in glyphs.GLYPHS))
+    words = (wording.OPENINGS, wording.LINE_OPENINGS, wording.SURFACES, wording.ENDINGS, wording.FILLERS)
+    texts = [text for group in names + words for text in group]
+    texts += [wording.BACKGROUND, "a an the and letter digit number flag ."]
+    # a comma or a colon may lose its place to a full stop or stand alone once words are shuffled
+    texts += [text + "." for text in texts]
+    return sorted({token for text in texts for token in encode(text.replace("{}", ""))})

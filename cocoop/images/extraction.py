@@ -1,0 +1,235 @@
+"""Encoding many pictures: decoding in worker processes, parts on disk so that a stopped job goes on, then one file.
+
+Which pictures share a batch is fixed by their index, so neither workers nor interruptions change a byte of the result.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from cocoop import io, progress
+from cocoop.backbone.model import Backbone
+from cocoop.backbone.transforms import Preprocessing
+from cocoop.data.images import open_rgb
+from cocoop.errors import UserError
+from cocoop.images import feature_file
+from cocoop.images.feature_file import shown
+
+logger = logging.getLogger(__name__)
+BATCH_SIZE = 64
+PART_ROWS = 1024
+PART_KIND = "features part"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to decode and the keys of its views; without keys it gets the test transform once."""
+
+    path: Path
+    keys: tuple[int, ...] = ()
+
+
+class Crops(Dataset):
+    """Tasks as uint8 crops (V, 3, H, W); a picture that cannot be read becomes the message of its error.
+
+    Arrays and not tensors leave a worker, because tensors travel through shared memory, which containers keep small.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, tasks: Sequence[Task]) -> None:
+        self.preprocessing, self.tasks = preprocessing, tasks
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __getitem__(self, index: int) -> np.ndarray | str:
+        task = self.tasks[index]
+        try:
+            image = open_rgb(task.path)
+        except UserError as error:
+            return str(error)
+        if not task.keys:
+            return self.preprocessing.test(image)[None]
+        return np.stack([self.preprocessing.view(image, key) for key in task.keys])
+
+
+@dataclass(frozen=True)
+class Job:
+    """All of one file: tasks with V views each (1 without keys), cut into batches and parts at fixed places.
+
+    metadata: what the finished file says; with the tasks it decides whether a part of an earlier attempt is still good.
+    """
+
+    backbone: Backbone
+    tasks: Sequence[Task]
+    out: Path
+    metadata: Mapping[str, Any]
+    title: str
+    unit: str
+    batch_size: int = BATCH_SIZE
+    workers: int = 0
+
+    @property
+    def views(self) -> int:
+        """V, the views of each picture."""
+        return max(1, len(self.tasks[0].keys))
+
+    @property
+    def folder(self) -> Path:
+        """Where parts wait until all are there."""
+        return self.out.with_name(f"{self.out.name}.parts")
+
+    @property
+    def group(self) -> int:
+        """Pictures decoded into one batch."""
+        return max(1, self.batch_size // self.views)
+
+    @cached_property
+    def parts(self) -> list[range]:
+        """Task indices of each part: whole batches, about PART_ROWS crops."""
+        step = self.group * max(1, PART_ROWS // (self.group * self.views))
+        return [range(start, min(start + step, len(self.tasks))) for start in range(0, len(self.tasks), step)]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over everything that decides the parts."""
+        tasks = [[str(task.path), *task.keys] for task in self.tasks]
+        return io.sha256_text(io.canonical_json([dict(self.metadata), tasks, self.batch_size, PART_ROWS]))
+
+    def part_path(self, part: range) -> Path:
+        return self.folder / f"{part.start:09d}.safetensors"
+
+
+def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], flat: bool) -> None:
+    """Encodes what is missing and writes the file.
+
+    labels: int64 arrays by tensor name; spans: the tasks of each tensor of features; flat: (N, E), else (V, N, E).
+    """
+    ready = _usable_parts(job)
+    todo = [part for part in job.parts if part not in ready]
+    with progress.bar(len(job.tasks) * job.views, job.title, job.unit, initial=sum(map(len, ready)) * job.views) as bar:
+        for part, features in _encode(job, todo, bar.update):
+            metadata = {"kind": PART_KIND, "job": job.fingerprint, "made": dict(job.metadata)}
+            io.write_tensors(job.part_path(part), {"features": features}, metadata)
+    shapes = {name: (len(span), job.backbone.embed_dim) for name, span in spans.items()}
+    if not flat:
+        shapes = {name: (job.views, *shape) for name, shape in shapes.items()}
+    whole = job.folder / "whole.safetensors"
+    feature_file.write(whole, labels, shapes, _gathered(job, spans), job.metadata)
+    os.replace(whole, job.out)
+    shutil.rmtree(job.folder)
+
+
+def _usable_parts(job: Job) -> list[range]:
+    """Parts of an earlier attempt at the same job; everything else in the folder goes."""
+    ready, reasons = [], set()
+    for part in job.parts:
+        try:
+            _, metadata = io.read_tensors(job.part_path(part), PART_KIND)
+        except UserError:
+            continue
+        if metadata["job"] == job.fingerprint:
+            ready.append(part)
+        else:
+            reasons.add(_what_differs(metadata.get("made", {}), job.metadata))
+    keep = {job.part_path(part) for part in ready}
+    stale = [path for path in job.folder.glob("*") if path not in keep] if job.folder.is_dir() else []
+    for path in stale:
+        path.unlink()
+    if stale:
+        why = "; ".join(sorted(reasons)) or "cut off or damaged"
+        logger.info("%s: deleted %d file(s) of an earlier attempt that no longer fit (%s)", job.folder, len(stale), why)
+    if ready:
+        logger.info("%s: going on after %d of %d parts", job.folder, len(ready), len(job.parts))
+    return ready
+
+
+def _what_differs(made: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Why a part of another job is no good, from what both say of themselves: `device A, now B`."""
+    before, after = ({**facts, **facts.get("computed_on", {})} for facts in (made, now))
+    values = [(name, before.get(name), value) for name, value in after.items() if name != "computed_on"]
+    said = [
+        name.replace("_", " ") + (f" {shown(old)}, now {shown(new)}" if isinstance(new, str | int) else "")
+        for name, old, new in values
+        if io.canonical_json(old) != io.canonical_json(new)
+    ]
+    return "; ".join(said) or "other images, views or batches"
+
+
+def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> Iterator[tuple[range, torch.Tensor]]:
+    """Features (n, V, E) of each part's n tasks."""
+    groups = [list(part[at : at + job.group]) for part in parts for at in range(0, len(part), job.group)]
+    batches = decoded(Crops(job.backbone.preprocessing, job.tasks), groups, job.workers, str(job.out))
+    for part in parts:
+        encoded = []
+        for start in range(part.start, part.stop, job.group):
+            crops = next(batches)  # (tasks of the batch * V, 3, H, W) uint8
+            pieces = range(0, len(crops), job.batch_size)
+            encoded += [_forward(job.backbone, crops[at : at + job.batch_size]) for at in pieces]
+            advance(min(job.group, part.stop - start) * job.views)
+        features = torch.cat(encoded).cpu().view(len(part), job.views, -1)
+        _check_finite(job, part, features)
+        yield part, features
+
+
+def decoded(crops: Crops, batches: Sequence[list[int]], workers: int, where: str) -> Iterator[np.ndarray]:
+    """The crops (tasks of the batch * V, 3, H, W) uint8 of each batch of task numbers, in order.
+
+    where: named if a process that decodes dies. Raises UserError for a picture that cannot be read.
+    """
+    workers = min(workers, len(batches))  # each takes one thread, as torch starts it
+    loader = DataLoader(crops, batch_sampler=batches, num_workers=workers, collate_fn=_together)
+    try:
+        for batch in loader:
+            if isinstance(batch, str):
+                raise UserError(batch)
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            f"{where}: a process that decodes images died, out of memory perhaps; take fewer workers."
+        ) from error
+
+
+def _together(items: list[np.ndarray | str]) -> np.ndarray | str:
+    return next((item for item in items if isinstance(item, str)), None) or np.concatenate(items)
+
+
+def _forward(backbone: Backbone, crops: np.ndarray) -> torch.Tensor:
+    pixels = torch.from_numpy(crops)
+    if backbone.device.type == "cuda":
+        pixels = pixels.pin_memory().to(backbone.device, non_blocking=True)
+    return backbone.encode_images(backbone.preprocessing.normalise(pixels))
+
+
+def _check_finite(job: Job, part: range, features: torch.Tensor) -> None:
+    bad = (~features.isfinite()).flatten(1).any(1).nonzero()
+    if len(bad):
+        path, spec = job.tasks[part.start + int(bad[0])].path, job.backbone.spec
+        advice = (
+            "look at its weights" if spec.precision == "fp32" else f"try precision fp32 instead of {spec.precision}"
+        )
+        raise UserError(
+            f"{path}: backbone {spec.name!r} gives NaN or infinity for this image of dataset {job.metadata['dataset']!r}; "
+            f"{advice}."
+        )
+
+
+def _gathered(job: Job, spans: Mapping[str, range]) -> Iterator[feature_file.Block]:
+    """The rows of all parts, view by view, at their places in (V, N, E)."""
+    for part in job.parts:
+        features = io.read_tensors(job.part_path(part), PART_KIND)[0]["features"].numpy()  # (n, V, E)
+        for name, span in spans.items():
+            first, last = max(part.start, span.start), min(part.stop, span.stop)
+            for view in range(job.views) if first < last else ():
+                rows = features[first - part.start : last - part.start, view]  # (rows, E)
+                yield feature_file.Block(name, (view * len(span) + first - span.start) * rows.shape[1], rows)

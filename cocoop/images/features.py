@@ -1,0 +1,56 @@
+"""Image features of a whole split under the test transform: computed once, shared by every method."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cocoop import provenance
+from cocoop.backbone.model import Backbone
+from cocoop.errors import UserError
+from cocoop.images import extraction, feature_file
+from cocoop.manifest import Manifest
+
+KIND = "features"
+
+
+def extract_test(
+    backbone: Backbone,
+    manifest: Manifest,
+    root: Path,
+    split: str,
+    out: Path,
+    batch_size: int = extraction.BATCH_SIZE,
+    workers: int = 0,
+) -> None:
+    """Writes `features` (N, E) float32, not normalised, and `labels` (N,) int64 of a split, in the manifest's order.
+
+    root: the dataset's folder. A stopped job goes on from `<out>.parts`. Raises UserError for a split without images, a
+    picture that cannot be read, and features that are not finite.
+    """
+    items = manifest.splits[split]
+    if not items:
+        raise UserError(f"dataset {manifest.dataset!r} has no images in its {split} split; there is nothing to encode.")
+    metadata = {
+        "kind": KIND,
+        "schema": feature_file.SCHEMA,
+        "dataset": manifest.dataset,
+        "split": split,
+        "classnames": list(manifest.classnames),
+        "manifest": manifest.fingerprint,
+        "images": len(items),
+        "width": backbone.embed_dim,
+        **backbone.identity,
+        "computed_on": provenance.computed_on(str(backbone.device)),
+    }
+    job = extraction.Job(
+        backbone=backbone,
+        tasks=[extraction.Task(Path(root) / item.path) for item in items],
+        out=Path(out),
+        metadata=metadata,
+        title=f"{manifest.dataset} {split} images through {backbone.spec.name}",
+        unit="image",
+        batch_size=batch_size,
+        workers=workers,
+    )
+    labels = np.array(manifest.labels(split), dtype=np.int64)  # (N,)
+    extraction.run(job, {"labels": labels}, {"features": range(len(items))}, flat=True)

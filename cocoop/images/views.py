@@ -1,0 +1,105 @@
+"""Augmented views of the selected training images, as cached features (`training/live.py` has them as pixels).
+
+The reference draws a fresh random crop of every image in every epoch. So does this, only that a view depends on (seed,
+image, epoch) alone; runs that differ in method, context or backbone see the same crops.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cocoop import provenance, splits
+from cocoop.backbone.model import Backbone
+from cocoop.backbone.transforms import view_key
+from cocoop.errors import UserError
+from cocoop.images import extraction, feature_file
+from cocoop.manifest import Manifest
+
+KIND = "views"
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The few-shot images of a subset, in draw order: paths below the dataset's folder, labels inside the subset."""
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+
+
+def select(manifest: Manifest, selection: Mapping[str, Any], subset: str) -> Selected:
+    """Cuts a selection (`splits.load_few_shot`) to a subset; one drawn from another manifest is a UserError."""
+    if selection["manifest"] != manifest.fingerprint:
+        raise UserError(
+            f"dataset {manifest.dataset!r}: the selection of seed {selection['seed']} was drawn from another manifest; "
+            "delete it and run again."
+        )
+    inside = {label: number for number, label in enumerate(splits.class_subset(manifest.labels("train"), subset))}
+    chosen = [item for item in (manifest.splits["train"][at] for at in selection["train"]) if item.label in inside]
+    if not chosen:
+        raise UserError(f"dataset {manifest.dataset!r} has no training images in its {subset!r} subset.")
+    return Selected(tuple(item.path for item in chosen), tuple(inside[item.label] for item in chosen))
+
+
+def extract(
+    backbone: Backbone,
+    manifest: Manifest,
+    root: Path,
+    selections: Mapping[int, Mapping[str, Any]],
+    subset: str,
+    epochs: range | None,
+    out: Path,
+    batch_size: int = extraction.BATCH_SIZE,
+    workers: int = 0,
+) -> None:
+    """Writes `seed{S}.features` (V, N, E) float32, not normalised, and `seed{S}.labels` (N,) int64 for every seed S.
+
+    selections: what `splits.load_few_shot` reads, by seed; epochs: V of them, one view an epoch, or None for the test
+    transform alone (V = 1). N is in draw order, cut to the subset, labels inside the subset. A stopped job goes on from
+    `<out>.parts`.
+    """
+    if not selections or (epochs is not None and not epochs):
+        raise UserError(f"{out}: no views to make ({len(selections)} seeds, epochs {epochs}).")
+    selected = {seed: select(manifest, selection, subset) for seed, selection in selections.items()}
+    tasks, spans = _tasks(Path(root), selected, epochs)
+    shots = sorted({selection["shots"] for selection in selections.values()})
+    if len(shots) > 1:
+        raise UserError(f"{out}: selections of different shots ({', '.join(map(str, shots))}) cannot share a file.")
+    metadata = {
+        "kind": KIND,
+        "schema": feature_file.SCHEMA,
+        "dataset": manifest.dataset,
+        "subset": subset,
+        "shots": shots[0],
+        "seeds": list(selected),
+        "epochs": [epochs.start, epochs.stop] if epochs else None,
+        "classnames": list(manifest.classnames),
+        "manifest": manifest.fingerprint,
+        "width": backbone.embed_dim,
+        **backbone.identity,
+        "computed_on": provenance.computed_on(str(backbone.device)),
+    }
+    which = f"training views {epochs.start}-{epochs.stop}" if epochs else "plain training images"
+    title = f"{manifest.dataset} {subset} {which} through {backbone.spec.name}"
+    job = extraction.Job(backbone, tasks, Path(out), metadata, title, "view", batch_size, workers)
+    labels = {f"seed{seed}.labels": np.array(of.labels, dtype=np.int64) for seed, of in selected.items()}
+    extraction.run(job, labels, spans, flat=False)
+
+
+def _tasks(
+    root: Path, selected: Mapping[int, Selected], epochs: Sequence[int] | None
+) -> tuple[list[extraction.Task], dict[str, range]]:
+    """Each seed's images in a row, and which tasks are whose."""
+    tasks: list[extraction.Task] = []
+    spans = {}
+    for seed, images in selected.items():
+        spans[f"seed{seed}.features"] = range(len(tasks), len(tasks) + len(images.paths))
+        tasks += [task(root, seed, path, epochs) for path in images.paths]
+    return tasks, spans
+
+
+def task(root: Path, seed: int, path: str, epochs: Sequence[int] | None) -> extraction.Task:
+    """One image with its views of some epochs; without epochs the image as it is."""
+    return extraction.Task(root / path, tuple(view_key(seed, path, epoch) for epoch in epochs or ()))

@@ -1,0 +1,116 @@
+"""How large things are, as far as that is known before a download: datasets from their files, backbones from their configs."""
+
+import importlib.util
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cocoop import io
+from cocoop.config import BackboneSpec, DatasetSpec
+from cocoop.manifest import Manifest
+from cocoop.planning import Plan
+from cocoop.splits import class_subset
+
+FLOAT_BYTES = 4
+LITERAL = {
+    "hf_tokenizer_name",
+    "hf_model_name",
+    "tokenizer_kwargs",
+    "embed_cls",
+    "proj_bias",
+    "act_kwargs",
+    "ls_init_value",
+}
+
+
+@dataclass(frozen=True)
+class DatasetSize:
+    """classes: names in label order if known; images: test images per label if known, else spread evenly from the total;
+    estimated: nobody has checked the total."""
+
+    classes: int
+    test_images: int
+    classnames: tuple[str, ...] = ()
+    per_label: tuple[int, ...] = ()
+    download_bytes: int = 0
+    estimated: bool = False
+
+    def labels(self, subset: str) -> list[int]:
+        """Labels of a subset."""
+        return class_subset(range(self.classes), subset)
+
+    def images_of(self, subset: str) -> int:
+        """Test images of a subset."""
+        labels = self.labels(subset)
+        if self.per_label:
+            return sum(self.per_label[label] for label in labels)
+        return round(self.test_images * len(labels) / self.classes)
+
+
+@dataclass(frozen=True)
+class BackboneSize:
+    """E and the number of tokens the text tower takes; None where the architecture's config is not at hand.
+
+    literal: whether the text tower computes all of them for every prompt (cocoop/text/literal.py), as far as a config says.
+    """
+
+    embed_dim: int | None
+    context_length: int | None
+    literal: bool = False
+
+    def feature_bytes(self, images: int) -> int | None:
+        """Disk of as many image features."""
+        return None if self.embed_dim is None else images * self.embed_dim * FLOAT_BYTES
+
+
+def dataset_sizes(plan: Plan, folder: Path) -> dict[str, DatasetSize]:
+    """Sizes of the plan's datasets; one whose size nobody knows before its download is left out.
+
+    folder: the working folder; a manifest in its results is exact and wins over what the dataset's file says.
+    """
+    found = {name: _from_manifest(folder, spec) or _published(spec) for name, spec in plan.datasets.items()}
+    return {name: size for name, size in found.items() if size}
+
+
+def _from_manifest(folder: Path, spec: DatasetSpec) -> DatasetSize | None:
+    path = folder / f"results/datasets/{spec.name}/manifest.json"
+    if not path.exists():
+        return None
+    manifest = Manifest.load(path)
+    labels = manifest.labels("test")
+    per_label = tuple(labels.count(label) for label in range(len(manifest.classnames)))
+    return DatasetSize(len(manifest.classnames), len(labels), manifest.classnames, per_label, _download_bytes(spec))
+
+
+def _published(spec: DatasetSpec) -> DatasetSize | None:
+    classes, published = spec.settings.get("classes"), spec.sizes["test"]
+    images = published or spec.about
+    if not classes or not images:
+        return None
+    return DatasetSize(classes, images, download_bytes=_download_bytes(spec), estimated=not published)
+
+
+def _download_bytes(spec: DatasetSpec) -> int:
+    return sum(file.get("bytes") or 0 for file in spec.settings.get("download", ()))
+
+
+def backbone_size(spec: BackboneSpec) -> BackboneSize:
+    """Reads the open_clip config of the architecture without importing open_clip."""
+    config = _config(spec)
+    text = config.get("text_cfg", {})
+    other = text.get("no_causal_mask") or text.get("pool_type", "argmax") != "argmax"
+    return BackboneSize(config.get("embed_dim"), text.get("context_length"), bool(other or LITERAL & set(text)))
+
+
+def _config(spec: BackboneSpec) -> Mapping:
+    if spec.model.endswith(".json"):
+        path = io.REPOSITORY / spec.model
+    else:
+        package = importlib.util.find_spec("open_clip")
+        folder = Path(package.submodule_search_locations[0]) if package else Path()
+        path = folder / "model_configs" / f"{spec.model.replace('/', '-')}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

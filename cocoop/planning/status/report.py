@@ -1,0 +1,118 @@
+"""The `status` command, and what Snakemake says when something failed."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from cocoop.planning import Plan
+from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
+from cocoop.planning.cost.work import Estimator
+from cocoop.planning.jobs import Job, Views, jobs_of
+from cocoop.planning.status import by_hand, groups, head, logs, silence, time_left
+from cocoop.planning.status.silence import duration
+from cocoop.planning.status.states import Seen, State, look
+
+MOST_SHOWN = 10
+CONTINUE = "stopped; nothing finished is lost: run the same command again to continue"
+
+
+def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
+    """Prints the counts by stage, what failed and how to run it again, and the time left."""
+    seen, undone = _look(plan, folder)
+    print(_table(seen))
+    print(
+        *_running(seen),
+        *failures(plan, folder, seen, undone, configfiles),
+        *_time(plan, seen, folder),
+        *silence.of_everything(seen, folder),
+        sep="\n",
+    )
+
+
+def show_failures(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
+    """Prints the failed jobs, none after Ctrl-C, and how to continue (for Snakemake's onerror)."""
+    seen, undone = _look(plan, folder)
+    print(*failures(plan, folder, seen, undone, configfiles), "", CONTINUE, sep="\n", flush=True)
+
+
+def _look(plan: Plan, folder: Path) -> tuple[list[Seen], int]:
+    names = head.settings(head.profile(folder)).get("groups", {})
+    return groups.sort_out(plan, look(jobs_of(plan), folder), names)
+
+
+def _table(seen: Sequence[Seen]) -> str:
+    counts: dict[str, Counter] = {}
+    for one in seen:
+        counts.setdefault(one.job.stage, Counter())[one.state] += 1
+    rows = [[stage, *(found[state] or "" for state in State)] for stage, found in counts.items()]
+    total = sum(counts.values(), Counter())
+    rows.append(["all", *(total[state] for state in State)])
+    return tabulate(rows, ["stage", *(state.value for state in State)], "simple")
+
+
+def _running(seen: Sequence[Seen]) -> Iterator[str]:
+    running = [one for one in seen if one.state is State.RUNNING]
+    if running:
+        yield ""
+        yield "running:"
+        yield from (f"  {name(one.job)}  ({one.job.log}){silence.of_job(one)}" for one in running[:MOST_SHOWN])
+        if len(running) > MOST_SHOWN:
+            yield f"  and {len(running) - MOST_SHOWN} more"
+
+
+def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, configfiles: Sequence[Path]) -> Iterator[str]:
+    """One paragraph for each failed job, those with an error in their log first: why, its log, and two ways to run it alone.
+
+    undone: how many jobs went down with the group of another.
+    """
+    failed = sorted((one for one in seen if one.state is State.FAILED), key=lambda one: one.end.error is None)
+    profile = head.profile(folder)
+    for number, one in enumerate(failed):
+        yield ""
+        yield f"failed: {name(one.job)}: {one.reason}"
+        yield f"  log:    {one.job.log}"
+        yield f"  again:  {by_hand.through_snakemake(one.job, configfiles, profile)}"
+        if number < MOST_SHOWN and (line := by_hand.stage(plan, one.job, _workers(folder, one.job, profile))):
+            yield f"  alone:  {line}"
+    if undone:
+        yield ""
+        yield f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the failed ones."
+
+
+def _workers(folder: Path, job: Job, profile: str | None) -> int:
+    """As many as the job had, by its log; before its start as many as the profile gives it threads, less one."""
+    threads = head.settings(profile).get("set-threads", {}).get(job.stage, 1)
+    found = logs.workers(folder / job.log)
+    return found if found is not None else threads - 1
+
+
+def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
+    yield ""
+    if all(one.state is State.DONE for one in seen):
+        yield "everything is done."
+        return
+    estimator = Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
+    rest = time_left.rest(seen, estimator)
+    at_once = sum(one.state is State.RUNNING and one.job.needs_gpu for one in seen)
+    if rest.seconds:
+        pace = f"; about {duration(rest.seconds / at_once)} with {at_once} at a time as now" if at_once > 1 else ""
+        least = "at least" if rest.unknown else "about"
+        yield f"left: {least} {duration(rest.seconds)} of jobs, one after the other{pace}."
+    if rest.unknown:
+        yield f"{rest.unknown} jobs are of a kind of which none is done yet, or of unknown size; their time is unknown."
+
+
+def name(job: Job) -> str:
+    """A job in words: `train cocoop on digits/base, 16 shots, seeds 1-2-3`."""
+    what = job.what
+    if isinstance(what, str):
+        return f"{job.stage} {what}"
+    block = getattr(what, "block", what)
+    draw = f"{block.dataset}/{block.subset}, {block.shots} shots, seeds {'-'.join(map(str, block.seeds))}"
+    if isinstance(what, Views):
+        return f"views {what.name} of {draw}"
+    if job.stage == "train":
+        return f"train {block.variant} on {draw}"
+    return f"evaluate {block.variant} of {draw} on {what.target}/{what.subsets_text}"

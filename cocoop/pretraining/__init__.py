@@ -1,5 +1,0 @@
-"""Pretraining of the bundled tiny CLIP on drawn pictures and their captions."""
-
-from cocoop.pretraining.training import pretrain
-
-__all__ = ["pretrain"]

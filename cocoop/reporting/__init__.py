@@ -1,0 +1,1 @@
+"""From evaluations to records, tables, figures and the report."""

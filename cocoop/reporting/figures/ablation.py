@@ -1,0 +1,48 @@
+"""Initialization and context length: the accuracy of every variant, on the average and on each dataset."""
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cocoop.reporting.figures import style
+from cocoop.reporting.figures.data import METRICS, Data
+
+COLUMNS = 2
+
+
+def draw(data: Data) -> Figure:
+    """One panel per dataset (the average first): a line per variant with a point each for base, new and H, with spread."""
+    metrics, series = data.metrics(), list(data.labels)
+    columns = min(COLUMNS, len(data.titles))
+    lines = math.ceil(len(data.titles) / columns)
+    figure = style.canvas(0.9 + lines * (0.5 + 0.24 * len(series)))
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    looks = style.looks(metrics)
+    for axes, (target, title) in zip(grid.flat, data.titles.items(), strict=False):
+        _panel(axes, data.summary[data.summary["target"] == target], series, looks)
+        axes.set_title(title)
+        axes.set_yticks(range(len(series)), [data.labels[name] for name in series])
+        axes.grid(axis="x", visible=False)
+    grid[0, 0].set_ylim(len(series) - 0.5, -0.5)
+    for axes in grid.flat[len(data.titles) :]:
+        axes.set_visible(False)
+    figure.supxlabel("Accuracy in per cent", fontsize=9)
+    handles = [Line2D([], [], color=looks[name].color, marker=looks[name].marker, linestyle="none") for name in metrics]
+    style.legend(figure, handles, [METRICS[name] for name in metrics])
+    return figure
+
+
+def _panel(axes: Axes, part: pd.DataFrame, series: list[str], looks: dict[str, style.Look]) -> None:
+    if part["mean"].isna().all():
+        style.mark_empty(axes)
+    offsets = {metric: 0.2 * (place - (len(looks) - 1) / 2) for place, metric in enumerate(looks)}
+    for row in part.itertuples():
+        look, y = looks[row.metric], series.index(row.series) + offsets[row.metric]
+        if pd.notna(row.mean):
+            std = 0 if pd.isna(row.std) else 100 * row.std
+            axes.errorbar(
+                100 * row.mean, y, xerr=std, color=look.color, marker=look.marker, markersize=4.5, capsize=1.5
+            )

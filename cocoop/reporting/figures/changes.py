@@ -1,0 +1,118 @@
+"""The paper's bar charts: the change in accuracy against another method, per dataset."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from cocoop import metrics
+from cocoop.reporting.figures import style
+from cocoop.reporting.figures.data import METRICS, Data
+from cocoop.reporting.records.statistics import AVERAGE
+
+BAR_INCHES = 0.17
+
+
+def draw(data: Data, method: str) -> Figure:
+    """Horizontal bars per dataset and variant, one panel per group of classes, sorted by the change, the average on top.
+
+    method: the method compared with; its first variant is the reference. Whiskers: standard deviation (ddof 1) of the
+    change over seeds. A change whose runs are not all there is shown as a dash.
+    """
+    reference = data.first_of(method)
+    series = [name for name in data.labels if name != reference]
+    if reference is None or not series:
+        return style.note(f"No {method!r} and another method in this experiment: nothing to compare.")
+    changes = against(data, reference)
+    panels = [metric for metric in data.metrics() if metric != "h"]
+    sources = list(dict.fromkeys(data.summary["source"]))
+    count = data.summary["target"].nunique()
+    figure = style.canvas(1.1 + len(sources) * count * (0.12 + BAR_INCHES * len(series)))
+    grid = figure.subplots(len(sources), len(panels), squeeze=False, sharex=True)
+    looks = style.looks(data.labels)
+    for line, source in zip(grid, sources, strict=True):
+        for axes, metric in zip(line, panels, strict=True):
+            part = changes[(changes["metric"] == metric) & (changes["source"] == source)]
+            _panel(axes, data, part, series, looks)
+            axes.set_title(METRICS[metric] + (f", trained on {data.datasets[source]}" if source else ""))
+    figure.supxlabel(f"Change against {data.labels[reference]} in percentage points", fontsize=9)
+    handles = [Patch(facecolor=looks[name].color, hatch=looks[name].hatch, edgecolor="black") for name in series]
+    style.legend(figure, handles, [data.labels[name] for name in series])
+    return figure
+
+
+def against(data: Data, reference: str) -> pd.DataFrame:
+    """Change of every series against a reference, in percentage points: source, target, series, metric, change, std.
+
+    Paired by seed; an untrained reference has one value, which stands beside every seed.
+    """
+    keys = ["source", "target", "metric"]
+    own = data.values[data.values["series"] != reference]
+    other = data.values[data.values["series"] == reference].rename(columns={"value": "other", "shots": "other_shots"})
+    single = (other["other_shots"] == 0).all()
+    on = keys if single else [*keys, "seed"]
+    joined = own.merge(other[[*on, "other"]], on=on, how="left")
+    if not single:
+        joined = _with_single_values(joined, other, keys)
+    joined["change"] = 100 * (joined["value"] - joined["other"])
+    rows = []
+    for key, part in joined.groupby([*keys, "series"], sort=False):
+        changes = [None if pd.isna(value) else float(value) for value in part["change"]]
+        spread = metrics.sample_std(changes) if None not in changes else None
+        rows.append((*key, metrics.mean(changes), spread))
+    columns = [*keys, "series", "change", "std"]
+    return pd.DataFrame(rows, columns=columns).astype({"change": "float64", "std": "float64"})
+
+
+def _with_single_values(joined: pd.DataFrame, other: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """An untrained series (one value, seed 0) is compared with the reference's mean over seeds."""
+    means = other.groupby(keys)["other"].agg(lambda values: values.mean(skipna=False)).rename("mean").reset_index()
+    joined = joined.merge(means, on=keys, how="left")
+    joined["other"] = joined["other"].where(joined["shots"] > 0, joined["mean"])
+    return joined
+
+
+def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], looks: dict[str, style.Look]) -> None:
+    order = _order(changes, data, series)
+    height = 0.8 / len(series)
+    places = {(row.target, row.series): row for row in changes.itertuples()}
+    for line, target in enumerate(order):
+        for number, name in enumerate(series):
+            row = places.get((target, name))
+            y = line + (number - (len(series) - 1) / 2) * height
+            if row is None:
+                continue
+            if pd.isna(row.change):
+                axes.text(0, y, " missing", va="center", ha="left", fontsize=6, style="italic", color="0.35")
+                continue
+            look = looks[name]
+            axes.barh(y, row.change, height, color=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.5)
+            _whisker(axes, row.change, 0 if pd.isna(row.std) else row.std, y)
+    source = changes["source"].iloc[0]
+    axes.set_yticks(range(len(order)), [data.titles[name] + (" (source)" if name == source else "") for name in order])
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    if order[0] == AVERAGE:
+        axes.axhline(0.5, color="0.5", linewidth=0.8)
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.24)
+
+
+def _whisker(axes: Axes, change: float, std: float, y: float) -> None:
+    if std:
+        axes.errorbar(change, y, xerr=std, color="black", linewidth=0.8, capsize=1.5)
+    end = change + std if change >= 0 else change - std
+    side = "left" if change >= 0 else "right"
+    axes.annotate(
+        style.signed(change), (end, y), xytext=(2 if change >= 0 else -2, 0), textcoords="offset points", va="center", ha=side,
+        fontsize=6,
+    )  # fmt: skip
+
+
+def _order(changes: pd.DataFrame, data: Data, series: list[str]) -> list[str]:
+    """The average first, then datasets from the largest gain of the last variant to its largest loss, gaps at the end."""
+    last = changes[changes["series"] == series[-1]].set_index("target")["change"]
+    there = [target for target in data.titles if target in set(changes["target"])]
+    return sorted(
+        there, key=lambda name: (name != AVERAGE, -last.get(name) if pd.notna(last.get(name)) else float("inf"))
+    )

@@ -1,0 +1,40 @@
+"""Which figures an experiment gets, from its files to SVG and PNG."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from cocoop.errors import unknown
+from cocoop.reporting.figures import NAMES, ablation, changes, cost, curves, parameters, style, training
+from cocoop.reporting.figures.data import gather
+from cocoop.reporting.records import experiment as experiments
+from cocoop.reporting.records import records
+
+
+def build_all(
+    experiment_json: Path, records_csv: Path, cost_paths: Sequence[Path], history_paths: Sequence[Path], out_dir: Path
+) -> list[Path]:
+    """Draws the figures of an experiment's kind as SVG and PNG; the same inputs give the same bytes.
+
+    cost_paths: cost.json of trainings and evaluations; history_paths: history.csv of trainings. What they belong to is read
+    from the learned tensors or metrics beside them.
+    """
+    experiment = experiments.load(experiment_json)
+    if experiment["table"] not in NAMES:
+        raise unknown("kind of table", experiment["table"], NAMES, f"{experiment_json}: table")
+    data = gather(experiment, records.load(records_csv))
+    draw: Mapping[str, Callable[[], Figure]] = {
+        "change_vs_clip": lambda: changes.draw(data, "clip"),
+        "change_vs_coop": lambda: changes.draw(data, "coop"),
+        "few_shot_curves": lambda: curves.draw(data),
+        "h_against_parameters": lambda: parameters.draw(data),
+        "ablation": lambda: ablation.draw(data),
+        "training_curves": lambda: training.draw(data, training.read(history_paths)),
+        "cost": lambda: cost.draw(data, cost.read(cost_paths)),
+    }
+    paths: list[Path] = []
+    with style.theme():
+        for name in NAMES[experiment["table"]]:
+            paths += style.save(draw[name](), Path(out_dir) / name)
+    return paths

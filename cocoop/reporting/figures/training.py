@@ -1,0 +1,79 @@
+"""Training curves: loss and accuracy over epochs, from every run's history.csv."""
+
+import io as text_io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cocoop.errors import UserError, listed
+from cocoop.reporting.figures import style
+from cocoop.reporting.figures.data import Data
+from cocoop.reporting.records.jobs import job_of
+from cocoop.reporting.records.records import read_text
+
+COLUMNS = ["seed", "epoch", "lr", "loss", "accuracy"]
+PANELS = {"loss": "Training loss", "accuracy": "Training accuracy (per cent)"}
+PANEL_INCHES = 1.5
+
+
+def read(paths: Sequence[Path]) -> pd.DataFrame:
+    """All histories as one frame: `COLUMNS`, dataset, subset, variant, shots, and epoch as a share of the training."""
+    parts = []
+    for path in paths:
+        settings = job_of(path).settings
+        part = pd.read_csv(text_io.StringIO(read_text(path, "history")))
+        lacking = [column for column in COLUMNS if column not in part]
+        if lacking:
+            raise UserError(f"{path}: columns {listed(lacking)} are missing; delete it and run again.")
+        if part.empty:  # a method that learns by itself has no epochs
+            continue
+        part = part.assign(progress=part["epoch"] / part["epoch"].max())
+        parts.append(part.assign(**{key: settings[key] for key in ("dataset", "subset", "variant", "shots")}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "progress", "variant"])
+
+
+def draw(data: Data, history: pd.DataFrame) -> Figure:
+    """One row of panels per dataset trained on: mean over seeds, band from the lowest to the highest seed.
+
+    Variants train for different numbers of epochs, so the axis is the share of the training that is done. Of several
+    numbers of shots the largest is shown.
+    """
+    variants = {variant["name"]: variant["label"] for variant in data.experiment["variants"]}
+    shown = history[history["variant"].isin(list(variants))]
+    if shown.empty:
+        return style.note("No run of this experiment is trained: no training curves.")
+    shown = shown[shown["shots"] == shown["shots"].max()]
+    datasets = [name for name in data.datasets if name in set(shown["dataset"])]
+    figure = style.canvas(0.8 + PANEL_INCHES * len(datasets))
+    grid = figure.subplots(len(datasets), len(PANELS), squeeze=False, sharex=True)
+    looks = style.looks(variants)
+    for line, dataset in zip(grid, datasets, strict=True):
+        for axes, (quantity, title) in zip(line, PANELS.items(), strict=True):
+            _panel(axes, shown[shown["dataset"] == dataset], quantity, looks)
+            axes.set_title(title if dataset == datasets[0] else "")
+        line[0].set_ylabel(data.datasets[dataset])
+    figure.supxlabel("Share of the training, in per cent of its epochs", fontsize=9)
+    there = [name for name in variants if name in set(shown["variant"])]
+    handles = [Line2D([], [], color=looks[name].color, linestyle=looks[name].line) for name in there]
+    style.legend(figure, handles, [variants[name] for name in there])
+    return figure
+
+
+def _panel(axes: Axes, part: pd.DataFrame, quantity: str, looks: dict[str, style.Look]) -> None:
+    scale = 100 if quantity == "accuracy" else 1
+    for name, rows in part.groupby("variant", sort=True):
+        over_seeds = scale * rows.groupby("progress")[quantity].agg(["mean", "min", "max"])
+        axes.plot(
+            100 * over_seeds.index,
+            over_seeds["mean"],
+            color=looks[name].color,
+            linestyle=looks[name].line,
+            linewidth=1.2,
+        )
+        axes.fill_between(
+            100 * over_seeds.index, over_seeds["min"], over_seeds["max"], color=looks[name].color, alpha=0.15, lw=0
+        )

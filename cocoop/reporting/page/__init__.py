@@ -1,0 +1,17 @@
+"""One HTML page with everything: what was run, tables, figures, classes and confusions, links to settings and logs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def build(
+    results_dir: Path, experiments: Sequence[Mapping[str, Any]], out_html: Path, data_root: Path | None = None
+) -> None:
+    """Writes a self-contained page that opens offline (see `cocoop.reporting.page.page`).
+
+    experiments: contents of experiment.json files. data_root: the folder of the images, for examples of confused pairs.
+    """
+    from cocoop.reporting.page import page
+
+    page.build(Path(results_dir), experiments, Path(out_html), data_root and Path(data_root))

@@ -1,0 +1,105 @@
+"""Accuracy per class and the most confused pairs of one target subset, over all seeds of a variant."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from cocoop.metrics import accuracy, mean
+from cocoop.reporting.page.jobs import Job
+
+MOST_PAIRS = 5
+
+
+class ClassRow(NamedTuple):
+    """One class: its name, its number of test images, and the accuracy of every series (a fraction; None without image)."""
+
+    name: str
+    images: int
+    rates: list[float | None]
+
+
+@dataclass
+class Tally:
+    """Counts of one series over its seeds; job is the first of them, which examples are taken from."""
+
+    label: str
+    job: Job
+    seeds: list[int] = field(default_factory=list)
+    correct: Counter[int] = field(default_factory=Counter)
+    total: Counter[int] = field(default_factory=Counter)
+    confused: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Counts one seed's record; a seed that two evaluations have is counted once."""
+        if record["seed"] in self.seeds:
+            return
+        self.seeds.append(record["seed"])
+        for entry in record["classes"]:
+            self.correct[entry["label"]] += entry["correct"]
+            self.total[entry["label"]] += entry["total"]
+        for pair in record["confusions"]:
+            self.confused[pair["true"], pair["predicted"]] += pair["count"]
+
+    def most_confused(self) -> list[tuple[int, int, int]]:
+        """(true label, predicted label, count) of the pairs confused most often."""
+        ordered = sorted(self.confused.items(), key=lambda item: (-item[1], item[0]))
+        return [(true, predicted, count) for (true, predicted), count in ordered[:MOST_PAIRS]]
+
+
+@dataclass
+class Group:
+    """One target subset: class names and numbers of test images by label, a tally per series."""
+
+    target: str
+    subset: str
+    names: dict[int, str] = field(default_factory=dict)
+    images: dict[int, int] = field(default_factory=dict)
+    series: dict[tuple, Tally] = field(default_factory=dict)
+
+    def rows(self) -> list[ClassRow]:
+        """The classes from the hardest (lowest mean accuracy over series) to the easiest."""
+        rows = []
+        for label, name in self.names.items():
+            rates = [accuracy(tally.correct[label], tally.total[label]) for tally in self.series.values()]
+            rows.append(ClassRow(name, self.images[label], rates))
+        return sorted(rows, key=lambda row: (2.0 if mean(row.rates) is None else mean(row.rates), row.name))
+
+
+def group(jobs: Sequence[Job], titles: Mapping[str, str]) -> list[Group]:
+    """Target subsets in the order of `titles`; of each variant the runs with the most shots.
+
+    titles: text of each dataset.
+    """
+    most: dict[tuple, int] = {}
+    for job in jobs:
+        most[_series(job)] = max(most.get(_series(job), 0), job.settings["shots"])
+    groups: dict[tuple[str, str], Group] = {}
+    for job in jobs:
+        if job.settings["shots"] == most[_series(job)]:
+            for record in job.records:
+                _add(groups, job, record, titles)
+    order = list(titles)
+    return sorted(groups.values(), key=lambda found: (order.index(found.target), found.subset))
+
+
+def _add(groups: dict[tuple[str, str], Group], job: Job, record: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+    place = record["target"], record["target_subset"]
+    found = groups.setdefault(place, Group(*place))
+    for entry in record["classes"]:
+        found.names[entry["label"]], found.images[entry["label"]] = entry["name"], entry["total"]
+    tally = found.series.setdefault(_series(job), Tally(_label(job, titles), job))
+    tally.add(record)
+
+
+def _series(job: Job) -> tuple:
+    """What is told apart: the variant and, if it is trained, what on."""
+    settings = job.settings
+    return settings["variant"], *((settings["dataset"], settings["subset"]) if settings["shots"] else ())
+
+
+def _label(job: Job, titles: Mapping[str, str]) -> str:
+    settings = job.settings
+    if not settings["shots"]:
+        return settings["label"]
+    return f"{settings['label']}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"

@@ -1,0 +1,165 @@
+"""Puts the page together from the experiments' files and renders it."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cocoop import __version__, io
+from cocoop.reporting import figures
+from cocoop.reporting.page.classes import Group, group
+from cocoop.reporting.page.jobs import Job, find
+from cocoop.reporting.page.pictures import Examples, data_uri
+from cocoop.reporting.records import experiment as experiments_of
+from cocoop.reporting.records import records
+from cocoop.reporting.records.text import count, per_cent
+from cocoop.reporting.tables import building, paper
+
+FOLDER = Path(__file__).parent
+HARDEST_CLASSES = 60
+FIGURE_TITLES = {
+    "change_vs_clip": "Change against CLIP",
+    "change_vs_coop": "Change against CoOp",
+    "few_shot_curves": "Accuracy over the number of shots",
+    "h_against_parameters": "H against trained parameters",
+    "ablation": "Initialization and context length",
+    "training_curves": "Training curves",
+    "cost": "Cost of a run",
+}
+
+
+def build(results: Path, experiments: Sequence[Mapping[str, Any]], out: Path, data_root: Path | None) -> None:
+    """Writes the page. Reads results/experiments/NAME/{records.csv, figures, paired}, results/runs and results/datasets.
+
+    What is not there is left out of the page or named as missing in its tables.
+    """
+    jobs = find(results, experiments)
+    titles: dict[str, str] = {}
+    for experiment in experiments:
+        titles |= experiments_of.dataset_titles(experiment)
+    content = {
+        "version": __version__,
+        "experiments": [_experiment(results, experiment) for experiment in experiments],
+        "backbones": sorted({experiment["backbone"]["label"] for experiment in experiments}),
+        "datasets": list(_datasets(results, group(jobs, titles), titles, data_root)),
+        "variants": _variants(jobs),
+        "jobs": [_run(job, titles, out.parent) for job in jobs],
+        "places": _places(jobs),
+    }
+    io.write_text(out, _environment().get_template("page.html").render(content))
+
+
+def _environment() -> Environment:
+    """Everything that is put into the page is escaped, except what a template marks as safe (the style sheet)."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"per_cent": per_cent, "count": count}
+    return environment
+
+
+def _experiment(results: Path, experiment: Mapping[str, Any]) -> dict[str, Any]:
+    folder = results / "experiments" / experiment["name"]
+    shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
+    paired = folder / "paired" / "paired.csv"
+    return {
+        "name": experiment["name"],
+        "title": experiment["title"],
+        "caption": experiment["caption"],
+        "tables": building.build(experiment, records.load(folder / "records.csv"), paper.load()),
+        "figures": [_figure(folder / "figures" / f"{name}.svg", FIGURE_TITLES[name]) for name in shown],
+        "paired": _paired(experiment, pd.read_csv(paired)) if paired.exists() else [],
+    }
+
+
+def _figure(path: Path, title: str) -> dict[str, str]:
+    return {"title": title, "uri": data_uri(path.read_bytes(), "image/svg+xml")}
+
+
+def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows over all seeds of a paired comparison, with names to show."""
+    labels, titles = experiments_of.named(experiment["variants"]), experiments_of.dataset_titles(experiment)
+    rows = frame[frame["seed"].astype(str) == "all"].to_dict("records")
+    return [
+        {**row, "target": titles[row["target"]], "first": labels[row["first"]], "second": labels[row["second"]]}
+        for row in rows
+    ]
+
+
+def _datasets(
+    results: Path, groups: Sequence[Group], titles: Mapping[str, str], data_root: Path | None
+) -> Iterator[dict[str, Any]]:
+    """Per dataset and subset the classes, hardest first, and what each series takes for what."""
+    for target in dict.fromkeys(found.target for found in groups):
+        examples = Examples(results, target, data_root)
+        subsets = [_subset(found, examples) for found in groups if found.target == target]
+        yield {"name": target, "title": titles[target], "subsets": subsets}
+
+
+def _subset(found: Group, examples: Examples) -> dict[str, Any]:
+    rows = found.rows()
+    confusions = []
+    for tally in found.series.values():
+        most = tally.most_confused()
+        pictures = examples.confused(tally, found.subset, [(true, predicted) for true, predicted, _ in most])
+        pairs = [
+            {"true": found.names[t], "predicted": found.names[p], "count": n, "pictures": pictures.get((t, p), [])}
+            for t, p, n in most
+        ]
+        confusions.append({"label": tally.label, "pairs": pairs})
+    labels = [tally.label for tally in found.series.values()]
+    left_out = max(0, len(rows) - HARDEST_CLASSES)
+    return {
+        "subset": found.subset,
+        "labels": labels,
+        "rows": rows[:HARDEST_CLASSES],
+        "left_out": left_out,
+        "confusions": confusions,
+    }
+
+
+def _variants(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Each variant once, with its settings; trained parameters and epochs may differ between datasets."""
+    found: dict[str, dict[str, Any]] = {}
+    for job in jobs:
+        settings = job.settings
+        entry = found.setdefault(
+            settings["variant"], {**settings, "parameters": set(), "epochs": set(), "params": settings["params"]}
+        )
+        entry["parameters"].add(job.parameters["trained"])
+        if settings["training"]:
+            entry["epochs"].add(settings["training"]["epochs"])
+    return [
+        {**entry, "parameters": sorted(entry["parameters"]), "epochs": sorted(entry["epochs"])}
+        for entry in found.values()
+    ]
+
+
+def _run(job: Job, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    links = {name: os.path.relpath(path, folder).replace(os.sep, "/") for name, path in job.files.items()}
+    trained = (
+        f"{titles[job.settings['dataset']]} ({job.settings['subset']})" if job.settings["shots"] else "not trained"
+    )
+    return {
+        "settings": job.settings,
+        "json": io.canonical_json(job.settings),
+        "trained": trained,
+        "target": titles[job.target],
+        "subsets": ", ".join(job.subsets),
+        "links": links,
+    }
+
+
+def _places(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Versions, commit and device, and how many evaluations were made there."""
+    counts = Counter(io.canonical_json(job.provenance) for job in jobs)
+    described = {io.canonical_json(job.provenance): job.provenance for job in jobs}
+    return [{"count": number, **described[text]} for text, number in counts.most_common() if described[text]]

@@ -1,0 +1,83 @@
+"""An experiment's share of the records: what was expected, what is there, under which label it is shown."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cocoop import io
+from cocoop.errors import UserError, listed
+from cocoop.reporting.records.records import COLUMNS, KEY
+
+FIELDS = (
+    "name", "title", "table", "caption", "paper", "backbone", "variants", "train_datasets", "targets", "target_subsets",
+    "shots", "seeds", "expected",
+)  # fmt: skip
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Reads an experiment.json; a key that is missing is a UserError."""
+    experiment = io.read_json(path, "experiment")
+    lacking = [field for field in FIELDS if field not in experiment]
+    if lacking:
+        raise UserError(f"{path}: {listed(lacking)} missing, which every experiment file has; delete it and run again.")
+    return experiment
+
+
+def named(items: Iterable[str | Mapping[str, str]]) -> dict[str, str]:
+    """Names and titles, in order, of a list of names or of {name, title} (or {name, label}) objects."""
+    pairs = [
+        (item, item) if isinstance(item, str) else (item["name"], item.get("title") or item["label"]) for item in items
+    ]
+    return dict(pairs)
+
+
+def dataset_titles(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Title of every dataset of the experiment, in the order in which tables show them."""
+    return {**named(experiment["targets"]), **named(experiment["train_datasets"])}
+
+
+def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame:
+    """The expected records with their numbers, and a gap (NaN accuracy, False in `present`) for each one that is missing.
+
+    Adds `series` (what gets one line in a table: the variant, with its shots where the experiment has several numbers of
+    them) and `label` (its text), in the order of the experiment's variants.
+    """
+    if not experiment["expected"]:
+        raise UserError(f"experiment {experiment['name']!r} expects no record; give it variants and datasets.")
+    expected = (
+        pd.DataFrame(experiment["expected"]).assign(backbone=experiment["backbone"]["name"])[KEY].drop_duplicates()
+    )
+    chosen = expected.merge(records, on=KEY, how="left", indicator="present")
+    chosen["present"] = chosen["present"] == "both"
+    return _with_series(experiment, chosen)[[*COLUMNS, "present", "series", "label"]]
+
+
+def missing(selected: pd.DataFrame) -> list[str]:
+    """The expected records that are not there, in words, one text per block of runs and target."""
+    gaps = selected[~selected["present"]]
+    texts = []
+    for (label, dataset, subset, shots, target), part in gaps.groupby(
+        ["label", "dataset", "subset", "shots", "target"], sort=False
+    ):
+        tested = f"tested on {target} ({', '.join(part['target_subset'].unique())})"
+        seeds = [str(seed) for seed in sorted(part["seed"].unique())]
+        numbered = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
+        trained = f" trained on {dataset} ({subset}), {shots} shots, {numbered}," if shots else ""
+        texts.append(f"{label}{trained} {tested}")
+    return texts
+
+
+def _with_series(experiment: Mapping[str, Any], chosen: pd.DataFrame) -> pd.DataFrame:
+    several_shots = experiment["table"] != "curves" and len(experiment["shots"]) > 1
+    labels = named(experiment["variants"])
+    places = list(labels)
+    keys = list(zip(chosen["variant"], chosen["shots"], strict=True))
+    series: dict[tuple[str, int], tuple[str, str]] = {}
+    for variant, shots in sorted(set(keys), key=lambda key: (places.index(key[0]), key[1])):
+        suffix = f", {shots} shots" if several_shots and shots else ""
+        series[variant, shots] = variant + suffix, labels[variant] + suffix
+    order = list(dict.fromkeys(name for name, _ in series.values()))
+    chosen = chosen.assign(series=pd.Categorical([series[key][0] for key in keys], order, ordered=True))
+    return chosen.assign(label=[series[key][1] for key in keys]).sort_values("series", kind="stable", ignore_index=True)

@@ -1,0 +1,136 @@
+"""Mean and spread over seeds, H, and averages over datasets: the tidy numbers under every table and figure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cocoop import metrics
+from cocoop.errors import UserError
+from cocoop.reporting.records.records import describe
+
+AVERAGE = "average"
+TRANSFER_KINDS = ("transfer", "domain")
+CELL = ["source", "target", "series", "shots"]
+COLUMNS = [
+    *CELL, "label", "variant", "metric", "n", "expected", "mean", "std", "std_ddof0", "interval_low", "interval_high",
+    "trained", "without_biases",
+]  # fmt: skip
+
+
+def summarize(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell of a table and metric (a target subset, or `h`), and average rows with target `AVERAGE`.
+
+    selected: of `cocoop.reporting.records.experiment.select`. Returns columns `COLUMNS`, accuracies as fractions. `mean` is missing
+    unless all `expected` seeds (of an average: of all datasets) are there; `n` says how many are. Standard deviations are
+    over the seeds that are there: ddof 1 and, as the reference prints, ddof 0 (parse_test_res.py:117). The interval is
+    Student's t at 95 %. H is that of the mean base and new accuracy, its spread that of H per seed (CoCoOp, section 4.1).
+    """
+    values = per_seed(experiment, selected)
+    rows = [_row(key, part) for key, part in _groups(values, [*CELL, "metric"])]
+    numbers = [name for name in COLUMNS if name.startswith(("mean", "std", "interval"))]
+    summary = _with_h_of_means(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")))
+    names = selected.drop_duplicates("series").set_index("series")[["label", "variant"]]
+    summary = _with_parameters(summary.join(names, on="series"), values)
+    summary["series"] = pd.Categorical(summary["series"], selected["series"].cat.categories, ordered=True)
+    return summary[COLUMNS]
+
+
+def per_seed(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
+    """What `summarize` summarizes: one row per cell, metric and seed, with H and the averages over datasets of each seed.
+
+    Columns: `CELL`, metric, seed, value (a fraction, missing where a run is), trained, without_biases.
+    """
+    values = _values(experiment, selected)
+    averaged = pd.concat([values, _averages(values)], ignore_index=True)
+    return pd.concat([averaged, _harmonic(averaged)], ignore_index=True)
+
+
+def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
+    """One row per record: CELL, metric, seed, value. An untrained variant stands beside every source it is compared on."""
+    frame = selected.rename(columns={"target_subset": "metric", "accuracy": "value"}).assign(
+        series=selected["series"].astype(str)
+    )
+    trained = frame["shots"] > 0
+    if experiment["table"] in TRANSFER_KINDS:
+        sources = list(dict.fromkeys(frame.loc[trained, "dataset"])) or [""]
+        untrained = [frame[~trained].assign(source=source) for source in sources]
+        frame = pd.concat([frame[trained].assign(source=frame["dataset"]), *untrained], ignore_index=True)
+    else:
+        foreign = selected[trained & (selected["dataset"] != selected["target"])]
+        if len(foreign):
+            raise UserError(
+                f"experiment {experiment['name']!r}: table {experiment['table']!r} shows datasets tested where they were "
+                f"trained, not {describe(foreign.iloc[0])}; take table: transfer."
+            )
+        frame = frame.assign(source="")
+    frame[["trained", "without_biases"]] = frame[["trained", "without_biases"]].astype("Int64")
+    return frame[[*CELL, "metric", "seed", "value", "trained", "without_biases"]]
+
+
+def _averages(values: pd.DataFrame) -> pd.DataFrame:
+    """Per seed, the mean over all targets but the source; a gap where one of them is missing."""
+    targets = values[values["target"] != values["source"]]
+    wanted = targets.groupby("source")["target"].nunique()
+    rows = []
+    for key, part in _groups(targets, ["source", "series", "shots", "metric", "seed"]):
+        if wanted[key["source"]] > 1:
+            complete = len(part) == wanted[key["source"]]
+            rows.append({**key, "target": AVERAGE, "value": metrics.mean(_listed(part["value"])) if complete else None})
+    return pd.DataFrame(rows, columns=values.columns).astype({"value": "float64"})
+
+
+def _harmonic(values: pd.DataFrame) -> pd.DataFrame:
+    """H per cell and seed, wherever base and new are both asked for."""
+    halves = values[values["metric"].isin(["base", "new"])]
+    wide = halves.set_index([*CELL, "seed", "metric"])["value"].unstack()
+    if not {"base", "new"} <= set(wide.columns):
+        return values.iloc[:0]
+    wide["value"] = [metrics.harmonic_mean(*_listed(pair)) for pair in zip(wide["base"], wide["new"], strict=True)]
+    return wide.reset_index()[[*CELL, "seed", "value"]].assign(metric="h").astype({"value": "float64"})
+
+
+def _row(key: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
+    values = _listed(part["value"])
+    there = [value for value in values if value is not None]
+    low, high = metrics.t_interval(there) or (None, None)
+    spread = {"std": metrics.sample_std(there), "std_ddof0": metrics.population_std(there) if len(there) > 1 else None}
+    return {
+        **key, "n": len(there), "expected": len(values), "mean": metrics.mean(values), **spread,
+        "interval_low": low, "interval_high": high,
+    }  # fmt: skip
+
+
+def _with_h_of_means(summary: pd.DataFrame) -> pd.DataFrame:
+    """H of each mean base and new (not the mean of H), which for average rows reproduces the paper's printed H."""
+    means = dict(
+        zip(zip(*(summary[key] for key in CELL), summary["metric"], strict=True), summary["mean"], strict=True)
+    )
+    rows = summary["metric"] == "h"
+    cells = summary.loc[rows, CELL].itertuples(index=False, name=None)
+    pairs = [_listed([means[(*cell, "base")], means[(*cell, "new")]]) for cell in cells]
+    h = [metrics.harmonic_mean(*pair) for pair in pairs]
+    summary.loc[rows, "mean"] = pd.Series(h, dtype="float64").to_numpy()  # a list with a gap is no number to pandas 3
+    return summary
+
+
+def _with_parameters(summary: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Trained parameters of each cell; an average row has the number only if all its datasets share it."""
+    values = values[values["target"] != AVERAGE]
+    shared = _only(values, ["source", "series", "shots"])
+    shared = pd.concat({AVERAGE: shared}, names=["target"]).reorder_levels(CELL)
+    return summary.join(pd.concat([_only(values, CELL), shared]).astype("Int64"), on=CELL)
+
+
+def _only(values: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    groups = values.groupby(list(keys))[["trained", "without_biases"]]
+    return groups.first().where(groups.nunique() == 1)
+
+
+def _listed(values: Iterable[float]) -> list[float | None]:
+    return [None if pd.isna(value) else float(value) for value in values]
+
+
+def _groups(frame: pd.DataFrame, columns: Sequence[str]) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
+    for key, part in frame.groupby(list(columns), sort=False, observed=True):
+        yield dict(zip(columns, key, strict=True)), part

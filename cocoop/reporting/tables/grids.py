@@ -1,0 +1,115 @@
+"""Where each number stands: the rows and columns of each kind of table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from cocoop.reporting.records.experiment import dataset_titles
+from cocoop.reporting.records.statistics import AVERAGE, TRANSFER_KINDS
+from cocoop.reporting.records.text import count
+
+METRICS = {"base": "Base", "new": "New", "h": "H", "all": "All"}
+
+
+class Line(NamedTuple):
+    """A row or column: what is printed, and what it fixes of a number's key."""
+
+    labels: tuple[str, ...]
+    key: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A number at (row, column) has the union of their keys; numbers compete down a block's column, or along a row.
+
+    names: what the labels of a row are; across: what the columns are; counts: how many of the last labels are numbers.
+    """
+
+    names: tuple[str, ...]
+    rows: list[Line]
+    across: str
+    columns: list[Line]
+    counts: int = 0
+    compete_along_row: bool = False
+
+    @property
+    def texts(self) -> int:
+        """How many of a row's labels are words."""
+        return len(self.names) - self.counts
+
+
+def grid(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
+    """The layout of an experiment's kind of table."""
+    kind = experiment["table"]
+    if kind in TRANSFER_KINDS:
+        return _targets(experiment, summary)
+    if kind == "curves":
+        return _shots(experiment, summary)
+    return _blocks(experiment, summary, with_parameters=kind == "parameter_matched")
+
+
+def _blocks(experiment: Mapping[str, Any], summary: pd.DataFrame, with_parameters: bool) -> Grid:
+    """Per dataset one block, per variant one row, columns base, new, H: the paper's Table 1, the average first."""
+    rows = []
+    for target, title in _targets_in_order(experiment, summary, average_first=True).items():
+        for series, part in _series(summary[summary["target"] == target]):
+            first = part.iloc[0]
+            parameters = (count(first["trained"]), count(first["without_biases"])) if with_parameters else ()
+            rows.append(Line((title, first["label"], *parameters), {"source": "", "target": target, "series": series}))
+    names = ("Dataset", "Method", *(("Parameters", "Without biases") if with_parameters else ()))
+    columns = [Line((METRICS[metric],), {"metric": metric}) for metric in _metrics(summary)]
+    return Grid(names, rows, "Classes", columns, counts=2 * with_parameters)
+
+
+def _targets(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
+    """Per target one row, per variant one column: the paper's Tables 2 and 3 turned on their side."""
+    several_sources, several_metrics = summary["source"].nunique() > 1, summary["metric"].nunique() > 1
+    titles = dataset_titles(experiment)
+    rows = []
+    for source in summary["source"].unique():
+        of_source = summary[summary["source"] == source]
+        ordered = _targets_in_order(experiment, of_source, average_first=False)
+        for target in sorted(ordered, key=lambda name: name != source):
+            for metric in _metrics(of_source[of_source["target"] == target]):
+                title = ordered[target] + (" (source)" if target == source else "")
+                labels = [titles.get(source, source)] * several_sources + [title] + [METRICS[metric]] * several_metrics
+                rows.append(Line(tuple(labels), {"source": source, "target": target, "metric": metric}))
+    names = ("Source",) * several_sources + ("Target",) + ("Classes",) * several_metrics
+    columns = [Line((part["label"].iloc[0],), {"series": series}) for series, part in _series(summary)]
+    return Grid(names, rows, "Method", columns, compete_along_row=True)
+
+
+def _shots(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
+    """Per dataset one block, per variant one row, columns the number of shots (0: not trained)."""
+    several_metrics = summary["metric"].nunique() > 1
+    rows = []
+    for target, title in _targets_in_order(experiment, summary, average_first=True).items():
+        of_target = summary[summary["target"] == target]
+        for metric in _metrics(of_target):
+            for series, part in _series(of_target[of_target["metric"] == metric]):
+                labels = (f"{title}, {METRICS[metric]}" if several_metrics else title, part["label"].iloc[0])
+                rows.append(Line(labels, {"source": "", "target": target, "series": series, "metric": metric}))
+    shots = sorted(map(int, summary["shots"].unique()))
+    columns = [Line(("1 shot" if number == 1 else f"{number} shots",), {"shots": number}) for number in shots]
+    return Grid(("Dataset", "Method"), rows, "Shots", columns)
+
+
+def _targets_in_order(experiment: Mapping[str, Any], summary: pd.DataFrame, average_first: bool) -> dict[str, str]:
+    there = set(summary["target"])
+    titles = {name: title for name, title in dataset_titles(experiment).items() if name in there}
+    titles |= {name: name for name in summary["target"].unique() if name not in titles and name != AVERAGE}
+    if AVERAGE not in there:
+        return titles
+    averaged = len([name for name in titles if name not in set(summary["source"])])
+    average = {AVERAGE: f"Average over {averaged} {'targets' if (summary['source'] != '').all() else 'datasets'}"}
+    return {**average, **titles} if average_first else {**titles, **average}
+
+
+def _series(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return list(summary.groupby("series", observed=True, sort=True))
+
+
+def _metrics(summary: pd.DataFrame) -> list[str]:
+    return [metric for metric in METRICS if metric in set(summary["metric"])]

@@ -1,0 +1,37 @@
+"""Footnotes: what a number means, and which runs are not there."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cocoop.reporting.records.statistics import AVERAGE
+from cocoop.reporting.records.text import GAP
+
+MOST_NAMED = 12
+
+
+def missing(gaps: Sequence[str]) -> tuple[str, ...]:
+    """One note that names the missing results, or the first of them; none if all are there."""
+    if not gaps:
+        return ()
+    more = f"; and {len(gaps) - MOST_NAMED} more" if len(gaps) > MOST_NAMED else ""
+    return (f"{GAP} Missing, so that every mean over it is blank: {'; '.join(gaps[:MOST_NAMED])}{more}.",)
+
+
+def meaning(summary: pd.DataFrame) -> tuple[str, ...]:
+    """What the cells of the main table show."""
+    runs = sorted(set(summary["expected"][summary["expected"] > 1]))
+    over = f" over {' or '.join(map(str, runs))} seeds (ddof 1)" if runs else ""
+    found = [f"Accuracy in per cent: mean ± standard deviation{over}." if runs else "Accuracy in per cent."]
+    if (summary["shots"] == 0).any():
+        found.append("Methods without training have one result and no spread.")
+    if (summary["metric"] == "h").any():
+        of_average = (
+            " In the average rows, of the averaged base and new, as in the paper." if _averaged(summary) else ""
+        )
+        found.append(f"H: harmonic mean of the mean base and new accuracy.{of_average}")
+    return tuple(found)
+
+
+def _averaged(summary: pd.DataFrame) -> bool:
+    return bool((summary["target"] == AVERAGE).any())

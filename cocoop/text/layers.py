@@ -1,0 +1,60 @@
+"""One layer of the text tower, taken apart into the pieces the exact encoder shares.
+
+Keys and values of some tokens travel together, as (…, tokens, 2D).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cocoop.text.tiles import Tiles
+from cocoop.text.tower import Block, TextTower
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """Layer norm in the precision of its weights, as CLIP's own class does in half precision (CLIP model.py:153)."""
+    return F.layer_norm(x.to(weight.dtype), x.shape[-1:], weight, bias, epsilon).to(x.dtype)
+
+
+def project(block: Block, x: Tensor, epsilon: float, parts: slice = slice(0, 3)) -> Tensor:
+    """Queries, keys and values (…, 3D) of x (…, D), or the `parts` of them that are needed (1:3 for keys and values)."""
+    width = x.shape[-1]
+    rows = slice(parts.start * width, parts.stop * width)
+    normed = layer_norm(x, block.ln_1_weight, block.ln_1_bias, epsilon)
+    return F.linear(normed.to(block.in_weight.dtype), block.in_weight[rows], block.in_bias[rows])
+
+
+def feed_forward(tower: TextTower, block: Block, x: Tensor) -> Tensor:
+    """x (T, D) plus the MLP of its layer norm."""
+    normed = layer_norm(x, block.ln_2_weight, block.ln_2_bias, tower.facts.epsilon)
+    return x + tower.mlp(block, normed)
+
+
+def tiled_attention(qkv: Tensor, before: Sequence[Tensor], mask: Tensor, heads: int) -> Tensor:
+    """Attention of rows qkv (N, tiles * R, 3D) to keys and values before them and to the rows of their own tile.
+
+    before: keys and values, each (N or 1, tiles or 1, k, 2D); mask: what each row sees, (tiles, R, sum of k + R) booleans.
+    Returns (N, tiles * R, D).
+    """
+    n, (tiles, size, keys), width = len(qkv), mask.shape, qkv.shape[-1] // 3
+    query, own = qkv.unflatten(1, (tiles, size)).split([width, 2 * width], -1)
+    seen = torch.cat([*(t.to(own.dtype).expand(n, tiles, -1, -1) for t in before), own], 2).flatten(0, 1)
+    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query.flatten(0, 1), *seen.chunk(2, -1)))
+    mask = mask.expand(n, -1, -1, -1).reshape(n * tiles, 1, size, keys)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(n, tiles * size, width)
+
+
+def own_rows_mask(tiles: Tiles, device: torch.device) -> Tensor:
+    """(tiles, R, R) booleans: a row sees itself and what stands before it in its sequence."""
+    mask = torch.eye(tiles.size, dtype=torch.bool).repeat(tiles.count, 1)
+    for row, parent in enumerate(tiles.parents):
+        if parent >= 0:
+            mask[row] |= mask[parent]
+    return mask.view(tiles.count, tiles.size, tiles.size).to(device)
+
+
+def causal_mask(tokens: int, past: int, device: torch.device) -> Tensor:
+    """(1, tokens, past + tokens) booleans: which keys each of the last `tokens` queries may see."""
+    return torch.ones(1, tokens, past + tokens, dtype=torch.bool, device=device).tril(past)

@@ -1,0 +1,152 @@
+"""The literal text path, for towers the exact encoder does not cover: all tokens through open_clip's own modules."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from cocoop.errors import UserError
+from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
+from cocoop.text.prompts import Prompts
+from cocoop.text.tokenizer import Tokenizer
+
+PLAIN_BLOCK = "ResidualAttentionBlock"
+PLAIN_ACTIVATIONS = ("QuickGELU", "GELU")
+# Of width D, what one token keeps in one layer for the backward pass (GELU 11, QuickGELU 15, mT5 20); half of it without gradients.
+KEPT_VECTORS = 20
+LAYERS_OF_HUGGING_FACE = "num_hidden_layers"
+
+
+def text_tower(model: nn.Module) -> nn.Module:
+    """The text tower of an open_clip model, which is the model itself in the plainest class."""
+    return getattr(model, "text", model)
+
+
+def token_embedding(model: nn.Module) -> nn.Module:
+    """The module that turns token ids (C, L) into vectors (C, L, D); a UserError if the text tower has none."""
+    text = text_tower(model)
+    inputs = getattr(getattr(text, "transformer", None), "get_input_embeddings", None)  # a tower of Hugging Face
+    found = getattr(text, "token_embedding", None) or (inputs() if inputs else None)
+    if found is None:
+        raise UserError(
+            f"the text tower {type(text).__name__} has no table of token embeddings, where a context could go; take another model."
+        )
+    return found
+
+
+def why_literal(model: nn.Module) -> str | None:
+    """Why a model's text tower needs the literal path, in words for the log; None where the exact encoder is right."""
+    text = text_tower(model)
+    if not hasattr(text, "token_embedding"):
+        return f"its text tower is a {type(text).__name__}, not a CLIP transformer"
+    mask = text.attn_mask
+    if mask is None:
+        return "its text tower has no causal mask"
+    if not torch.equal(mask.isinf().cpu(), torch.ones_like(mask, dtype=torch.bool).cpu().triu(1)):
+        return "its attention mask is not the causal one"
+    if getattr(text, "use_pad_mask", False):
+        return "its text tower masks padding"
+    if getattr(text, "cls_emb", None) is not None:
+        return "its text tower appends a class token"
+    pool = getattr(text, "pool_type", None) or model.text_pool_type
+    if pool != "argmax":
+        return f"its text feature is pooled by {pool!r} instead of EOT"
+    if isinstance(text.text_projection, nn.Linear) and text.text_projection.bias is not None:
+        return "its text projection has a bias"
+    return _odd_layers(text.transformer.resblocks, text.ln_final)
+
+
+def _odd_layers(blocks: nn.ModuleList, ln_final: nn.LayerNorm) -> str | None:
+    odd = next((b for b in blocks if type(b).__name__ != PLAIN_BLOCK or not isinstance(b.ls_1, nn.Identity)), None)
+    if odd is not None:
+        return f"its layers are {type(odd).__name__}s with scales or norms of their own"
+    if any(ln.eps != ln_final.eps or ln.bias is None for block in blocks for ln in (block.ln_1, block.ln_2, ln_final)):
+        return "its layer norms are not all alike"
+    kinds = sorted({_activation(block.mlp.gelu) for block in blocks})
+    if len(kinds) > 1 or kinds[0] not in PLAIN_ACTIVATIONS:
+        return f"its MLP uses {' and '.join(kinds)}"
+    return None
+
+
+def _activation(module: nn.Module) -> str:
+    approximate = getattr(module, "approximate", "none")
+    return type(module).__name__ + (f" by {approximate}" if approximate != "none" else "")
+
+
+class LiteralEncoder(nn.Module):
+    """Text features (N, C, E) of C prompts under N contexts by `model.encode_text` over the whole context length.
+
+    Context vectors take the place of token embeddings on their way into the tower, so that masks and pooling stay the model's own.
+    budget_mb: memory for activations. What does not fit at once is cut over contexts, then over classes, and computed again in
+    the backward pass.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        prompts: Prompts,
+        context_length: int,
+        tokenizer: Tokenizer,
+        budget_mb: int = DEFAULT_BUDGET_MB,
+    ) -> None:
+        super().__init__()
+        self.model, self.budget_mb, self.embedding = model, budget_mb, token_embedding(model)
+        weight = self.embedding.weight
+        tokens = torch.zeros(len(prompts.classes), context_length, dtype=torch.long)
+        for row, entries in zip(tokens, prompts.classes, strict=True):
+            row[: len(entries)] = torch.tensor([e if e >= 0 else tokenizer.placeholder for e in entries])
+        if int(tokens.max()) >= len(weight):
+            raise UserError(
+                f"a prompt has token {int(tokens.max())}, and the text tower knows {len(weight)} tokens; "
+                "its tokenizer must be another one."
+            )
+        at = [[entries.index(-m - 1) for m in range(prompts.contexts)] for entries in prompts.classes]
+        at = torch.tensor(at, dtype=torch.long, device=weight.device).view(len(tokens), prompts.contexts, 1)
+        at = at.expand(-1, -1, weight.shape[1])  # where contexts stand
+        self.register_buffer("tokens", tokens.to(weight.device), persistent=False)  # (C, L)
+        self.register_buffer("at", at, persistent=False)  # (C, M, D)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """context: (N, M, D), or (N, C, M, D) when class-specific -> text features (N, C, E), not normalised."""
+        classes, at_once = len(self.tokens), self._prompts_at_once()
+        if len(context) * classes <= at_once:
+            return self._features(context, 0, classes)
+        step = min(classes, at_once)
+        pieces = [(first, min(first + step, classes)) for first in range(0, classes, step)]
+        parts = context.split(max(1, at_once // classes))
+        return torch.cat([torch.cat([self._piece(part, *piece) for piece in pieces], 1) for part in parts])
+
+    def _prompts_at_once(self) -> int:
+        """Prompts whose activations fit the budget: all layers' with gradients, half of one layer's without."""
+        text, weight = text_tower(self.model), self.embedding.weight
+        blocks = getattr(text.transformer, "resblocks", None)
+        layers = len(blocks) if blocks is not None else getattr(text.config, LAYERS_OF_HUGGING_FACE)
+        vectors = KEPT_VECTORS * layers if torch.is_grad_enabled() else KEPT_VECTORS // 2
+        prompt = vectors * weight.shape[1] * weight.element_size() * self.tokens.shape[1]
+        return max(1, self.budget_mb * 2**20 // prompt)
+
+    def _piece(self, context: Tensor, first: int, last: int) -> Tensor:
+        if not torch.is_grad_enabled():
+            return self._features(context, first, last)
+        return checkpoint(self._features, context, first, last, use_reentrant=False, preserve_rng_state=False)
+
+    def _features(self, context: Tensor, first: int, last: int) -> Tensor:
+        """Features (N, last - first, E) of some classes. Shapes do not depend on values: a device is never waited for."""
+        n, inserted = len(context), []
+        own = context[:, first:last] if context.ndim == 4 else context[:, None].expand(-1, last - first, -1, -1)
+        at = self.at[first:last].repeat(n, 1, 1)  # (N * classes, M, D)
+
+        def insert(module: nn.Module, inputs: tuple, embedded: Tensor) -> Tensor:
+            inserted.append(module)
+            return embedded.scatter(1, at, own.flatten(0, 1).to(embedded.dtype))
+
+        handle = self.embedding.register_forward_hook(insert)
+        try:
+            features = self.model.encode_text(self.tokens[first:last].repeat(n, 1))
+        finally:
+            handle.remove()
+        if len(inserted) != 1 or not isinstance(features, Tensor):
+            raise UserError(
+                f"the text tower {type(text_tower(self.model)).__name__} does not read a prompt by one look into its table and "
+                "give one feature; take another model."
+            )
+        return features.unflatten(0, (n, last - first))

@@ -1,0 +1,90 @@
+"""How prompts are laid out for the exact encoder: what is shared, what is constant, and where each class's own entries lie.
+
+A prompt is a row of entries, each a token id or a context vector. For a causal tower three parts of it differ in cost:
+
+    shared    entries that all prompts begin with ([SOS][context] with the class name at the end); computed once per context
+    head      a class's own entries before its first context vector (class token position "front"); constant, computed once
+    tail      the rest up to EOT; the only part computed per class and context, in tiles (`tiles.py`)
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cocoop.text.prompts import Prompts
+from cocoop.text.tiles import Tiles, lay_out, shared_length
+
+
+class Row(NamedTuple):
+    """One entry of a packed list: whose it is, its position in the prompt, and the entry (token id, or -(m + 1)).
+
+    owner: the class, 0 for what is not one class's own.
+    """
+
+    owner: int
+    position: int
+    entry: int
+
+
+class Packing:
+    """The layout of one list of prompts."""
+
+    def __init__(self, prompts: Prompts) -> None:
+        self.prompts = prompts
+        first, last, shortest = min(prompts.classes), max(prompts.classes), min(prompts.classes, key=len)
+        self.shared = shortest[: min(shared_length(first, last), len(shortest) - 1)]
+        if not prompts.shared:
+            self.shared = self.shared[: _constants(self.shared)]
+        self.constants = _constants(self.shared)
+        self.learned = any(entry < 0 for entries in prompts.classes for entry in entries)
+        self.head_lengths = [self._head(entries[len(self.shared) :]) for entries in prompts.classes]
+        self.tails: Tiles = lay_out([self._tail(c) for c in range(len(prompts.classes))])
+        heads = [self._rows(c, len(self.shared), self._start(c), 0) for c in self._headed()]
+        self.heads: Tiles | None = lay_out(heads) if heads else None
+
+    @property
+    def tail_entries(self) -> int:
+        """T, the entries that are computed per context: tails of all classes, common beginnings counted once."""
+        return self.tails.distinct
+
+    def prefix(self) -> tuple[list[Row], list[Row]]:
+        """The shared entries before the first context vector, and those from it on."""
+        rows = [Row(0, position, entry) for position, entry in enumerate(self.shared)]
+        return rows[: self.constants], rows[self.constants :]
+
+    def seen_heads(self) -> tuple[list[list[int]], list[tuple[list[int], slice]]]:
+        """Which constant heads the tails see: of each tile, its classes' head rows; of each class, its tail rows and its columns
+        among them.
+        """
+        columns: list[list[int]] = [[] for _ in range(self.tails.count)]
+        seen = []
+        for place, c in enumerate(self._headed()):
+            tile = columns[self.tails.ends[c] // self.tails.size]
+            start = len(tile)
+            tile += self.heads.path(place)
+            seen.append((self.tails.path(c), slice(start, len(tile))))
+        return columns, seen
+
+    def _headed(self) -> list[int]:
+        return [c for c, head in enumerate(self.head_lengths) if head]
+
+    def _head(self, own: Sequence[int]) -> int:
+        if not self.learned or self.constants < len(self.shared):
+            return 0
+        return min(_constants(own), len(own) - 1)
+
+    def _start(self, c: int) -> int:
+        return len(self.shared) + self.head_lengths[c]
+
+    def _tail(self, c: int) -> list[Row]:
+        """A class's tail. Behind a context or head of its own it belongs to the class; else equal beginnings are equal rows."""
+        own = not self.prompts.shared or self.head_lengths[c] > 0
+        return self._rows(c, self._start(c), len(self.prompts.classes[c]), c if own else 0)
+
+    def _rows(self, c: int, start: int, stop: int, owner: int) -> list[Row]:
+        entries = self.prompts.classes[c]
+        return [Row(owner, at, entries[at]) for at in range(start, stop)]
+
+
+def _constants(entries: Sequence[int]) -> int:
+    """Number of leading entries that are tokens."""
+    return next((i for i, entry in enumerate(entries) if entry < 0), len(entries))

@@ -1,0 +1,83 @@
+"""Prompts as tokens and context slots, assembled as the reference does (CoOp trainers/coop.py:66-177)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cocoop.errors import UserError
+from cocoop.text.tokenizer import Tokenizer
+
+POSITIONS = ("end", "middle", "front")
+PLACEHOLDER = "X"
+
+
+def spoken(name: str) -> str:
+    """A class name as it stands in a prompt: underscores become spaces (coop.py:98, zsclip.py:43)."""
+    return name.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One prompt per class: token ids, and context vector m written as -(m + 1); each ends with EOT or padding.
+
+    shared: one context for all classes; otherwise every class has its own (class-specific contexts).
+    """
+
+    classes: tuple[tuple[int, ...], ...]
+    contexts: int
+    shared: bool = True
+
+
+def templated(tokenizer: Tokenizer, context_length: int, classnames: Sequence[str], template: str) -> Prompts:
+    """Hand-crafted prompts without a context (zero-shot CLIP)."""
+    texts = [template.format(spoken(name)) for name in classnames]
+    return Prompts(
+        tuple(
+            tokenizer.padded(_tokens(tokenizer, context_length, text, name), context_length)
+            for text, name in zip(texts, classnames, strict=True)
+        ),
+        0,
+    )
+
+
+def learnable(
+    tokenizer: Tokenizer,
+    context_length: int,
+    classnames: Sequence[str],
+    contexts: int,
+    words: str | None = None,
+    position: str = "end",
+    shared: bool = True,
+) -> Prompts:
+    """Prompts with M = `contexts` learned vectors at the end, middle or front of the class name's place.
+
+    words: initial words, which take the places of the context in the tokenised prompt; placeholders if None.
+    Like the reference, a word that the tokenizer cuts leaves its last pieces in the prompt as fixed tokens.
+    """
+    lead = spoken(words) if words else " ".join([PLACEHOLDER] * contexts)
+    skip = contexts if words else len(tokenizer.encode(lead))  # only for CLIP a placeholder is always one token
+    slots = tuple(-(m + 1) for m in range(contexts))
+    half = contexts // 2
+    classes = []
+    for name in classnames:
+        tokens = _tokens(tokenizer, context_length, f"{lead} {spoken(name)}.", name, skip - contexts)
+        front, suffix = tokens[: tokenizer.front], tokens[tokenizer.front + skip :]
+        length = tokenizer.length(spoken(name), lead)
+        own, rest = suffix[:length], suffix[length:]
+        order = {
+            "end": (slots, suffix),
+            "middle": (slots[:half], own, slots[half:], rest),
+            "front": (own, slots, rest),
+        }[position]
+        classes.append(tokenizer.padded(sum(order, front), context_length))
+    return Prompts(tuple(classes), contexts, shared)
+
+
+def _tokens(tokenizer: Tokenizer, context_length: int, text: str, name: str, spare: int = 0) -> tuple[int, ...]:
+    """spare: how many of the tokens will make room for fewer context vectors."""
+    tokens = tokenizer.whole(text)
+    if len(tokens) - spare > context_length:
+        raise UserError(
+            f"class {name!r}: its prompt has {len(tokens) - spare} tokens and the text tower takes {context_length}; "
+            "use fewer context tokens or a shorter class name."
+        )
+    return tokenizer.ended(tokens)

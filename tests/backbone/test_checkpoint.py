@@ -1,0 +1,99 @@
+import json
+import os
+import warnings
+
+import pytest
+import torch
+
+from cocoop import io
+from cocoop.backbone import checkpoint
+from cocoop.backbone import model as backbone
+from tests.images.pictures import changed, refusal, save_golden
+from tests.reference import golden_model, goldens, model_config
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    return save_golden(tmp_path_factory.mktemp("golden"))
+
+
+def written(path, content):
+    torch.save(content, path)
+    return str(path)
+
+
+def test_other_architecture_names_the_first_tensors(spec, tmp_path):
+    state = golden_model().state_dict()
+    wider = state | {"visual.proj": torch.zeros(128, 70), "positional_embedding": torch.zeros(50, 128)}
+    message = refusal(spec, pretrained=written(tmp_path / "wider.pt", wider))
+    assert "visual.proj is 128x70 there and 128x64 in the model" in message
+    assert "positional_embedding is 50x128 there and 77x128 in the model" in message
+    renamed = {name.replace("ln_final", "norm"): tensor for name, tensor in state.items()}
+    message = refusal(spec, pretrained=written(tmp_path / "renamed.pt", renamed))
+    assert "it lacks ln_final.weight, ln_final.bias; it has norm.weight, norm.bias" in message
+
+
+class Malicious:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (self.mark,)
+
+
+def test_pickle_that_runs_code_is_refused_and_not_run(spec, tmp_path):
+    message = refusal(spec, pretrained=written(tmp_path / "bad.pt", {"a": Malicious(str(tmp_path / "ran"))}))
+    assert "refused" in message
+    assert "foreign code; convert it to safetensors" in message
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("content", [b"", b"hello world", b"PK\x03\x04" + bytes(100)])
+def test_damaged_checkpoint_is_named(spec, tmp_path, suffix, content):
+    path = tmp_path / f"damaged{suffix}"
+    path.write_bytes(content)
+    message = refusal(spec, pretrained=str(path))
+    assert message.startswith(str(path))
+    assert "damaged" in message
+
+
+def test_checkpoint_without_a_state_dict_is_named(spec, tmp_path):
+    assert "holds no state dict" in refusal(spec, pretrained=written(tmp_path / "list.pt", {"a": 3}))
+    assert "no checkpoint" in refusal(spec, pretrained=written(tmp_path / "empty.pt", {"state_dict": {}}))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """The golden CLIP as OpenAI publishes its models: a traced TorchScript archive."""
+    path = tmp_path_factory.mktemp("archive") / "golden.pt"
+    model = golden_model()
+    mask = model._buffers.pop("attn_mask")
+    vars(model)["attn_mask"] = mask  # no tensor of the archive, as in OpenAI's model
+    for name, value in (("input_resolution", 32), ("context_length", 77), ("vocab_size", 49408)):
+        vars(model).pop(name, None)
+        model.register_buffer(name, torch.tensor(value))
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+        example = (torch.from_numpy(goldens()["pixels"][:1]), torch.zeros(1, 77, dtype=torch.long))
+        torch.jit.trace(model, example, check_trace=False).save(path)
+    return path
+
+
+def test_archive_is_opened_only_if_openai_published_it(spec, archive, monkeypatch):
+    message = refusal(spec, pretrained=str(archive))
+    assert "a TorchScript archive is a program and this one is not a file OpenAI published" in message
+    monkeypatch.setattr(checkpoint, "_published", lambda: {io.sha256_file(archive)})
+    assert backbone.load(changed(spec, pretrained=str(archive))).fingerprint == backbone.load(spec).fingerprint
+
+
+def test_archive_needs_quick_gelu(spec, archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_published", lambda: {io.sha256_file(archive)})
+    (tmp_path / "golden_gelu.json").write_text(json.dumps(model_config() | {"quick_gelu": False}))
+    message = refusal(spec, model=str(tmp_path / "golden_gelu.json"), pretrained=str(archive))
+    assert "OpenAI's weights need QuickGELU" in message
+
+
+def test_published_files_are_openais():
+    published = checkpoint._published()
+    assert "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f" in published  # ViT-B/16, clip/clip.py:35
+    assert all(len(digest) == 64 for digest in published)

@@ -1,0 +1,143 @@
+"""The bench: counted operations are those made, both sides agree or it fails, and the command prints its table."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cocoop.bench import memory, operations, run, sides
+from cocoop.bench.cases import Case, cases
+from cocoop.bench.sides import CONTEXTS, WORDS, class_names, work
+from cocoop.cli import main
+from cocoop.text.prompts import learnable
+from tests.oracle import TOKENIZER
+
+SMALL = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 3, "output_dim": 64}
+COUNT = 50  # ImageNet's first 50 names fill their tiles without padding, so that what is made is what is counted
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return sides.sides("cpu", SMALL)
+
+
+def products(encoder, context):
+    """Operations of the matrix products of linear layers, forward and backward."""
+    with FlopCounterMode(display=False) as forward:
+        loss = encoder(context).sum()
+    with FlopCounterMode(display=False) as backward:
+        loss.backward()
+    linear = ("aten.mm", "aten.addmm", "aten.bmm")
+    counts = [counter.get_flop_counts()["Global"] for counter in (forward, backward)]
+    return tuple(sum(made for op, made in count.items() if str(op) in linear) for count in counts)
+
+
+def test_required_operations_are_those_made(texts):
+    encoder = texts["fast"].encoder(learnable(TOKENIZER, 77, class_names(COUNT), CONTEXTS, WORDS))
+    assert encoder.packing.tails.padding == 0
+    context = torch.zeros(1, CONTEXTS, 64, requires_grad=True)
+    made, counted = products(encoder, context), operations.required(encoder)
+    pairs = int(encoder.mask.sum() + encoder.prefix_mask.sum())
+    eot = int(encoder.mask.flatten(0, 1)[encoder.leaves].sum())
+    keyed = CONTEXTS * (encoder.packing.tail_entries + CONTEXTS)
+    assert counted.forward - made[0] == 4 * 64 * (2 * pairs + eot)
+    assert counted.backward - made[1] == 8 * 64 * (pairs + eot) + 6 * 64 * keyed
+
+
+def test_literal_operations_are_those_made(texts):
+    encoder = texts["literal"].encoder(learnable(TOKENIZER, 77, class_names(3), CONTEXTS, WORDS))
+    tower = texts["fast"].encoder(learnable(TOKENIZER, 77, class_names(3), CONTEXTS, WORDS)).tower
+    made, counted = products(encoder, torch.zeros(1, CONTEXTS, 64, requires_grad=True)), operations.literal(3, tower)
+    assert counted.forward - made[0] == 4 * 64 * 3 * 3 * 77 * 77
+    assert counted.backward - made[1] == 8 * 64 * 3 * 3 * 77 * 77
+
+
+@pytest.mark.parametrize("method", ["cocoop", "coop"])
+@pytest.mark.parametrize("what", ["train", "evaluate"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_both_sides_agree(method, what, precision):
+    case, texts = Case(method, what, 7, 3, precision), sides.sides("cpu", SMALL, precision)
+    literal, fast = (work(case, texts[side]) for side in ("literal", "fast"))
+    for _ in range(2):  # the second time after an update of the learned tensors
+        expected, found = literal.outcome(), fast.outcome()
+        assert expected.keys() == found.keys()
+        assert run._difference(expected, found) < run.TOLERANCE[precision]
+
+
+def test_table_and_json(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(run, "measure", small(run.measure))
+    monkeypatch.setattr(run, "peak_mb", lambda case, side, *_: {"literal": 20.0, "fast": 2.0}[side])
+    options = ["--classes", "3", "--quick", "--device", "cpu", "--threads", "1", "--json", str(tmp_path / "b.json")]
+    assert main(["bench", *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1:4] for line in lines[2:4]] == [
+        [" cocoop   ", " train    ", "         3 "], [" cocoop   ", " evaluate ", "         3 "],
+    ]  # fmt: skip
+    assert ["| 20 | 2 | 10.0x |" in " ".join(line.split()) for line in lines[2:4]] == [True, False]
+    assert "differ by" in lines[-1]
+    rows = json.loads((tmp_path / "b.json").read_text())["rows"]
+    for row in rows:
+        assert row["literal"]["flops"] > 10 * row["fast"]["flops"] > 0
+        assert row["literal"]["seconds"] > 0
+        assert row["fast"]["fraction_of_peak"] == pytest.approx(
+            row["fast"]["flops"] / row["fast"]["seconds"] / row["peak_flops"], rel=1e-9
+        )
+
+
+def small(measure):
+    return partial(measure, geometry=SMALL)
+
+
+def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(run, "measure", small(run.measure))
+    monkeypatch.setattr(run, "peak_mb", lambda *_: None)
+    right = sides.PlainEncoder._one
+    monkeypatch.setattr(sides.PlainEncoder, "_one", lambda self, context: right(self, context * 1.01))
+    assert main(["bench", "--classes", "3", "--quick", "--device", "cpu"]) == 2
+    found = capsys.readouterr()
+    assert "| cocoop" in found.out
+    assert "error: bench: literal and fast disagree by" in found.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--classes", "1"], "error: --classes: 1 is too few; a classifier has two classes or more."),
+        (["--repeats", "0"], "error: --repeats and --threads count from 1; found 0 and None."),
+    ],
+)
+def test_bad_options(options, message, capsys):
+    assert main(["bench", *options]) == 2
+    assert capsys.readouterr().err.strip() == message
+
+
+def test_literal_side_is_left_out_where_it_does_not_fit(texts, monkeypatch):
+    monkeypatch.setattr(run, "ROOM", 1e-9)
+    measured = run._case(Case("cocoop", "train", 3, 1), texts, "cpu", 1)
+    measured.peak = 1e11
+    assert set(measured.seconds) == {"fast"}
+    assert measured.note.startswith("literal left out: it needs about")
+    table = run.rendered([measured], "here")
+    assert [cell.strip() for cell in table.splitlines()[2].split("|")[6:9]][::2] == ["-", "-"]
+    assert measured.note in table
+
+
+def test_memory_of_a_step_in_its_own_process():
+    used = {side: memory.peak_mb(Case("cocoop", "train", 60, 1), side, "cpu", 1, SMALL) for side in ("literal", "fast")}
+    assert used["literal"] > 8 * used["fast"] > 0
+
+
+def test_cases_of_a_gpu_cover_precisions_and_batches():
+    found = cases("cuda")
+    assert {case.classes for case in found} == {10, 100, 500, 1000}
+    assert {case.precision for case in found} == {"fp32", "bf16"}
+    assert {case.batch for case in found if (case.method, case.work) == ("cocoop", "train")} == {1, 8, 32}
+
+
+def test_memory_that_cannot_be_measured_is_said(caplog):
+    case = Case("cocoop", "train", 3, 1)
+    assert memory.peak_mb(case, "no such side", "cpu", 1, SMALL) is None
+    assert "memory of the no such side side of cocoop train, 3 classes" in caplog.text
+    assert "KeyError" in caplog.text

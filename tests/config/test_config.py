@@ -1,0 +1,200 @@
+"""Configuration: every shipped file is valid, every mistake is one line with the choices, plans share what coincides."""
+
+import copy
+import shutil
+
+import pytest
+import yaml
+
+from cocoop import io
+from cocoop.config import Registry
+from cocoop.errors import UserError
+from cocoop.planning import Plan, experiment_content
+from cocoop.planning.plan import view_ranges
+
+CONFIG = io.REPOSITORY / "config"
+
+
+@pytest.fixture
+def config() -> dict:
+    return io.read_yaml(CONFIG / "config.yaml")
+
+
+def message(config: dict, registry: Registry | None = None) -> str:
+    with pytest.raises(UserError) as error:
+        Plan(config, registry or Registry(overrides=config.get("variants")))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "miniature.yaml", "paper.yaml"])
+def test_shipped_configurations(name):
+    plan = Plan(io.read_yaml(CONFIG / name))
+    assert plan.evaluations
+    assert len(set(plan.evaluations)) == len(plan.evaluations)
+
+
+@pytest.mark.parametrize("kind", ["backbones", "datasets", "methods", "experiments"])
+def test_shipped_files(kind):
+    registry = Registry()
+    for name in registry.names(kind):
+        assert registry.read(kind, name, "test")
+
+
+def test_templates_have_one_place_for_the_name():
+    registry = Registry()
+    for name in registry.names("datasets"):
+        assert registry.dataset(name, "test").template.count("{}") == 1, name
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"backbone": "tinny"}, "backbone: unknown backbone 'tinny'; known: .*tiny.* Did you mean 'tiny'?"),
+        ({"sedes": [1]}, "unknown key 'sedes'; known: .*seeds.* Did you mean 'seeds'"),
+        ({"seeds": []}, "seeds: "),
+        ({"seeds": [1, 1]}, "seeds: "),
+        ({"seeds": ["1"]}, "seeds.0: '1' is no integer"),
+        ({"seeds": [1.0]}, "seeds.0: 1.0 is no integer"),
+        ({"seeds": [True]}, "seeds.0: True is no integer"),
+        ({"seeds_per_job": 2.0}, "seeds_per_job: 2.0 is no integer"),
+        ({"views": 2.0}, "views: 2.0 does not fit"),
+        ({"text_budget_mb": 2048.0}, "text_budget_mb: 2048.0 is no integer"),
+        ({"experiments": {"base_to_new": {"shots": [4.0]}}}, "shots.0: 4.0 is no integer"),
+        ({"variants": {"coop": {"training": {"epochs": 2.0}}}}, "epochs: 2.0 is no integer"),
+        ({"data_root": "a{x}"}, "data_root: 'a{x}' does not fit: folder of the images, as Snakemake takes it"),
+        ({"data_root": "a\nb"}, "data_root: .* does not fit"),
+        ({"data_root": "a\n"}, "data_root: .* does not fit"),
+        ({"data_root": "~/data"}, "data_root: .* does not fit"),
+        ({"views": "per_epoc"}, "views: 'per_epoc' does not fit: a number of augmented views"),
+        ({"device": "gpu"}, "device: 'gpu' is not one of auto, cpu, cuda"),
+        ({"experiments": {"base_to_old": {}}}, "unknown experiment 'base_to_old'.* Did you mean 'base_to_new'"),
+        ({"experiments": {"base_to_new": {"variants": ["coOp"]}}}, "unknown variant 'coOp'.* Did you mean 'coop'"),
+        ({"experiments": {"base_to_new": {"train_datasets": ["digit"]}}}, "unknown dataset 'digit'.*'digits'"),
+        ({"experiments": {"base_to_new": {"dataset": []}}}, "experiments.base_to_new: .*unknown key 'dataset'"),
+        ({"experiments": {"base_to_new": {"train_datasets": ["imagenet_a"]}}}, "'imagenet_a' is for testing only"),
+        ({"variants": {"cocop": {}}}, "unknown variant 'cocop'.* Did you mean 'cocoop'"),
+        ({"variants": {"coop": {"training": {"lr": "2e-3"}}}}, "YAML reads 2e-3 as text; write 0.002"),
+        ({"variants": {"coop": {"training": {"epoch": 3}}}}, "unknown key 'epoch'.*'epochs'"),
+        ({"variants": {"coop": {"params": {"contexts": 0}}}}, "contexts: "),
+        ({"variants": {"coop": {"params": {"context": 4}}}}, "unknown key 'context'.*'contexts'"),
+        (
+            {"experiments": {"base_to_new": {"paper": "table9"}}},
+            "base_to_new.paper: unknown paper table 'table9'; known: ",
+        ),
+        (
+            {"variants": {"coop": {"per_dataset": {"digit": {"epochs": 2}}}}},
+            "per_dataset: unknown dataset 'digit'.*'digits'",
+        ),
+        ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip learns nothing"),
+        ({"variants": {"coop": {"params": {"class_specific": True}}}}, "fits the classes it was trained on only"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_choices(config, change, expected):
+    config.update(change)
+    with pytest.raises(UserError, match=expected):
+        Plan(config, Registry(overrides=config.get("variants")))
+    message(config)
+
+
+def test_a_configuration_wins_over_a_methods_special_cases():
+    """The method's file has epochs for ImageNet and for few shots; what a configuration says of a variant holds for them too."""
+
+    def epochs(variant, dataset, shots, **over):
+        return Registry(overrides={variant: over}).variant(variant, "test").training_on(dataset, shots).epochs
+
+    assert (epochs("coop", "imagenet", 16), epochs("coop_fewshot", "dtd", 1)) == (50, 50)
+    assert (epochs("coop", "imagenet", 16, training={"lr": 0.1}), epochs("coop", "dtd", 16, training={"lr": 0.1})) == (
+        50,
+        200,
+    )
+    assert epochs("coop", "imagenet", 16, training={"epochs": 2}) == 2
+    assert epochs("coop_fewshot", "dtd", 1, training={"epochs": 2}) == 2
+    special = {"training": {"epochs": 2}, "per_dataset": {"dtd": {"epochs": 3}}, "per_shots": {"4": {"epochs": 4}}}
+    assert [epochs("coop_fewshot", d, s, **special) for d, s in (("dtd", 1), ("eurosat", 4), ("eurosat", 1))] == [
+        3,
+        4,
+        2,
+    ]
+
+
+def test_missing_key(config):
+    del config["seeds"]
+    assert "key 'seeds' is missing" in message(config)
+
+
+def test_repeated_key_and_bad_yaml(tmp_path):
+    (tmp_path / "twice.yaml").write_text("a: 1\nb: 2\na: 3\n")
+    with pytest.raises(UserError, match=r"twice.yaml, line 3: .*'a' stands twice"):
+        io.read_yaml(tmp_path / "twice.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1,\n")
+    with pytest.raises(UserError, match=r"bad.yaml, line \d: not valid YAML"):
+        io.read_yaml(tmp_path / "bad.yaml")
+
+
+def test_one_new_file_is_a_new_method(tmp_path, config):
+    shutil.copytree(CONFIG, tmp_path / "config")
+    content = io.read_yaml(CONFIG / "methods" / "coop.yaml")
+    content["variants"] = {"mine": {"label": "Mine", "params": {"contexts": 2, "words": "photo of"}}}
+    (tmp_path / "config" / "methods" / "mine.yaml").write_text(yaml.safe_dump(content))
+    config["experiments"]["base_to_new"]["variants"] = ["mine"]
+    assert {b.variant for b in Plan(config, Registry(tmp_path / "config")).blocks} > {"mine"}
+
+
+def test_a_seed_added_plans_only_its_own_runs(config):
+    before = Plan(config)
+    more = copy.deepcopy(config)
+    more["seeds"] = [*config["seeds"], 4]
+    after = Plan(more)
+    new = set(after.blocks) - set(before.blocks)
+    assert set(before.evaluations) < set(after.evaluations)
+    assert {block.seeds for block in new} == {(4,)}
+    assert len(new) == len(before.blocks)
+
+
+def test_one_changed_variant_changes_its_settings_alone(config):
+    before = Plan(config)
+    changed = copy.deepcopy(config)
+    changed["variants"] = {"coop_ctx21": {"training": {"lr": 0.01}}}
+    after = Plan(changed)
+    assert before.blocks == after.blocks
+    differ = {block.variant for block in before.blocks if before.settings_of(block) != after.settings_of(block)}
+    assert differ == {"coop_ctx21"}
+
+
+def test_experiments_share_their_runs():
+    plan = Plan(io.read_yaml(CONFIG / "paper.yaml"))
+    shared = {"base_to_new", "parameter_matched", "class_incremental"}
+    wanted = [e.block for name in shared for e in set(plan.evaluations_of(plan.experiments[name]))]
+    trained = [block for block in wanted if plan.variant_of(block).trainable]
+    assert len(trained) > len(set(trained))
+    assert set(trained) <= set(plan.blocks)
+
+
+def test_settings_of_the_reference():
+    """CoOp trains 200 epochs in batches of 32 (50 on ImageNet), CoCoOp 10 epochs of single images."""
+    plan = Plan(io.read_yaml(CONFIG / "paper.yaml"))
+    found = {(b.variant, b.dataset): plan.settings_of(b)["training"] for b in plan.blocks if b.subset == "base"}
+    assert (found["coop", "dtd"]["epochs"], found["coop", "dtd"]["batch_size"]) == (200, 32)
+    assert found["coop", "imagenet"]["epochs"] == 50
+    assert (found["cocoop", "imagenet"]["epochs"], found["cocoop", "imagenet"]["batch_size"]) == (10, 1)
+    curves = {
+        b.shots: plan.settings_of(b)["training"]["epochs"]
+        for b in plan.blocks
+        if b.variant == "coop_fewshot" and b.dataset == "dtd"
+    }
+    assert curves == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
+
+
+def test_views_are_shared_between_runs_of_different_length():
+    assert view_ranges(10) == [(0, 10)]
+    assert view_ranges(60) == [(0, 10), (10, 50), (50, 60)]
+    assert view_ranges(200) == [(0, 10), (10, 50), (50, 100), (100, 200)]
+    assert view_ranges(0) == []
+
+
+def test_experiment_content_lists_every_record(config):
+    plan = Plan(config)
+    content = experiment_content(plan, "base_to_new")
+    datasets, seeds = 5, 3
+    assert len(content["expected"]) == datasets * 2 * (1 + 3 * seeds)

@@ -1,0 +1,195 @@
+"""`dataset check`, `dataset new`, `dataset list`: what a user sees."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cocoop import io
+from cocoop.config.specs import DatasetSpec
+from cocoop.config.validation import validate
+from cocoop.data import prepare
+from cocoop.data.check import report
+from cocoop.data.listing import table
+from cocoop.data.new import write_yaml
+from cocoop.errors import UserError
+from tests.data.builders import lay_out, picture, split_file
+from tests.data.tiny import DATASETS, shipped
+
+SPLIT = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
+TREE = {f"{name}/{n}.jpg": picture(n + 100 * len(name)) for name in ("cat", "horse") for n in range(10)}
+
+
+def own(tmp_path, tree=TREE, **keys):
+    lay_out(tree, tmp_path / "own")
+    settings = {"title": "Own", "template": "a {}.", "reader": {"kind": "image_folder", "split": SPLIT}}
+    return DatasetSpec("own", settings | keys)
+
+
+def test_report_of_a_good_dataset(tmp_path):
+    text = report(own(tmp_path), tmp_path, tmp_path / "sheet.png", tokenize=lambda prompt: [1, *prompt.encode(), 2])
+    assert text.splitlines() == [
+        f"dataset own (Own) in {tmp_path}/own",
+        "classes: 2: cat, horse",
+        "train: 10 images, 5 to 5 a class; smallest class: 'cat' with 5",
+        "val: 4 images, 2 to 2 a class; smallest class: 'cat' with 2",
+        "test: 6 images, 3 to 3 a class; smallest class: 'cat' with 3",
+        "counts: nothing published to compare with",
+        "unreadable images: none",
+        "duplicates across splits: none",
+        "prompts: 8 to 10 tokens, start and end included; longest: 'a horse.'",
+        "  'a cat.': 8 tokens [1, 97, 32, 99, 97, 116, 46, 2]",
+        "  'a horse.': 10 tokens [1, 97, 32, 104, 111, 114, 115, 101, 46, 2]",
+        f"contact sheet: {tmp_path}/sheet.png",
+    ]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (240 + 8 * 100, 2 * 100 + 4)
+        assert len(sheet.resize((sheet.width // 10, sheet.height // 10)).getcolors(10_000)) > 10, "it shows pictures"
+
+
+def test_report_of_problems(tmp_path):
+    tree = dict(TREE)
+    for n in range(10):  # every horse is the same picture, so it stands in all splits
+        tree[f"horse/{n}.jpg"] = tree["horse/0.jpg"]
+    tree["cat/3.jpg"] = tree["cat/3.jpg"][:400]
+    text = report(own(tmp_path, tree, sizes={"train": 11, "val": 4, "test": 6}), tmp_path, tmp_path / "sheet.png")
+    assert "problem: dataset 'own': number of images in" in text and "train 10 (published 11)" in text
+    assert "problem: 1 unreadable images; replace them, or set `skip_unreadable: true`" in text
+    assert f"  {tmp_path}/own/cat/3.jpg: unreadable image (" in text
+    assert "problem: leakage: 1 images occur with the same content in two splits:" in text
+    assert "horse/0.jpg (" in text and " = horse/1.jpg (" in text
+    assert "prompts: 'a cat.', 'a horse.'" in text
+
+
+def test_report_with_missing_images(tiny_dataset, tmp_path):
+    spec, data_root = tiny_dataset("dtd")
+    settings = {**spec.settings, "reader": spec.settings["reader"] | {"images": "elsewhere"}}
+    text = report(DatasetSpec("dtd", settings), data_root)
+    assert "problem: dataset 'dtd': 36 of 36 images are missing; first: elsewhere/banded/banded_0001.jpg" in text
+
+
+def test_skipped_images_are_a_note_and_many_classes_fit_on_a_sheet(tmp_path):
+    tree = {f"{name:03d}/{n}.jpg": picture(name * 10 + n) for name in range(30) for n in range(4)}
+    tree["000/0.jpg"] = b"no image"
+    spec = own(tmp_path, tree, skip_unreadable=True)
+    text = report(spec, tmp_path, tmp_path / "sheet.png")
+    assert "note: 1 unreadable images; they are skipped (skip_unreadable)" in text
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.height == 24 * 100 + 4
+
+
+def test_sheet_that_is_no_png(tmp_path):
+    with pytest.raises(UserError, match=r"sheet\.jpg: a contact sheet is a PNG file"):
+        report(own(tmp_path), tmp_path, tmp_path / "sheet.jpg")
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "reader"),
+    [
+        (TREE, "", {"kind": "image_folder", "split": SPLIT, "names": ["cat", "horse"]}),
+        (
+            TREE | {"docs/a.txt": b""},
+            "",
+            {"kind": "image_folder", "ignore": ["docs"], "split": SPLIT, "names": ["cat", "horse"]},
+        ),
+        (
+            {f"{part}/{name}": content for part in ("Train", "valid", "test") for name, content in TREE.items()},
+            "",
+            {"kind": "folders", "train": "Train", "val": "valid", "test": "test", "names": ["cat", "horse"]},
+        ),
+        (
+            TREE | {"labels.csv": ("filename,label\n" + "".join(f"{p},{p[:3]}\n" for p in TREE)).encode()},
+            "",
+            {"kind": "listing", "file": "labels.csv", "columns": {"path": "filename", "class": "label"}, "split": SPLIT},
+        ),
+        (
+            TREE | {"a.json": b'[{"path": "cat/1.jpg", "class": "cat", "split": "test"}, {"path": "cat/2.jpg", "class": "cat",'
+                    b' "split": "train"}]', "b.csv": b"x\n"},
+            "a.json",
+            {"kind": "listing", "file": "a.json"},
+        ),
+        (
+            TREE | {"split.json": split_file({n: [f"{n}/{i}.jpg" for i in range(10)] for n in ("cat", "horse")}, {})},
+            "",
+            {"kind": "coop_split", "file": "split.json"},
+        ),
+    ],
+    ids=["class folders", "a folder without images", "split folders", "csv", "json", "split file"],
+)  # fmt: skip
+def test_new_writes_a_yaml_that_works(tree, path, reader, tmp_path):
+    lay_out(tree, tmp_path / "my photos")
+    out = write_yaml(tmp_path / "my photos" / path, "mine", "a photo of a {}.", "Mine", tmp_path / "config")
+    assert out == tmp_path / "config" / "mine.yaml"
+    settings = io.read_yaml(out)
+    assert settings["reader"] == reader and settings["link"] == str(tmp_path / "my photos")
+    validate(settings, "dataset", "mine.yaml")
+    spec = DatasetSpec("mine", settings)
+    assert report(spec, tmp_path / "data").startswith("dataset mine (Mine) in")
+    prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
+    assert prepare.manifest(spec, tmp_path / "data", tmp_path / "m.json").splits["test"]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "keys", "told"),
+    [
+        (
+            "My-Data",
+            "mine",
+            {},
+            r"dataset name 'My-Data': take lower-case letters, digits and underscores, a letter first",
+        ),
+        (
+            "mine",
+            "mine",
+            {"template": "a photo"},
+            r"template 'a photo': it needs exactly one \{\}, where the class name goes",
+        ),
+        ("mine", "gone", {}, r"gone: no such file or folder"),
+        ("taken", "mine", {}, r"taken\.yaml: is there already; take another name, or delete it"),
+        (
+            "mine",
+            "flat",
+            {},
+            r"flat: found neither class folders with images, nor train and test folders, nor one CSV or JSON",
+        ),
+        ("mine", "x.csv", {}, r"x\.csv: cannot tell which column is the class; columns: path, what; call it 'class'"),
+        ("mine", "x.json", {}, r"x\.json: no valid JSON"),
+        ("mine", "x.txt", {}, r"x\.txt: no folder, CSV or JSON file"),
+    ],
+)
+def test_new_that_cannot_be(name, path, keys, told, tmp_path):
+    lay_out({"mine/cat/1.jpg": b"", "mine/dog/1.jpg": b"", "flat/1.jpg": b"", "config/taken.yaml": b""}, tmp_path)
+    lay_out({"x.csv": b"path,what\n", "x.json": b"[", "x.txt": b""}, tmp_path)
+    with pytest.raises(UserError, match=told):
+        write_yaml(tmp_path / path, name, folder=tmp_path / "config", **keys)
+    assert [entry.name for entry in (tmp_path / "config").iterdir()] == ["taken.yaml"]
+
+
+def test_list_shows_every_dataset_on_a_line(tmp_path):
+    specs = [DatasetSpec(name, shipped(name)) for name in ("imagenet", "oxford_pets", "ucf101")]
+    specs.append(own(tmp_path))
+    (tmp_path / "ucf101").mkdir()
+    lines = table(specs, tmp_path).splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["name", "imagenet", "oxford_pets", "ucf101", "own"]
+    cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
+    assert cells[0] == ["name", "title", "classes", "train", "val", "test", "download", "login", "present", "licence"]
+    assert cells[1][:9] == ["imagenet", "ImageNet", "1000", "1281167", "-", "50000", "by hand", "yes", "no"]
+    assert cells[2][:9] == ["oxford_pets", "OxfordPets", "37", "2944", "736", "3669", "793 MB", "no", "no"]
+    assert cells[3][6:9] == ["2 MB + ?", "no", "incomplete"]
+    assert cells[4][2:9] == ["?", "-", "-", "-", "by hand", "no", "yes"]
+
+
+def test_every_shipped_file_passes_the_schema_and_is_listed():
+    names = [path.stem for path in sorted(DATASETS.glob("*.yaml"))]
+    for name in names:
+        validate(shipped(name), "dataset", name)
+    assert len(table([DatasetSpec(n, shipped(n)) for n in names], Path("nowhere")).splitlines()) == len(names) + 1
+
+
+def test_a_misspelt_key_is_refused_with_the_right_one():
+    with pytest.raises(UserError, match=r"own: top level: unknown key 'tempalte'; known: .*Did you mean 'template'\?"):
+        validate(shipped("dtd") | {"tempalte": "x"}, "dataset", "own")
+    settings = shipped("dtd")
+    settings["reader"] = {"kind": "image_folder", "image": "x", "split": SPLIT}
+    with pytest.raises(UserError, match=r"own: reader: unknown key 'image'; known: .*Did you mean 'images'\?"):
+        validate(settings, "dataset", "own")

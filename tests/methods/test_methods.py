@@ -1,0 +1,130 @@
+"""Every registered variant of every method, the moment it is registered."""
+
+import inspect
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cocoop import methods
+from cocoop.config import Registry, TrainingSpec
+from cocoop.errors import UserError
+from cocoop.methods.coop import CoOp
+from cocoop.text.text_encoder import TextSide
+from cocoop.text.tower import TextTower
+from cocoop.training.loop import fit
+from tests.oracle import TOKENIZER, text_model
+
+ALL = Registry().variants
+VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
+NAMES = ["cat", "wild_dog", "german shorthaired pointer", "dog"]
+OTHERS = ["fish", "tree", "ray"]
+
+
+@pytest.fixture(scope="module")
+def text():
+    torch.manual_seed(0)
+    return TextSide.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
+
+
+def build(name: str, text: TextSide, seeds=(1, 2)):
+    spec = VARIANTS[name]
+    settings = {"implementation": spec.implementation, "method": spec.method, "params": spec.params, "seeds": seeds}
+    settings["inputs"] = spec.inputs
+    return methods.build(settings, text, "a photo of a {}.", NAMES)
+
+
+def data(seeds: int, images: int = 12, views: int = 2):
+    generator = torch.Generator().manual_seed(3)
+    centres = torch.randn(len(NAMES), 32, generator=generator)
+    labels = torch.arange(images).remainder(len(NAMES)).expand(seeds, -1)
+    noise = torch.randn(seeds, views, images, 32, generator=generator)
+    return centres[labels][:, None] + 0.3 * noise, labels  # (S, V, N, E), (S, N)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_params_and_inputs_are_those_of_the_class(name):
+    implementation = methods.find(ALL[name].implementation, name)
+    accepts = inspect.signature(implementation).parameters
+    own = {key for key, value in accepts.items() if value.kind is value.KEYWORD_ONLY} - {"classnames", "backbone"}
+    assert set(ALL[name].params) == own
+    assert ALL[name].inputs == implementation.inputs
+
+
+def test_inputs_of_the_file_must_be_those_of_the_class(text):
+    settings = {"implementation": ALL["clip"].implementation, "method": "clip", "params": {}, "seeds": [0]}
+    with pytest.raises(UserError, match="ZeroShot takes features; write `inputs: features` instead of 'images'"):
+        methods.build(settings | {"inputs": "images"}, text, "a photo of a {}.", NAMES)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_logits_and_gradients(name, text):
+    method, (features, _) = build(name, text), data(2)
+    logits = method.for_classes(NAMES)(features[:, 0])
+    assert logits.shape == (2, 12, len(NAMES))
+    assert torch.isfinite(logits).all()
+    if VARIANTS[name].learns == "by_gradient":
+        logits.square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
+    assert all(not buffer.requires_grad for buffer in method.buffers())
+
+
+@pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if spec.trainable])
+def test_learning_lowers_the_loss_and_survives_a_file(name, text):
+    method, (features, labels) = build(name, text), data(2)
+
+    def loss(of) -> float:
+        with torch.no_grad():
+            return float(F.cross_entropy(of.for_classes(NAMES)(features[:, 0]).flatten(0, 1), labels.flatten()))
+
+    before = loss(method)
+    if VARIANTS[name].learns == "by_gradient":
+        fit(method, method.for_classes(NAMES), features, labels, TrainingSpec(10, 4, 0.02, 1, 1e-5, 0.9, 5e-4))
+    else:
+        method.fit(features, labels)
+    assert loss(method) < before
+    again = build(name, text)
+    again.load_learned(method.learned(), "file")
+    assert loss(again) == loss(method)
+
+
+@pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if not spec.class_bound])
+def test_other_classes(name, text):
+    method, (features, _) = build(name, text), data(2)
+    with torch.no_grad():
+        assert method.for_classes(OTHERS)(features[:, 0]).shape == (2, 12, len(OTHERS))
+
+
+def test_class_bound_refuses_other_classes(text):
+    method = CoOp(text, [1], "", contexts=2, words=None, position="end", class_specific=True, classnames=NAMES)
+    with pytest.raises(UserError, match="contexts of 4 classes cannot classify 3 others"):
+        method.for_classes(OTHERS)
+    with pytest.raises(UserError, match="linear probe of 4 classes cannot classify 3 others"):
+        build("linear_probe", text).for_classes(OTHERS)
+
+
+def test_wrong_learned_tensors_are_named(text):
+    method = build("coop", text)
+    with pytest.raises(UserError, match=r"file: learned tensor seed1.ctx has shape \(3, 32\), expected \(4, 32\)"):
+        method.load_learned({"seed1.ctx": torch.zeros(3, 32)}, "file")
+    with pytest.raises(UserError, match=r"file: learned tensor seed1.ctx is missing"):
+        method.load_learned({}, "file")
+
+
+def test_words_and_context_vectors_must_match(text):
+    with pytest.raises(UserError, match="words 'a photo' are 2 words for 4 context vectors"):
+        CoOp(text, [1], "", contexts=4, words="a photo", position="end", class_specific=False)
+
+
+def test_unknown_implementation_is_one_line():
+    with pytest.raises(
+        UserError, match="config/methods/mine.yaml: class 'cocoop.methods.none:Mine' cannot be imported"
+    ):
+        methods.find("cocoop.methods.none:Mine", "mine")
+
+
+def test_seeds_start_from_their_own_draws(text):
+    together, alone = build("cocoop_random", text, (1, 2)), build("cocoop_random", text, (2,))
+    for (name, both), (_, one) in zip(together.named_parameters(), alone.named_parameters(), strict=True):
+        assert torch.equal(both[1], one[0]), name
+        assert not torch.equal(both[0], both[1]), name

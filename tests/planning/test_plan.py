@@ -1,0 +1,220 @@
+"""What `python -m cocoop plan` counts, against the numbers derived from the reference's settings and by hand."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from cocoop import io
+from cocoop.cli import main
+from cocoop.errors import UserError
+from cocoop.io import REPOSITORY
+from cocoop.manifest import Item, Manifest
+from cocoop.planning import Block, Evaluation
+from cocoop.planning.cost import table
+from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
+from cocoop.planning.cost.throughput import START_SECONDS, Throughput
+from cocoop.planning.cost.tokens import Counter
+from cocoop.planning.cost.work import Estimator
+from cocoop.planning.files import load, plan_of
+from cocoop.planning.jobs import jobs_of
+
+PAPER = REPOSITORY / "config" / "paper.yaml"
+PASSES = json.loads((REPOSITORY / "tests/goldens/passes.json").read_text())["datasets"]
+SEEDS = 3
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return plan_of([PAPER])
+
+
+def estimator(plan, folder) -> Estimator:
+    return Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
+
+
+def job_of(plan, what):
+    return next(job for job in jobs_of(plan) if job.what == what)
+
+
+@pytest.mark.parametrize("dataset", PASSES)
+def test_text_passes_of_the_paper(paper, dataset, tmp_path):
+    count, golden = estimator(paper, tmp_path), PASSES[dataset]
+    coop = Block(dataset, "base", "coop", 16, (1, 2, 3))
+    cocoop = Block(dataset, "base", "cocoop", 16, (1, 2, 3))
+    work = count.work(job_of(paper, coop))
+    assert (work.steps, work.prompts) == (golden["coop_steps"], SEEDS * golden["coop_text_passes"])
+    work = count.work(job_of(paper, cocoop))
+    assert (work.steps, work.prompts) == (golden["cocoop_steps"], SEEDS * golden["cocoop_train_text_passes"])
+    tested = count.work(job_of(paper, Evaluation(cocoop, dataset, ("base", "new")))).prompts
+    assert tested == pytest.approx(
+        SEEDS * golden["cocoop_test_text_passes"], rel=1e-3
+    )  # halves are uneven on some datasets
+
+
+def test_image_passes_and_disk(paper, tmp_path):
+    count = estimator(paper, tmp_path)
+    features = count.work(next(job for job in jobs_of(paper) if job.stage == "features" and job.what == "dtd"))
+    assert (features.images, features.disk) == (1692, 1692 * 512 * 4)
+    block = Block("dtd", "base", "coop", 16, (1, 2, 3))
+    views = [job for job in jobs_of(paper) if job.stage == "views" and job.outputs[0] in job_of(paper, block).inputs]
+    assert sum(count.work(job).images for job in views) == 200 * 16 * 24 * SEEDS
+
+
+def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
+    sizes = dataset_sizes(paper, tmp_path)
+    assert set(sizes) == set(paper.datasets)
+    sizes.pop("dtd")
+    count = Estimator(paper, sizes, backbone_size(paper.backbone))
+    for job in jobs_of(paper):
+        if job.stage == "features":
+            assert (count.work(job) is None) == (job.what == "dtd")
+
+
+def test_a_number_nobody_checked_serves_the_estimate_and_is_told(paper, tmp_path, capsys):
+    count = estimator(paper, tmp_path)
+    assert [name for name, size in count.datasets.items() if size.estimated] == ["imagenet_sketch"]
+    tested = Evaluation(Block("imagenet", "all", "cocoop", 16, (1, 2, 3)), "imagenet_sketch", ("all",))
+    assert count.work(job_of(paper, tested)).prompts == SEEDS * 50_889 * 1000
+    table.show(paper, tmp_path)
+    assert "Stated by the authors and not checked: 50,889 test images of imagenet_sketch.\n" in capsys.readouterr().out
+
+
+def small(folder, names=("a cat", "a very small dog", "fish", "horse")):
+    """The demo's digits with a manifest of other classes in a working folder."""
+    items = tuple(Item(f"{label}.png", label) for label in range(len(names)))
+    Manifest("digits", names, {"train": items, "val": (), "test": items}).save(
+        folder / "results/datasets/digits/manifest.json"
+    )
+    experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["clip", "coop", "cocoop"]}}
+    path = folder / "small.yaml"
+    path.write_text(json.dumps(load() | {"experiments": experiments}))
+    return path
+
+
+def test_tokens_with_class_names(tmp_path):
+    plan = plan_of([small(tmp_path)])
+    count = estimator(plan, tmp_path)
+    tokens = Counter(count)
+    evaluation = Evaluation(Block("digits", "base", "cocoop", 16, (1, 2, 3)), "digits", ("base", "new"))
+    found = tokens.tokens(job_of(plan, evaluation))
+    # Two test images and two classes in each half: 3 seeds x 2 x 2 x 2 prompts of 77 tokens.
+    assert found.literal == 3 * 8 * 77
+    # Per image: 4 context vectors and each class's own tokens up to EOT: "a cat." 3 + 1, "a very small dog." 5 + 1 (both begin
+    # with "a", computed once), "fish." 2 + 1, "horse." 2 + 1.
+    assert found.fast == 3 * (2 * (4 + 4 + 6 - 1) + 2 * (4 + 3 + 3))
+
+
+def test_tokens_of_a_tower_on_the_literal_path(tmp_path):
+    """All of them, counted without cutting the names into another tokenizer's tokens (16 are too few for CLIP's)."""
+    plan = plan_of([small(tmp_path, ("a very small dog of many colours and a few spots", "cat"))])
+    count = estimator(plan, tmp_path)
+    count.backbone = backbone_size(replace(plan.backbone, model="ViT-SO400M-14-SigLIP"))
+    assert (count.backbone.context_length, count.backbone.literal) == (16, True)
+    evaluation = Evaluation(Block("digits", "base", "cocoop", 16, (1, 2, 3)), "digits", ("base", "new"))
+    assert Counter(count).tokens(job_of(plan, evaluation)) == (3 * 2 * 16, 3 * 2 * 16, False)
+
+
+def test_tokens_before_the_class_names_are_known(tmp_path):
+    plan = plan_of([PAPER])
+    block = Block("eurosat", "base", "cocoop", 16, (1, 2, 3))
+    found = Counter(estimator(plan, tmp_path)).tokens(job_of(plan, block))
+    prompts = 3 * 5 * (10 * 5 * 16)  # seeds, classes, images of ten epochs
+    assert found == (prompts * 77, round(prompts * (4.2 + 4 / 5)), True)
+
+
+def bench(path, rows, **more):
+    io.write_json(path, {"schema": 1, "kind": "bench", "where": "a device", "rows": rows, **more})
+    return path
+
+
+def row(method, work, classes, batch, seconds, precision="fp32"):
+    return {
+        "method": method,
+        "work": work,
+        "classes": classes,
+        "batch": batch,
+        "precision": precision,
+        "fast": {"seconds": seconds},
+    }
+
+
+ROWS = [
+    row("cocoop", "train", 10, 1, 0.01), row("cocoop", "train", 100, 1, 0.04), row("cocoop", "train", 100, 1, 9.0, "bf16"),
+    row("cocoop", "evaluate", 100, 4, 0.04), row("coop", "train", 100, 32, 0.05), row("coop", "evaluate", 100, 32, 0.01),
+]  # fmt: skip
+
+
+def test_seconds_from_the_bench(tmp_path):
+    plan = plan_of([small(tmp_path)])
+    count, speed = estimator(plan, tmp_path), Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", 50.0)
+    block = Block("digits", "base", "cocoop", 16, (1, 2, 3))
+    steps = (
+        10 * 32
+    )  # epochs x images of one seed; a step has 3 seeds x 2 classes, fewer than the smallest step measured
+    assert speed.text_seconds(count, job_of(plan, block)) == pytest.approx(START_SECONDS + steps * 0.01)
+    tested = job_of(plan, Evaluation(block, "digits", ("base", "new")))
+    assert speed.text_seconds(count, tested) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
+    features = next(job for job in jobs_of(plan) if job.stage == "features")
+    assert speed.image_seconds(count, features) == pytest.approx(START_SECONDS + 4 / 50)
+    assert (speed.text_seconds(count, features), speed.image_seconds(count, tested)) == (0, 0)
+
+
+def test_literal_hours_are_of_the_literal_rows(tmp_path):
+    plan = plan_of([small(tmp_path)])
+    count, job = estimator(plan, tmp_path), job_of(plan, Block("digits", "base", "cocoop", 16, (1, 2, 3)))
+    only_large = [made | {"literal": {"seconds": 2.0}} if made["classes"] == 100 else made for made in ROWS]
+    speed = Throughput(bench(tmp_path / "bench.json", only_large), "fp32")
+    assert speed.text_seconds(count, job, "literal") == pytest.approx(START_SECONDS + 10 * 32 * 2.0)
+    assert speed.text_seconds(count, job) < speed.text_seconds(count, job, "literal")
+    without = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32")
+    assert without.text_seconds(count, job, "literal") is None
+
+
+def test_methods_that_take_images_cost_both(tmp_path):
+    path = small(tmp_path)
+    experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["visual_prompt"]}}
+    path.write_text(json.dumps(load() | {"experiments": experiments}))
+    plan = plan_of([path])
+    count, speed = estimator(plan, tmp_path), Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", 50.0)
+    training = next(job for job in jobs_of(plan) if job.stage == "train")
+    images = count.work(training).images
+    assert images == 3 * 50 * 32  # seeds, epochs, images of one epoch
+    assert speed.image_seconds(count, training) == pytest.approx(images / 50)
+    assert speed.text_seconds(count, training) > START_SECONDS
+
+
+def test_curve_is_linear_between_and_in_proportion_beyond(tmp_path):
+    curve = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", None).curves["fast"]["cocoop", "train"]
+    assert [curve.seconds(prompts) for prompts in (1, 10, 55, 100, 1000)] == pytest.approx(
+        [0.01, 0.01, 0.025, 0.04, 0.4]
+    )
+
+
+def test_bench_without_a_method_says_what_to_do(tmp_path):
+    path = bench(tmp_path / "bench.json", ROWS[:4])
+    with pytest.raises(UserError, match="no rows for coop train, coop evaluate; measure again without --quick"):
+        Throughput(path, "fp32", None)
+
+
+def test_table(capsys):
+    assert main(["plan", "--configfile", str(PAPER)]) == 0
+    out = capsys.readouterr().out
+    shared = next(line for line in out.splitlines() if line.startswith("| all, shared jobs once"))
+    assert [cell.strip() for cell in shared.split("|")][4] == "264"
+    assert "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`" in out
+    assert "~ reckons with 4.2 tokens a class" in out
+
+
+def test_later_files_lie_over_earlier_ones(tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("seeds: [7]\nvariants: {coop: {training: {epochs: 3}}}\n")
+    merged = load([REPOSITORY / "config/miniature.yaml", over])
+    assert merged["seeds"] == [7]
+    assert merged["variants"]["coop"] == {"training": {"epochs": 3}}
+    assert "cocoop" in merged["variants"]
+
+
+def test_missing_configuration_is_one_line(capsys):
+    assert main(["plan", "--configfile", "nowhere.yaml"]) == 2
+    assert capsys.readouterr().err == "error: nowhere.yaml: no such YAML file.\n"

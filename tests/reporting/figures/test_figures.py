@@ -1,0 +1,205 @@
+"""Figures: the drawn numbers are those of the tables, the files are those promised, and the bytes the same each time."""
+
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from cocoop.errors import UserError
+from cocoop.io import REPOSITORY
+from cocoop.reporting import figures
+from cocoop.reporting import records as results
+from cocoop.reporting.figures import ablation, changes, cost, curves, parameters, style, training
+from cocoop.reporting.figures.data import gather
+from cocoop.reporting.tables import KINDS
+from tests.reporting.records import made
+
+VALUES = {("clip", "digits"): (0.70, 0.65), ("coop", "digits"): (0.82, 0.50), ("cocoop", "digits"): (0.81, 0.64)}
+STEP = {0: 0.0, 1: -0.01, 2: 0.0, 3: 0.01}
+TRANSFER = {
+    "train_datasets": [{"name": "digits", "title": "Digits"}],
+    "targets": [{"name": name, "title": name.title()} for name in ("digits", "shapes")],
+    "target_subsets": ["all"],
+}
+GRIDS = {
+    "transfer": TRANSFER,
+    "domain": TRANSFER,
+    "curves": {"shots": [1, 4], "target_subsets": ["all"], "train_subset": "all"},
+}
+
+
+def accuracy(key):
+    half = {"base": 0, "new": 1, "all": 0}[key["target_subset"]]
+    return VALUES.get((key["variant"], key["target"]), (0.6, 0.6))[half] + STEP[key["seed"]]
+
+
+def data(kind="base_to_new", value=accuracy, **changed):
+    content = made.experiment(kind, **GRIDS.get(kind, {}) | changed)
+    return gather(content, made.records(content, value))
+
+
+def labels(axes):
+    return [tick.get_text() for tick in axes.get_yticklabels()]
+
+
+def test_bars_are_the_changes_against_the_reference():
+    found = changes.against(data(), "clip").set_index(["target", "metric", "series"])
+    assert found.loc[("digits", "base", "coop"), "change"] == pytest.approx(12)
+    assert found.loc[("digits", "new", "coop"), "change"] == pytest.approx(-15)
+    assert found.loc[("average", "new", "coop"), "change"] == pytest.approx(-7.5)
+    assert found.loc[("digits", "base", "coop"), "std"] == pytest.approx(1)
+
+
+def test_a_trained_reference_is_paired_by_seed_and_an_untrained_series_stands_against_its_mean():
+    found = changes.against(data(), "coop").set_index(["target", "metric", "series"])
+    assert found.loc[("digits", "base", "cocoop"), ["change", "std"]].tolist() == pytest.approx([-1, 0], abs=1e-9)
+    assert found.loc[("digits", "new", "clip"), "change"] == pytest.approx(15)
+
+
+def test_the_chart_draws_these_bars_sorted_with_the_average_on_top():
+    with style.theme():
+        figure = changes.draw(data(), "clip")
+    base, new = figure.axes
+    assert base.get_title() == "Base classes" and new.get_title() == "New classes"
+    assert labels(base) == ["Average", "Digits", "Shapes"] and labels(new) == ["Average", "Shapes", "Digits"]
+    widths = [round(patch.get_width(), 6) for patch in base.patches]
+    assert widths == [6.0, 5.5, 12.0, 11.0, 0.0, 0.0]
+    assert "+12.00" in {text.get_text() for text in base.texts}
+
+
+def test_a_missing_run_is_written_out_not_drawn():
+    with style.theme():
+        figure = changes.draw(
+            data(value=lambda key: None if key["variant"] == "coop" and key["seed"] == 2 else accuracy(key)), "clip"
+        )
+    base = figure.axes[0]
+    assert len(base.patches) == 3
+    assert [text.get_text() for text in base.texts].count(" missing") == 3
+
+
+def test_nothing_to_compare_with_is_said():
+    with style.theme():
+        figure = changes.draw(data(variants=[made.COOP, made.COCOOP]), "clip")
+    assert "No 'clip'" in figure.texts[0].get_text()
+
+
+def test_transfer_bars_mark_the_source():
+    with style.theme():
+        figure = changes.draw(data("transfer"), "clip")
+    assert figure.axes[0].get_title() == "All classes, trained on Digits"
+    assert set(labels(figure.axes[0])) == {"Average", "Digits (source)", "Shapes"} - {"Average"}
+
+
+def test_curves_go_through_the_means():
+    with style.theme():
+        figure = curves.draw(data("curves", lambda key: 0.5 + key["shots"] / 100 + STEP[key["seed"]]))
+    axes = figure.axes[0]
+    assert axes.get_title() == "Average"
+    by_points = {tuple(line.get_xdata()): list(line.get_ydata()) for line in axes.lines}
+    assert by_points[1, 4] == pytest.approx([51, 54])
+    assert by_points[0, 1] == pytest.approx([50, 50]), "the level line of the untrained variant"
+
+
+def test_h_stands_over_the_parameters():
+    with style.theme():
+        figure = parameters.draw(data("parameter_matched"))
+    digits = figure.axes[1]
+    points = {tuple(line.get_xdata()): list(line.get_ydata()) for line in digits.lines if line.get_marker() in "os^"}
+    assert digits.get_title() == "Digits"
+    assert points[512,] == pytest.approx([100 * 2 * 0.82 * 0.5 / 1.32])
+    assert points[2696,] == pytest.approx([100 * 2 * 0.81 * 0.64 / 1.45])
+
+
+def test_nearly_equal_numbers_of_parameters_are_drawn_apart():
+    assert parameters._apart([512, 2688, 2696]) == {512: 512.0, 2688: 2688.0, 2696: pytest.approx(2688 * 1.15)}
+
+
+def test_ablation_has_a_line_per_variant():
+    with style.theme():
+        figure = ablation.draw(data("ablation", variants=[made.COOP, made.COCOOP]))
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["CoOp", "CoCoOp"]
+    assert [axes.get_title() for axes in figure.axes if axes.get_visible()] == ["Average", "Digits", "Shapes"]
+
+
+def test_looks_differ_in_more_than_colour():
+    looks = list(style.looks([f"series {number}" for number in range(6)]).values())
+    for part in ("color", "marker", "line", "hatch"):
+        assert len({getattr(look, part) for look in looks}) == len(looks)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("made")
+    for kind in KINDS:
+        content = made.experiment(kind, **GRIDS.get(kind, {}))
+        metrics = made.results_folder(root, content, images=2)
+        results.collect(metrics, root / "results/experiments" / kind / "records.csv")
+    return root / "results"
+
+
+def draw(folder, kind, out):
+    here = folder / "experiments" / kind
+    costs, histories = (sorted((folder / "runs").rglob(name)) for name in ("cost.json", "history.csv"))
+    return figures.build_all(here / "experiment.json", here / "records.csv", costs, histories, out)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gets_the_files_it_was_promised(folder, tmp_path, kind):
+    paths = draw(folder, kind, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(figures.outputs(kind))
+    assert sorted(path.name for path in paths) == sorted(figures.outputs(kind))
+    for path in paths:
+        if path.suffix == ".svg":
+            assert ElementTree.parse(path).getroot().tag.endswith("svg")
+        else:
+            with Image.open(path) as image:
+                assert image.width > 800
+
+
+def test_the_same_bytes_each_time_in_another_process(folder, tmp_path):
+    draw(folder, "base_to_new", tmp_path / "a")
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom cocoop.reporting import figures\n"
+        "here, runs, out = map(Path, sys.argv[1:])\n"
+        "costs, histories = (sorted(runs.rglob(name)) for name in ('cost.json', 'history.csv'))\n"
+        "figures.build_all(here / 'experiment.json', here / 'records.csv', costs, histories, out)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    arguments = [folder / "experiments/base_to_new", folder / "runs", tmp_path / "b"]
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=REPOSITORY, check=True)
+    for name in figures.outputs("base_to_new"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_cost_is_per_run(folder):
+    found = cost.read(sorted((folder / "runs").rglob("cost.json")))
+    trained = found[(found["stage"] == "train") & (found["variant"] == "coop")]
+    assert trained["seconds"].unique() == pytest.approx([30 / 3])
+    untrained = found[found["variant"] == "clip"]
+    assert untrained["stage"].unique() == ["evaluate"] and untrained["seconds"].unique() == pytest.approx([2])
+
+
+def test_histories_know_their_run(folder):
+    found = training.read(sorted((folder / "runs").rglob("history.csv")))
+    assert set(found["variant"]) == {"coop", "cocoop"} and set(found["dataset"]) == {"digits", "shapes"}
+    assert found.groupby("epoch")["progress"].first().tolist() == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
+def test_a_damaged_history_is_named(folder, tmp_path):
+    (tmp_path / "history.csv").write_text("seed,epoch\n1,1\n")
+    learned = next((folder / "runs").rglob("learned.safetensors"))
+    (tmp_path / "learned.safetensors").write_bytes(learned.read_bytes())
+    with pytest.raises(UserError, match=r"history\.csv: columns lr, loss, accuracy are missing"):
+        training.read([tmp_path / "history.csv"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "draw_figure"), [("curves", curves), ("parameter_matched", parameters), ("ablation", ablation)]
+)
+def test_a_panel_without_results_says_so(kind, draw_figure):
+    with style.theme():
+        figure = draw_figure.draw(data(kind, lambda key: None if key["target"] == "digits" else 0.5))
+    written = {axes.get_title(): {text.get_text() for text in axes.texts} for axes in figure.axes if axes.get_visible()}
+    assert {title for title, texts in written.items() if "missing" in texts} == {"Average", "Digits"}

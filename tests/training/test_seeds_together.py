@@ -1,0 +1,55 @@
+"""Several seeds of one variant trained in one batch are the runs they would have been alone."""
+
+import pytest
+import torch
+
+from cocoop.config.specs import TrainingSpec
+from cocoop.methods.cocoop import CoCoOp
+from cocoop.methods.coop import CoOp
+from cocoop.text.text_encoder import TextSide
+from cocoop.text.tower import TextTower
+from cocoop.training.loop import fit
+from tests.oracle import TOKENIZER, text_model
+
+SEEDS = (1, 2, 3)
+NAMES = ["cat", "wild cat", "german shorthaired pointer", "face", "tree frog", "2012 Tesla Model S Sedan"]
+TRAINING = TrainingSpec(
+    epochs=3, batch_size=4, lr=0.02, warmup_epochs=1, warmup_lr=1e-5, momentum=0.9, weight_decay=0.0005
+)
+METHODS = {
+    "coop": lambda text, seeds: CoOp(text, seeds, "", contexts=4, words=None, position="end", class_specific=False),
+    "coop specific": lambda text, seeds: CoOp(
+        text, seeds, "", contexts=2, words=None, position="middle", class_specific=True, classnames=NAMES
+    ),
+    "cocoop": lambda text, seeds: CoCoOp(text, seeds, "", contexts=4, words="a photo of a", reduction=4),
+}
+
+
+@pytest.fixture(scope="module")
+def text():
+    torch.manual_seed(0)
+    return TextSide.fast(TextTower.from_open_clip(text_model(64, 3, 4, embed=64), TOKENIZER.sot, TOKENIZER.eot))
+
+
+def trained(text, make, seeds, features, labels):
+    method = make(text, seeds)
+    done = fit(method, method.for_classes(NAMES), features, labels, TRAINING)
+    return method.learned(), {row[0]: row for row in done.history if row[1] == TRAINING.epochs}
+
+
+@pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
+def test_together_equals_alone(text, make):
+    draw = torch.Generator().manual_seed(4)
+    features = torch.randn(len(SEEDS), 2, 12, 64, generator=draw)  # every seed has its own few-shot images
+    labels = torch.randint(len(NAMES), (len(SEEDS), 12), generator=draw)
+    together, history = trained(text, make, SEEDS, features, labels)
+    start = make(text, SEEDS).learned()
+    for i, seed in enumerate(SEEDS):
+        alone, row = trained(text, make, (seed,), features[i : i + 1], labels[i : i + 1])
+        assert alone.keys() == {name for name in together if name.startswith(f"seed{seed}.")}
+        for name, tensor in alone.items():
+            assert (together[name] - tensor).norm() <= 1e-5 * tensor.norm()
+            moved = (tensor - start[name]).norm()
+            assert moved > 1e-3 * tensor.norm()
+            assert (together[name] - tensor).norm() <= 1e-3 * moved
+        assert history[seed][3] == pytest.approx(row[seed][3], rel=1e-5)
