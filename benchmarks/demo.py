@@ -22,7 +22,7 @@ from cocoop.evaluation.predict import predict
 from cocoop.images import feature_file
 from cocoop.images.train_images import load_views
 from cocoop.text import text_encoder as text
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.training.loop import fit
 
 RESULTS, TEMPLATE = Path("results"), "a photo of a {}."
@@ -44,7 +44,7 @@ def trained() -> Iterator[tuple[Settings, Path, Path]]:
         )
 
 
-def measure(settings: Settings, side: TextSide, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
+def measure(settings: Settings, side: TextEncoder, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
     """Seconds of the training and, for CoCoOp, of the test; each once to warm up and once timed."""
     features, labels, names, _ = load_views(settings, [views], fingerprint, side.device)
     method = methods.build(settings, side, TEMPLATE, names)
@@ -73,7 +73,7 @@ def main() -> None:
     for settings, *files in trained():
         exact = text.load(TOWER, settings["backbone"])
         model = backbone.load(BackboneSpec(label="tiny", **settings["backbone"])).model
-        seconds["literal"].update(measure(settings, TextSide.literal(model), *files, exact.fingerprint))
+        seconds["literal"].update(measure(settings, TextEncoder.literal(model), *files, exact.fingerprint))
         seconds["exact"].update(measure(settings, exact, *files, exact.fingerprint))
         for seed in settings["seeds"]:
             alone = settings | {"seeds": [seed]}

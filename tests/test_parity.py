@@ -13,7 +13,7 @@ from cocoop.config.specs import TrainingSpec
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.methods.zero_shot import ZeroShot
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training.loop import fit
 from cocoop.training.schedule import learning_rate
@@ -33,8 +33,8 @@ def model():
 def text(request, model):
     """Both text paths must agree with the reference."""
     if request.param == "literal":
-        return TextSide.literal(model)
-    return TextSide.fast(TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot))
+        return TextEncoder.literal(model)
+    return TextEncoder.fast(TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot))
 
 
 def golden(name: str) -> torch.Tensor:

@@ -17,7 +17,7 @@ from cocoop.bench.table import Measured, rendered
 from cocoop.device import choose, deterministic
 from cocoop.errors import UserError
 from cocoop.text.prompt_encoder import PromptEncoder
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # largest relative difference of the two sides
@@ -86,7 +86,7 @@ def measure(
     return measured
 
 
-def _case(case: Case, texts: dict[str, TextSide], device: str, repeats: int) -> Measured:
+def _case(case: Case, texts: dict[str, TextEncoder], device: str, repeats: int) -> Measured:
     fast, text = work(case, texts["fast"]), texts["fast"]
     encoder = text.encoder(text.learnable(class_names(case.classes), CONTEXTS, words=WORDS))
     expected, note = deterministic(fast.outcome, str(case)), _too_large(case, encoder.tower, device)

@@ -15,7 +15,7 @@ from cocoop.methods.base import Classifier, Method
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.text.prompts import Prompts
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tokenizer import byte_pair
 from cocoop.text.tower import TextTower
 from cocoop.training.loop import autocast, update
@@ -101,7 +101,7 @@ class Work:
         return {"loss": found} | {name: p.grad.double() for name, p in self.method.named_parameters()}
 
 
-def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> dict[str, TextSide]:
+def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> dict[str, TextEncoder]:
     """Both text sides of one random model of the given geometry (arguments of open_clip's TextTransformer).
 
     bf16: the literal side runs under autocast, as the reference's `amp`; the exact side holds its matrices in bf16.
@@ -109,7 +109,7 @@ def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> 
     model = TextModel(**geometry).to(device)
     tokenizer = byte_pair()
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot).in_precision(precision)
-    fast = TextSide.fast(tower)
+    fast = TextEncoder.fast(tower)
     text = model.text
     return {"literal": replace(fast, encoder=lambda prompts: PlainEncoder(text, prompts)), "fast": fast}
 
@@ -120,7 +120,7 @@ def class_names(count: int) -> list[str]:
     return [names[i % len(names)] for i in range(count)]
 
 
-def work(case: Case, text: TextSide) -> Work:
+def work(case: Case, text: TextEncoder) -> Work:
     """A case on random image features and labels."""
     if case.method == "cocoop":
         method: Method = CoCoOp(text, [SEED], "", contexts=CONTEXTS, words=WORDS, reduction=16)

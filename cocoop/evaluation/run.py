@@ -94,7 +94,7 @@ def evaluate(
 
 
 def _image_side(
-    settings: Mapping[str, Any], side: text.TextSide, features: Path | None, files: ImageFiles | None
+    settings: Mapping[str, Any], side: text.TextEncoder, features: Path | None, files: ImageFiles | None
 ) -> "Backbone | None":
     """The whole backbone, for a method that takes images."""
     if settings["inputs"] == "features":
@@ -110,7 +110,7 @@ def _image_side(
 
 def _method(
     settings: Mapping[str, Any],
-    side: text.TextSide,
+    side: text.TextEncoder,
     template: str,
     learned: Path | None,
     whole: "Backbone | None",

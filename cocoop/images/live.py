@@ -17,7 +17,7 @@ from cocoop.images.sources import ImageFiles
 from cocoop.images.train_images import Inputs
 from cocoop.manifest import Manifest
 from cocoop.splits import class_subset, load_few_shot
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 
 class Live:
@@ -45,7 +45,7 @@ class Live:
             yield self.preprocessing.normalise(pixels).unflatten(0, (len(self.selected), -1))
 
 
-def image_side(settings: Mapping[str, Any], side: TextSide) -> Backbone:
+def image_side(settings: Mapping[str, Any], side: TextEncoder) -> Backbone:
     """The run's whole backbone, for a method that takes images; it must have the weights of the text side."""
     spec = BackboneSpec(label=settings["backbone"]["name"], **settings["backbone"])
     whole = backbone.load(spec, side.device)

@@ -11,7 +11,7 @@ from cocoop.errors import UserError
 from cocoop.images import feature_file
 from cocoop.images.sources import ImageFiles
 from cocoop.manifest import Manifest
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
@@ -25,7 +25,7 @@ class Tested(NamedTuple):
     batches: Callable[[Tensor, int], Iterator[Tensor]]
 
 
-def cached(path: Path, expect: Mapping[str, Any], side: TextSide) -> Tested:
+def cached(path: Path, expect: Mapping[str, Any], side: TextEncoder) -> Tested:
     """Features (B, E) from a file that must say what is expected of it."""
     tensors, facts = feature_file.load(path, "features", expect)
     features = tensors["features"].to(side.device, side.dtype)

@@ -10,12 +10,12 @@ from cocoop.errors import UserError
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
     from cocoop.methods.base import Method
-    from cocoop.text.text_encoder import TextSide
+    from cocoop.text.text_encoder import TextEncoder
 
 
 def build(
     settings: Mapping[str, Any],
-    text: "TextSide",
+    text: "TextEncoder",
     template: str,
     classnames: Sequence[str],
     backbone: "Backbone | None" = None,

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocoop.errors import UserError
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 Classifier = Callable[[Tensor], Tensor]
 """Image features (S, B, E), not normalised, to logits (S, B, C); of a method with inputs = "images", normalised pixels
@@ -27,7 +27,7 @@ class Method(nn.Module, ABC):
 
     inputs: ClassVar[str] = "features"
 
-    def __init__(self, text: TextSide, seeds: Sequence[int], template: str) -> None:
+    def __init__(self, text: TextEncoder, seeds: Sequence[int], template: str) -> None:
         super().__init__()
         self.text, self.seeds, self.template = text, tuple(seeds), template
 

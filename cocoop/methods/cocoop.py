@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from cocoop.methods.base import Classifier, Method, generator
 from cocoop.methods.context import initial_context
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 
 class StackedLinear(nn.Module):
     """S linear layers side by side: weight (S, out, in), bias (S, out), initialised as torch's own Linear."""
 
-    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator], text: TextSide) -> None:
+    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator], text: TextEncoder) -> None:
         super().__init__()
         bound = inputs**-0.5  # torch.nn.Linear.reset_parameters
 
@@ -32,7 +32,7 @@ class StackedLinear(nn.Module):
 class MetaNet(nn.Module):
     """h_theta: Linear-ReLU-Linear from the image feature (S, B, E) to one context shift (S, B, D) (cocoop.py:95-99)."""
 
-    def __init__(self, text: TextSide, reduction: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, text: TextEncoder, reduction: int, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
         hidden = max(1, text.embed_dim // reduction)
         self.linear1 = StackedLinear(text.embed_dim, hidden, generators, text)
@@ -47,7 +47,7 @@ class CoCoOp(Method):
 
     def __init__(
         self,
-        text: TextSide,
+        text: TextEncoder,
         seeds: Sequence[int],
         template: str,
         *,

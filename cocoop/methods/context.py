@@ -5,13 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 RANDOM_STD = 0.02  # coop.py:90
 
 
 def initial_context(
-    text: TextSide, generators: Sequence[torch.Generator], contexts: int, words: str | None, classes: int | None = None
+    text: TextEncoder,
+    generators: Sequence[torch.Generator],
+    contexts: int,
+    words: str | None,
+    classes: int | None = None,
 ) -> nn.Parameter:
     """Context vectors (S, M, D), or (S, C, M, D) with `classes`: the embedded words, else normal with std 0.02."""
     if words:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cocoop.methods.base import Classifier, Method, SharedText, generator, refuse_other_classes
 from cocoop.methods.context import initial_context
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 
 class CoOp(Method):
@@ -16,7 +16,7 @@ class CoOp(Method):
 
     def __init__(
         self,
-        text: TextSide,
+        text: TextEncoder,
         seeds: Sequence[int],
         template: str,
         *,

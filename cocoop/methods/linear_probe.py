@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cocoop.methods.base import Classifier, Method, refuse_other_classes
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 
 class LinearProbe(Method):
@@ -17,7 +17,7 @@ class LinearProbe(Method):
 
     def __init__(
         self,
-        text: TextSide,
+        text: TextEncoder,
         seeds: Sequence[int],
         template: str,
         *,

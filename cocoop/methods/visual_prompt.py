@@ -9,7 +9,7 @@ from cocoop.backbone.model import Backbone
 from cocoop.errors import UserError
 from cocoop.methods.base import Classifier, generator
 from cocoop.methods.zero_shot import ZeroShot
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 
 class VisualPrompt(ZeroShot):
@@ -21,7 +21,9 @@ class VisualPrompt(ZeroShot):
 
     inputs = "images"
 
-    def __init__(self, text: TextSide, seeds: Sequence[int], template: str, *, backbone: Backbone, border: int) -> None:
+    def __init__(
+        self, text: TextEncoder, seeds: Sequence[int], template: str, *, backbone: Backbone, border: int
+    ) -> None:
         super().__init__(text, seeds, template)
         self.backbone, inner = backbone, backbone.image_size - 2 * border
         if inner < 1:

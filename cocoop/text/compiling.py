@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cocoop.text.prompt_encoder import PromptEncoder
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
 CHOICES = ("auto", "on", "off")
@@ -19,7 +19,7 @@ PAYS_FROM_TOKENS = {
 COMPILERS = ("g++", "c++", "clang++")
 
 
-def for_training(side: TextSide, steps: int, choice: str) -> TextSide:
+def for_training(side: TextEncoder, steps: int, choice: str) -> TextEncoder:
     """The text side for a training of so many steps of one shape.
 
     choice: on, off, or auto: compiled where that was measured to pay. What auto chooses depends on the training of a single seed,

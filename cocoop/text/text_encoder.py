@@ -25,7 +25,7 @@ KIND = "text-tower"
 
 
 @dataclass(frozen=True)
-class TextSide:
+class TextEncoder:
     """Frozen text tower and tokenizer.
 
     table: token embeddings (vocabulary, D), whose dtype is that of what is learned; embed_dim: E of a feature;
@@ -44,7 +44,7 @@ class TextSide:
     embed: Callable[[Tensor], Tensor] | None = None
 
     @classmethod
-    def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextSide":
+    def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextEncoder":
         """Through the exact prompt encoder."""
         facts = tower.facts
 
@@ -60,7 +60,7 @@ class TextSide:
         tokenizer: Tokenizer | None = None,
         budget_mb: int = DEFAULT_BUDGET_MB,
         precision: str = "fp32",
-    ) -> "TextSide":
+    ) -> "TextEncoder":
         """Through the model's own `encode_text`, all tokens of every prompt."""
         tokenizer, embedding = tokenizer or byte_pair(), token_embedding(model)
         length = tokenizer.context_length or text_tower(model).context_length
@@ -136,7 +136,7 @@ def save(
         )
     if reason:
         _announce(backbone, reason)
-        TextSide.literal(model, tokenizer)
+        TextEncoder.literal(model, tokenizer)
         io.write_tensors(path, {}, metadata)
         return
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot)
@@ -148,7 +148,7 @@ def load(
     backbone: dict[str, Any],
     device: str = "cpu",
     budget_mb: int = DEFAULT_BUDGET_MB,
-) -> TextSide:
+) -> TextEncoder:
     """Reads what `save` wrote. `backbone`: the run's backbone settings; a literal tower is loaded through open_clip.
 
     Raises UserError for a damaged file or one of another backbone.
@@ -162,16 +162,16 @@ def load(
         _announce(backbone["name"], metadata["literal"])
         return replace(_whole(backbone, device, budget_mb), fingerprint=metadata["fingerprint"])
     tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(backbone["precision"])
-    return replace(TextSide.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
+    return replace(TextEncoder.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
 
 
 def _announce(backbone: str, reason: str) -> None:
     logger.info("backbone %s takes the literal text path: %s", backbone, reason)
 
 
-def _whole(settings: dict[str, Any], device: str, budget_mb: int) -> TextSide:
+def _whole(settings: dict[str, Any], device: str, budget_mb: int) -> TextEncoder:
     from cocoop.backbone import model as backbone
     from cocoop.text import hf_tokenizer as foreign
 
     spec = BackboneSpec(label=settings["name"], **settings)
-    return TextSide.literal(backbone.load(spec, device).model, foreign.of(spec), budget_mb, spec.precision)
+    return TextEncoder.literal(backbone.load(spec, device).model, foreign.of(spec), budget_mb, spec.precision)

@@ -87,7 +87,7 @@ def train(
 
 
 def _inputs(
-    settings: Mapping[str, Any], views: Sequence[Path], files: ImageFiles | None, side: text.TextSide
+    settings: Mapping[str, Any], views: Sequence[Path], files: ImageFiles | None, side: text.TextEncoder
 ) -> tuple[Inputs, "Backbone | None"]:
     """What the run learns from, and the whole backbone where its method takes images."""
     if settings["inputs"] == "features":

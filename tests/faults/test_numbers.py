@@ -9,7 +9,7 @@ from cocoop.evaluation.predict import predict
 from cocoop.manifest import Item, Manifest
 from cocoop.methods.linear_probe import LinearProbe
 from cocoop.splits import class_subset, few_shot, save_few_shot
-from cocoop.text.text_encoder import TextSide, load
+from cocoop.text.text_encoder import TextEncoder, load
 from cocoop.training.run import train
 from tests.faults import processes
 
@@ -17,7 +17,7 @@ BAD = [float("nan"), float("inf"), -float("inf")]
 
 
 @pytest.fixture(scope="module")
-def text(world, made) -> TextSide:
+def text(world, made) -> TextEncoder:
     return load(made / "text_tower.safetensors", world.settings["backbone"])
 
 

@@ -10,7 +10,7 @@ from cocoop import methods
 from cocoop.config import Registry, TrainingSpec
 from cocoop.errors import UserError
 from cocoop.methods.coop import CoOp
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training.loop import fit
 from tests.oracle import TOKENIZER, text_model
@@ -24,10 +24,10 @@ OTHERS = ["fish", "tree", "ray"]
 @pytest.fixture(scope="module")
 def text():
     torch.manual_seed(0)
-    return TextSide.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
+    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
 
 
-def build(name: str, text: TextSide, seeds=(1, 2)):
+def build(name: str, text: TextEncoder, seeds=(1, 2)):
     spec = VARIANTS[name]
     settings = {"implementation": spec.implementation, "method": spec.method, "params": spec.params, "seeds": seeds}
     settings["inputs"] = spec.inputs

@@ -9,7 +9,7 @@ from cocoop.text import compiling
 from cocoop.text.compiling import for_training
 from cocoop.text.prompt_encoder import PromptEncoder
 from cocoop.text.prompts import learnable
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from tests.oracle import TOKENIZER, loss_of, text_model
 
@@ -41,7 +41,7 @@ def test_one_graph(tower, budget):
 @pytest.mark.slow
 def test_compiled_text_side(tower):
     torch.compiler.reset()
-    plain = TextSide.fast(tower)
+    plain = TextEncoder.fast(tower)
     fast = for_training(plain, 1, "on")
     prompts = plain.learnable(NAMES, 4)
     same(plain.encoder(prompts), fast.encoder(prompts), torch.randn(1, 4, 32))
@@ -55,7 +55,7 @@ def test_auto_compiles_long_trainings_whatever_seeds_they_share(tower, monkeypat
     asked = []
     monkeypatch.setattr(torch, "compile", lambda encoder, **options: asked.append(options) or encoder)
     monkeypatch.setattr(compiling, "_compiler", lambda: "c++")
-    plain = TextSide.fast(tower)
+    plain = TextEncoder.fast(tower)
     encoder = for_training(plain, steps, "auto").encoder(plain.learnable(NAMES, 4))
     for _ in range(2):
         encoder(torch.randn(seeds, 4, 32))
@@ -64,7 +64,7 @@ def test_auto_compiles_long_trainings_whatever_seeds_they_share(tower, monkeypat
 
 def test_auto_does_without_where_no_compiler_is(tower, monkeypatch):
     monkeypatch.setattr(compiling, "_compiler", lambda: None)
-    plain = TextSide.fast(tower)
+    plain = TextEncoder.fast(tower)
     encoder = for_training(plain, 10**9, "auto").encoder(plain.learnable(NAMES, 4))
     encoder(torch.randn(1, 4, 32))
     assert encoder.run is encoder.encoder

@@ -11,7 +11,7 @@ from cocoop.errors import UserError
 from cocoop.text import text_encoder as text
 from cocoop.text.literal import LiteralEncoder, why_literal
 from cocoop.text.prompts import learnable
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from tests.oracle import TOKENIZER, text_model
 from tests.text import towers
@@ -94,7 +94,7 @@ def test_fast_features_of_a_custom_text_tower_are_the_model_s_own(quick_gelu):
     model = custom(model={"quick_gelu": quick_gelu})
     assert why_literal(model) is None
     tower = TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot).in_precision("fp32")
-    side = TextSide.fast(tower)
+    side = TextEncoder.fast(tower)
     context = side.embedded_words("a photo of a", 4)[None]
     found = side.encoder(side.learnable(NAMES, 4, words="a photo of a"))(context)
     torch.testing.assert_close(found[0], model.encode_text(sentences()), rtol=1e-5, atol=1e-5)
@@ -164,7 +164,7 @@ def test_every_job_says_so(tmp_path, caplog):
 def test_towers_without_a_place_for_contexts_are_refused():
     """Never a feature that the context did not reach."""
     with pytest.raises(UserError, match="TextTransformer does not read a prompt by one look into its table"):
-        TextSide.literal(custom(output_tokens=True))
+        TextEncoder.literal(custom(output_tokens=True))
 
     def look_twice(module, inputs):
         module.token_embedding(inputs[0])
@@ -172,7 +172,7 @@ def test_towers_without_a_place_for_contexts_are_refused():
     twice = custom(no_causal_mask=True)
     twice.text.register_forward_pre_hook(look_twice)
     with pytest.raises(UserError, match="TextTransformer does not read a prompt by one look into its table"):
-        TextSide.literal(twice)
+        TextEncoder.literal(twice)
     del twice.text.token_embedding
     with pytest.raises(UserError, match="the text tower TextTransformer has no table of token embeddings"):
-        TextSide.literal(twice)
+        TextEncoder.literal(twice)

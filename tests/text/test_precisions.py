@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from cocoop.methods.cocoop import CoCoOp
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import LINEAR_TENSORS, TextTower
 from cocoop.training.loop import autocast
 from tests.oracle import TOKENIZER, text_model
@@ -25,7 +25,7 @@ def tower():
 
 def step(tower, precision, cast):
     """Logits (1, 3, C) and gradients; `cast`: weights cast once beforehand, else by autocast at each use."""
-    text = TextSide.fast(copy.deepcopy(tower).in_precision(precision if cast else "fp32"))
+    text = TextEncoder.fast(copy.deepcopy(tower).in_precision(precision if cast else "fp32"))
     method = CoCoOp(text, [1], "", contexts=4, words="a photo of a", reduction=4)
     draw = torch.Generator().manual_seed(1)
     image = torch.randn(1, 3, 64, generator=draw).to(text.dtype)

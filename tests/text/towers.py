@@ -86,7 +86,7 @@ def spec(folder: Path, name: str, text_cfg: Mapping[str, Any], precision: str = 
     return BackboneSpec(name, name, str(path), None, precision)
 
 
-def side(spec: BackboneSpec, folder: Path, **options: Any) -> tuple[text.TextSide, Any]:
+def side(spec: BackboneSpec, folder: Path, **options: Any) -> tuple[text.TextEncoder, Any]:
     """A backbone's text side by way of its file, as a job gets it, and the open_clip model."""
     loaded, path = backbone.load(spec), folder / f"{spec.name}.safetensors"
     text.save(path, loaded.model, spec.name, loaded.fingerprint, foreign.of(spec))

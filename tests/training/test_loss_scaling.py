@@ -8,7 +8,7 @@ import torch
 
 from cocoop.errors import UserError
 from cocoop.methods.base import Classifier
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training import scaling
 from cocoop.training.loop import fit, update
@@ -24,7 +24,7 @@ MADE = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 def text():
     torch.manual_seed(0)
     tower = TextTower.from_open_clip(text_model(64, 3, 4, embed=64), TOKENIZER.sot, TOKENIZER.eot)
-    return TextSide.fast(tower.in_precision("fp16"))
+    return TextEncoder.fast(tower.in_precision("fp16"))
 
 
 @pytest.fixture(scope="module")

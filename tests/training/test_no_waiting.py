@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training import loop
 from cocoop.training.scaling import SeedScaler
@@ -42,10 +42,10 @@ class Watched(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def text_side(precision: str, device: str = "cpu", budget_mb: int = 100) -> TextSide:
+def text_side(precision: str, device: str = "cpu", budget_mb: int = 100) -> TextEncoder:
     torch.manual_seed(0)
     tower = TextTower.from_open_clip(text_model(64, 3, 4, embed=64), TOKENIZER.sot, TOKENIZER.eot)
-    return TextSide.fast(tower.in_precision(precision).to(device), budget_mb)
+    return TextEncoder.fast(tower.in_precision(precision).to(device), budget_mb)
 
 
 def data(device: str = "cpu"):

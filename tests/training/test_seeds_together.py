@@ -6,7 +6,7 @@ import torch
 from cocoop.config.specs import TrainingSpec
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training.loop import fit
 from tests.oracle import TOKENIZER, text_model
@@ -28,7 +28,7 @@ METHODS = {
 @pytest.fixture(scope="module")
 def text():
     torch.manual_seed(0)
-    return TextSide.fast(TextTower.from_open_clip(text_model(64, 3, 4, embed=64), TOKENIZER.sot, TOKENIZER.eot))
+    return TextEncoder.fast(TextTower.from_open_clip(text_model(64, 3, 4, embed=64), TOKENIZER.sot, TOKENIZER.eot))
 
 
 def trained(text, make, seeds, features, labels):

@@ -9,7 +9,7 @@ from cocoop.config import TrainingSpec
 from cocoop.device import deterministic
 from cocoop.errors import UserError
 from cocoop.methods.cocoop import CoCoOp
-from cocoop.text.text_encoder import TextSide
+from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training.loop import fit
 from cocoop.training.run import Keeper, resume
@@ -25,7 +25,7 @@ TRAINING = TrainingSpec(
 @pytest.fixture
 def text():
     torch.manual_seed(0)
-    return TextSide.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
+    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
 
 
 def cocoop(text, seeds=(1, 2)):
