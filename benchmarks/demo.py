@@ -72,7 +72,7 @@ def main() -> None:
     seconds = {way: Counter() for way in WAYS}
     for settings, *files in trained():
         exact = text.load(TOWER, settings["backbone"])
-        model = backbone.load(BackboneSpec(label="tiny", **settings["backbone"])).model
+        model = backbone.load(BackboneSpec(**settings["backbone"])).model
         seconds["literal"].update(measure(settings, TextEncoder.literal(model), *files, exact.fingerprint))
         seconds["exact"].update(measure(settings, exact, *files, exact.fingerprint))
         for seed in settings["seeds"]:

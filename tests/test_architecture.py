@@ -14,6 +14,7 @@ NESTED = {"planning", "reporting", "demo"}  # folders whose subfolders are rooms
 ROWS = [
     {"errors", "io", "metrics", "progress"},
     {"config", "manifest", "provenance", "device"},
+    {"run"},
     {"splits", "demo.drawing", "demo.miniatures", "data"},
     {"text", "backbone", "images"},
     {"methods"},
@@ -33,7 +34,7 @@ WITHIN_ROW = {  # the only edges inside a row, all downwards: (importer, importe
     ("reporting.page", "reporting.figures"),
 }  # fmt: skip
 TORCH_FREE = [
-    "cocoop", "cocoop.config", "cocoop.splits", "cocoop.manifest", "cocoop.provenance", "cocoop.data.prepare",
+    "cocoop", "cocoop.config", "cocoop.run", "cocoop.splits", "cocoop.manifest", "cocoop.provenance", "cocoop.data.prepare",
     "cocoop.data.listing", "cocoop.planning", "cocoop.reporting.records", "cocoop.reporting.tables",
     "cocoop.reporting.figures", "cocoop.reporting.page", "cocoop.cli",
 ]  # fmt: skip

@@ -58,13 +58,13 @@ def coop(text, variant: dict) -> CoOp:
     contexts = len(words.split()) if words else variant["n_ctx"]
     position = variant.get("pos", "end")
     return CoOp(
-        text, [1], "", contexts=contexts, words=words, position=position, class_specific=specific, classnames=NAMES
+        text, [1], "", n_ctx=contexts, ctx_init=words, class_token_position=position, csc=specific, classnames=NAMES
     )
 
 
 def cocoop(text, variant: dict) -> CoCoOp:
     words = variant.get("ctx_init")
-    return CoCoOp(text, [1], "", contexts=len(words.split()) if words else variant["n_ctx"], words=words, reduction=16)
+    return CoCoOp(text, [1], "", n_ctx=len(words.split()) if words else variant["n_ctx"], ctx_init=words, reduction=16)
 
 
 def put(method: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,7 +19,7 @@ from cocoop.bench import timing
 from cocoop.config.specs import BackboneSpec
 from cocoop.data.images import open_rgb
 
-VIT_B16 = BackboneSpec("bench", "bench", "ViT-B-16-quickgelu", None)
+VIT_B16 = BackboneSpec("bench", "ViT-B-16-quickgelu", None)
 BATCH = {"cpu": 8, "cuda": 64}  # of the stages on a GPU; a CPU is as fast with fewer
 PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp32", "bf16")}
 WIDTH, HEIGHT, GRAIN, QUALITY = (
@@ -77,7 +77,7 @@ def _tower(spec: BackboneSpec, precision: str, device: str, batch: int) -> tuple
     """Seconds of a batch of pixels, from the CPU's memory to features, and what the tower expects of pixels."""
     logging.getLogger(backbone.__name__).disabled = True  # it warns of random weights; here they are meant
     try:
-        model = backbone.load(BackboneSpec(spec.name, spec.label, spec.model, spec.pretrained, precision), device)
+        model = backbone.load(replace(spec, precision=precision), device)
     finally:
         logging.getLogger(backbone.__name__).disabled = False
     size = model.preprocessing.size

@@ -123,9 +123,9 @@ def class_names(count: int) -> list[str]:
 def work(case: Case, text: TextEncoder) -> Work:
     """A case on random image features and labels."""
     if case.method == "cocoop":
-        method: Method = CoCoOp(text, [SEED], "", contexts=CONTEXTS, words=WORDS, reduction=16)
+        method: Method = CoCoOp(text, [SEED], "", n_ctx=CONTEXTS, ctx_init=WORDS, reduction=16)
     else:
-        method = CoOp(text, [SEED], "", contexts=CONTEXTS, words=WORDS, position="end", class_specific=False)
+        method = CoOp(text, [SEED], "", n_ctx=CONTEXTS, ctx_init=WORDS, class_token_position="end", csc=False)
     random = torch.Generator().manual_seed(SEED)
     images = F.normalize(torch.randn(1, case.batch, text.embed_dim, generator=random), dim=-1)
     labels = torch.randint(case.classes, (1, case.batch), generator=random)

@@ -102,7 +102,7 @@ def _backbone(content: dict[str, Any]):
     from cocoop.backbone import model as backbone
     from cocoop.config.specs import BackboneSpec
 
-    return backbone.load(BackboneSpec(label=content["name"], **content), device())
+    return backbone.load(BackboneSpec(**content), device())
 
 
 def download(settings: str, data_root: Path, out: Path, offline: bool) -> None:

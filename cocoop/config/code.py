@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from cocoop.errors import UserError, unknown
+from cocoop.io import canonical_json, sha256_text
 
 
 def check_class(implementation: str, where: str) -> None:
@@ -21,6 +22,58 @@ def check_class(implementation: str, where: str) -> None:
     if name not in names and not names & {"*", "__getattr__"}:
         classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
         raise unknown(f"class of {module}", name, classes, where)
+
+
+def digest(implementation: str, where: str) -> str:
+    """Digest of a method's code: its module and, from the same package, the modules it imports; comments, docstrings and layout do
+    not count. Empty for a compiled module.
+    """
+    start = implementation.split(":")[0]
+    package, found, todo = start.rpartition(".")[0], {}, [start]
+    while todo:
+        module = todo.pop()
+        if module in found:
+            continue
+        path = Path(str(_module(module, where).origin))
+        if path.suffix != ".py":
+            return ""
+        tree = _parsed(path, path.stat().st_mtime_ns, where)
+        found[module] = _canonical(tree)
+        todo += [name for name in _imported(tree) if package and _within(name, package, where)]
+    return sha256_text(canonical_json(found))
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _within(name: str, package: str, where: str) -> bool:
+    """Whether `name` is a module (not a class or function) inside a package."""
+    if not name.startswith(f"{package}."):
+        return False
+    try:
+        return Path(str(_module(name, where).origin)).suffix == ".py"
+    except UserError:
+        return False
+
+
+def _canonical(node: object) -> object:
+    """A syntax tree as JSON values that are the same under every version of Python: empty fields and docstrings left out."""
+    if isinstance(node, list):
+        return [_canonical(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return node if isinstance(node, str | int | float | bool | None) else repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
+    body = fields.get("body")
+    documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    if documented and body and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = body[1:]
+    return [type(node).__name__, {name: _canonical(value) for name, value in fields.items()}]
 
 
 def _module(module: str, where: str) -> ModuleSpec:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cocoop import io
 from cocoop.config.code import check_class
+from cocoop.config.code import digest as code_digest
 from cocoop.config.openclip import check_names
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import check_schema, definition, validate
@@ -146,7 +148,7 @@ def _variant(
         validate(per, definition("method", "per"), place)
     if content["learns"] == "by_itself" and content.get("inputs") == "images":
         raise UserError(f"{place}: inputs: images goes with learns: by_gradient or nothing, not by_itself.")
-    missing = sorted(set(TrainingSpec.__dataclass_fields__) - set(changes))
+    missing = sorted(part.name for part in fields(TrainingSpec) if part.default is MISSING and part.name not in changes)
     if content["learns"] == "by_gradient" and missing:
         raise UserError(f"{place}: training needs {', '.join(missing)}.")
     return VariantSpec(
@@ -155,15 +157,33 @@ def _variant(
         method=method,
         implementation=content["class"],
         version=content["version"],
+        code=code_digest(content["class"], place),
         learns=content["learns"],
         inputs=content.get("inputs", "features"),
+        needs=tuple(sorted(content.get("needs", ()))),
+        stacked=content.get("stacked", True),
         plain_views=content.get("views") == "plain",
-        class_bound=bool(content.get("class_bound") or params.get("class_specific")),
+        class_bound=_class_bound(content.get("class_bound", False), params, place),
         params=params,
-        training=TrainingSpec(**changes) if changes else None,
+        training=_training(changes),
         per_dataset=_special("per_dataset", content, own, over),
         per_shots={int(shots): special for shots, special in _special("per_shots", content, own, over).items()},
     )
+
+
+def _training(content: Mapping[str, Any]) -> TrainingSpec | None:
+    return (
+        TrainingSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}) if content else None
+    )
+
+
+def _class_bound(says: bool | str, params: Mapping[str, Any], place: str) -> bool:
+    """says: of a method's file, yes or no, or the parameter that decides."""
+    if isinstance(says, bool):
+        return says
+    if says not in params:
+        raise unknown("parameter in class_bound", says, params, place)
+    return bool(params[says])
 
 
 def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:

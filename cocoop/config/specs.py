@@ -1,7 +1,7 @@
 """What the YAML files say, as typed values: backbones, datasets, variants, experiments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cocoop.manifest import SPLITS
@@ -11,21 +11,24 @@ from cocoop.manifest import SPLITS
 class BackboneSpec:
     """A frozen open_clip model.
 
-    model: an open_clip architecture name, or the path of an open_clip JSON config (relative to the repository).
-    pretrained: a tag of open_clip, the path of a checkpoint, or None for random weights (speed measurements only).
-    precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything half).
+    Attributes:
+        name: the file in config/backbones.
+        model: an open_clip architecture, or the path of an open_clip JSON config (relative to the repository).
+        pretrained: a tag of open_clip, the path of a checkpoint, or None for random weights (speed measurements only).
+        precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything half).
+        label: the name in tables and figures; it decides no number.
     """
 
     name: str
-    label: str
     model: str
     pretrained: str | None
     precision: str = "fp32"
+    label: str = field(default="", compare=False)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the features: everything but the label."""
-        return {"name": self.name, "model": self.model, "pretrained": self.pretrained, "precision": self.precision}
+        return {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,21 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """SGD with cosine annealing and constant warm-up (protocol: optimizer, lr_schedule)."""
+    """Settings of gradient training (protocol: optimizer, lr_schedule).
+
+    Attributes:
+        epochs: passes over the few-shot images.
+        batch_size: images per step.
+        lr: learning rate after the warm-up, annealed along a cosine.
+        warmup_epochs: epochs at the constant rate `warmup_lr`.
+        momentum: of SGD; Adam and AdamW use `betas`.
+        weight_decay: inside the gradient for sgd and adam, decoupled for adamw.
+        optimizer: sgd, adam or adamw.
+        schedule: whether the learning rate changes per epoch or per step.
+        steps: total number of steps, which then decides the length instead of `epochs`; None to train for `epochs`.
+        drop_last: whether an incomplete last batch is dropped (unless it is the only one).
+        betas, eps: of Adam and AdamW.
+    """
 
     epochs: int
     batch_size: int
@@ -77,16 +94,29 @@ class TrainingSpec:
     warmup_lr: float
     momentum: float
     weight_decay: float
+    optimizer: str = "sgd"
+    schedule: str = "epoch"
+    steps: int | None = None
+    drop_last: bool = True
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
 
 
 @dataclass(frozen=True)
 class VariantSpec:
     """A method with its settings: one entry of a file in config/methods.
 
-    method: the file's name; implementation: "module:Class"; version: counts deliberate changes of the method's numbers;
-    learns: nothing, by_gradient or by_itself; inputs: features (cached) or images;
-    plain_views: trains on the test transform instead of augmented views;
-    class_bound: what is learned only fits the classes trained on.
+    Attributes:
+        method: the file's name.
+        implementation: "module:Class".
+        version: raised by hand when shared code changes the method's numbers.
+        code: digest of the source code of the method's module and of the modules it imports from the same package.
+        learns: nothing, by_gradient or by_itself.
+        inputs: features (cached) or images.
+        needs: what else the method is given: templates, descriptions, validation, frozen_features.
+        stacked: whether all seeds of a job train in one batch; otherwise they train in turn.
+        plain_views: trains on the test transform instead of augmented views.
+        class_bound: what is learned only fits the classes trained on.
     """
 
     name: str
@@ -94,8 +124,11 @@ class VariantSpec:
     method: str
     implementation: str
     version: int
+    code: str
     learns: str
     inputs: str
+    needs: tuple[str, ...]
+    stacked: bool
     plain_views: bool
     class_bound: bool
     params: Mapping[str, Any]

@@ -47,7 +47,7 @@ class Live:
 
 def image_side(settings: Mapping[str, Any], side: TextEncoder) -> Backbone:
     """The run's whole backbone, for a method that takes images; it must have the weights of the text side."""
-    spec = BackboneSpec(label=settings["backbone"]["name"], **settings["backbone"])
+    spec = BackboneSpec(**settings["backbone"])
     whole = backbone.load(spec, side.device)
     if whole.fingerprint != side.fingerprint:
         raise UserError(

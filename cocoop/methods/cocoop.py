@@ -51,19 +51,19 @@ class CoCoOp(Method):
         seeds: Sequence[int],
         template: str,
         *,
-        contexts: int,
-        words: str | None,
+        n_ctx: int,
+        ctx_init: str | None,
         reduction: int,
         classnames: Sequence[str] = (),
     ) -> None:
         super().__init__(text, seeds, template)
         generators = [generator(seed) for seed in seeds]
-        self.words = words
-        self.ctx = initial_context(text, generators, contexts, words)
+        self.ctx_init = ctx_init
+        self.ctx = initial_context(text, generators, n_ctx, ctx_init)
         self.meta_net = MetaNet(text, reduction, generators)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[1], words=self.words))
+        encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[1], words=self.ctx_init))
 
         def logits(image_features: Tensor) -> Tensor:
             image = F.normalize(image_features, dim=-1)  # (S, B, E)

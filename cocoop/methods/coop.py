@@ -10,8 +10,8 @@ from cocoop.text.text_encoder import TextEncoder
 class CoOp(Method):
     """t_i = {v_1 .. v_M, c_i}; p(y|x) = softmax(sim(x, g(t_y)) / tau) (CoCoOp, section 3.1).
 
-    contexts: M; words: initial words or None; position: of the class name's context (end, middle, front);
-    class_specific: a context per class, for which `classnames` must be those trained on.
+    n_ctx: M; ctx_init: initial words or None; class_token_position: end, middle or front;
+    csc: a context per class, for which `classnames` must be those trained on.
     """
 
     def __init__(
@@ -20,17 +20,17 @@ class CoOp(Method):
         seeds: Sequence[int],
         template: str,
         *,
-        contexts: int,
-        words: str | None,
-        position: str,
-        class_specific: bool,
+        n_ctx: int,
+        ctx_init: str | None,
+        class_token_position: str,
+        csc: bool,
         classnames: Sequence[str] = (),
     ) -> None:
         super().__init__(text, seeds, template)
-        self.options = {"words": words, "position": position, "shared": not class_specific}
-        self.bound_to = tuple(classnames) if class_specific else None
-        classes = len(classnames) if class_specific else None
-        self.ctx = initial_context(text, [generator(seed) for seed in seeds], contexts, words, classes)
+        self.options = {"words": ctx_init, "position": class_token_position, "shared": not csc}
+        self.bound_to = tuple(classnames) if csc else None
+        classes = len(classnames) if csc else None
+        self.ctx = initial_context(text, [generator(seed) for seed in seeds], n_ctx, ctx_init, classes)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         if self.bound_to is not None:

@@ -173,5 +173,5 @@ def _whole(settings: dict[str, Any], device: str, budget_mb: int) -> TextEncoder
     from cocoop.backbone import model as backbone
     from cocoop.text import hf_tokenizer as foreign
 
-    spec = BackboneSpec(label=settings["name"], **settings)
+    spec = BackboneSpec(**settings)
     return TextEncoder.literal(backbone.load(spec, device).model, foreign.of(spec), budget_mb, spec.precision)

@@ -44,7 +44,7 @@ def small(name: str, folders: dict[tuple[str, str], str]) -> dict:
 
 def expected(name: str) -> str:
     """By the config alone, as `plan` counts it: CLIP's words through a causal tower that pools at EOT are fast."""
-    return "literal" if backbone_size(BackboneSpec(name, name, name, None)).literal else "fast"
+    return "literal" if backbone_size(BackboneSpec(name, name, None)).literal else "fast"
 
 
 @pytest.fixture(scope="module")

@@ -76,8 +76,8 @@ def test_templates_have_one_place_for_the_name():
         ({"variants": {"cocop": {}}}, "unknown variant 'cocop'.* Did you mean 'cocoop'"),
         ({"variants": {"coop": {"training": {"lr": "2e-3"}}}}, "YAML reads 2e-3 as text; write 0.002"),
         ({"variants": {"coop": {"training": {"epoch": 3}}}}, "unknown key 'epoch'.*'epochs'"),
-        ({"variants": {"coop": {"params": {"contexts": 0}}}}, "contexts: "),
-        ({"variants": {"coop": {"params": {"context": 4}}}}, "unknown key 'context'.*'contexts'"),
+        ({"variants": {"coop": {"params": {"n_ctx": 0}}}}, "n_ctx: "),
+        ({"variants": {"coop": {"params": {"ctx": 4}}}}, "unknown key 'ctx'.*'n_ctx'"),
         (
             {"experiments": {"base_to_new": {"paper": "table9"}}},
             "base_to_new.paper: unknown paper table 'table9'; known: ",
@@ -87,7 +87,7 @@ def test_templates_have_one_place_for_the_name():
             "per_dataset: unknown dataset 'digit'.*'digits'",
         ),
         ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip learns nothing"),
-        ({"variants": {"coop": {"params": {"class_specific": True}}}}, "fits the classes it was trained on only"),
+        ({"variants": {"coop": {"params": {"csc": True}}}}, "fits the classes it was trained on only"),
     ],
 )
 def test_mistakes_are_one_line_with_the_choices(config, change, expected):
@@ -135,7 +135,7 @@ def test_repeated_key_and_bad_yaml(tmp_path):
 def test_one_new_file_is_a_new_method(tmp_path, config):
     shutil.copytree(CONFIG, tmp_path / "config")
     content = io.read_yaml(CONFIG / "methods" / "coop.yaml")
-    content["variants"] = {"mine": {"label": "Mine", "params": {"contexts": 2, "words": "photo of"}}}
+    content["variants"] = {"mine": {"label": "Mine", "params": {"n_ctx": 2, "ctx_init": "photo of"}}}
     (tmp_path / "config" / "methods" / "mine.yaml").write_text(yaml.safe_dump(content))
     config["experiments"]["base_to_new"]["variants"] = ["mine"]
     assert {b.variant for b in Plan(config, Registry(tmp_path / "config")).blocks} > {"mine"}

@@ -23,7 +23,7 @@ def model(tmp_path_factory):
     """A random CLIP of the goldens' geometry, with its text side saved."""
     folder = tmp_path_factory.mktemp("backbone")
     (folder / "random_clip.json").write_text(json.dumps(model_config()))
-    spec = BackboneSpec("random", "random", str(folder / "random_clip.json"), None)
+    spec = BackboneSpec("random", str(folder / "random_clip.json"), None)
     loaded = backbone.load(spec)
     text.save(folder / "text_tower.safetensors", loaded.model, spec.name, loaded.fingerprint)
     return loaded, folder / "text_tower.safetensors"

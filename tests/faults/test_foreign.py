@@ -114,7 +114,7 @@ def test_the_canary_would_sing(tmp_path):
 def test_a_malicious_backbone_runs_nothing(kind, suffix, world, tmp_path, figures):
     canary, path = tmp_path / "canary", tmp_path / f"weights{suffix}"
     path.write_bytes(poisons(canary)[kind])
-    spec = BackboneSpec("evil", "Evil", str(world.folder / "small_random.json"), str(path))
+    spec = BackboneSpec("evil", str(world.folder / "small_random.json"), str(path))
     with pytest.raises(UserError, match="weights"):
         backbone.load(spec)
     assert not canary.exists()

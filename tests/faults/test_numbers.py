@@ -154,7 +154,7 @@ def test_learned_prompts_of_another_width_or_other_classes(world, made, tmp_path
 def test_class_specific_prompts_of_other_class_names(text, figures):
     settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1]}
     settings["inputs"] = "features"
-    settings["params"] = {"contexts": 4, "words": None, "class_specific": True, "position": "end"}
+    settings["params"] = {"n_ctx": 4, "ctx_init": None, "csc": True, "class_token_position": "end"}
     learned = methods.build(settings, text, "a {}.", ["cat", "dog", "fish"]).learned()
     with pytest.raises(UserError, match=r"x: learned tensor seed1\.ctx has shape"):
         methods.build(settings, text, "a {}.", ["cat", "dog"]).load_learned(learned, "x")

@@ -17,7 +17,7 @@ def bound(world, kind: str) -> dict:
     """The world's runs, class-bound."""
     if kind == "linear probe":
         return {**world.settings, **PROBE}
-    return {**world.settings, "params": {**world.settings["params"], "class_specific": True}}
+    return {**world.settings, "params": {**world.settings["params"], "csc": True}}
 
 
 @pytest.mark.parametrize("kind", ["class-specific contexts", "linear probe"])

@@ -56,8 +56,8 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (rf"params\.\w+\.({LIMITS})", NUMBER, "another limit"),
         (r"params\.\w+\.enum\.#", r".*", "another choice"),
         (r"params\.\w+", r"\{\}", "no limit"),
-        (r"defaults\.words", "None|'A PHOTO OF A'", "random initial words, or other ones"),
-        (r"defaults\.(contexts|C|iterations|reduction|border)", NUMBER, "any such number"),
+        (r"defaults\.ctx_init", "None|'A PHOTO OF A'", "random initial words, or other ones"),
+        (r"defaults\.(n_ctx|C|iterations|reduction|border)", NUMBER, "any such number"),
         (r"training\.(epochs|batch_size)|(.*\.)?per_(dataset|shots)\.\w+\.epochs", "7", "any such number"),
         (r"training\.(lr|warmup_lr|weight_decay|warmup_epochs)", "7|2.5|0", "any such number"),
         (r"training\.momentum", "0", "any number below 1"),
@@ -65,7 +65,7 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (r"per_dataset\.\w+", "wrong name", "a dataset of another registry"),
         (r"variants\.\w+", "missing|wrong name", "another name, or one variant less, where nothing names it"),
         (r"variants\.\w+\.params(\.\w+)?", r"missing|\{\}", "as `defaults` has it"),
-        (r"variants\.\w+\.params\.contexts", "7", "any number of vectors"),
+        (r"variants\.\w+\.params\.n_ctx", "7", "any number of vectors"),
     ],
     # Whether files, addresses and checksums are the right ones is known where the data are: the download or the manifest says so.
     "datasets": [

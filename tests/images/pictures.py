@@ -22,7 +22,7 @@ def save_golden(folder: Path) -> BackboneSpec:
     """The golden CLIP as a JSON config and a checkpoint in `folder`."""
     (folder / "golden_clip.json").write_text(json.dumps(model_config()))
     save_file(golden_model().state_dict(), folder / "golden.safetensors")
-    return BackboneSpec("golden", "golden CLIP", str(folder / "golden_clip.json"), str(folder / "golden.safetensors"))
+    return BackboneSpec("golden", str(folder / "golden_clip.json"), str(folder / "golden.safetensors"))
 
 
 def load_golden(folder: Path) -> backbone.Backbone:

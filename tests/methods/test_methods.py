@@ -96,7 +96,7 @@ def test_other_classes(name, text):
 
 
 def test_class_bound_refuses_other_classes(text):
-    method = CoOp(text, [1], "", contexts=2, words=None, position="end", class_specific=True, classnames=NAMES)
+    method = CoOp(text, [1], "", n_ctx=2, ctx_init=None, class_token_position="end", csc=True, classnames=NAMES)
     with pytest.raises(UserError, match="contexts of 4 classes cannot classify 3 others"):
         method.for_classes(OTHERS)
     with pytest.raises(UserError, match="linear probe of 4 classes cannot classify 3 others"):
@@ -113,7 +113,7 @@ def test_wrong_learned_tensors_are_named(text):
 
 def test_words_and_context_vectors_must_match(text):
     with pytest.raises(UserError, match="words 'a photo' are 2 words for 4 context vectors"):
-        CoOp(text, [1], "", contexts=4, words="a photo", position="end", class_specific=False)
+        CoOp(text, [1], "", n_ctx=4, ctx_init="a photo", class_token_position="end", csc=False)
 
 
 def test_unknown_implementation_is_one_line():

@@ -26,7 +26,7 @@ def tower():
 def step(tower, precision, cast):
     """Logits (1, 3, C) and gradients; `cast`: weights cast once beforehand, else by autocast at each use."""
     text = TextEncoder.fast(copy.deepcopy(tower).in_precision(precision if cast else "fp32"))
-    method = CoCoOp(text, [1], "", contexts=4, words="a photo of a", reduction=4)
+    method = CoCoOp(text, [1], "", n_ctx=4, ctx_init="a photo of a", reduction=4)
     draw = torch.Generator().manual_seed(1)
     image = torch.randn(1, 3, 64, generator=draw).to(text.dtype)
     classifier = method.for_classes(NAMES)

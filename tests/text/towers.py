@@ -83,7 +83,7 @@ def spec(folder: Path, name: str, text_cfg: Mapping[str, Any], precision: str = 
     content = {"embed_dim": 32, "vision_cfg": VISION, "text_cfg": dict(text_cfg), **config}
     path = folder / f"{name}.json"
     path.write_text(json.dumps(content))
-    return BackboneSpec(name, name, str(path), None, precision)
+    return BackboneSpec(name, str(path), None, precision)
 
 
 def side(spec: BackboneSpec, folder: Path, **options: Any) -> tuple[text.TextEncoder, Any]:

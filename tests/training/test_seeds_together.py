@@ -17,11 +17,11 @@ TRAINING = TrainingSpec(
     epochs=3, batch_size=4, lr=0.02, warmup_epochs=1, warmup_lr=1e-5, momentum=0.9, weight_decay=0.0005
 )
 METHODS = {
-    "coop": lambda text, seeds: CoOp(text, seeds, "", contexts=4, words=None, position="end", class_specific=False),
+    "coop": lambda text, seeds: CoOp(text, seeds, "", n_ctx=4, ctx_init=None, class_token_position="end", csc=False),
     "coop specific": lambda text, seeds: CoOp(
-        text, seeds, "", contexts=2, words=None, position="middle", class_specific=True, classnames=NAMES
+        text, seeds, "", n_ctx=2, ctx_init=None, class_token_position="middle", csc=True, classnames=NAMES
     ),
-    "cocoop": lambda text, seeds: CoCoOp(text, seeds, "", contexts=4, words="a photo of a", reduction=4),
+    "cocoop": lambda text, seeds: CoCoOp(text, seeds, "", n_ctx=4, ctx_init="a photo of a", reduction=4),
 }
 
 

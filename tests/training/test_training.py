@@ -29,7 +29,7 @@ def text():
 
 
 def cocoop(text, seeds=(1, 2)):
-    return CoCoOp(text, seeds, "", contexts=2, words=None, reduction=4)
+    return CoCoOp(text, seeds, "", n_ctx=2, ctx_init=None, reduction=4)
 
 
 def data():

@@ -7,6 +7,8 @@ from cocoop.planning.cost.work import Estimator
 from cocoop.planning.jobs import Job
 
 TAIL = 4.2  # tokens of a class after its context, EOT included: the mean over the names of the paper's datasets with split files
+# CoOp's names of what a prompt consists of; a method that takes parameters of these names is counted accordingly.
+PROMPT_PARAMS = {"n_ctx": "contexts", "ctx_init": "words", "class_token_position": "position"}
 
 
 class Tokens(NamedTuple):
@@ -39,7 +41,7 @@ class Counter:
             return Tokens(work.prompts * length, work.prompts * length)
         classes = sum(len(size.labels(subset)) for subset in subsets)
         if not size.classnames:
-            contexts = self.estimator.plan.variant_of(block).params.get("contexts", 0)
+            contexts = self.estimator.plan.variant_of(block).params.get("n_ctx", 0)
             return Tokens(work.prompts * length, round(work.prompts * (TAIL + contexts / classes)), guessed=True)
         fast = 0
         for subset in subsets:
@@ -53,10 +55,10 @@ class Counter:
         """Tokens the exact encoder computes for one context and all classes: tails, and the prefix from the context on."""
         params = self.estimator.plan.variant_of(block).params
         template = self.estimator.plan.datasets[block.dataset].template
-        chosen = {key: params[key] for key in ("contexts", "words", "position") if key in params}
-        key = (names, template, *chosen.values(), params.get("class_specific"))
+        chosen = {ours: params[key] for key, ours in PROMPT_PARAMS.items() if key in params}
+        key = (names, template, *chosen.values(), params.get("csc"))
         if key not in self._fast:
-            self._fast[key] = _packed(names, template, chosen, not params.get("class_specific"), length)
+            self._fast[key] = _packed(names, template, chosen, not params.get("csc"), length)
         return self._fast[key]
 
 
