@@ -10,7 +10,7 @@ from typing import Any
 
 from cocoop.config.validation import of_key, validate
 from cocoop.errors import UserError
-from cocoop.planning.environment import BUDGET, COMPILE, DEVICE
+from cocoop.planning.environment import BUDGET, DEVICE
 
 SETTINGS = "--settings"
 
@@ -98,11 +98,3 @@ def budget_mb() -> int:
     if not re.fullmatch("[0-9]{1,20}", text) or int(text) < least:
         raise UserError(f"{BUDGET}: {text!r} is no number of megabytes from {least}.")
     return int(text)
-
-
-def compiled() -> str:
-    """COCOOP_COMPILE (auto, on or off): torch.compile the text tower for training; changes speed, never results beyond rounding."""
-    text = os.environ.get(COMPILE, "auto")
-    if text not in ("auto", "on", "off"):
-        raise UserError(f"{COMPILE}: {text!r} is none of auto, on, off.")
-    return text

@@ -8,7 +8,6 @@ from cocoop.cli.arguments import (
     SEED,
     budget_mb,
     command,
-    compiled,
     device,
     parsed,
     path,
@@ -166,7 +165,7 @@ def train(
     from cocoop.training.run import train
 
     files = _image_files(manifest, root, workers, fewshot)
-    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), compiled(), files)
+    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), files)
 
 
 def evaluate(

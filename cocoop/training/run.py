@@ -18,10 +18,8 @@ from cocoop.errors import UserError
 from cocoop.images.sources import ImageFiles
 from cocoop.images.train_images import Inputs, load_views
 from cocoop.methods.base import Method
-from cocoop.text import compiling
 from cocoop.text import text_encoder as text
 from cocoop.training.loop import Progress, fit
-from cocoop.training.schedule import batches
 
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
@@ -39,18 +37,16 @@ def train(
     out: Path,
     device: str,
     budget_mb: int,
-    compiled: str = "off",
     files: ImageFiles | None = None,
 ) -> None:
     """Trains the runs of a block and writes learned.safetensors, history.csv and cost.json into the folder `out`.
 
     settings: as Plan.settings_of gives them; views: the files of its view ranges, in order; files: where the
-    images are instead, for a method that takes images; compiled: auto, on or off (`compiling`).
+    images are instead, for a method that takes images.
     """
     start = time.perf_counter()
     side = text.load(text_tower, settings["backbone"], device, budget_mb)
     (images, labels, classnames, made), whole = _inputs(settings, views, files, side)
-    side = compiling.for_training(side, steps_of(settings["training"], labels), compiled)
     method = methods.build(settings, side, template, classnames, whole)
     if settings["training"] is None and not hasattr(method, "fit"):
         raise UserError(f"{settings['method']} learns nothing: there is no training; evaluate it.")
@@ -102,11 +98,6 @@ def _inputs(
 
     whole = image_side(settings, side)
     return load_live(settings, files, whole), whole
-
-
-def steps_of(training: Mapping[str, Any] | None, labels: torch.Tensor) -> int:
-    """Updates of a training on labels (S, N); 0 without SGD."""
-    return training["epochs"] * batches(labels.shape[1], training["batch_size"]) if training else 0
 
 
 class Keeper:

@@ -53,7 +53,6 @@ ENVIRONMENT = [
     ("train", "OMP_NUM_THREADS", "-3", "OMP_NUM_THREADS: '-3' is no number of threads"),
     ("train", "COCOOP_TEXT_BUDGET_MB", "²", "COCOOP_TEXT_BUDGET_MB: '²' is no number of megabytes from 16"),
     ("evaluate", "COCOOP_TEXT_BUDGET_MB", "0", "COCOOP_TEXT_BUDGET_MB: '0' is no number of megabytes from 16"),
-    ("train", "COCOOP_COMPILE", "yes", "COCOOP_COMPILE: 'yes' is none of auto, on, off"),
 ]
 
 

@@ -15,7 +15,7 @@ from cocoop import io
 from cocoop.io import REPOSITORY
 from cocoop.planning import Block, Evaluation
 from cocoop.planning.cost.groups import PROFILE, submissions, wildcards
-from cocoop.planning.environment import BUDGET, COMPILE, DEVICE
+from cocoop.planning.environment import BUDGET, DEVICE
 from cocoop.planning.files import load, plan_of
 from cocoop.planning.jobs import GPU_STAGES, Job, Views, jobs_of
 from cocoop.planning.status import by_hand, logs
@@ -70,11 +70,11 @@ def test_command_by_hand_is_that_of_a_real_job(tmp_path):
     """With its environment, which a `python` in front of the real one prints into the log."""
     python = tmp_path / "bin/python"
     python.parent.mkdir()
-    shown = " ".join(f"{name}=${name}" for name in (DEVICE, BUDGET, COMPILE))
+    shown = " ".join(f"{name}=${name}" for name in (DEVICE, BUDGET))
     python.write_text(f'#!/bin/sh\necho "{shown}"\nexec {shlex.quote(sys.executable)} "$@"\n')
     python.chmod(0o755)
     config = tmp_path / "other.yaml"
-    config.write_text(json.dumps(load([MINIATURE]) | {"device": "cpu", "text_budget_mb": 300, "compile": True}))
+    config.write_text(json.dumps(load([MINIATURE]) | {"device": "cpu", "text_budget_mb": 300}))
     plan = plan_of([config])
     job = next(job for job in jobs_of(plan) if (job.stage, job.what) == ("features", "digits"))
     options = ["--cores", "2", "--set-threads", "features=2", "--", *job.outputs]
