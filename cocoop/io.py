@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CHECKSUM = "sha256"
+IDENTITY_CHARACTERS = 10
 NOTHING = "nothing was left behind"
 
 
@@ -64,6 +65,12 @@ def cannot_write(path: Path, error: OSError, needed: int = 0, left: str = NOTHIN
     need = f"it needs {needed:,} bytes" if needed else "it needs more bytes than there are"
     room = f"; {need}, {_free(path):,} are free: make room and run again" if full else ""
     return CannotWrite(f"{path}: cannot be written ({said}){room}; {left}.")
+
+
+def local_file(name: str) -> Path | None:
+    """The file that a path relative to the repository names, as seen from the working folder; None if there is none."""
+    path = REPOSITORY / name
+    return Path(os.path.relpath(path)) if path.is_file() else None
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -128,6 +135,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def sha256_text(text: str) -> str:
     """Hex sha256 of the UTF-8 text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def identity(*values: Any) -> str:
+    """A short digest of JSON values, for paths: equal settings give equal paths, other settings other paths."""
+    return sha256_text(canonical_json(values))[:IDENTITY_CHARACTERS]
 
 
 def sha256_file(path: str | Path) -> str:

@@ -4,7 +4,7 @@ Planning makes runs, paths are named after them, the command line carries them a
 (checkpoint, learned tensors, metrics) holds the run it belongs to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -13,15 +13,16 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from cocoop.config.specs import BackboneSpec, TrainingSpec
 from cocoop.errors import UserError
-from cocoop.io import canonical_json, sha256_text
+from cocoop.io import canonical_json, identity
 
-IDENTITY_CHARACTERS = 10
 MOST_SEEDS_SHOWN = 5  # in a path
 
 
-def identity(*values: Any) -> str:
-    """A short digest of JSON values, for paths: equal settings give equal paths, and other settings other paths."""
-    return sha256_text(canonical_json(values))[:IDENTITY_CHARACTERS]
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Seeds in a form short enough for a path: 1-2-3, or 1-to-100x100 for the first, the last and their number."""
+    if len(seeds) <= MOST_SEEDS_SHOWN:
+        return "-".join(map(str, seeds))
+    return f"{seeds[0]}-to-{seeds[-1]}x{len(seeds)}"
 
 
 @dataclass(frozen=True)
@@ -90,27 +91,21 @@ class Run:
 
     @property
     def seeds_text(self) -> str:
-        """The seeds in words short enough for a path: 1-2-3, or 1-100x100 for the first, the last and how many."""
-        if len(self.seeds) <= MOST_SEEDS_SHOWN:
-            return "-".join(map(str, self.seeds))
-        return f"{self.seeds[0]}-{self.seeds[-1]}x{len(self.seeds)}"
+        """The seeds as they appear in paths."""
+        return seeds_text(self.seeds)
 
     @property
     def trainable(self) -> bool:
         """Whether anything is learned; an untrained run has no shots and no seeds of its own."""
         return self.shots > 0
 
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What lists of runs are sorted by."""
+        return self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity
+
     def __hash__(self) -> int:
         return hash(self.identity)
-
-
-def _first_problem(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, first["loc"])) or "run"
-    got = "" if first["type"] == "missing" else f", got {first['input']!r}"[:80]
-    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}{got}"
 
 
 @dataclass(frozen=True)
@@ -155,6 +150,11 @@ class Evaluation:
         """The subsets as they appear in paths: base+new."""
         return "+".join(self.subsets)
 
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What lists of evaluations are sorted by."""
+        return self.run.order, self.target, self.subsets, self.identity
+
     def __hash__(self) -> int:
         return hash(self.identity)
 
@@ -169,3 +169,12 @@ def _parsed(cls: type, content: Any, where: str) -> Any:
         return _ADAPTERS[cls].validate_json(canonical_json(content))
     except (ValidationError, ValueError, TypeError) as error:
         raise UserError(f"{where}: {_first_problem(error)}.") from error
+
+
+def _first_problem(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"])) or "run"
+    got = "" if first["type"] == "missing" else f", got {first['input']!r}"[:80]
+    return f"{place}: {first['msg'][0].lower()}{first['msg'][1:]}{got}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cocoop import __version__
 from cocoop.cli import bench, cluster, datasets, experiments, stages, tools
 from cocoop.errors import EXIT_CODE, UserError
+from cocoop.planning import environment
 
 INTERRUPTED, CUT_OFF = 130, 141  # as a shell says of SIGINT and SIGPIPE
 
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ):  # into the job's log
             print(
                 "command:",
+                *(f"{name}={shlex.quote(os.environ[name])}" for name in environment.ALL if name in os.environ),
                 shlex.join(["python", "-m", "cocoop", *(sys.argv[1:] if argv is None else argv)]),
                 flush=True,
             )

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.config.validation import of_key, validate
-from cocoop.errors import UserError
-from cocoop.planning.environment import BUDGET, DEVICE
+from cocoop.errors import UserError, listed
+from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE
+from cocoop.config.specs import BackboneSpec, DatasetSpec
 
-SETTINGS = "--settings"
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:
@@ -22,24 +22,39 @@ def command(commands: Any, name: str, stage: Callable[..., None], about: str) ->
     return parser
 
 
-def settings(parser: argparse.ArgumentParser, about: str) -> None:
-    """--settings: one JSON object, as the workflow writes it into the job's log."""
-    parser.add_argument("--settings", required=True, metavar="JSON", help=about)
+def json_option(parser: argparse.ArgumentParser, flag: str, about: str) -> None:
+    """An option that takes one JSON object, as the first line of a job's log has it."""
+    parser.add_argument(flag, required=True, metavar="JSON", help=about)
 
 
-def parsed(text: str, shape: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The object of a --settings option, checked against a JSON schema."""
+def parsed(text: str, flag: str) -> dict[str, Any]:
+    """The JSON object of an option."""
     try:
         value = json.loads(text)
     except ValueError as error:
         raise UserError(
-            f"{SETTINGS}: no JSON object ({error}); the first line of a job's log is a whole command."
+            f"{flag}: not a JSON object ({error}); the first line of a job's log is a whole command."
         ) from error
     if not isinstance(value, dict):
-        raise UserError(f"{SETTINGS}: expected a JSON object, found {type(value).__name__}.")
-    if shape:
-        validate(value, shape, SETTINGS)
+        raise UserError(f"{flag}: expected a JSON object, got {type(value).__name__}.")
     return value
+
+
+def dataset_option(text: str) -> DatasetSpec:
+    """The dataset of --dataset, checked as its YAML file is."""
+    content = parsed(text, "--dataset")
+    if set(content) != {"name", "settings"}:
+        raise UserError(f"--dataset: expected the keys name and settings, got {listed(sorted(content))}.")
+    validate(content["settings"], "dataset", "--dataset: settings")
+    return DatasetSpec(**content)
+
+
+def backbone_option(text: str) -> BackboneSpec:
+    """The backbone of --backbone, checked as its YAML file is."""
+    content = parsed(text, "--backbone")
+    name = content.pop("name", None)
+    validate({"label": "-", **content}, "backbone", "--backbone")
+    return BackboneSpec(name=str(name), **content)
 
 
 def path(parser: argparse.ArgumentParser, *flags: str, about: str, required: bool = True, **options: Any) -> None:
@@ -98,3 +113,14 @@ def budget_mb() -> int:
     if not re.fullmatch("[0-9]{1,20}", text) or int(text) < least:
         raise UserError(f"{BUDGET}: {text!r} is no number of megabytes from {least}.")
     return int(text)
+
+
+def offline() -> bool:
+    """COCOOP_OFFLINE: fetch nothing, say what is missing."""
+    return os.environ.get(OFFLINE, "") not in ("", "0")
+
+
+def decoders() -> int:
+    """The default of --workers: one process for each thread of the job but one, which encodes what they decode."""
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return max(0, int(threads) - 1) if re.fullmatch("[0-9]{1,4}", threads) else 0

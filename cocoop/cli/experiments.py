@@ -3,15 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli.arguments import command, parsed, path, settings
+from cocoop.cli.arguments import command, json_option, parsed, path
 from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds experiment, collect, tables, figures, paired and report."""
-    parser = command(commands, "experiment", experiment, "write down what an experiment consists of")
-    settings(parser, "the experiment")
-    path(parser, "--out", about="experiment.json")
+    """Adds configuration, experiment, collect, tables, figures, paired and report."""
+    for stage, about in (
+        (configuration, "write down which experiments the results folder shows"),
+        (experiment, "write down what an experiment consists of"),
+    ):
+        parser = command(commands, stage.__name__, stage, about)
+        json_option(parser, "--settings", "what to write")
+        path(parser, "--out", about="JSON file to write; others of its kind beside it are removed")
 
     parser = command(commands, "collect", collect, "gather metrics files into one tidy table")
     path(parser, "--metrics", about="file that lists metrics.json files, one a line")
@@ -30,7 +34,8 @@ def add(commands: Any) -> None:
     parser = command(commands, "figures", figures, "draw an experiment's figures as SVG and PNG")
     path(parser, "--experiment", about="experiment.json")
     path(parser, "--records", about="records.csv")
-    path(parser, "--runs", about="file that lists the folders of runs and evaluations, one a line")
+    path(parser, "--costs", about="file that lists the cost.json of runs and evaluations, one a line")
+    path(parser, "--histories", about="file that lists the history.csv of runs, one a line")
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "report", report, "one HTML page with everything, to be opened offline")
@@ -47,10 +52,22 @@ def _listed(file: Path) -> list[Path]:
         raise UserError(f"{file}: no readable list of files, one a line ({error}).") from error
 
 
+def configuration(settings: str, out: Path) -> None:
+    _write_only(out, "configuration", settings)
+
+
 def experiment(settings: str, out: Path) -> None:
+    _write_only(out, "experiment", settings)
+
+
+def _write_only(out: Path, kind: str, settings: str) -> None:
+    """Writes what the present configuration asks for and removes what an earlier one did: the files' age then says what is current."""
     from cocoop import io
 
-    io.write_json(out, {"schema": 1, "kind": "experiment", **parsed(settings)})
+    io.write_json(out, {"kind": kind, **parsed(settings, "--settings")})
+    for other in out.parent.glob(f"{kind}-*.json"):
+        if other != out:
+            other.unlink(missing_ok=True)
 
 
 def collect(metrics: Path, out: Path) -> None:
@@ -71,12 +88,10 @@ def paired(experiment: Path, metrics: Path, out: Path) -> None:
     paired.build(experiment, _listed(metrics), out)
 
 
-def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:
+def figures(experiment: Path, records: Path, costs: Path, histories: Path, out: Path) -> None:
     from cocoop.reporting import figures
 
-    folders = _listed(runs)
-    histories = [folder / "history.csv" for folder in folders if (folder / "history.csv").exists()]
-    figures.build_all(experiment, records, [folder / "cost.json" for folder in folders], histories, out)
+    figures.build_all(experiment, records, _listed(costs), _listed(histories), out)
 
 
 def report(results: Path, experiments: list[Path], data_root: Path | None, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""The workflow's stages: explicit input and output paths, one --settings JSON."""
+"""The workflow's stages: explicit input and output paths, settings as one JSON object."""
 
 from pathlib import Path
 from typing import Any
@@ -6,30 +6,34 @@ from typing import Any
 from cocoop.cli import shapes
 from cocoop.cli.arguments import (
     SEED,
+    backbone_option,
     budget_mb,
     command,
+    dataset_option,
+    decoders,
     device,
-    parsed,
+    json_option,
+    offline,
     path,
     settings,
     subsets,
     template,
     whole,
 )
+from cocoop.errors import UserError
+from cocoop.splits import SUBSETS
 
 
 def add(commands: Any) -> None:
     """Adds download, manifest, fewshot, text-tower, features, views, train and evaluate."""
     for name, stage, about in (
-        ("download", download, "fetch (or draw) a dataset's files into the data root, verified"),
+        ("download", download, "download (or draw) a dataset's files into the data root, verified"),
         ("manifest", manifest, "list a dataset's images, labels and class names, checked against the disk"),
     ):
         parser = command(commands, name, stage, about)
-        settings(parser, 'the dataset: {"name": ..., "settings": {...}}')
+        json_option(parser, "--dataset", 'the dataset: {"name": ..., "settings": {...}}')
         path(parser, "--data-root", about="folder of all datasets")
         path(parser, "--out", about="file to write")
-        if stage is download:
-            parser.add_argument("--offline", action="store_true", help="fetch nothing; say what is missing")
 
     parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed, as the reference does")
     path(parser, "--manifest", about="manifest.json")
@@ -38,15 +42,20 @@ def add(commands: Any) -> None:
     path(parser, "--out", about="file to write")
 
     parser = command(commands, "text-tower", text_tower, "save a backbone's text tower for training and evaluation")
-    settings(parser, "the backbone")
+    json_option(parser, "--backbone", "the backbone")
     path(parser, "--out", about="safetensors file to write")
 
     parser = command(commands, "features", features, "encode the test images once")
-    _images(parser, 'the backbone: {"backbone": {...}}')
+    _images(parser)
     parser.add_argument("--split", default="test", choices=("train", "val", "test"), help="which images")
 
-    parser = command(commands, "views", views, "encode augmented views of the few-shot images")
-    _images(parser, '{"backbone": {...}, "subset": ..., "seeds": [...], "views": [start, stop] or null}')
+    parser = command(commands, "views", views, "encode views of the few-shot images")
+    _images(parser)
+    parser.add_argument("--subset", required=True, choices=SUBSETS, help="classes whose images are encoded")
+    parser.add_argument(
+        "--epochs", type=whole(0), nargs=2, metavar=("START", "STOP"),
+        help="one augmented view for each of these epochs; without it the images as they are",
+    )  # fmt: skip
     path(parser, "--fewshot", about="one selection per seed", nargs="+")
 
     parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
@@ -72,17 +81,22 @@ def add(commands: Any) -> None:
     path(parser, "--out", about="folder to write into")
 
 
-def _images(parser: Any, about: str) -> None:
-    settings(parser, about)
+def _images(parser: Any) -> None:
+    json_option(parser, "--backbone", "the backbone")
     path(parser, "--manifest", about="manifest.json")
     path(parser, "--root", about="the dataset's folder")
     path(parser, "--out", about="safetensors file to write")
-    parser.add_argument("--workers", type=whole(0, 1000), default=0, help="processes that decode images")
+    _workers(parser)
+
+
+def _workers(parser: Any) -> None:
+    about = "processes that decode images (default: OMP_NUM_THREADS less one)"
+    parser.add_argument("--workers", type=whole(0, 1000), default=decoders(), help=about)
 
 
 def _live(parser: Any) -> None:
     path(parser, "--root", about="the dataset's folder, for a method that takes images", required=False)
-    parser.add_argument("--workers", type=whole(0, 1000), default=0, help="processes that decode its images")
+    _workers(parser)
 
 
 def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot: list[Path] | None = None):
@@ -91,29 +105,22 @@ def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot
     return ImageFiles(manifest, root, workers, fewshot or ()) if manifest and root else None
 
 
-def _dataset(text: str):
-    from cocoop.config.specs import DatasetSpec
+def _load(backbone: str):
+    from cocoop.backbone import model
 
-    return DatasetSpec(**shapes.dataset_of(text))
-
-
-def _backbone(content: dict[str, Any]):
-    from cocoop.backbone import model as backbone
-    from cocoop.config.specs import BackboneSpec
-
-    return backbone.load(BackboneSpec(**content), device())
+    return model.load(backbone_option(backbone), device())
 
 
-def download(settings: str, data_root: Path, out: Path, offline: bool) -> None:
+def download(dataset: str, data_root: Path, out: Path) -> None:
     from cocoop.data import prepare
 
-    prepare.download(_dataset(settings), data_root, out, offline)
+    prepare.download(dataset_option(dataset), data_root, out, offline())
 
 
-def manifest(settings: str, data_root: Path, out: Path) -> None:
+def manifest(dataset: str, data_root: Path, out: Path) -> None:
     from cocoop.data import prepare
 
-    prepare.manifest(_dataset(settings), data_root, out)
+    prepare.manifest(dataset_option(dataset), data_root, out)
 
 
 def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
@@ -123,32 +130,39 @@ def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
     save_few_shot(out, Manifest.load(manifest), shots, seed)
 
 
-def text_tower(settings: str, out: Path) -> None:
-    from cocoop.text import hf_tokenizer as foreign
-    from cocoop.text import text_encoder as text
+def text_tower(backbone: str, out: Path) -> None:
+    from cocoop.text import hf_tokenizer, text_encoder
 
-    backbone = _backbone(parsed(settings, shapes.BACKBONE))
-    text.save(out, backbone.model, backbone.spec.name, backbone.fingerprint, foreign.of(backbone.spec))
+    loaded = _load(backbone)
+    text_encoder.save(out, loaded.model, loaded.spec.name, loaded.fingerprint, hf_tokenizer.of(loaded.spec))
 
 
-def features(settings: str, manifest: Path, root: Path, split: str, out: Path, workers: int) -> None:
+def features(backbone: str, manifest: Path, root: Path, split: str, out: Path, workers: int) -> None:
     from cocoop.images.features import extract_test
     from cocoop.manifest import Manifest
 
-    backbone = _backbone(parsed(settings, shapes.IMAGES)["backbone"])
-    extract_test(backbone, Manifest.load(manifest), root, split, out, workers=workers)
+    extract_test(_load(backbone), Manifest.load(manifest), root, split, out, workers=workers)
 
 
-def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: Path, workers: int) -> None:
+def views(
+    backbone: str,
+    manifest: Path,
+    fewshot: list[Path],
+    root: Path,
+    subset: str,
+    epochs: list[int] | None,
+    out: Path,
+    workers: int,
+) -> None:
     from cocoop.images.views import extract
     from cocoop.manifest import Manifest
     from cocoop.splits import load_few_shot
 
-    content = shapes.views_of(settings)
+    if epochs and epochs[0] >= epochs[1]:
+        raise UserError(f"--epochs: {epochs[0]} {epochs[1]} holds no epoch; write the first and one after the last.")
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
-    backbone = _backbone(content["backbone"])
-    epochs = range(*content["views"]) if content["views"] else None
-    extract(backbone, Manifest.load(manifest), root, selections, content["subset"], epochs, out, workers=workers)
+    span = range(*epochs) if epochs else None
+    extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, workers=workers)
 
 
 def train(
@@ -165,7 +179,7 @@ def train(
     from cocoop.training.run import train
 
     files = _image_files(manifest, root, workers, fewshot)
-    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), files)
+    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), compiled(), files)
 
 
 def evaluate(

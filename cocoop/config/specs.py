@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
+from cocoop.io import identity
 from cocoop.manifest import SPLITS
+
+OF_THE_SOURCE = ("folder", "download", "miniature", "link", "manual")
+NOT_OF_THE_DATA = ("title", "template", "templates", "descriptions", "licence", "notes", "about", "manual", "test_only")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,27 @@ class DatasetSpec:
     def template(self) -> str:
         """The hand-crafted prompt of zero-shot CLIP, with one `{}` for the class name."""
         return self.settings["template"]
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """The hand-crafted prompts whose text features are averaged; by default `template` alone."""
+        return tuple(self.settings.get("templates") or [self.template])
+
+    @property
+    def descriptions(self) -> Path | None:
+        """A JSON file with sentences for each class name; None without one."""
+        path = self.settings.get("descriptions")
+        return Path(path) if path else None
+
+    @property
+    def source(self) -> str:
+        """Digest of the settings that decide what is downloaded, drawn or linked."""
+        return identity({key: self.settings[key] for key in OF_THE_SOURCE if key in self.settings})
+
+    @property
+    def data(self) -> str:
+        """Digest of the settings that decide images, labels and class names; not of prompts, titles or terms."""
+        return identity({key: value for key, value in self.settings.items() if key not in NOT_OF_THE_DATA})
 
     @property
     def folder(self) -> str:

@@ -1,11 +1,13 @@
-"""Environment variables by which a job learns what changes its speed and not its result. The workflow sets them for every job."""
+"""Environment variables that tell a job what changes its speed or its access but not its results. The workflow sets them for every job."""
 
 from collections.abc import Mapping
 from typing import Any
 
-DEVICE, BUDGET = "COCOOP_DEVICE", "COCOOP_TEXT_BUDGET_MB"
+DEVICE, BUDGET, OFFLINE = "COCOOP_DEVICE", "COCOOP_TEXT_BUDGET_MB", "COCOOP_OFFLINE"
+ALL = (DEVICE, BUDGET, OFFLINE)
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, str]:
     """Those that a configuration sets, by name."""
-    return {DEVICE: config["device"], BUDGET: str(config["text_budget_mb"])}
+    found = {DEVICE: config["device"], BUDGET: str(config["text_budget_mb"])}
+    return found | ({OFFLINE: "1"} if config["offline"] else {})

@@ -1,4 +1,4 @@
-"""Configuration files as Snakemake takes them: the demo, or exactly the files named, the later laid over the earlier."""
+"""Configuration files as Snakemake takes them: the demo's, and what --configfile lays over it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,29 +7,36 @@ from typing import Any
 from cocoop import io
 from cocoop.planning.plan import Plan
 
-DEMO = Path("config/config.yaml")
+DEFAULTS = Path("config/config.yaml")
 
 
 def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
-    """The merged content: mappings are merged key by key, anything else is replaced, as `snakemake --configfile` does."""
+    """The merged content of the defaults and the files named: mappings are merged key by key, anything else is replaced."""
     merged: dict[str, Any] = {}
-    for path in paths or (DEMO,):
+    for path in (DEFAULTS, *paths):
         merged = _over(merged, io.read_yaml(path))
     return merged
 
 
 def plan_of(paths: Sequence[Path] = (), over: Mapping[str, Any] | None = None) -> Plan:
-    """The plan of the merged files.
+    """The plan of the defaults, the files named, and what `snakemake --config KEY=VALUE` lays over them."""
+    named = [_shown(path) for path in paths]
+    where = " + ".join([*map(str, named or [DEFAULTS]), *(["--config"] if over else [])])
+    return Plan(_over(load(named), over or {}), where=where)
 
-    over: what `snakemake --config KEY=VALUE` lays over them.
+
+def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
+    """The plan of a configuration that Snakemake has merged; paths: the files named with --configfile.
+
+    These are read once more, since Snakemake accepts a key that appears twice and keeps the last.
     """
-    paths = [_shown(path) for path in paths or (DEMO,)]
-    where = " + ".join([*map(str, paths), *(["--config"] if over else [])])
-    return Plan(_over(load(paths), over or {}), where=where)
+    named = [_shown(path) for path in paths]
+    over = config != load(named)
+    return Plan(config, where=" + ".join([*map(str, named or [DEFAULTS]), *(["--config"] if over else [])]))
 
 
 def _shown(path: Path) -> Path:
-    """Snakemake makes paths absolute; messages name them as the user does."""
+    """A path as users write it; Snakemake makes paths absolute."""
     path = Path(path)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 

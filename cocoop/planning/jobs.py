@@ -1,162 +1,239 @@
-"""Every job of a plan with its files: what workflow/rules asks for, as data. `tests/test_jobs.py` holds the two together."""
+"""Every job of a plan: its files and its command line. workflow/rules and `status` take both from here."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 
-from cocoop.planning import paths
-from cocoop.planning.plan import Block, Evaluation, Plan
+from cocoop import io
+from cocoop.config.specs import DatasetSpec
+from cocoop.planning import stages
+from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views
+from cocoop.planning.plan import Plan, configuration_content, experiment_content
+from cocoop.run import Evaluation, Run, seeds_text
 
-EXPERIMENT_STAGES = {
-    "experiment": ("experiment.json",),
-    "collect": ("records.csv", "records.csv.sha256"),
-    "tables": ("tables",),
-    "paired": ("paired",),
-    "figures": ("figures",),
-}
-GPU_STAGES = ("features", "views", "train", "evaluate")
-
-
-@dataclass(frozen=True, order=True)
-class Views:
-    """The images of a draw, encoded once: augmented views (name `views10-50`) or the images as they are (`plain`)."""
-
-    dataset: str
-    subset: str
-    shots: int
-    seeds: tuple[int, ...]
-    name: str
-
-    @property
-    def per_image(self) -> int:
-        """Views of each image in this file."""
-        start, _, stop = self.name.removeprefix("views").partition("-")
-        return int(stop) - int(start) if stop else 1
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job of the workflow.
-
-    stage: the rule; what: the dataset or experiment (str), Views, Block (train) or Evaluation it is about;
-    inputs: files other jobs make for it; log, benchmark: paths like `outputs`, relative to the working folder;
-    experiments: who needs it.
-    """
-
-    stage: str
-    what: str | Views | Block | Evaluation
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    log: str
-    benchmark: str | None = None
-    experiments: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def needs_gpu(self) -> bool:
-        return self.stage in GPU_STAGES
+VIEW_LADDER = (0, 10, 50, 100, 200, 400, 800, 1600)
 
 
 def jobs_of(plan: Plan) -> list[Job]:
     """Every job once, in the order of the stages, with the experiments that need it."""
-    wanted: dict[Job, list[str]] = {}
-    for name in plan.experiments:
-        for job in _of_experiment(plan, name):
-            wanted.setdefault(job, []).append(name)
-    parts = tuple(
-        f"results/experiments/{name}/{part}" for name in plan.experiments for part in ("tables", "figures", "paired")
-    )
-    page = Job("page", "report", parts, ("results/report.html",), "results/logs/report.log")
-    order = ["download", "manifest", "text_tower", "fewshot", *GPU_STAGES, *EXPERIMENT_STAGES]
-    jobs = [replace(job, experiments=tuple(names)) for job, names in wanted.items()]
-    return [*sorted(jobs, key=lambda job: (order.index(job.stage), job.log)), page]
+    return list(Jobs(plan).all())
 
 
-def _of_experiment(plan: Plan, name: str) -> Iterator[Job]:
-    evaluations = set(plan.evaluations_of(plan.experiments[name]))
-    blocks = {e.block for e in evaluations if plan.variant_of(e.block).trainable}
-    yield Job(
-        "text_tower", plan.backbone.name, (), (_tower(plan),), f"results/logs/text_tower/{plan.backbone.name}.log"
-    )
-    for dataset in {b.dataset for b in blocks} | {e.target for e in evaluations}:
-        stamp = f"{plan.config['data_root']}/.sources/{dataset}.json"
-        yield Job("download", dataset, (), (stamp,), f"results/logs/download/{dataset}.log")
-        yield Job("manifest", dataset, (stamp,), (_manifest(dataset),), f"results/logs/manifest/{dataset}.log")
-    for block in blocks:
-        yield from _of_block(plan, block)
-    for target in {e.target for e in evaluations if not _live(plan, e.block)}:
-        tail, inputs = f"features/{plan.backbone.name}/{target}", (_tower(plan), _manifest(target))
-        yield Job(
-            "features",
-            target,
-            inputs,
-            (_features(plan, target),),
-            f"results/logs/{tail}.log",
-            f"results/benchmarks/{tail}.jsonl",
+class Jobs:
+    """Makes the jobs of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.backbone = plan, plan.backbone
+        self.root = plan.config["data_root"]
+        self._found: dict[tuple, tuple[Job, list[str]]] = {}
+
+    def all(self) -> Iterator[Job]:
+        """Every job once, sorted by stage and log."""
+        for name in self.plan.experiments:
+            for job in self._of_experiment(name):
+                self._found.setdefault(job.key, (job, []))[1].append(name)
+        jobs = [replace(job, experiments=tuple(names)) for job, names in self._found.values()]
+        jobs += self._of_configuration()
+        yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
+
+    # ---- what everything needs -----------------------------------------------------------------------------------
+
+    def _weights(self) -> tuple[str, ...]:
+        """The backbone's own files on this machine."""
+        named = (self.backbone.model, self.backbone.pretrained)
+        return tuple(str(path) for name in named if name and (path := io.local_file(name)))
+
+    def text_tower(self) -> Job:
+        wildcards = {"backbone": self.backbone.name, "id": io.identity(self.backbone.settings)}
+        out = stages.TEXT_TOWER.outputs["text_tower"].format(**wildcards)
+        words = ["--backbone", io.canonical_json(self.backbone.settings), "--out", out]
+        return Job(stages.TEXT_TOWER, self.backbone.name, wildcards, {"weights": self._weights()}, lambda: words)
+
+    def download(self, spec: DatasetSpec) -> Job:
+        wildcards = {"data_root": self.root, "dataset": spec.name, "id": spec.source}
+        out = stages.DOWNLOAD.outputs["stamp"].format(**wildcards)
+        return Job(
+            stages.DOWNLOAD, spec.name, wildcards, {},
+            lambda: ["--dataset", _dataset_json(spec), "--data-root", self.root, "--out", out],
+        )  # fmt: skip
+
+    def manifest(self, spec: DatasetSpec) -> Job:
+        wildcards = {"dataset": spec.name, "id": spec.data}
+        stamp = self.download(spec).outputs["stamp"]
+        out = stages.MANIFEST.outputs["manifest"].format(**wildcards)
+        return Job(
+            stages.MANIFEST, spec.name, wildcards, {"stamp": stamp},
+            lambda: ["--dataset", _dataset_json(spec), "--data-root", self.root, "--out", out],
+        )  # fmt: skip
+
+    def fewshot(self, spec: DatasetSpec, shots: int, seed: int) -> Job:
+        wildcards = {"dataset": spec.name, "id": spec.data, "shots": str(shots), "seed": str(seed)}
+        manifest = self.manifest(spec).outputs["manifest"]
+        out = stages.FEWSHOT.outputs["fewshot"].format(**wildcards)
+        words = ["--manifest", manifest, "--shots", str(shots), "--seed", str(seed), "--out", out]
+        return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
+
+    def features(self, spec: DatasetSpec) -> Job:
+        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": io.identity(self.backbone.settings, spec.data)}
+        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"]}
+        out = stages.FEATURES.outputs["features"].format(**wildcards)
+        words = [*self._encoding(spec), "--manifest", inputs["manifest"], "--out", out]
+        return Job(stages.FEATURES, spec.name, wildcards, inputs, lambda: words)
+
+    def views(self, views: Views) -> Job:
+        spec = self.plan.datasets[views.dataset]
+        of_draw = io.identity(self.backbone.settings, spec.data, views.subset, views.shots, views.seeds)
+        wildcards = {
+            "backbone": self.backbone.name, "dataset": views.dataset, "subset": views.subset, "shots": str(views.shots),
+            "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
+        }  # fmt: skip
+        drawn = tuple(self.fewshot(spec, views.shots, seed).outputs["fewshot"] for seed in views.seeds)
+        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"], "fewshot": drawn}
+        out = stages.VIEWS.outputs["views"].format(**wildcards)
+        which = ["--epochs", *map(str, views.epochs)] if views.epochs else []
+        which += ["--split", "val"] if views.kind == VALIDATION else []
+        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", inputs["manifest"],
+                 "--fewshot", *drawn, "--out", out]  # fmt: skip
+        return Job(stages.VIEWS, views, wildcards, inputs, lambda: words)
+
+    def _encoder(self) -> dict[str, Files]:
+        """Weights are fetched by the job of the text tower, where there is internet."""
+        return {"fetched": self.text_tower().outputs["text_tower"], "weights": self._weights()}
+
+    def _encoding(self, spec: DatasetSpec) -> list[str]:
+        return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
+
+    # ---- runs ----------------------------------------------------------------------------------------------------
+
+    def views_of(self, run: Run) -> list[Views]:
+        """The cached images that a run reads, in order; runs of different length share the early ones."""
+        draw = (run.dataset, run.subset, run.shots, run.seeds)
+        found = []
+        if run.inputs == "features" or "frozen_features" in run.needs:
+            found += [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or [Views(*draw, kind=PLAIN)]
+        return found + ([Views(*draw, kind=VALIDATION)] if "validation" in run.needs else [])
+
+    def train(self, run: Run) -> Job:
+        spec, wildcards = self.plan.datasets[run.dataset], self._run_wildcards(run)
+        inputs: dict[str, Files] = {"text_tower": self.text_tower().outputs["text_tower"]}
+        cached = {"views": [], "validation": []}
+        for views in self.views_of(run):
+            cached["validation" if views.kind == VALIDATION else "views"].append(self.views(views).outputs["views"])
+        inputs |= {name: tuple(paths) for name, paths in cached.items() if paths}
+        if run.inputs == "images":
+            inputs["manifest"] = self.manifest(spec).outputs["manifest"]
+            inputs["fewshot"] = tuple(self.fewshot(spec, run.shots, seed).outputs["fewshot"] for seed in run.seeds)
+        if run.descriptions:
+            inputs["descriptions"] = str(spec.descriptions)
+        root = ["--root", f"{self.root}/{spec.folder}"] if run.inputs == "images" else []
+        out = stages.TRAIN.outputs["learned"].format(**wildcards).rpartition("/")[0]
+        return Job(
+            stages.TRAIN, run, wildcards, inputs, lambda: ["--run", run.to_json(), *_options(inputs), *root, "--out", out]
         )
-    for evaluation in evaluations:
-        yield _evaluation(plan, evaluation)
-    inputs = {
-        "experiment": [],
-        "collect": sorted(f"{paths.evaluation_folder(plan, e)}/metrics.json" for e in evaluations),
-    }
-    made = {
-        stage: [f"results/experiments/{name}/{file}" for file in files] for stage, files in EXPERIMENT_STAGES.items()
-    }
-    for stage, outputs in made.items():
-        needed = inputs.get(stage, [*made["experiment"], *made["collect"]])
-        yield Job(stage, name, tuple(needed), tuple(outputs), f"results/logs/{stage}/{name}.log")
+
+    def evaluate(self, evaluation: Evaluation) -> Job:
+        run, spec = evaluation.run, self.plan.datasets[evaluation.target]
+        wildcards = {
+            **self._run_wildcards(run), "target": evaluation.target, "subsets": evaluation.subsets_text,
+            "test": evaluation.identity,
+        }  # fmt: skip
+        inputs: dict[str, Files] = {
+            "text_tower": self.text_tower().outputs["text_tower"],
+            "manifest": self.manifest(spec).outputs["manifest"],
+        }
+        if run.inputs == "features":
+            inputs["features"] = self.features(spec).outputs["features"]
+        if run.trainable:
+            inputs["learned"] = stages.TRAIN.outputs["learned"].format(**wildcards)
+        if evaluation.descriptions:
+            inputs["descriptions"] = str(spec.descriptions)
+        root = ["--root", f"{self.root}/{spec.folder}"] if run.inputs == "images" else []
+        out = stages.EVALUATE.outputs["metrics"].format(**wildcards).rpartition("/")[0]
+        return Job(
+            stages.EVALUATE, evaluation, wildcards, inputs,
+            lambda: ["--evaluation", evaluation.to_json(), *_options(inputs), *root, "--out", out],
+        )  # fmt: skip
+
+    def _run_wildcards(self, run: Run) -> dict[str, str]:
+        return {
+            "backbone": run.backbone.name, "dataset": run.dataset, "subset": run.subset, "variant": run.variant,
+            "shots": str(run.shots), "seeds": run.seeds_text, "id": run.identity,
+        }  # fmt: skip
+
+    # ---- experiments ---------------------------------------------------------------------------------------------
+
+    def _of_experiment(self, name: str) -> Iterator[Job]:
+        evaluations = sorted(set(self.plan.evaluations_of(self.plan.experiments[name])), key=lambda e: e.order)
+        runs = sorted({e.run for e in evaluations if e.run.trainable}, key=lambda run: run.order)
+        yield self.text_tower()
+        for dataset in sorted({run.dataset for run in runs} | {e.target for e in evaluations}):
+            yield self.download(self.plan.datasets[dataset])
+            yield self.manifest(self.plan.datasets[dataset])
+        for run in runs:
+            for seed in run.seeds:
+                yield self.fewshot(self.plan.datasets[run.dataset], run.shots, seed)
+            for views in self.views_of(run):
+                yield self.views(views)
+            yield self.train(run)
+        for target in sorted({e.target for e in evaluations if e.run.inputs == "features"}):
+            yield self.features(self.plan.datasets[target])
+        tests = [self.evaluate(evaluation) for evaluation in evaluations]
+        yield from tests
+        yield from self._summary(name, runs, tests)
+
+    def content(self, name: str) -> Job:
+        """Writes down what an experiment consists of."""
+        content = experiment_content(self.plan, name)
+        wildcards = {"experiment": name, "id": io.identity(content)}
+        out = stages.CONTENT.outputs["experiment"].format(**wildcards)
+        return Job(stages.CONTENT, name, wildcards, {}, lambda: ["--settings", io.canonical_json(content), "--out", out])
+
+    def _summary(self, name: str, runs: Sequence[Run], tests: Sequence[Job]) -> Iterator[Job]:
+        yield (content := self.content(name))
+        of_experiment = {"experiment": content.outputs["experiment"]}
+        metrics = {"metrics": tuple(job.outputs["metrics"] for job in tests)}
+        collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics)
+        records = of_experiment | collect.outputs
+        costs = {"costs": tuple(job.outputs["cost"] for job in [*map(self.train, runs), *tests])}
+        yield collect
+        yield Job(stages.TABLES, name, {"experiment": name}, records)
+        yield Job(stages.PAIRED, name, {"experiment": name}, of_experiment | metrics)
+        histories = {"histories": tuple(self.train(run).outputs["history"] for run in runs)}
+        yield Job(stages.FIGURES, name, {"experiment": name}, records | costs | histories)
+
+    def _of_configuration(self) -> Iterator[Job]:
+        names = list(self.plan.experiments)
+        content = configuration_content(self.plan, names)
+        wildcards = {"id": io.identity(content)}
+        out = stages.CONFIGURATION.outputs["configuration"].format(**wildcards)
+        configuration = Job(
+            stages.CONFIGURATION, "configuration", wildcards, {},
+            lambda: ["--settings", io.canonical_json(content), "--out", out],
+        )  # fmt: skip
+        parts = tuple(
+            path.format(experiment=name)
+            for name in names
+            for stage in (stages.TABLES, stages.FIGURES, stages.PAIRED)
+            for path in stage.outputs.values()
+        )
+        contents = tuple(self.content(name).outputs["experiment"] for name in names)
+        yield configuration
+        yield Job(stages.PAGE, "report", {}, {**configuration.outputs, "experiments": contents, "parts": parts})
 
 
-def _live(plan: Plan, block: Block) -> bool:
-    """Whether a block's method takes images, which its jobs decode themselves."""
-    return plan.variant_of(block).inputs == "images"
+def view_ranges(views: int) -> list[tuple[int, int]]:
+    """[0, views) cut at the steps of a fixed ladder: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
+    return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))
 
 
-def _tower(plan: Plan) -> str:
-    return f"results/backbones/{plan.backbone.name}/text_tower.safetensors"
+def _options(inputs: Mapping[str, Files]) -> list[str]:
+    """Each input as an option of its name."""
+    return [
+        word
+        for name, paths in inputs.items()
+        for word in (f"--{name.replace('_', '-')}", *([paths] if isinstance(paths, str) else paths))
+    ]
 
 
-def _manifest(dataset: str) -> str:
-    return f"results/datasets/{dataset}/manifest.json"
-
-
-def _features(plan: Plan, dataset: str) -> str:
-    return f"results/features/{plan.backbone.name}/{dataset}/test.safetensors"
-
-
-def _of_block(plan: Plan, block: Block) -> Iterator[Job]:
-    draws = []
-    for seed in block.seeds:
-        draw = f"shots{block.shots}_seed{seed}"
-        draws.append(f"results/datasets/{block.dataset}/fewshot/{draw}.json")
-        log = f"results/logs/fewshot/{block.dataset}_{draw}.log"
-        yield Job("fewshot", f"{block.dataset} {draw}", (_manifest(block.dataset),), (draws[-1],), log)
-    draw = f"{plan.backbone.name}/{block.dataset}/{block.subset}/shots{block.shots}_seeds{block.seeds_text}"
-    files = paths.view_paths(plan, block)
-    for name, out in zip(plan.view_files(block), files, strict=True):
-        views = Views(block.dataset, block.subset, block.shots, block.seeds, name)
-        log, benchmark = f"results/logs/views/{draw}_{name}.log", f"results/benchmarks/views/{draw}_{name}.jsonl"
-        yield Job("views", views, (_tower(plan), _manifest(block.dataset), *draws), (out,), log, benchmark)
-    folder = paths.run_folder(plan, block)
-    tail = folder.removeprefix("results/runs/")
-    outputs = tuple(f"{folder}/{name}" for name in ("learned.safetensors", "history.csv", "cost.json"))
-    log, benchmark = f"results/logs/train/{tail}.log", f"results/benchmarks/train/{_flat(tail)}.jsonl"
-    images = (_manifest(block.dataset), *draws) if _live(plan, block) else files
-    yield Job("train", block, (_tower(plan), *images), outputs, log, benchmark)
-
-
-def _evaluation(plan: Plan, evaluation: Evaluation) -> Job:
-    folder, run = paths.evaluation_folder(plan, evaluation), paths.run_folder(plan, evaluation.block)
-    learned = [f"{run}/learned.safetensors"] if plan.variant_of(evaluation.block).trainable else []
-    outputs = tuple(f"{folder}/{name}" for name in ("metrics.json", "predictions.safetensors", "cost.json"))
-    log = f"results/logs/evaluate/{folder.removeprefix('results/runs/')}.log"
-    test = f"{evaluation.target}_{evaluation.subsets_text}"
-    benchmark = f"results/benchmarks/evaluate/{_flat(run.removeprefix('results/runs/'))}/{test}.jsonl"
-    target = evaluation.target
-    features = () if _live(plan, evaluation.block) else (_features(plan, target),)
-    inputs = (_tower(plan), _manifest(target), *features, *learned)
-    return Job("evaluate", evaluation, inputs, outputs, log, benchmark)
-
-
-def _flat(run: str) -> str:
-    folder, _, seeds = run.rpartition("/")
-    return f"{folder}_{seeds}"
+def _dataset_json(spec: DatasetSpec) -> str:
+    return io.canonical_json({"name": spec.name, "settings": spec.settings})

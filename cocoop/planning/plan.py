@@ -1,50 +1,20 @@
-"""From a configuration to the jobs it needs: blocks of runs, their evaluations, and which experiment wants which."""
+"""From a configuration to the runs it asks for, their evaluations, and which experiment wants which."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
+
+from cocoop import io
 
 from cocoop.config import paper
 from cocoop.config.registry import Registry
-from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
+from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
+from cocoop.run import Evaluation, Run
 
-VIEW_LADDER = (0, 10, 50, 100, 200, 400, 800, 1600)
 MOST_VIEWS = 10_000
 MOST_VIEWS_WITHOUT_EPOCHS = 10
-
-
-@dataclass(frozen=True, order=True)
-class Block:
-    """Runs of one variant that are trained in one process: all but the seed is the same."""
-
-    dataset: str
-    subset: str
-    variant: str
-    shots: int
-    seeds: tuple[int, ...]
-
-    @property
-    def seeds_text(self) -> str:
-        """The seeds as they stand in paths: 1-2-3."""
-        return "-".join(map(str, self.seeds))
-
-
-@dataclass(frozen=True, order=True)
-class Evaluation:
-    """A block applied to subsets of a target dataset."""
-
-    block: Block
-    target: str
-    subsets: tuple[str, ...]
-
-    @property
-    def subsets_text(self) -> str:
-        """The subsets as they stand in paths: base+new."""
-        return "+".join(self.subsets)
 
 
 class Plan:
@@ -55,10 +25,12 @@ class Plan:
     ) -> None:
         validate(config, "config", where)
         self.config, self.where = config, where
+        self._made: dict[tuple, Run] = {}
+        self._tested: dict[tuple, Evaluation] = {}
         self.registry = registry or Registry(overrides=config.get("variants"), where=where)
         self.backbone: BackboneSpec = self.registry.backbone(config["backbone"], f"{where}: backbone")
         self.papers = paper.names()
-        self.experiments = {name: self._experiment(name, over or {}) for name, over in config["experiments"].items()}
+        self.experiments = {name: self._experiment(name, over) for name, over in experiments_of(config).items()}
         self.datasets: dict[str, DatasetSpec] = self.registry.datasets(self._dataset_names(), f"{where}: datasets")
         self._check()
 
@@ -88,13 +60,12 @@ class Plan:
             self._check_movable(evaluation)
 
     def _check_movable(self, evaluation: Evaluation) -> None:
-        variant = self.variant_of(evaluation.block)
-        moved = evaluation.target != evaluation.block.dataset or set(evaluation.subsets) != {evaluation.block.subset}
-        if moved and variant.class_bound:
+        run = evaluation.run
+        moved = evaluation.target != run.dataset or set(evaluation.subsets) != {run.subset}
+        if moved and self.variant_of(run).class_bound:
             raise UserError(
-                f"{self.where}: what variant {variant.name!r} learns fits the classes it was trained on only "
-                f"({evaluation.block.dataset}/{evaluation.block.subset}); it cannot be tested on "
-                f"{evaluation.target}/{evaluation.subsets_text}."
+                f"{self.where}: variant {run.variant!r} is tied to the classes it was trained on "
+                f"({run.dataset}/{run.subset}) and cannot be tested on {evaluation.target}/{evaluation.subsets_text}."
             )
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
@@ -107,69 +78,110 @@ class Plan:
         for dataset in experiment.train_datasets:
             for target in experiment.targets or (dataset,):
                 for name in experiment.variants:
-                    trainable = self.registry.variant(name, self.where).trainable
-                    if not trainable:
-                        yield Evaluation(Block(target, "all", name, 0, (0,)), target, experiment.target_subsets)
-                        continue
-                    for shots in experiment.shots:
-                        for seeds in self.seed_blocks():
-                            block = Block(dataset, experiment.train_subset, name, shots, seeds)
-                            yield Evaluation(block, target, experiment.target_subsets)
+                    for run in self._runs_of(experiment, name, dataset, target):
+                        yield self._evaluation(run, target, experiment.target_subsets)
+
+    def _runs_of(self, experiment: ExperimentSpec, variant: str, dataset: str, target: str) -> Iterator[Run]:
+        spec = self.registry.variant(variant, self.where)
+        if not spec.trainable:
+            yield self._run(spec, target, "all", 0, (0,))
+            return
+        for shots in experiment.shots:
+            for seeds in self.seed_blocks():
+                yield self._run(spec, dataset, experiment.train_subset, shots, seeds)
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
         """Every evaluation once, sorted."""
-        return sorted({e for experiment in self.experiments.values() for e in self.evaluations_of(experiment)})
+        found = {e for experiment in self.experiments.values() for e in self.evaluations_of(experiment)}
+        return sorted(found, key=lambda evaluation: evaluation.order)
 
     @cached_property
-    def blocks(self) -> list[Block]:
-        """Every trained block once, sorted."""
-        return sorted({e.block for e in self.evaluations if self.variant_of(e.block).trainable})
+    def runs(self) -> list[Run]:
+        """Every trained run once, sorted."""
+        return sorted({e.run for e in self.evaluations if e.run.trainable}, key=lambda run: run.order)
 
-    def variant_of(self, block: Block) -> VariantSpec:
-        return self.registry.variant(block.variant, self.where)
+    def variant_of(self, run: Run) -> VariantSpec:
+        return self.registry.variant(run.variant, self.where)
 
-    def views_of(self, block: Block) -> int:
-        """V, the number of augmented views an image has in this block: one an epoch unless capped; 0 for plain images."""
-        variant = self.variant_of(block)
-        cap, training = self.config["views"], variant.training_on(block.dataset, block.shots)
-        if not variant.trainable or variant.plain_views or cap == "plain":
-            return 0
-        return min(
-            training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS, MOST_VIEWS if cap == "per_epoch" else cap
+    def _run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
+        key = (variant.name, dataset, subset, shots, seeds)
+        if key not in self._made:
+            self._made[key] = self._new_run(variant, dataset, subset, shots, seeds)
+        return self._made[key]
+
+    def _new_run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
+        spec = self.datasets[dataset]
+        training = variant.training_on(dataset, shots) if variant.trainable else None
+        templates, descriptions = self._prompts(variant, spec) if variant.trainable else ((), None)
+        return Run(
+            backbone=self.backbone,
+            dataset=dataset,
+            data=spec.data,
+            subset=subset,
+            templates=templates,
+            descriptions=descriptions,
+            variant=variant.name,
+            method=variant.method,
+            implementation=variant.implementation,
+            version=variant.version,
+            code=variant.code,
+            inputs=variant.inputs,
+            stacked=variant.stacked,
+            needs=variant.needs,
+            params=dict(variant.params),
+            training=training,
+            views=self._views(variant, training),
+            shots=shots,
+            seeds=seeds,
         )
 
-    def view_files(self, block: Block) -> list[str]:
-        """Names of the view files a block reads, in order; runs of different length share the early ones. None for live images."""
-        if self.variant_of(block).inputs == "images":
-            return []
-        return [f"views{start}-{stop}" for start, stop in view_ranges(self.views_of(block))] or ["plain"]
+    def _evaluation(self, run: Run, target: str, subsets: tuple[str, ...]) -> Evaluation:
+        key = (run, target, subsets)
+        if key not in self._tested:
+            spec = self.datasets[target]
+            templates, descriptions = self._prompts(self.variant_of(run), spec)
+            self._tested[key] = Evaluation(run, target, spec.data, templates, descriptions, subsets)
+        return self._tested[key]
 
-    def settings_of(self, block: Block) -> dict[str, Any]:
-        """All that decides a block's numbers, resolved; the same settings give the same results."""
-        variant = self.variant_of(block)
-        training = variant.training_on(block.dataset, block.shots) if variant.trainable else None
-        return {
-            "backbone": self.backbone.settings,
-            "dataset": block.dataset,
-            "subset": block.subset,
-            "variant": variant.name,
-            "label": variant.label,
-            "method": variant.method,
-            "implementation": variant.implementation,
-            "version": variant.version,
-            "inputs": variant.inputs,
-            "params": dict(variant.params),
-            "training": vars(training) if training else None,
-            "views": self.views_of(block),
-            "shots": block.shots,
-            "seeds": list(block.seeds),
-        }
+    def _prompts(self, variant: VariantSpec, spec: DatasetSpec) -> tuple[tuple[str, ...], str | None]:
+        """Templates and the digest of the descriptions of a dataset, as far as a variant uses them."""
+        templates = spec.templates if "templates" in variant.needs else ()
+        if "descriptions" not in variant.needs:
+            return templates, None
+        if spec.descriptions is None:
+            raise UserError(
+                f"{self.where}: variant {variant.name!r} needs class descriptions, and dataset {spec.name!r} has none; "
+                f"write `descriptions: FILE.json` into config/datasets/{spec.name}.yaml."
+            )
+        if not spec.descriptions.is_file():
+            raise UserError(f"config/datasets/{spec.name}.yaml: descriptions: no such file: {spec.descriptions}.")
+        return templates, io.sha256_file(spec.descriptions)
+
+    def _views(self, variant: VariantSpec, training: TrainingSpec | None) -> int:
+        """V, the number of augmented views of an image: one per epoch unless capped; 0 for plain images."""
+        cap = self.config["views"]
+        if not variant.trainable or variant.plain_views or cap == "plain":
+            return 0
+        epochs = training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS
+        return min(epochs, MOST_VIEWS if cap == "per_epoch" else cap)
 
 
-def view_ranges(views: int) -> list[tuple[int, int]]:
-    """[0, views) cut at the steps of a fixed ladder: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
-    return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))
+def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Names of experiments with the keys to replace. A configuration has a mapping, or a list of names and one-key mappings."""
+    listed = config["experiments"]
+    if isinstance(listed, Mapping):
+        return {name: over or {} for name, over in listed.items()}
+    return {name: over or {} for item in listed for name, over in (item.items() if isinstance(item, Mapping) else [(item, {})])}
+
+
+def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:
+    """What the results folder shows: the experiments of a configuration, with the identities of their contents."""
+    return {
+        "where": plan.where,
+        "backbone": plan.backbone.name,
+        "experiments": {name: io.identity(experiment_content(plan, name)) for name in experiments},
+    }
 
 
 def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
@@ -192,19 +204,23 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
         "target_subsets": list(spec.target_subsets),
         "shots": list(spec.shots),
         "seeds": list(plan.config["seeds"]),
-        "expected": [key for evaluation in sorted(set(plan.evaluations_of(spec))) for key in _records(evaluation)],
+        "expected": [key for evaluation in _sorted(plan.evaluations_of(spec)) for key in _records(evaluation)],
     }
 
 
+def _sorted(evaluations: Iterator[Evaluation]) -> list[Evaluation]:
+    return sorted(set(evaluations), key=lambda evaluation: evaluation.order)
+
+
 def _records(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    block = evaluation.block
-    for seed in block.seeds:
+    run = evaluation.run
+    for seed in run.seeds:
         for subset in evaluation.subsets:
             yield {
-                "dataset": block.dataset,
-                "subset": block.subset,
-                "variant": block.variant,
-                "shots": block.shots,
+                "dataset": run.dataset,
+                "subset": run.subset,
+                "variant": run.variant,
+                "shots": run.shots,
                 "seed": seed,
                 "target": evaluation.target,
                 "target_subset": subset,

@@ -1,51 +1,47 @@
 rule download:
     output:
-        f"{DATA}/.sources/{{dataset}}.json",
+        stamp=f"{DATA}/.sources/{{dataset}}-{{id}}.json",
     log:
-        "results/logs/download/{dataset}.log",
+        stages.DOWNLOAD.log,
     conda:
         "../../environment.yml"
     params:
-        settings=dataset_settings,
-        root=lambda wildcards, output: str(Path(output[0]).parent.parent),
-        offline="--offline" if config["offline"] else "",
+        command=command_of(stages.DOWNLOAD),
     message:
         "get {wildcards.dataset}"
     shell:
-        "python -m cocoop download --settings {params.settings:q} --data-root {params.root:q} {params.offline}"
-        " --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"
 
 
 rule manifest:
     input:
-        f"{DATA}/.sources/{{dataset}}.json",
+        unpack(inputs_of(stages.MANIFEST)),
     output:
-        "results/datasets/{dataset}/manifest.json",
+        **stages.MANIFEST.outputs,
     log:
-        "results/logs/manifest/{dataset}.log",
+        stages.MANIFEST.log,
     conda:
         "../../environment.yml"
     params:
-        settings=dataset_settings,
-        root=lambda wildcards, input: str(Path(input[0]).parent.parent),
+        command=command_of(stages.MANIFEST),
     message:
         "list and check {wildcards.dataset}"
     shell:
-        "python -m cocoop manifest --settings {params.settings:q} --data-root {params.root:q}"
-        " --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"
 
 
 rule fewshot:
     input:
-        "results/datasets/{dataset}/manifest.json",
+        unpack(inputs_of(stages.FEWSHOT)),
     output:
-        "results/datasets/{dataset}/fewshot/shots{shots}_seed{seed}.json",
+        **stages.FEWSHOT.outputs,
     log:
-        "results/logs/fewshot/{dataset}_shots{shots}_seed{seed}.log",
+        stages.FEWSHOT.log,
     conda:
         "../../environment.yml"
+    params:
+        command=command_of(stages.FEWSHOT),
     message:
         "draw {wildcards.shots} shots of {wildcards.dataset}, seed {wildcards.seed}"
     shell:
-        "python -m cocoop fewshot --manifest {input:q} --shots {wildcards.shots} --seed {wildcards.seed}"
-        " --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"

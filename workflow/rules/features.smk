@@ -1,62 +1,57 @@
 rule text_tower:
+    input:
+        unpack(inputs_of(stages.TEXT_TOWER)),
     output:
-        "results/backbones/{backbone}/text_tower.safetensors",
+        **stages.TEXT_TOWER.outputs,
     log:
-        "results/logs/text_tower/{backbone}.log",
+        stages.TEXT_TOWER.log,
     conda:
         "../../environment.yml"
     params:
-        settings=canonical_json(PLAN.backbone.settings),
+        command=command_of(stages.TEXT_TOWER),
     message:
         "text tower of {wildcards.backbone}"
     shell:
-        "python -m cocoop text-tower --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"
 
 
 rule features:
     input:
-        weights=ancient("results/backbones/{backbone}/text_tower.safetensors"),  # fetched once, where there is internet
-        manifest="results/datasets/{dataset}/manifest.json",
+        unpack(inputs_of(stages.FEATURES)),
     output:
-        "results/features/{backbone}/{dataset}/test.safetensors",
+        **stages.FEATURES.outputs,
     log:
-        "results/logs/features/{backbone}/{dataset}.log",
+        stages.FEATURES.log,
     benchmark:
-        "results/benchmarks/features/{backbone}/{dataset}.jsonl"
+        stages.FEATURES.benchmark
     conda:
         "../../environment.yml"
     resources:
         gpu=1,
     params:
-        settings=canonical_json({"backbone": PLAN.backbone.settings}),
-        root=dataset_root,
+        command=command_of(stages.FEATURES),
     message:
         "test features of {wildcards.dataset}"
     shell:
-        "python -m cocoop features --settings {params.settings:q} --manifest {input.manifest:q} --root {params.root:q}"
-        " --workers $(({threads} - 1)) --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"
 
 
 rule views:
     input:
-        weights=ancient("results/backbones/{backbone}/text_tower.safetensors"),
-        manifest="results/datasets/{dataset}/manifest.json",
-        fewshot=selections,
+        unpack(inputs_of(stages.VIEWS)),
     output:
-        "results/views/{backbone}/{dataset}/{subset}/shots{shots}/seeds{seeds}/{views}.safetensors",
+        **stages.VIEWS.outputs,
     log:
-        "results/logs/views/{backbone}/{dataset}/{subset}/shots{shots}_seeds{seeds}_{views}.log",
+        stages.VIEWS.log,
     benchmark:
-        "results/benchmarks/views/{backbone}/{dataset}/{subset}/shots{shots}_seeds{seeds}_{views}.jsonl"
+        stages.VIEWS.benchmark
     conda:
         "../../environment.yml"
     resources:
         gpu=1,
     params:
-        settings=view_settings,
-        root=dataset_root,
+        command=command_of(stages.VIEWS),
     message:
         "{wildcards.views} of {wildcards.dataset}/{wildcards.subset}, {wildcards.shots} shots, seeds {wildcards.seeds}"
     shell:
-        "python -m cocoop views --settings {params.settings:q} --manifest {input.manifest:q} --fewshot {input.fewshot:q}"
-        " --root {params.root:q} --workers $(({threads} - 1)) --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"

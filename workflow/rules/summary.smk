@@ -1,27 +1,41 @@
-rule experiment:
+rule configuration:
     output:
-        "results/experiments/{experiment}/experiment.json",
+        **stages.CONFIGURATION.outputs,
     log:
-        "results/logs/experiment/{experiment}.log",
+        stages.CONFIGURATION.log,
     conda:
         "../../environment.yml"
     params:
-        settings=experiment_settings,
+        command=command_of(stages.CONFIGURATION),
+    message:
+        "configuration"
+    shell:
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"
+
+
+rule experiment:
+    output:
+        **stages.CONTENT.outputs,
+    log:
+        stages.CONTENT.log,
+    conda:
+        "../../environment.yml"
+    params:
+        command=command_of(stages.CONTENT),
     message:
         "experiment {wildcards.experiment}"
     shell:
-        "python -m cocoop experiment --settings {params.settings:q} --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop {params.command:q} > {log:q} 2>&1"
 
 
 rule collect:
     input:
-        metrics=metrics_of,
+        unpack(inputs_of(stages.COLLECT)),
         code=sources("reporting/records"),
     output:
-        records="results/experiments/{experiment}/records.csv",
-        seal="results/experiments/{experiment}/records.csv.sha256",
+        **stages.COLLECT.outputs,
     log:
-        "results/logs/collect/{experiment}.log",
+        stages.COLLECT.log,
     conda:
         "../../environment.yml"
     message:
@@ -33,20 +47,18 @@ rule collect:
 
 rule tables:
     input:
-        experiment="results/experiments/{experiment}/experiment.json",
-        records="results/experiments/{experiment}/records.csv",
-        seal="results/experiments/{experiment}/records.csv.sha256",
+        unpack(inputs_of(stages.TABLES)),
         code=sources("reporting/tables"),
     output:
         report(
-            directory("results/experiments/{experiment}/tables"),
+            directory(stages.TABLES.outputs["tables"]),
             patterns=["{name}.md", "{name}.csv"],
             caption="../report/table.rst",
             category="Tables",
             subcategory="{experiment}",
         ),
     log:
-        "results/logs/tables/{experiment}.log",
+        stages.TABLES.log,
     conda:
         "../../environment.yml"
     message:
@@ -57,13 +69,12 @@ rule tables:
 
 rule paired:
     input:
-        experiment="results/experiments/{experiment}/experiment.json",
-        metrics=metrics_of,
+        unpack(inputs_of(stages.PAIRED)),
         code=sources("reporting/records"),
     output:
-        directory("results/experiments/{experiment}/paired"),
+        directory(stages.PAIRED.outputs["paired"]),
     log:
-        "results/logs/paired/{experiment}.log",
+        stages.PAIRED.log,
     conda:
         "../../environment.yml"
     message:
@@ -75,44 +86,36 @@ rule paired:
 
 rule figures:
     input:
-        experiment="results/experiments/{experiment}/experiment.json",
-        records="results/experiments/{experiment}/records.csv",
-        seal="results/experiments/{experiment}/records.csv.sha256",
-        learned=learned_of,
+        unpack(inputs_of(stages.FIGURES)),
         code=sources("reporting/figures"),
     output:
         report(
-            directory("results/experiments/{experiment}/figures"),
+            directory(stages.FIGURES.outputs["figures"]),
             patterns=["{name}.svg"],
             caption="../report/figure.rst",
             category="Figures",
             subcategory="{experiment}",
         ),
     log:
-        "results/logs/figures/{experiment}.log",
+        stages.FIGURES.log,
     conda:
         "../../environment.yml"
-    params:
-        runs=lambda wildcards: [*trained_of(wildcards), *tested_of(wildcards)],
     message:
         "figures of {wildcards.experiment}"
     shell:
-        "printf '%s\\n' {params.runs:q} | python -m cocoop figures --experiment {input.experiment:q}"
-        " --records {input.records:q} --runs /dev/stdin --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop figures --experiment {input.experiment:q} --records {input.records:q}"
+        " --costs <(printf '%s\\n' {input.costs:q}) --histories <(printf '%s\\n' {input.histories:q})"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule page:
     input:
-        experiment_outputs(),
-        experiments=expand(
-            "results/experiments/{experiment}/experiment.json",
-            experiment=list(PLAN.experiments),
-        ),
+        unpack(inputs_of(stages.PAGE)),
         code=sources("reporting/page"),
     output:
-        report("results/report.html", caption="../report/page.rst", category="Report"),
+        report(stages.PAGE.outputs["page"], caption="../report/page.rst", category="Report"),
     log:
-        "results/logs/report.log",
+        stages.PAGE.log,
     conda:
         "../../environment.yml"
     params:

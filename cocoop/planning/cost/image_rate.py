@@ -7,7 +7,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.planning.cost.groups import PROFILE
-from cocoop.planning.jobs import Job, Views
+from cocoop.planning.job import Job, Views
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ImageRate:
 
         The backward pass through frozen weights costs about as much as the forward pass.
         """
-        views = job.what.per_image if isinstance(job.what, Views) else 1
+        views = job.about.per_image if isinstance(job.about, Views) else 1
         decoding = self.picture / views + self.view
         device = self.device / 2 if job.stage == "train" else self.device
         return min(device, self.workers / decoding) if self.workers else 1 / (1 / device + decoding)

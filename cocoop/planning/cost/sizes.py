@@ -10,6 +10,7 @@ from cocoop import io
 from cocoop.config import BackboneSpec, DatasetSpec
 from cocoop.manifest import Manifest
 from cocoop.planning import Plan
+from cocoop.planning.stages import MANIFEST
 from cocoop.splits import class_subset
 
 FLOAT_BYTES = 4
@@ -74,7 +75,7 @@ def dataset_sizes(plan: Plan, folder: Path) -> dict[str, DatasetSize]:
 
 
 def _from_manifest(folder: Path, spec: DatasetSpec) -> DatasetSize | None:
-    path = folder / f"results/datasets/{spec.name}/manifest.json"
+    path = folder / MANIFEST.outputs["manifest"].format(dataset=spec.name, id=spec.data)
     if not path.exists():
         return None
     manifest = Manifest.load(path)

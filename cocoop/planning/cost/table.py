@@ -14,7 +14,9 @@ from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
 from cocoop.planning.cost.throughput import START_SECONDS, Throughput
 from cocoop.planning.cost.tokens import TAIL, Counter
 from cocoop.planning.cost.work import Estimator, Work
-from cocoop.planning.jobs import Job, jobs_of
+from cocoop.planning.job import Job
+from cocoop.planning.jobs import jobs_of
+from cocoop.run import Run
 
 HEAD = ("experiment", "jobs", "GPU jobs", "Slurm jobs", "trainings", "image passes", "text passes", "tokens, literal",
         "tokens, computed", "disk GB", "image hours", "text hours, literal", "text hours")  # fmt: skip
@@ -65,8 +67,8 @@ def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counte
     return Cost(
         jobs=len(jobs),
         gpu_jobs=len(gpu),
-        slurm_jobs=submissions(plan, jobs),
-        trainings=sum(len(job.what.seeds) for job in jobs if job.stage == "train"),
+        slurm_jobs=submissions(jobs),
+        trainings=sum(len(job.about.seeds) for job in jobs if isinstance(job.about, Run)),
         work=sum(map(estimator.work, known), Work()),
         literal=None if None in tokens else sum(t.literal for t in tokens),
         fast=None if None in tokens else sum(t.fast for t in tokens),

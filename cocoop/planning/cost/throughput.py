@@ -8,12 +8,13 @@ from typing import Any
 
 from cocoop import io
 from cocoop.errors import UserError
-from cocoop.planning import Block, Evaluation
 from cocoop.planning.cost.image_rate import ImageRate
 from cocoop.planning.cost.work import NONE, PER_IMAGE, Estimator, Work
-from cocoop.planning.jobs import Job
+from cocoop.planning.job import Job
+from cocoop.planning.stages import FEATURES, VIEWS
+from cocoop.run import Evaluation, Run
 
-IMAGE_STAGES = ("features", "views")
+IMAGE_STAGES = (FEATURES, VIEWS)
 START_SECONDS = 10.0  # of a job's process: Python, torch, the text tower or the whole backbone
 METHOD_OF_KIND = {PER_IMAGE: "cocoop", "per_step": "coop"}  # which rows of the bench have the same computation
 
@@ -93,14 +94,14 @@ class Throughput:
         return None if seconds is None else START_SECONDS + seconds
 
     def _text(self, estimator: Estimator, job: Job, work: Work, curves: Curves) -> float | None:
-        block = job.what if isinstance(job.what, Block) else job.what.block
-        kind = estimator.kind(block)
+        run = job.about if isinstance(job.about, Run) else job.about.run
+        kind = estimator.kind(run)
         if kind == NONE or not work.prompts:
             return 0.0
-        curve = curves.get((METHOD_OF_KIND[kind], "evaluate" if isinstance(job.what, Evaluation) else "train"))
+        curve = curves.get((METHOD_OF_KIND[kind], "evaluate" if isinstance(job.about, Evaluation) else "train"))
         if curve is None:
             return None
-        if isinstance(job.what, Evaluation):
+        if isinstance(job.about, Evaluation):
             size, seconds = curve.points[-1]
             return work.prompts * seconds / size
         return work.steps * curve.seconds(work.prompts_a_step)

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from cocoop.planning import Block, Evaluation
 from cocoop.planning.cost.work import Estimator
-from cocoop.planning.jobs import Job
+from cocoop.planning.job import Job
+from cocoop.run import Evaluation, Run
 
 TAIL = 4.2  # tokens of a class after its context, EOT included: the mean over the names of the paper's datasets with split files
 # CoOp's names of what a prompt consists of; a method that takes parameters of these names is counted accordingly.
@@ -28,33 +28,31 @@ class Counter:
 
     def tokens(self, job: Job) -> Tokens | None:
         """Tokens of a training or evaluation; None while the dataset's size or the tower's length are unknown."""
-        size = self.estimator.datasets.get(getattr(job.what, "target", getattr(job.what, "dataset", "")))
+        size = self.estimator.datasets.get(getattr(job.about, "target", getattr(job.about, "dataset", "")))
         length, work = self.estimator.backbone.context_length, self.estimator.work(job)
-        if not isinstance(job.what, Block | Evaluation):
+        if not isinstance(job.about, Run | Evaluation):
             return Tokens(0, 0)
         if not size or not length or work is None:
             return None
-        block, subsets = (
-            (job.what, [job.what.subset]) if isinstance(job.what, Block) else (job.what.block, job.what.subsets)
-        )
+        about = job.about
+        run, subsets = (about, [about.subset]) if isinstance(about, Run) else (about.run, about.subsets)
         if self.estimator.backbone.literal:
             return Tokens(work.prompts * length, work.prompts * length)
         classes = sum(len(size.labels(subset)) for subset in subsets)
         if not size.classnames:
-            contexts = self.estimator.plan.variant_of(block).params.get("n_ctx", 0)
+            contexts = run.params.get("n_ctx", 0)
             return Tokens(work.prompts * length, round(work.prompts * (TAIL + contexts / classes)), guessed=True)
         fast = 0
         for subset in subsets:
             labels = size.labels(subset)
             share = work.prompts * len(labels) / classes if len(subsets) > 1 else work.prompts
             names = tuple(size.classnames[label] for label in labels)
-            fast += round(share / len(labels) * self._of_context(block, names, length)) if labels else 0
+            fast += round(share / len(labels) * self._of_context(run, names, length)) if labels else 0
         return Tokens(work.prompts * length, fast)
 
-    def _of_context(self, block: Block, names: tuple[str, ...], length: int) -> int:
+    def _of_context(self, run: Run, names: tuple[str, ...], length: int) -> int:
         """Tokens the exact encoder computes for one context and all classes: tails, and the prefix from the context on."""
-        params = self.estimator.plan.variant_of(block).params
-        template = self.estimator.plan.datasets[block.dataset].template
+        params, template = run.params, self.estimator.plan.datasets[run.dataset].template
         chosen = {ours: params[key] for key, ours in PROMPT_PARAMS.items() if key in params}
         key = (names, template, *chosen.values(), params.get("csc"))
         if key not in self._fast:

@@ -7,9 +7,11 @@ backward pass follows. The counts agree with those derived from the reference's 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from cocoop.planning import Block, Evaluation, Plan
+from cocoop.planning import Plan
 from cocoop.planning.cost.sizes import BackboneSize, DatasetSize
-from cocoop.planning.jobs import Job, Views
+from cocoop.planning.job import Job, Views
+from cocoop.planning.stages import FEATURES
+from cocoop.run import Evaluation, Run
 
 PER_STEP, PER_IMAGE, NONE = "per_step", "per_image", "none"
 PREDICTION_BYTES = 8  # a label and a confidence for each image and seed
@@ -37,9 +39,9 @@ class Estimator:
         self.plan, self.datasets, self.backbone = plan, datasets, backbone
         self._kinds: dict[str, str] = {}
 
-    def kind(self, block: Block) -> str:
-        """When the text tower runs in a block: per_step, per_image or none."""
-        method = self.plan.variant_of(block).method
+    def kind(self, run: Run) -> str:
+        """When the text tower runs: per_step, per_image or none."""
+        method = run.method
         if method not in self._kinds:
             content = self.plan.registry.read("methods", method, self.plan.where)
             self._kinds[method] = content.get("prompts", PER_STEP)
@@ -47,47 +49,47 @@ class Estimator:
 
     def work(self, job: Job) -> Work | None:
         """The work of a job; None if a dataset it needs has no known size. Jobs without a model have none."""
-        needed = {getattr(job.what, name, None) for name in ("dataset", "target")} - {None}
-        needed |= {job.what} if job.stage == "features" else set()
-        if isinstance(job.what, Evaluation):
-            needed |= {job.what.block.dataset}
+        about = job.about
+        needed = {getattr(about, name, None) for name in ("dataset", "target")} - {None}
+        needed |= {about} if job.stage is FEATURES else set()
+        if isinstance(about, Evaluation):
+            needed |= {about.run.dataset}
         if not needed <= set(self.datasets):
             return None
-        if job.stage == "features":
-            return self._images(self.datasets[job.what].test_images)
-        if isinstance(job.what, Views):
-            return self._images(self._draw(job.what) * len(job.what.seeds) * job.what.per_image)
-        if isinstance(job.what, Block):
-            return self._train(job.what)
-        return self._evaluate(job.what) if isinstance(job.what, Evaluation) else Work()
+        if job.stage is FEATURES:
+            return self._images(self.datasets[about].test_images)
+        if isinstance(about, Views):
+            return self._images(self._draw(about) * len(about.seeds) * about.per_image)
+        if isinstance(about, Run):
+            return self._train(about)
+        return self._evaluate(about) if isinstance(about, Evaluation) else Work()
 
     def _images(self, count: int) -> Work:
         return Work(images=count, disk=self.backbone.feature_bytes(count) or 0)
 
-    def _draw(self, drawn: Views | Block) -> int:
+    def _draw(self, drawn: Views | Run) -> int:
         """N, images of one seed."""
         return drawn.shots * len(self.datasets[drawn.dataset].labels(drawn.subset))
 
-    def _train(self, block: Block) -> Work:
-        variant = self.plan.variant_of(block)
-        training = variant.training_on(block.dataset, block.shots)
-        kind, classes = self.kind(block), len(self.datasets[block.dataset].labels(block.subset))
+    def _train(self, run: Run) -> Work:
+        training = run.training
+        kind, classes = self.kind(run), len(self.datasets[run.dataset].labels(run.subset))
         if training is None or kind == NONE:
             return Work()
-        steps = training.epochs * max(1, self._draw(block) // training.batch_size)
-        contexts = min(training.batch_size, self._draw(block)) if kind == PER_IMAGE else 1
-        a_step = len(block.seeds) * contexts * classes
-        live = variant.inputs == "images"
-        decoded = steps * len(block.seeds) * min(training.batch_size, self._draw(block)) if live else 0
+        steps = training.epochs * max(1, self._draw(run) // training.batch_size)
+        contexts = min(training.batch_size, self._draw(run)) if kind == PER_IMAGE else 1
+        a_step = len(run.seeds) * contexts * classes
+        live = run.inputs == "images"
+        decoded = steps * len(run.seeds) * min(training.batch_size, self._draw(run)) if live else 0
         return Work(images=decoded, prompts=steps * a_step, steps=steps, prompts_a_step=a_step)
 
     def _evaluate(self, evaluation: Evaluation) -> Work:
-        size, kind = self.datasets[evaluation.target], self.kind(evaluation.block)
+        size, kind = self.datasets[evaluation.target], self.kind(evaluation.run)
         prompts = images = 0
         for subset in evaluation.subsets:
             tested, classes = size.images_of(subset), len(size.labels(subset))
             images += tested
             prompts += {NONE: 0, PER_STEP: classes, PER_IMAGE: classes * tested}[kind]
-        seeds = len(evaluation.block.seeds)
-        live = self.plan.variant_of(evaluation.block).inputs == "images"
+        seeds = len(evaluation.run.seeds)
+        live = evaluation.run.inputs == "images"
         return Work(images=seeds * images * live, prompts=seeds * prompts, disk=seeds * images * PREDICTION_BYTES)

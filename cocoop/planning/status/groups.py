@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cocoop.planning import Plan
 from cocoop.planning.cost.groups import group_of
 from cocoop.planning.status.states import Seen, State
 
 
-def sort_out(plan: Plan, seen: Sequence[Seen], names: Mapping[str, str]) -> tuple[list[Seen], int]:
+def sort_out(seen: Sequence[Seen], names: Mapping[str, str]) -> tuple[list[Seen], int]:
     """What was only undone with its group becomes `left`; how many those are.
 
     names: the profile's `groups`. A job that has no error of its own and went to its end, or was never reached, was undone. A log
@@ -16,7 +15,7 @@ def sort_out(plan: Plan, seen: Sequence[Seen], names: Mapping[str, str]) -> tupl
     """
     groups: dict[str, list[Seen]] = {}
     for one in seen:
-        name = group_of(plan, one.job, names)
+        name = group_of(one.job, names)
         if one.state is State.FAILED and name:
             groups.setdefault(name, []).append(one)
     undone = {one.job for members in groups.values() for one in _undone(members)}

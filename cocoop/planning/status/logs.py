@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-LAST_BYTES, FIRST_BYTES = 65536, 65536
+LAST_BYTES = 65536
 # A line of cocoop.progress: `train coop on digits:  40%|####      | 8/20 [00:10<00:15,  1.25s/step]`.
 BAR = re.compile(r"^(?P<what>.*?):?\s+(?P<percent>\d+)%\|.*\[(?P<elapsed>[\d:]+)<(?P<left>[\d:]+|\?)")
-WORKERS = re.compile(r"^command: .* --workers (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -39,16 +38,6 @@ def ending(log: Path) -> Ending:
         elapsed=sum(_seconds(bar["elapsed"]) for bar in bars.values()),
         left=None if last is None or last["left"] == "?" else _seconds(last["left"]),
     )
-
-
-def workers(log: Path) -> int | None:
-    """The processes that decode images, as the command in the log's first line has it."""
-    try:
-        with log.open("rb") as file:
-            found = WORKERS.search(file.read(FIRST_BYTES).decode("utf-8", "replace"))
-    except OSError:
-        return None
-    return int(found[1]) if found else None
 
 
 def _last_lines(log: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """The `status` command, and what Snakemake says when something failed."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,10 +10,13 @@ from tabulate import tabulate
 from cocoop.planning import Plan
 from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
 from cocoop.planning.cost.work import Estimator
-from cocoop.planning.jobs import Job, Views, jobs_of
-from cocoop.planning.status import by_hand, groups, head, logs, silence, time_left
+from cocoop.planning.environment import environment
+from cocoop.planning.job import Job, Views
+from cocoop.planning.jobs import jobs_of
+from cocoop.planning.status import groups, head, silence, time_left
 from cocoop.planning.status.silence import duration
 from cocoop.planning.status.states import Seen, State, look
+from cocoop.run import Run, seeds_text
 
 MOST_SHOWN = 10
 CONTINUE = "stopped; nothing finished is lost: run the same command again to continue"
@@ -39,13 +43,13 @@ def show_failures(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None
 
 def _look(plan: Plan, folder: Path) -> tuple[list[Seen], int]:
     names = head.settings(head.profile(folder)).get("groups", {})
-    return groups.sort_out(plan, look(jobs_of(plan), folder), names)
+    return groups.sort_out(look(jobs_of(plan), folder), names)
 
 
 def _table(seen: Sequence[Seen]) -> str:
     counts: dict[str, Counter] = {}
     for one in seen:
-        counts.setdefault(one.job.stage, Counter())[one.state] += 1
+        counts.setdefault(one.job.stage.name, Counter())[one.state] += 1
     rows = [[stage, *(found[state] or "" for state in State)] for stage, found in counts.items()]
     total = sum(counts.values(), Counter())
     rows.append(["all", *(total[state] for state in State)])
@@ -73,19 +77,25 @@ def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, config
         yield ""
         yield f"failed: {name(one.job)}: {one.reason}"
         yield f"  log:    {one.job.log}"
-        yield f"  again:  {by_hand.through_snakemake(one.job, configfiles, profile)}"
-        if number < MOST_SHOWN and (line := by_hand.stage(plan, one.job, _workers(folder, one.job, profile))):
-            yield f"  alone:  {line}"
+        yield f"  again:  {_through_snakemake(one.job, configfiles, profile)}"
+        if number < MOST_SHOWN and one.job.needs_gpu:
+            yield f"  alone:  {_alone(plan, one.job)}"
     if undone:
         yield ""
         yield f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the failed ones."
 
 
-def _workers(folder: Path, job: Job, profile: str | None) -> int:
-    """As many as the job had, by its log; before its start as many as the profile gives it threads, less one."""
-    threads = head.settings(profile).get("set-threads", {}).get(job.stage, 1)
-    found = logs.workers(folder / job.log)
-    return found if found is not None else threads - 1
+def _through_snakemake(job: Job, configfiles: Sequence[Path], profile: str | None) -> str:
+    """Runs the job and whatever it still lacks: here, or where the profile of the last run sends it."""
+    how = ["--profile", profile] if profile else ["--cores", "all", "--rerun-incomplete"]
+    files = ["--configfile", *map(str, configfiles)] if configfiles else []
+    return shlex.join(["snakemake", *how, *files, "--", next(iter(job.outputs.values()))])
+
+
+def _alone(plan: Plan, job: Job) -> str:
+    """The stage's own command line with its environment, to be run in the working folder."""
+    variables = [f"{name}={shlex.quote(value)}" for name, value in environment(plan.config).items()]
+    return " ".join([*variables, shlex.join(["python", "-m", "cocoop", *job.command])])
 
 
 def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
@@ -106,13 +116,13 @@ def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
 
 def name(job: Job) -> str:
     """A job in words: `train cocoop on digits/base, 16 shots, seeds 1-2-3`."""
-    what = job.what
-    if isinstance(what, str):
-        return f"{job.stage} {what}"
-    block = getattr(what, "block", what)
-    draw = f"{block.dataset}/{block.subset}, {block.shots} shots, seeds {'-'.join(map(str, block.seeds))}"
-    if isinstance(what, Views):
-        return f"views {what.name} of {draw}"
-    if job.stage == "train":
-        return f"train {block.variant} on {draw}"
-    return f"evaluate {block.variant} of {draw} on {what.target}/{what.subsets_text}"
+    about = job.about
+    if isinstance(about, str):
+        return f"{job.stage.name} {about}"
+    run = getattr(about, "run", about)
+    draw = f"{run.dataset}/{run.subset}, {run.shots} shots, seeds {seeds_text(run.seeds)}"
+    if isinstance(about, Views):
+        return f"views {about.name} of {draw}"
+    if isinstance(about, Run):
+        return f"train {about.variant} on {draw}"
+    return f"evaluate {run.variant} of {draw} on {about.target}/{about.subsets_text}"

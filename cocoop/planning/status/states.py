@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from cocoop.planning.jobs import Job
+from cocoop.planning.job import Job
 from cocoop.planning.status import head, interrupted
 from cocoop.planning.status.logs import NOTHING, Ending, ending
 
@@ -57,8 +57,8 @@ def look(jobs: Sequence[Job], folder: Path) -> list[Seen]:
 
 def _look(job: Job, folder: Path, marks: dict[str, float], active: bool) -> Seen:
     log = folder / job.log
-    marked = [marks[output] for output in job.outputs if output in marks]
-    made = [_time(folder / output) for output in job.outputs]
+    marked = [marks[output] for output in job.outputs.values() if output in marks]
+    made = [_time(folder / output) for output in job.outputs.values()]
     # A group's marks stay until its last job has ended; what was written after its mark is done.
     if marked and not (active and min(made) >= max(marked)):
         if not active:
@@ -70,7 +70,7 @@ def _look(job: Job, folder: Path, marks: dict[str, float], active: bool) -> Seen
     if all(made):
         return Seen(job, State.DONE, _seconds(folder, job))
     # Snakemake leaves an empty log where a group failed before a job's turn; such a job still lacks its input.
-    if not log.exists() or not all((folder / path).exists() for path in job.inputs):
+    if not log.exists() or not all((folder / path).exists() for path in job.files):
         return Seen(job, State.LEFT)
     return Seen(job, State.FAILED, end=ending(log), written=_time(log))
 
@@ -101,7 +101,7 @@ def _seconds(folder: Path, job: Job) -> float | None:
     if job.benchmark is None:
         return None
     found = [_number(folder / job.benchmark, "s")]
-    found += [_number(folder / output, "seconds") for output in job.outputs if output.endswith("/cost.json")]
+    found += [_number(folder / output, "seconds") for output in job.outputs.values() if output.endswith("/cost.json")]
     return max((seconds for seconds in found if seconds is not None), default=None)
 
 

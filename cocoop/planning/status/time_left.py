@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import StatisticsError, fmean, linear_regression
 
-from cocoop.planning import Block, Evaluation
 from cocoop.planning.cost.work import Estimator
-from cocoop.planning.jobs import Job
+from cocoop.planning.job import Job
+from cocoop.planning.stages import EVALUATE
 from cocoop.planning.status.states import Seen, State
+from cocoop.run import Evaluation, Run
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def rest(seen: Sequence[Seen], estimator: Estimator) -> Rest:
 def _seconds(one: Seen, points: Sequence[tuple[float, float]], estimator: Estimator) -> float | None:
     """Of one job; a running one says in its log how far it is."""
     running = one.state is State.RUNNING
-    if running and one.job.stage != "evaluate" and one.end.left is not None:
+    if running and one.job.stage is not EVALUATE and one.end.left is not None:
         return one.end.left  # a single bar, which also knows what an earlier attempt did
     amount = _amount(one.job, estimator)
     if amount is None or not points:
@@ -49,10 +50,10 @@ def _seconds(one: Seen, points: Sequence[tuple[float, float]], estimator: Estima
 
 def _kind(job: Job, estimator: Estimator) -> tuple[str, ...]:
     """Jobs whose time depends on their work in the same way."""
-    block = job.what.block if isinstance(job.what, Evaluation) else job.what
-    if not isinstance(block, Block):
-        return (job.stage,)
-    return job.stage, estimator.kind(block), estimator.plan.variant_of(block).inputs
+    run = job.about.run if isinstance(job.about, Evaluation) else job.about
+    if not isinstance(run, Run):
+        return (job.stage.name,)
+    return job.stage.name, estimator.kind(run), run.inputs
 
 
 def _amount(job: Job, estimator: Estimator) -> float | None:

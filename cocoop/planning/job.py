@@ -1,0 +1,91 @@
+"""One job of the workflow: its rule, its files and its command line."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cocoop.planning.stages import Stage
+from cocoop.run import Evaluation, Run
+
+PLAIN, VALIDATION = "plain", "validation"
+Files = str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Views:
+    """The images of a draw, encoded once.
+
+    Attributes:
+        kind: plain (the training images as they are), validation (the validation draw as it is), or views.
+        epochs: [start, stop) of the augmented views, one per epoch.
+    """
+
+    dataset: str
+    subset: str
+    shots: int
+    seeds: tuple[int, ...]
+    kind: str = "views"
+    epochs: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name: plain, validation, or views10-50."""
+        return f"views{self.epochs[0]}-{self.epochs[1]}" if self.epochs else self.kind
+
+    @property
+    def per_image(self) -> int:
+        """Views of each image in this file."""
+        return self.epochs[1] - self.epochs[0] if self.epochs else 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow.
+
+    Attributes:
+        stage: its rule.
+        about: what it is about: a dataset or experiment by name, Views, a Run (train) or an Evaluation.
+        wildcards: of the rule's patterns.
+        inputs: files by name, made by other jobs or put there by users.
+        words: makes the options of the stage's command line; none for the stages after evaluation, whose rules have them.
+        experiments: who needs it.
+    """
+
+    stage: Stage
+    about: str | Views | Run | Evaluation
+    wildcards: Mapping[str, str]
+    inputs: Mapping[str, Files] = field(default_factory=dict)
+    words: Callable[[], Sequence[str]] = tuple
+    experiments: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """The rule and its wildcards, which belong to one job only."""
+        return self.stage.name, frozenset((name, text) for name, text in self.wildcards.items() if name != "data_root")
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """Paths by name, relative to the working folder."""
+        return {name: pattern.format(**self.wildcards) for name, pattern in self.stage.outputs.items()}
+
+    @property
+    def log(self) -> str:
+        return self.stage.log.format(**self.wildcards)
+
+    @property
+    def benchmark(self) -> str | None:
+        return self.stage.benchmark and self.stage.benchmark.format(**self.wildcards)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All inputs in one list."""
+        return tuple(path for paths in self.inputs.values() for path in ([paths] if isinstance(paths, str) else paths))
+
+    @property
+    def needs_gpu(self) -> bool:
+        return self.stage.benchmark is not None
+
+    @cached_property
+    def command(self) -> list[str]:
+        """The stage's words behind `python -m cocoop`."""
+        return [self.stage.name.replace("_", "-"), *self.words()]

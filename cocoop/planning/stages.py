@@ -1,0 +1,79 @@
+"""The stages of the workflow and the patterns of their files. Rules, plans and `status` take every path from here.
+
+A path names what a result is about in words and ends in the identity of the settings that made it, so a result is never
+taken for one of other settings, whatever Snakemake remembers. Nothing is ever parsed out of a path.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DRAW = "{backbone}/{dataset}/{subset}/shots{shots}/seeds{seeds}/{id}"
+RUN = "{backbone}/{dataset}/{subset}/{variant}/shots{shots}/seeds{seeds}/{id}"
+TEST = f"{RUN}/tests/{{target}}/{{subsets}}/{{test}}"
+EXPERIMENT = "results/experiments/{experiment}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A rule of the workflow.
+
+    Attributes:
+        outputs: patterns of the files it makes, by name.
+        log: pattern of its log.
+        benchmark: pattern of the file in which Snakemake measures it, for jobs that need a GPU; None for others.
+    """
+
+    name: str
+    outputs: Mapping[str, str]
+    log: str
+    benchmark: str | None = None
+
+
+def _gpu(name: str, tail: str, outputs: Mapping[str, str]) -> Stage:
+    return Stage(name, outputs, f"results/logs/{name}/{tail}.log", f"results/benchmarks/{name}/{tail}.jsonl")
+
+
+def _of_experiment(name: str, **outputs: str) -> Stage:
+    files = {key: f"{EXPERIMENT}/{file}" for key, file in outputs.items()}
+    return Stage(name, files, f"results/logs/{name}/{{experiment}}.log")
+
+
+DOWNLOAD = Stage("download", {"stamp": "{data_root}/.sources/{dataset}-{id}.json"}, "results/logs/download/{dataset}-{id}.log")
+MANIFEST = Stage("manifest", {"manifest": "results/datasets/{dataset}/{id}/manifest.json"}, "results/logs/manifest/{dataset}-{id}.log")
+FEWSHOT = Stage(
+    "fewshot",
+    {"fewshot": "results/datasets/{dataset}/{id}/fewshot/shots{shots}_seed{seed}.json"},
+    "results/logs/fewshot/{dataset}-{id}/shots{shots}_seed{seed}.log",
+)
+TEXT_TOWER = Stage(
+    "text_tower",
+    {"text_tower": "results/backbones/{backbone}/{id}/text_tower.safetensors"},
+    "results/logs/text_tower/{backbone}-{id}.log",
+)
+FEATURES = _gpu("features", "{backbone}/{dataset}/{id}", {"features": "results/features/{backbone}/{dataset}/{id}/test.safetensors"})
+VIEWS = _gpu("views", f"{DRAW}/{{views}}", {"views": f"results/views/{DRAW}/{{views}}.safetensors"})
+TRAIN = _gpu(
+    "train",
+    RUN,
+    {name: f"results/runs/{RUN}/{file}" for name, file in
+     (("learned", "learned.safetensors"), ("history", "history.csv"), ("cost", "cost.json"))},
+)  # fmt: skip
+EVALUATE = _gpu(
+    "evaluate",
+    TEST,
+    {name: f"results/runs/{TEST}/{file}" for name, file in
+     (("metrics", "metrics.json"), ("predictions", "predictions.safetensors"), ("cost", "cost.json"))},
+)  # fmt: skip
+# The next two write what the configuration asks for; each removes the file of the configuration before it.
+CONFIGURATION = Stage("configuration", {"configuration": "results/configuration-{id}.json"}, "results/logs/configuration-{id}.log")
+CONTENT = Stage("experiment", {"experiment": f"{EXPERIMENT}/experiment-{{id}}.json"}, "results/logs/experiment/{experiment}-{id}.log")
+COLLECT = _of_experiment("collect", records="records.csv", seal="records.csv.sha256")
+TABLES = _of_experiment("tables", tables="tables")
+PAIRED = _of_experiment("paired", paired="paired")
+FIGURES = _of_experiment("figures", figures="figures")
+PAGE = Stage("page", {"page": "results/report.html"}, "results/logs/report.log")
+
+ORDER = (
+    DOWNLOAD, MANIFEST, TEXT_TOWER, FEWSHOT, FEATURES, VIEWS, TRAIN, EVALUATE,
+    CONFIGURATION, CONTENT, COLLECT, TABLES, PAIRED, FIGURES, PAGE,
+)  # fmt: skip
