@@ -73,7 +73,9 @@ class Run:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of everything that decides the numbers."""
-        return asdict(self) | {"backbone": self.backbone.settings}
+        content = {part.name: getattr(self, part.name) for part in fields(self)}
+        training = None if self.training is None else asdict(self.training)
+        return content | {"backbone": self.backbone.settings, "training": training}
 
     def to_json(self) -> str:
         """The canonical form: equal runs give equal text."""
@@ -142,8 +144,8 @@ class Evaluation:
 
     @cached_property
     def identity(self) -> str:
-        """Short digest of the canonical form, as it appears in paths."""
-        return identity(self.to_dict())
+        """Short digest of what decides the numbers, as it appears in paths."""
+        return identity(self.to_dict() | {"run": self.run.identity})
 
     @property
     def subsets_text(self) -> str:

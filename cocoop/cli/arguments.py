@@ -4,15 +4,14 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cocoop.config.specs import BackboneSpec, DatasetSpec
 from cocoop.config.validation import of_key, validate
 from cocoop.errors import UserError, listed
 from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE
-from cocoop.config.specs import BackboneSpec, DatasetSpec
-
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:

@@ -61,7 +61,7 @@ def experiment(settings: str, out: Path) -> None:
 
 
 def _write_only(out: Path, kind: str, settings: str) -> None:
-    """Writes what the present configuration asks for and removes what an earlier one did: the files' age then says what is current."""
+    """Writes what the current configuration asks for and removes what earlier ones did, so that it is newer than their results."""
     from cocoop import io
 
     io.write_json(out, {"kind": kind, **parsed(settings, "--settings")})

@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cocoop.cli.arguments import SETTINGS, parsed
+from cocoop.cli.arguments import parsed as _parsed
 from cocoop.config.registry import Registry, check_params
 from cocoop.config.specs import TrainingSpec
 from cocoop.config.validation import definition, of_key, validate
 from cocoop.errors import UserError
+
+SETTINGS = "--settings"
+
+
+def parsed(text, shape):
+    v = _parsed(text, SETTINGS)
+    validate(v, shape, SETTINGS)
+    return v
+
 
 TEXT, OBJECT, WHOLE = {"type": "string"}, {"type": "object"}, {"type": "integer", "minimum": 0}
 SEEDS = {"type": "array", "items": WHOLE, "minItems": 1}

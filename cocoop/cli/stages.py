@@ -15,7 +15,6 @@ from cocoop.cli.arguments import (
     json_option,
     offline,
     path,
-    settings,
     subsets,
     template,
     whole,
@@ -59,7 +58,7 @@ def add(commands: Any) -> None:
     path(parser, "--fewshot", about="one selection per seed", nargs="+")
 
     parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
-    settings(parser, "the runs, as in the job's log")
+    json_option(parser, "--settings", "the runs, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--views", about="view files, in order", nargs="+", required=False, default=[])
     path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
@@ -69,7 +68,7 @@ def add(commands: Any) -> None:
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "evaluate", evaluate, "test runs on a dataset's subsets")
-    settings(parser, "the runs, as in the job's log")
+    json_option(parser, "--settings", "the runs, as in the job's log")
     parser.add_argument("--target", required=True, help="the dataset tested on")
     parser.add_argument("--subsets", type=subsets, required=True, help="all, or base+new")
     parser.add_argument("--template", type=template, required=True, help="the target's hand-crafted prompt")
@@ -179,7 +178,7 @@ def train(
     from cocoop.training.run import train
 
     files = _image_files(manifest, root, workers, fewshot)
-    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), compiled(), files)
+    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), files)
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,12 @@ class DatasetSpec:
         path = self.settings.get("descriptions")
         return Path(path) if path else None
 
-    @property
+    @cached_property
     def source(self) -> str:
         """Digest of the settings that decide what is downloaded, drawn or linked."""
         return identity({key: self.settings[key] for key in OF_THE_SOURCE if key in self.settings})
 
-    @property
+    @cached_property
     def data(self) -> str:
         """Digest of the settings that decide images, labels and class names; not of prompts, titles or terms."""
         return identity({key: value for key, value in self.settings.items() if key not in NOT_OF_THE_DATA})

@@ -1,4 +1,4 @@
-"""Environment variables that tell a job what changes its speed or its access but not its results. The workflow sets them for every job."""
+"""Environment variables that the workflow sets for every job: what may differ without changing any result."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -25,6 +25,8 @@ class Jobs:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.backbone = plan, plan.backbone
         self.root = plan.config["data_root"]
+        self._backbone_id = io.identity(self.backbone.settings)
+        self._weights = self._local_weights()
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
@@ -38,16 +40,16 @@ class Jobs:
 
     # ---- what everything needs -----------------------------------------------------------------------------------
 
-    def _weights(self) -> tuple[str, ...]:
+    def _local_weights(self) -> tuple[str, ...]:
         """The backbone's own files on this machine."""
         named = (self.backbone.model, self.backbone.pretrained)
         return tuple(str(path) for name in named if name and (path := io.local_file(name)))
 
     def text_tower(self) -> Job:
-        wildcards = {"backbone": self.backbone.name, "id": io.identity(self.backbone.settings)}
+        wildcards = {"backbone": self.backbone.name, "id": self._backbone_id}
         out = stages.TEXT_TOWER.outputs["text_tower"].format(**wildcards)
         words = ["--backbone", io.canonical_json(self.backbone.settings), "--out", out]
-        return Job(stages.TEXT_TOWER, self.backbone.name, wildcards, {"weights": self._weights()}, lambda: words)
+        return Job(stages.TEXT_TOWER, self.backbone.name, wildcards, {"weights": self._weights}, lambda: words)
 
     def download(self, spec: DatasetSpec) -> Job:
         wildcards = {"data_root": self.root, "dataset": spec.name, "id": spec.source}
@@ -74,7 +76,11 @@ class Jobs:
         return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
 
     def features(self, spec: DatasetSpec) -> Job:
-        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": io.identity(self.backbone.settings, spec.data)}
+        wildcards = {
+            "backbone": self.backbone.name,
+            "dataset": spec.name,
+            "id": io.identity(self._backbone_id, spec.data),
+        }
         inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"]}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
         words = [*self._encoding(spec), "--manifest", inputs["manifest"], "--out", out]
@@ -82,7 +88,7 @@ class Jobs:
 
     def views(self, views: Views) -> Job:
         spec = self.plan.datasets[views.dataset]
-        of_draw = io.identity(self.backbone.settings, spec.data, views.subset, views.shots, views.seeds)
+        of_draw = io.identity(self._backbone_id, spec.data, views.subset, views.shots, views.seeds)
         wildcards = {
             "backbone": self.backbone.name, "dataset": views.dataset, "subset": views.subset, "shots": str(views.shots),
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
@@ -98,7 +104,7 @@ class Jobs:
 
     def _encoder(self) -> dict[str, Files]:
         """Weights are fetched by the job of the text tower, where there is internet."""
-        return {"fetched": self.text_tower().outputs["text_tower"], "weights": self._weights()}
+        return {"fetched": self.text_tower().outputs["text_tower"], "weights": self._weights}
 
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
@@ -128,7 +134,11 @@ class Jobs:
         root = ["--root", f"{self.root}/{spec.folder}"] if run.inputs == "images" else []
         out = stages.TRAIN.outputs["learned"].format(**wildcards).rpartition("/")[0]
         return Job(
-            stages.TRAIN, run, wildcards, inputs, lambda: ["--run", run.to_json(), *_options(inputs), *root, "--out", out]
+            stages.TRAIN,
+            run,
+            wildcards,
+            inputs,
+            lambda: ["--run", run.to_json(), *_options(inputs), *root, "--out", out],
         )
 
     def evaluate(self, evaluation: Evaluation) -> Job:
@@ -186,7 +196,9 @@ class Jobs:
         content = experiment_content(self.plan, name)
         wildcards = {"experiment": name, "id": io.identity(content)}
         out = stages.CONTENT.outputs["experiment"].format(**wildcards)
-        return Job(stages.CONTENT, name, wildcards, {}, lambda: ["--settings", io.canonical_json(content), "--out", out])
+        return Job(
+            stages.CONTENT, name, wildcards, {}, lambda: ["--settings", io.canonical_json(content), "--out", out]
+        )
 
     def _summary(self, name: str, runs: Sequence[Run], tests: Sequence[Job]) -> Iterator[Job]:
         yield (content := self.content(name))

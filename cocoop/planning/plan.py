@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any
 
 from cocoop import io
-
 from cocoop.config import paper
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, TrainingSpec, VariantSpec
@@ -172,7 +171,11 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     listed = config["experiments"]
     if isinstance(listed, Mapping):
         return {name: over or {} for name, over in listed.items()}
-    return {name: over or {} for item in listed for name, over in (item.items() if isinstance(item, Mapping) else [(item, {})])}
+    return {
+        name: over or {}
+        for item in listed
+        for name, over in (item.items() if isinstance(item, Mapping) else [(item, {})])
+    }
 
 
 def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:

@@ -38,8 +38,14 @@ def _of_experiment(name: str, **outputs: str) -> Stage:
     return Stage(name, files, f"results/logs/{name}/{{experiment}}.log")
 
 
-DOWNLOAD = Stage("download", {"stamp": "{data_root}/.sources/{dataset}-{id}.json"}, "results/logs/download/{dataset}-{id}.log")
-MANIFEST = Stage("manifest", {"manifest": "results/datasets/{dataset}/{id}/manifest.json"}, "results/logs/manifest/{dataset}-{id}.log")
+DOWNLOAD = Stage(
+    "download", {"stamp": "{data_root}/.sources/{dataset}-{id}.json"}, "results/logs/download/{dataset}-{id}.log"
+)
+MANIFEST = Stage(
+    "manifest",
+    {"manifest": "results/datasets/{dataset}/{id}/manifest.json"},
+    "results/logs/manifest/{dataset}-{id}.log",
+)
 FEWSHOT = Stage(
     "fewshot",
     {"fewshot": "results/datasets/{dataset}/{id}/fewshot/shots{shots}_seed{seed}.json"},
@@ -50,7 +56,9 @@ TEXT_TOWER = Stage(
     {"text_tower": "results/backbones/{backbone}/{id}/text_tower.safetensors"},
     "results/logs/text_tower/{backbone}-{id}.log",
 )
-FEATURES = _gpu("features", "{backbone}/{dataset}/{id}", {"features": "results/features/{backbone}/{dataset}/{id}/test.safetensors"})
+FEATURES = _gpu(
+    "features", "{backbone}/{dataset}/{id}", {"features": "results/features/{backbone}/{dataset}/{id}/test.safetensors"}
+)
 VIEWS = _gpu("views", f"{DRAW}/{{views}}", {"views": f"results/views/{DRAW}/{{views}}.safetensors"})
 TRAIN = _gpu(
     "train",
@@ -65,8 +73,14 @@ EVALUATE = _gpu(
      (("metrics", "metrics.json"), ("predictions", "predictions.safetensors"), ("cost", "cost.json"))},
 )  # fmt: skip
 # The next two write what the configuration asks for; each removes the file of the configuration before it.
-CONFIGURATION = Stage("configuration", {"configuration": "results/configuration-{id}.json"}, "results/logs/configuration-{id}.log")
-CONTENT = Stage("experiment", {"experiment": f"{EXPERIMENT}/experiment-{{id}}.json"}, "results/logs/experiment/{experiment}-{id}.log")
+CONFIGURATION = Stage(
+    "configuration", {"configuration": "results/configuration-{id}.json"}, "results/logs/configuration-{id}.log"
+)
+CONTENT = Stage(
+    "experiment",
+    {"experiment": f"{EXPERIMENT}/experiment-{{id}}.json"},
+    "results/logs/experiment/{experiment}-{id}.log",
+)
 COLLECT = _of_experiment("collect", records="records.csv", seal="records.csv.sha256")
 TABLES = _of_experiment("tables", tables="tables")
 PAIRED = _of_experiment("paired", paired="paired")

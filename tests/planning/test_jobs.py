@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,12 +12,13 @@ import pytest
 
 from cocoop import io
 from cocoop.io import REPOSITORY
-from cocoop.planning import Block, Evaluation
-from cocoop.planning.cost.groups import PROFILE, submissions, wildcards
-from cocoop.planning.environment import BUDGET, DEVICE
+from cocoop.planning.cost.groups import PROFILE, group_of, submissions
 from cocoop.planning.files import load, plan_of
-from cocoop.planning.jobs import GPU_STAGES, Job, Views, jobs_of
-from cocoop.planning.status import by_hand, logs
+from cocoop.planning.job import Job, Views
+from cocoop.planning.jobs import jobs_of
+from cocoop.planning.stages import FEATURES, TEXT_TOWER, VIEWS
+from cocoop.planning.status.report import alone
+from cocoop.run import Evaluation, Run
 
 MINIATURE = REPOSITORY / "config" / "miniature.yaml"
 PAPER = REPOSITORY / "config" / "paper.yaml"
@@ -37,78 +37,37 @@ def jobs() -> list[Job]:
     return jobs_of(plan_of([MINIATURE]))
 
 
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory) -> list[str]:
-    """Every shell command of a dry run from nothing."""
-    text = snakemake(tmp_path_factory.mktemp("dry"), "-n", "--printshellcmds", "--cores", "1")
-    return [line.removeprefix("Shell command: ") for line in text.splitlines() if line.startswith("Shell command: python")
-            or line.startswith("Shell command: printf")]  # fmt: skip
-
-
 def test_outputs_are_those_of_the_rules(jobs, tmp_path):
     lines = snakemake(tmp_path, "--detailed-summary", "--cores", "1").splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("output_file\t"))
     theirs = {(cells[2], cells[0]) for cells in (line.split("\t") for line in lines[start + 1 :]) if len(cells) > 5}
-    assert {(job.stage, output) for job in jobs for output in job.outputs} == theirs
+    assert {(job.stage.name, output) for job in jobs for output in job.outputs.values()} == theirs
 
 
-def test_logs_are_those_of_the_rules(jobs, commands):
-    assert sorted(job.log for job in jobs) == sorted(shlex.split(line)[-2] for line in commands)
+def test_paths_of_different_jobs_differ(jobs):
+    paths = [path for job in jobs for path in (*job.outputs.values(), job.log, job.benchmark) if path]
+    assert len(paths) == len(set(paths))
 
 
-def test_commands_by_hand_are_those_of_the_rules(jobs, commands):
-    plan = plan_of([MINIATURE])
-    ours = [by_hand.stage(plan, job) for job in jobs if job.needs_gpu]
-    theirs = [re.sub(r"\$\(\(.*? - 1\)\)", "0", line.partition(" > ")[0]) for line in commands]
-    theirs = [
-        f"COCOOP_DEVICE=auto COCOOP_TEXT_BUDGET_MB=2048 {line}" for line in theirs if line.split()[3] in GPU_STAGES
-    ]
-    assert sorted(map(shlex.split, ours)) == sorted(map(shlex.split, theirs))
-
-
-def test_command_by_hand_is_that_of_a_real_job(tmp_path):
-    """With its environment, which a `python` in front of the real one prints into the log."""
-    python = tmp_path / "bin/python"
-    python.parent.mkdir()
-    shown = " ".join(f"{name}=${name}" for name in (DEVICE, BUDGET))
-    python.write_text(f'#!/bin/sh\necho "{shown}"\nexec {shlex.quote(sys.executable)} "$@"\n')
-    python.chmod(0o755)
+def test_first_line_of_a_log_is_the_planned_command(tmp_path):
+    """With its environment, so that the line reruns the job by hand."""
     config = tmp_path / "other.yaml"
     config.write_text(json.dumps(load([MINIATURE]) | {"device": "cpu", "text_budget_mb": 300}))
     plan = plan_of([config])
-    job = next(job for job in jobs_of(plan) if (job.stage, job.what) == ("features", "digits"))
-    options = ["--cores", "2", "--set-threads", "features=2", "--", *job.outputs]
-    snakemake(tmp_path, *options, config=config, PATH=f"{python.parent}:{os.environ['PATH']}")
-    log = tmp_path / job.log
-    variables, command = log.read_text().splitlines()[:2]
-    assert f"{variables} {command.removeprefix('command: ')}" == by_hand.stage(plan, job, logs.workers(log))
-    assert "--workers 1 " in command
-
-
-def test_benchmarks_are_those_of_the_rules(jobs):
-    rules = "".join((REPOSITORY / f"workflow/rules/{name}.smk").read_text() for name in ("features", "runs"))
-    patterns = {
-        stage: re.search(rf"rule {stage}:.*?benchmark:\s*\"(.*?)\"", rules, re.DOTALL)[1] for stage in GPU_STAGES
-    }
-    plan = plan_of([MINIATURE])
-    for job in jobs:
-        if not job.needs_gpu:
-            assert job.benchmark is None
-            continue
-        values = dict(wildcards(plan, job))
-        block = job.what.block if isinstance(job.what, Evaluation) else job.what
-        values["seeds"] = "-".join(map(str, getattr(block, "seeds", ())))
-        values["views"] = getattr(job.what, "name", "")
-        if isinstance(job.what, Evaluation):
-            values |= {"target": job.what.target, "subsets": job.what.subsets_text}
-        assert job.benchmark == patterns[job.stage].format(**values)
+    job = next(job for job in jobs_of(plan) if (job.stage, job.about) == (FEATURES, "digits"))
+    snakemake(tmp_path, "--cores", "2", "--set-threads", "features=2", "--", *job.outputs.values(), config=config)
+    first = (tmp_path / job.log).read_text().splitlines()[0]
+    assert first == f"command: {alone(plan, job)}"
+    assert first.startswith("command: COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=300 python -m cocoop features ")
 
 
 def test_every_input_is_made_by_another_job(jobs):
-    made = {output: job.stage for job in jobs for output in job.outputs}
-    assert {path for job in jobs for path in job.inputs} <= set(made)
-    training = next(job for job in jobs if isinstance(job.what, Block))
-    assert {made[path] for path in training.inputs} == {"text_tower", "views"}
+    made = {output: job.stage for job in jobs for output in job.outputs.values()}
+    weights = {path for job in jobs if "weights" in job.inputs for path in job.inputs["weights"]}
+    assert weights and all(Path(path).is_file() for path in weights)
+    assert {path for job in jobs for path in job.files} - weights <= set(made)
+    training = next(job for job in jobs if isinstance(job.about, Run) and job.about.inputs == "features")
+    assert {made[path] for path in training.files} == {TEXT_TOWER, VIEWS}
 
 
 def test_paper_submissions_are_those_snakemake_forms(tmp_path):
@@ -116,7 +75,7 @@ def test_paper_submissions_are_those_snakemake_forms(tmp_path):
     text = snakemake(tmp_path, "--profile", "slurm", "-n", config=PAPER)
     jobs = jobs_of(plan)
     formed = text.count("] Group job ") + len(re.findall(r"^Job \d+: test features of", text, re.MULTILINE))
-    assert submissions(plan, jobs) == formed < sum(job.needs_gpu for job in jobs) / 2
+    assert submissions(jobs) == formed < sum(job.needs_gpu for job in jobs) / 2
 
 
 def test_no_slurm_job_of_the_paper_holds_two_runs():
@@ -125,11 +84,12 @@ def test_no_slurm_job_of_the_paper_holds_two_runs():
     names = io.read_yaml(PROFILE)["groups"]
     held: dict[str, set] = {}
     for job in jobs_of(plan):
-        if job.stage in names:
-            block = job.what.block if isinstance(job.what, Evaluation) else job.what
-            group = names[job.stage].format(**wildcards(plan, job))
-            held.setdefault(group, set()).add(replace(block, name="") if isinstance(block, Views) else block)
-    assert {len(blocks) for blocks in held.values()} == {1}
+        if group := group_of(job, names):
+            about = job.about.run if isinstance(job.about, Evaluation) else job.about
+            held.setdefault(group, set()).add(
+                replace(about, kind="", epochs=None) if isinstance(about, Views) else about
+            )
+    assert {len(parts) for parts in held.values()} == {1}
 
 
 def test_demo_does_not_leak_into_the_paper():

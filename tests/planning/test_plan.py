@@ -10,7 +10,6 @@ from cocoop.cli import main
 from cocoop.errors import UserError
 from cocoop.io import REPOSITORY
 from cocoop.manifest import Item, Manifest
-from cocoop.planning import Block, Evaluation
 from cocoop.planning.cost import table
 from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
 from cocoop.planning.cost.throughput import START_SECONDS, Throughput
@@ -18,6 +17,7 @@ from cocoop.planning.cost.tokens import Counter
 from cocoop.planning.cost.work import Estimator
 from cocoop.planning.files import load, plan_of
 from cocoop.planning.jobs import jobs_of
+from cocoop.planning.stages import FEATURES, MANIFEST, TRAIN, VIEWS
 
 PAPER = REPOSITORY / "config" / "paper.yaml"
 PASSES = json.loads((REPOSITORY / "tests/goldens/passes.json").read_text())["datasets"]
@@ -33,31 +33,41 @@ def estimator(plan, folder) -> Estimator:
     return Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
 
 
-def job_of(plan, what):
-    return next(job for job in jobs_of(plan) if job.what == what)
+def job_of(plan, about):
+    return next(job for job in jobs_of(plan) if job.about == about)
+
+
+def run_of(plan, dataset, variant, subset="base"):
+    """The plan's run with 16 shots and seeds 1 to 3."""
+    wanted = (dataset, subset, variant, 16, (1, 2, 3))
+    return next(r for r in plan.runs if (r.dataset, r.subset, r.variant, r.shots, r.seeds) == wanted)
+
+
+def evaluation_of(plan, run, target, subsets):
+    return next(e for e in plan.evaluations if (e.run, e.target, e.subsets) == (run, target, subsets))
 
 
 @pytest.mark.parametrize("dataset", PASSES)
 def test_text_passes_of_the_paper(paper, dataset, tmp_path):
     count, golden = estimator(paper, tmp_path), PASSES[dataset]
-    coop = Block(dataset, "base", "coop", 16, (1, 2, 3))
-    cocoop = Block(dataset, "base", "cocoop", 16, (1, 2, 3))
+    coop = run_of(paper, dataset, "coop")
+    cocoop = run_of(paper, dataset, "cocoop")
     work = count.work(job_of(paper, coop))
     assert (work.steps, work.prompts) == (golden["coop_steps"], SEEDS * golden["coop_text_passes"])
     work = count.work(job_of(paper, cocoop))
     assert (work.steps, work.prompts) == (golden["cocoop_steps"], SEEDS * golden["cocoop_train_text_passes"])
-    tested = count.work(job_of(paper, Evaluation(cocoop, dataset, ("base", "new")))).prompts
-    assert tested == pytest.approx(
+    passes = count.work(job_of(paper, evaluation_of(paper, cocoop, dataset, ("base", "new")))).prompts
+    assert passes == pytest.approx(
         SEEDS * golden["cocoop_test_text_passes"], rel=1e-3
     )  # halves are uneven on some datasets
 
 
 def test_image_passes_and_disk(paper, tmp_path):
     count = estimator(paper, tmp_path)
-    features = count.work(next(job for job in jobs_of(paper) if job.stage == "features" and job.what == "dtd"))
+    features = count.work(next(job for job in jobs_of(paper) if job.stage is FEATURES and job.about == "dtd"))
     assert (features.images, features.disk) == (1692, 1692 * 512 * 4)
-    block = Block("dtd", "base", "coop", 16, (1, 2, 3))
-    views = [job for job in jobs_of(paper) if job.stage == "views" and job.outputs[0] in job_of(paper, block).inputs]
+    run = run_of(paper, "dtd", "coop")
+    views = [job for job in jobs_of(paper) if job.stage is VIEWS and job.outputs["views"] in job_of(paper, run).files]
     assert sum(count.work(job).images for job in views) == 200 * 16 * 24 * SEEDS
 
 
@@ -67,15 +77,15 @@ def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
     sizes.pop("dtd")
     count = Estimator(paper, sizes, backbone_size(paper.backbone))
     for job in jobs_of(paper):
-        if job.stage == "features":
-            assert (count.work(job) is None) == (job.what == "dtd")
+        if job.stage is FEATURES:
+            assert (count.work(job) is None) == (job.about == "dtd")
 
 
 def test_a_number_nobody_checked_serves_the_estimate_and_is_told(paper, tmp_path, capsys):
     count = estimator(paper, tmp_path)
     assert [name for name, size in count.datasets.items() if size.estimated] == ["imagenet_sketch"]
-    tested = Evaluation(Block("imagenet", "all", "cocoop", 16, (1, 2, 3)), "imagenet_sketch", ("all",))
-    assert count.work(job_of(paper, tested)).prompts == SEEDS * 50_889 * 1000
+    sketch = evaluation_of(paper, run_of(paper, "imagenet", "cocoop", "all"), "imagenet_sketch", ("all",))
+    assert count.work(job_of(paper, sketch)).prompts == SEEDS * 50_889 * 1000
     table.show(paper, tmp_path)
     assert "Stated by the authors and not checked: 50,889 test images of imagenet_sketch.\n" in capsys.readouterr().out
 
@@ -84,7 +94,7 @@ def small(folder, names=("a cat", "a very small dog", "fish", "horse")):
     """The demo's digits with a manifest of other classes in a working folder."""
     items = tuple(Item(f"{label}.png", label) for label in range(len(names)))
     Manifest("digits", names, {"train": items, "val": (), "test": items}).save(
-        folder / "results/datasets/digits/manifest.json"
+        folder / MANIFEST.outputs["manifest"].format(dataset="digits", id=plan_of().datasets["digits"].data)
     )
     experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["clip", "coop", "cocoop"]}}
     path = folder / "small.yaml"
@@ -96,7 +106,7 @@ def test_tokens_with_class_names(tmp_path):
     plan = plan_of([small(tmp_path)])
     count = estimator(plan, tmp_path)
     tokens = Counter(count)
-    evaluation = Evaluation(Block("digits", "base", "cocoop", 16, (1, 2, 3)), "digits", ("base", "new"))
+    evaluation = evaluation_of(plan, run_of(plan, "digits", "cocoop"), "digits", ("base", "new"))
     found = tokens.tokens(job_of(plan, evaluation))
     # Two test images and two classes in each half: 3 seeds x 2 x 2 x 2 prompts of 77 tokens.
     assert found.literal == 3 * 8 * 77
@@ -111,14 +121,14 @@ def test_tokens_of_a_tower_on_the_literal_path(tmp_path):
     count = estimator(plan, tmp_path)
     count.backbone = backbone_size(replace(plan.backbone, model="ViT-SO400M-14-SigLIP"))
     assert (count.backbone.context_length, count.backbone.literal) == (16, True)
-    evaluation = Evaluation(Block("digits", "base", "cocoop", 16, (1, 2, 3)), "digits", ("base", "new"))
+    evaluation = evaluation_of(plan, run_of(plan, "digits", "cocoop"), "digits", ("base", "new"))
     assert Counter(count).tokens(job_of(plan, evaluation)) == (3 * 2 * 16, 3 * 2 * 16, False)
 
 
 def test_tokens_before_the_class_names_are_known(tmp_path):
     plan = plan_of([PAPER])
-    block = Block("eurosat", "base", "cocoop", 16, (1, 2, 3))
-    found = Counter(estimator(plan, tmp_path)).tokens(job_of(plan, block))
+    run = run_of(plan, "eurosat", "cocoop")
+    found = Counter(estimator(plan, tmp_path)).tokens(job_of(plan, run))
     prompts = 3 * 5 * (10 * 5 * 16)  # seeds, classes, images of ten epochs
     assert found == (prompts * 77, round(prompts * (4.2 + 4 / 5)), True)
 
@@ -148,21 +158,21 @@ ROWS = [
 def test_seconds_from_the_bench(tmp_path):
     plan = plan_of([small(tmp_path)])
     count, speed = estimator(plan, tmp_path), Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", 50.0)
-    block = Block("digits", "base", "cocoop", 16, (1, 2, 3))
+    run = run_of(plan, "digits", "cocoop")
     steps = (
         10 * 32
     )  # epochs x images of one seed; a step has 3 seeds x 2 classes, fewer than the smallest step measured
-    assert speed.text_seconds(count, job_of(plan, block)) == pytest.approx(START_SECONDS + steps * 0.01)
-    tested = job_of(plan, Evaluation(block, "digits", ("base", "new")))
-    assert speed.text_seconds(count, tested) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
-    features = next(job for job in jobs_of(plan) if job.stage == "features")
+    assert speed.text_seconds(count, job_of(plan, run)) == pytest.approx(START_SECONDS + steps * 0.01)
+    test = job_of(plan, evaluation_of(plan, run, "digits", ("base", "new")))
+    assert speed.text_seconds(count, test) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
+    features = next(job for job in jobs_of(plan) if job.stage is FEATURES)
     assert speed.image_seconds(count, features) == pytest.approx(START_SECONDS + 4 / 50)
-    assert (speed.text_seconds(count, features), speed.image_seconds(count, tested)) == (0, 0)
+    assert (speed.text_seconds(count, features), speed.image_seconds(count, test)) == (0, 0)
 
 
 def test_literal_hours_are_of_the_literal_rows(tmp_path):
     plan = plan_of([small(tmp_path)])
-    count, job = estimator(plan, tmp_path), job_of(plan, Block("digits", "base", "cocoop", 16, (1, 2, 3)))
+    count, job = estimator(plan, tmp_path), job_of(plan, run_of(plan, "digits", "cocoop"))
     only_large = [made | {"literal": {"seconds": 2.0}} if made["classes"] == 100 else made for made in ROWS]
     speed = Throughput(bench(tmp_path / "bench.json", only_large), "fp32")
     assert speed.text_seconds(count, job, "literal") == pytest.approx(START_SECONDS + 10 * 32 * 2.0)
@@ -177,7 +187,7 @@ def test_methods_that_take_images_cost_both(tmp_path):
     path.write_text(json.dumps(load() | {"experiments": experiments}))
     plan = plan_of([path])
     count, speed = estimator(plan, tmp_path), Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", 50.0)
-    training = next(job for job in jobs_of(plan) if job.stage == "train")
+    training = next(job for job in jobs_of(plan) if job.stage is TRAIN)
     images = count.work(training).images
     assert images == 3 * 50 * 32  # seeds, epochs, images of one epoch
     assert speed.image_seconds(count, training) == pytest.approx(images / 50)

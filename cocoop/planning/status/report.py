@@ -79,7 +79,7 @@ def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, config
         yield f"  log:    {one.job.log}"
         yield f"  again:  {_through_snakemake(one.job, configfiles, profile)}"
         if number < MOST_SHOWN and one.job.needs_gpu:
-            yield f"  alone:  {_alone(plan, one.job)}"
+            yield f"  alone:  {alone(plan, one.job)}"
     if undone:
         yield ""
         yield f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the failed ones."
@@ -92,7 +92,7 @@ def _through_snakemake(job: Job, configfiles: Sequence[Path], profile: str | Non
     return shlex.join(["snakemake", *how, *files, "--", next(iter(job.outputs.values()))])
 
 
-def _alone(plan: Plan, job: Job) -> str:
+def alone(plan: Plan, job: Job) -> str:
     """The stage's own command line with its environment, to be run in the working folder."""
     variables = [f"{name}={shlex.quote(value)}" for name, value in environment(plan.config).items()]
     return " ".join([*variables, shlex.join(["python", "-m", "cocoop", *job.command])])
