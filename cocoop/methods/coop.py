@@ -11,7 +11,9 @@ class CoOp(Method):
     """t_i = {v_1 .. v_M, c_i}; p(y|x) = softmax(sim(x, g(t_y)) / tau) (CoCoOp, section 3.1).
 
     contexts: M; words: initial words or None; position: of the class name's context (end, middle, front);
-    class_specific: a context per class, for which `classnames` must be those trained on.
+    class_specific: a context per class, for which `classnames` must be those trained on. With initial words every class
+    starts from its own copy of them; the reference ignores CSC when words are given and learns one shared context
+    (coop.py:72-90).
     """
 
     def __init__(
