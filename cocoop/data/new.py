@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from cocoop import io
+from cocoop.data import naming
 from cocoop.data.images import is_image
 from cocoop.data.readers.base import class_folders, numeric_or_text
 from cocoop.errors import UserError, listed
@@ -30,9 +31,7 @@ def write_yaml(
     CSV or JSON listing; or a listing itself. The data stay where they are: the data root gets a link to them.
     """
     path = Path(path).expanduser().absolute()
-    out = Path(folder) / f"{name}.yaml"
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UserError(f"dataset name {name!r}: take lower-case letters, digits and underscores, a letter first.")
+    out = Path(folder) / f"{naming.checked(name)}.yaml"
     if not re.fullmatch(r"[^{}]*\{\}[^{}]*", template):
         raise UserError(f"template {template!r}: it needs exactly one {{}}, where the class name goes.")
     if out.exists():

@@ -13,7 +13,6 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from cocoop import io
 from cocoop.data.images import open_rgb
 from cocoop.errors import UserError
-from tests.data.own import Own
 from tests.faults.world import MODEL
 
 RAMP = np.tile(np.linspace(0, 255, 16).astype(np.uint8), (4, 1))  # 0, 17, 34, ... 255
@@ -176,12 +175,6 @@ def pictures(folder, name, draw):
         for number in range(PER_CLASS):
             draw(folder / kind / f"{number}{name}", place * PER_CLASS + number)
     return folder
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    return Own(tmp_path, capsys)
 
 
 CHECKED = {
