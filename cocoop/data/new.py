@@ -73,7 +73,7 @@ def _reader(path: Path) -> dict[str, Any]:
         }  # fmt: skip
     raise UserError(
         f"{path}: found neither class folders with images, nor train and test folders, nor one CSV or JSON listing;"
-        f" it holds {listed(folders or [entry.name for entry in sorted(path.iterdir())]) or 'nothing'}."
+        f" it holds {listed(folders or [entry.name for entry in sorted(path.iterdir())] or ['nothing'])}."
     )
 
 
@@ -99,7 +99,7 @@ def _listing(path: Path) -> dict[str, Any]:
     for role in ("path", "class"):
         if columns[role] is None:
             raise UserError(
-                f"{path}: cannot tell which column is the {role}; columns: {listed(header) or 'none'}; call it {role!r}."
+                f"{path}: cannot tell which column is the {role}; columns: {listed(header)}; call it {role!r}."
             )
     reader: dict[str, Any] = {"kind": "listing", "file": path.name}
     renamed = {role: name for role, name in columns.items() if name and name != role}

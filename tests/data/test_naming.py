@@ -85,3 +85,8 @@ def test_an_endless_class_name_is_shortened_in_messages(own, tmp_path):
     line = printed.splitlines()[-1]
     assert code == 2 and line.startswith("error: ")
     assert f"label 0 has two class names, {long[:60]!r}... (2005 characters) and 'dog'" in line and len(line) < 400
+
+
+def test_an_empty_folder_is_said_to_hold_nothing(own, tmp_path):
+    (tmp_path / "birds").mkdir()
+    assert own.refused("dataset", "new", tmp_path / "birds").endswith("it holds nothing.")
