@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 EXIT_CODE = 2
+LONGEST_IN_LIST = 160  # characters of one name in a list; room for most paths
 
 
 class UserError(Exception):
@@ -17,23 +18,35 @@ class CannotWrite(UserError):
     """A file cannot be written: no other source of it and no other way around would help."""
 
 
+def shown(value: object, most: int = 60) -> str:
+    """A value as Python writes it; of a long one only the beginning, and its length: `'abc'... (1234 characters)`."""
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > most:
+        return f"{text[:most]!r}... ({len(text)} characters)"
+    return repr(value)
+
+
 def listed(names: Iterable[object], most: int = 12) -> str:
-    """Names joined by commas, cut after `most` with the number left out: `a, b, c (+7 more)`."""
+    """Names joined by commas, cut after `most` with the number left out: `a, b, c (+7 more)`; `none` if there are none."""
     names = [str(name) for name in names]
     more = f" (+{len(names) - most} more)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(map(_cut, names[:most])) + more if names else "none"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_IN_LIST else f"{name[:LONGEST_IN_LIST]}... ({len(name)} characters)"
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """` Did you mean 'coop'?` for the nearest choice, or nothing when none is near."""
     choices = {str(choice).lower(): str(choice) for choice in choices}
     near = get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
-    return f" Did you mean {choices[near[0]]!r}?" if near else ""
+    return f" Did you mean {shown(choices[near[0]])}?" if near else ""
 
 
 def unknown(kind: str, value: object, choices: Iterable[str], where: str) -> UserError:
     """The error for a name that is not registered, for example kind="method", where="config/config.yaml: variants"."""
     choices = sorted(map(str, choices))
     return UserError(
-        f"{where}: unknown {kind} {value!r}; known: {listed(choices, 40) or 'none'}.{did_you_mean(value, choices)}"
+        f"{where}: unknown {kind} {shown(value)}; known: {listed(choices, 40)}.{did_you_mean(value, choices)}"
     )

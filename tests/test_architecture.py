@@ -12,7 +12,7 @@ from cocoop.io import REPOSITORY
 PACKAGE = REPOSITORY / "cocoop"
 NESTED = {"planning", "reporting", "demo"}  # folders whose subfolders are rooms of their own
 ROWS = [
-    {"errors", "io", "metrics", "progress"},
+    {"errors", "fonts", "io", "metrics", "progress"},
     {"config", "manifest", "provenance", "device"},
     {"run"},
     {"splits", "demo.drawing", "demo.miniatures", "data"},
@@ -34,8 +34,8 @@ WITHIN_ROW = {  # the only edges inside a row, all downwards: (importer, importe
     ("reporting.page", "reporting.figures"),
 }  # fmt: skip
 TORCH_FREE = [
-    "cocoop", "cocoop.config", "cocoop.run", "cocoop.splits", "cocoop.manifest", "cocoop.provenance", "cocoop.data.prepare",
-    "cocoop.data.listing", "cocoop.planning", "cocoop.reporting.records", "cocoop.reporting.tables",
+    "cocoop", "cocoop.config", "cocoop.fonts", "cocoop.run", "cocoop.splits", "cocoop.manifest", "cocoop.provenance",
+    "cocoop.data.prepare", "cocoop.data.listing", "cocoop.planning", "cocoop.reporting.records", "cocoop.reporting.tables",
     "cocoop.reporting.figures", "cocoop.reporting.page", "cocoop.cli",
 ]  # fmt: skip
 MOST_LINES = 250

@@ -1,6 +1,5 @@
 """`python -m cocoop dataset list | check | new`: what there is, whether it is right, and a dataset of one's own."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +48,9 @@ def check(name: str, data_root: Path, sheet: Path | None) -> None:
 
 def new(folder: Path, name: str | None, template: str) -> None:
     from cocoop.config.registry import own_folder
+    from cocoop.data.naming import from_path
     from cocoop.data.new import write_yaml
 
-    name = name or re.sub(r"[^a-z0-9]+", "_", folder.resolve().stem.lower()).strip("_")
+    name = from_path(folder) if name is None else name
     written = write_yaml(folder, name, template=template, folder=own_folder() / "datasets")
     print(f"wrote {written}; look at it, then run: python -m cocoop dataset check {written.stem}")

@@ -11,7 +11,7 @@ from cocoop.data.contact_sheet import draw_sheet
 from cocoop.data.download.place import link
 from cocoop.data.prepare import listing_of
 from cocoop.data.readers import Listing
-from cocoop.data.scan import unreadable
+from cocoop.data.scan import survey
 from cocoop.data.verify import observations, verify
 from cocoop.errors import UserError, listed
 from cocoop.manifest import SPLITS, counts_per_class
@@ -36,8 +36,13 @@ def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokeni
     paths = sorted(
         {item.path for items in listing.splits.values() for item in items if os.path.isfile(folder / item.path)}
     )
-    bad = unreadable(folder, paths)
-    lines += _unreadable(spec, bad) + list(_leaks(folder, listing, paths)) + list(_prompts(spec, listing, tokenize))
+    bad, findings = survey(folder, paths)
+    lines += (
+        _unreadable(spec, bad)
+        + findings
+        + list(_leaks(folder, listing, paths))
+        + list(_prompts(spec, listing, tokenize))
+    )
     if sheet is not None:
         draw_sheet(sheet, folder, listing, set(paths) - set(bad))
         lines.append(f"contact sheet: {sheet}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from cocoop import io
+from cocoop import fonts, io
 from cocoop.data.images import open_rgb
 from cocoop.data.readers import Listing
 from cocoop.errors import UserError
@@ -18,6 +18,8 @@ SAMPLES = 8
 THUMBNAIL = 96  # pixels
 NAME_WIDTH = 240  # pixels
 GAP = 4  # pixels
+TEXT_SIZE = 14  # pixels
+MOST_LETTERS = 200  # of a name, before it is measured
 
 
 def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[str]) -> None:
@@ -33,17 +35,25 @@ def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[
     step = THUMBNAIL + GAP
     sheet = Image.new("RGB", (NAME_WIDTH + SAMPLES * step, len(labels) * step + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(14)
-    for row, label in enumerate(labels):
+    names = fonts.readable([f"{label} {listing.classnames[label]}" for label in labels])
+    for row, (label, name) in enumerate(zip(labels, names, strict=True)):
         top = GAP + row * step
-        draw.text((GAP * 2, top + THUMBNAIL // 2), f"{label} {listing.classnames[label]}", "black", font, "lm")
-        draw.rectangle((NAME_WIDTH - GAP, top, sheet.width, top + THUMBNAIL), "white")
+        font = fonts.font_for(name, TEXT_SIZE)
+        draw.text((GAP * 2, top + THUMBNAIL // 2), _fitting(name, font), "black", font, "lm")
         for column, image in enumerate(samples[label]):
             thumbnail = ImageOps.pad(open_rgb(folder / image), (THUMBNAIL, THUMBNAIL), color="white")
             sheet.paste(thumbnail, (NAME_WIDTH + column * step, top))
     content = buffer.BytesIO()
     sheet.save(content, "PNG")
     io.write_bytes(path, content.getvalue())
+
+
+def _fitting(name: str, font: ImageFont.FreeTypeFont) -> str:
+    """As much of the beginning of a name as fits in front of the pictures."""
+    cut = name[:MOST_LETTERS]
+    while font.getlength(cut if cut == name else f"{cut}...") > NAME_WIDTH - 3 * GAP:
+        cut = cut[:-1]
+    return cut if cut == name else f"{cut}..."
 
 
 def _spread(classes: int) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from cocoop import io
+from cocoop.data import naming
 from cocoop.data.images import is_image
 from cocoop.data.readers.base import class_folders, numeric_or_text
 from cocoop.errors import UserError, listed
@@ -30,9 +31,7 @@ def write_yaml(
     CSV or JSON listing; or a listing itself. The data stay where they are: the data root gets a link to them.
     """
     path = Path(path).expanduser().absolute()
-    out = Path(folder) / f"{name}.yaml"
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UserError(f"dataset name {name!r}: take lower-case letters, digits and underscores, a letter first.")
+    out = Path(folder) / f"{naming.checked(name)}.yaml"
     if not re.fullmatch(r"[^{}]*\{\}[^{}]*", template):
         raise UserError(f"template {template!r}: it needs exactly one {{}}, where the class name goes.")
     if out.exists():
@@ -74,7 +73,7 @@ def _reader(path: Path) -> dict[str, Any]:
         }  # fmt: skip
     raise UserError(
         f"{path}: found neither class folders with images, nor train and test folders, nor one CSV or JSON listing;"
-        f" it holds {listed(folders or [entry.name for entry in sorted(path.iterdir())]) or 'nothing'}."
+        f" it holds {listed(folders or [entry.name for entry in sorted(path.iterdir())] or ['nothing'])}."
     )
 
 
@@ -100,7 +99,7 @@ def _listing(path: Path) -> dict[str, Any]:
     for role in ("path", "class"):
         if columns[role] is None:
             raise UserError(
-                f"{path}: cannot tell which column is the {role}; columns: {listed(header) or 'none'}; call it {role!r}."
+                f"{path}: cannot tell which column is the {role}; columns: {listed(header)}; call it {role!r}."
             )
     reader: dict[str, Any] = {"kind": "listing", "file": path.name}
     renamed = {role: name for role, name in columns.items() if name and name != role}

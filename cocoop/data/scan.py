@@ -1,27 +1,95 @@
-"""Opening every image of a dataset once, to find the ones that no decoder reads whole."""
+"""Opening every image of a dataset once, to find those that cannot be read and those that users may not expect."""
 
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from cocoop import progress
-from cocoop.data.images import open_rgb
-from cocoop.errors import UserError
+from cocoop.data.images import NEARLY_BLACK, Examined, examine, open_rgb
+from cocoop.data.ranges import Rule
+from cocoop.errors import UserError, listed
 
 THREADS = min(8, os.cpu_count() or 1)
+EXAMPLES = 3
+TRAITS = {
+    "one colour": "are of one colour once decoded",
+    "nearly black": f"are nearly black once decoded (no value above {NEARLY_BLACK} of 255)",
+    "transparent": "have transparency, which is dropped, so that the colours below it show (as in the reference)",
+    "frames": "have several frames, of which the first is taken (as in the reference)",
+    "turned": "are turned by their EXIF orientation, which is ignored (as in the reference)",
+    "CMYK": "are CMYK, and become RGB without their colour profile (as in the reference)",
+}
+LOST = ("one colour", "nearly black")  # nothing is left to see
+
+
+class Survey(NamedTuple):
+    """unreadable: why, by path; lines: what `dataset check` says of the others."""
+
+    unreadable: dict[str, str]
+    lines: list[str]
 
 
 def unreadable(folder: Path, paths: Sequence[str]) -> dict[str, str]:
     """For each path (relative to the folder) that cannot be decoded, why; in the order given."""
+    return {path: why for path, why in _each(open_rgb, folder, paths).items() if isinstance(why, str)}
 
-    def reason(path: str) -> str | None:
+
+def survey(folder: Path, paths: Sequence[str]) -> Survey:
+    """Decodes all images (paths relative to the folder) and sums up what is unusual about them."""
+    found = _each(examine, folder, paths)
+    good = {path: result for path, result in found.items() if isinstance(result, Examined)}
+    bad = {path: why for path, why in found.items() if isinstance(why, str)}
+    return Survey(bad, [*_traits(good), *_rules(good)])
+
+
+def _each(look: Callable, folder: Path, paths: Sequence[str]) -> dict[str, object]:
+    """What `look` gives for each path, or the message of its UserError."""
+
+    def result(path: str) -> object:
         try:
-            open_rgb(folder / path)
+            return look(folder / path)
         except UserError as error:
             return str(error)
-        return None
 
     with ThreadPoolExecutor(THREADS) as pool:
-        reasons = progress.track(pool.map(reason, paths, chunksize=1), "reading images", "image", total=len(paths))
-        return {path: why for path, why in zip(paths, reasons, strict=True) if why}
+        results = progress.track(pool.map(result, paths, chunksize=1), "reading images", "image", total=len(paths))
+        return dict(zip(paths, results, strict=True))
+
+
+def _traits(good: dict[str, Examined]) -> Iterator[str]:
+    for trait, words in TRAITS.items():
+        having = [path for path, examined in good.items() if trait in examined.traits]
+        if having:
+            mark = "problem" if trait in LOST and 2 * len(having) >= len(good) else "note"
+            yield f"{mark}: {len(having)} of {len(good)} images {words}: {listed(having, EXAMPLES)}"
+
+
+def _rules(good: dict[str, Examined]) -> Iterator[str]:
+    """How values of more than 8 bits became 0..255, and what speaks against the rule."""
+    rules: dict[str, dict[str, Rule]] = defaultdict(dict)
+    for path, examined in good.items():
+        if examined.rule:
+            rules[str(examined.rule)][path] = examined.rule
+    for text, having in rules.items():
+        largest, white = max(rule.largest for rule in having.values()), next(iter(having.values())).white
+        dark = 2 * largest < white
+        advice = (
+            "; less than half of white, so all are dark: scale them yourself and save them as 8 bits" if dark else ""
+        )
+        yield (
+            f"{'problem' if dark else 'note'}: {len(having)} images are {text}; their largest value is {largest:g}{advice}:"
+            f" {listed(having, EXAMPLES)}"
+        )
+    whites = defaultdict(set)
+    for having in rules.values():
+        rule = next(iter(having.values()))
+        whites[rule.kind].add(rule.white)
+    for kind, values in whites.items():
+        if len(values) > 1:
+            yield (
+                f"problem: images of {kind} follow different rules (white is {listed(f'{v:g}' for v in sorted(values))}), so"
+                " their brightness cannot be compared; save them all as 8 bits"
+            )

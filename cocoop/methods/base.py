@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.errors import UserError
+from cocoop.errors import UserError, shown
 from cocoop.text.text_encoder import TextEncoder
 
 Classifier = Callable[[Tensor], Tensor]
@@ -72,7 +72,7 @@ def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[s
     if tuple(trained_on) == tuple(asked):
         return
     first = next((pair for pair in zip(trained_on, asked, strict=False) if pair[0] != pair[1]), None)
-    differ = f"; the first that differs: {first[1]!r}, learned was {first[0]!r}" if first else ""
+    differ = f"; the first that differs: {shown(first[1])}, learned was {shown(first[0])}" if first else ""
     raise UserError(
         f"{what} of {len(trained_on)} classes cannot classify {len(asked)} others{differ}; "
         "test on the classes trained on."

@@ -11,7 +11,8 @@ class CoOp(Method):
     """t_i = {v_1 .. v_M, c_i}; p(y|x) = softmax(sim(x, g(t_y)) / tau) (CoCoOp, section 3.1).
 
     n_ctx: M; ctx_init: initial words or None; class_token_position: end, middle or front;
-    csc: a context per class, for which `classnames` must be those trained on.
+    csc: a context per class, for which `classnames` must be those trained on. With initial words every class starts from
+    its own copy of them; the reference ignores CSC when words are given and learns one shared context (coop.py:72-90).
     """
 
     def __init__(

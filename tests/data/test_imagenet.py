@@ -47,7 +47,24 @@ def test_imagenet_with_a_folder_that_is_no_synset(copy):
 def test_imagenetv2_with_a_missing_number(copy):
     spec, folder = copy("imagenetv2")
     shutil.rmtree(folder / "imagenetv2-matched-frequency-format-val" / "10")
-    assert refused(spec, folder).endswith("expected the folders 0 to 11; not there: 10.")
+    assert refused(spec, folder).endswith("expected the folders 0 to 11; missing: 10.")
+
+
+@pytest.mark.parametrize(
+    ("added", "removed", "told"),
+    [
+        (["1000"], [], "not expected: 1000."),
+        (["07", "1000"], [], "not expected: 07, 1000."),
+        (["1000"], ["3"], "missing: 3; not expected: 1000."),
+    ],
+)
+def test_imagenetv2_names_its_excess_folders(copy, added, removed, told):
+    spec, folder = copy("imagenetv2")
+    root = folder / "imagenetv2-matched-frequency-format-val"
+    lay_out({f"{name}/1.jpeg": picture(0) for name in added}, root)
+    for name in removed:
+        shutil.rmtree(root / name)
+    assert refused(spec, folder).endswith(f"expected the folders 0 to 11; {told}")
 
 
 def test_imagenet_names_are_clips(tmp_path):

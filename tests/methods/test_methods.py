@@ -103,6 +103,15 @@ def test_class_bound_refuses_other_classes(text):
         build("linear_probe", text).for_classes(OTHERS)
 
 
+def test_every_class_starts_from_its_own_copy_of_the_words(text):
+    """The reference would learn one shared context here."""
+    options = {"contexts": 4, "words": "a photo of a", "position": "end", "classnames": NAMES}
+    specific = CoOp(text, [1], "", class_specific=True, **options).ctx
+    shared = CoOp(text, [1], "", class_specific=False, **options).ctx
+    assert specific.shape == (1, len(NAMES), *shared.shape[1:])
+    assert torch.equal(specific, shared[:, None].expand_as(specific))
+
+
 def test_wrong_learned_tensors_are_named(text):
     method = build("coop", text)
     with pytest.raises(UserError, match=r"file: learned tensor seed1.ctx has shape \(3, 32\), expected \(4, 32\)"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.data.readers.base import Absent, Listing
-from cocoop.errors import UserError, did_you_mean, listed, unknown
+from cocoop.errors import UserError, did_you_mean, listed, shown, unknown
 
 __all__ = ["KINDS", "Absent", "Listing", "read"]
 
@@ -51,6 +51,6 @@ def _named(found: tuple[str, ...], settings: Mapping[str, Any], folder: Path) ->
     for old in rename:
         if old not in found:
             raise UserError(
-                f"{folder}: reader: rename: no class {old!r}; found {listed(found)}.{did_you_mean(old, found)}"
+                f"{folder}: reader: rename: no class {shown(old)}; found {listed(found)}.{did_you_mean(old, found)}"
             )
     return tuple(names) if names is not None else tuple(rename.get(name, name) for name in found)

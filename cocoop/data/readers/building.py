@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cocoop.errors import UserError
+from cocoop.errors import UserError, shown
 from cocoop.manifest import Item
 
 DEFAULT_SEED = 1
@@ -35,7 +35,7 @@ def by_fractions(
         for part, chosen in cut.items():
             if split[part] and not chosen:
                 raise UserError(
-                    f"class {name!r} has {len(shuffled)} images, too few for a split into {_percent(split)}: its {part} part"
+                    f"class {shown(name)} has {len(shuffled)} images, too few for a split into {_percent(split)}: its {part} part"
                     " is empty; add images, drop the class, or change the fractions."
                 )
             parts[part] += chosen

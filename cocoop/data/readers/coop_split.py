@@ -6,7 +6,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.data.readers.base import Listing, json_content
-from cocoop.errors import UserError
+from cocoop.errors import UserError, shown
 from cocoop.manifest import SPLITS, Item
 
 
@@ -26,7 +26,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
         for entry in _entries(path, content, split):
             image, label, name = entry
             if names.setdefault(label, name) != name:
-                raise UserError(f"{path}: label {label} has two class names, {names[label]!r} and {name!r}.")
+                raise UserError(f"{path}: label {label} has two class names, {shown(names[label])} and {shown(name)}.")
             splits[split].append(Item(str(prefix / image), label))
     if sorted(names) != list(range(len(names))):
         absent = next(label for label in range(len(names) + 1) if label not in names)
@@ -54,5 +54,5 @@ def _entries(path: Path, content: Any, split: str) -> list[tuple[str, int, str]]
         if not (isinstance(entry, list) and list(map(type, entry)) == [str, int, str] and entry[1] >= 0):
             raise UserError(f"{path}: {split}: expected [image path, label, class name], found {str(entry)[:80]}.")
         if not entry[0] or entry[0].startswith("/") or ".." in entry[0].split("/"):
-            raise UserError(f"{path}: {split}: image path {entry[0]!r} leads out of the dataset's folder.")
+            raise UserError(f"{path}: {split}: image path {shown(entry[0])} leads out of the dataset's folder.")
     return [tuple(entry) for entry in content[split]]

@@ -45,8 +45,12 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 def _numbered(tests: Path, folders: list[str], names: ImageNetNames) -> tuple[list[str], list[str]]:
     numbers = sorted((name for name in folders if whole_number(name) is not None), key=int)
     if numbers != [str(label) for label in range(len(names.names))]:
-        absent = [str(label) for label in range(len(names.names)) if str(label) not in numbers]
-        raise UserError(f"{tests}: expected the folders 0 to {len(names.names) - 1}; not there: {listed(absent)}.")
+        expected = [str(label) for label in range(len(names.names))]
+        absent = [number for number in expected if number not in set(numbers)]
+        extra = [number for number in numbers if number not in set(expected)]
+        wrong = {"missing": absent, "not expected": extra}
+        parts = [f"{what}: {listed(folders)}" for what, folders in wrong.items() if folders]
+        raise UserError(f"{tests}: expected the folders 0 to {len(expected) - 1}; {'; '.join(parts)}.")
     return numbers, list(names.names)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cocoop.data.readers.base import Listing, json_content, numeric_or_text, text
 from cocoop.data.readers.building import by_fractions
-from cocoop.errors import UserError, did_you_mean, listed
+from cocoop.errors import UserError, did_you_mean, listed, shown
 from cocoop.manifest import SPLITS, Item
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -75,7 +75,7 @@ def _image(path: Path, row: Mapping[str, Any], columns: Mapping[str, str], prefi
     name = str(row[columns["path"]]).replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/"):
         raise UserError(
-            f"{path}: image path {name!r} leads out of the dataset's folder; give paths relative to {prefix}."
+            f"{path}: image path {shown(name)} leads out of the dataset's folder; give paths relative to {prefix}."
         )
     return str(prefix / name)
 
@@ -85,6 +85,6 @@ def _by_column(path: Path, rows: list[dict[str, Any]], items: list[Item], column
     for number, (row, item) in enumerate(zip(rows, items, strict=True), 1):
         split = SPLIT_NAMES.get(str(row.get(column)).strip().lower())
         if split is None:
-            raise UserError(f"{path}: entry {number}: unknown split {row.get(column)!r}; take train, val or test.")
+            raise UserError(f"{path}: entry {number}: unknown split {shown(row.get(column))}; take train, val or test.")
         splits[split].append(item)
     return splits

@@ -1,0 +1,137 @@
+"""How the values of a picture become 0..255; `python -m cocoop dataset check` lists the rules a dataset needed.
+
+| values in the file | what becomes of them |
+| --- | --- |
+| 8 bits or fewer | Pillow's `convert("RGB")`, as in the reference |
+| 16-bit colour | the high byte of each value, as Pillow does |
+| 16-bit grey | value / 257 |
+| 12-bit grey (TIFF BitsPerSample) | value * 255 / 4095, and so for other bit depths |
+| grey with a TIFF tag that states white | value * 255 / white: WhiteLevel, or MaxSampleValue where it is 2**n - 1 |
+| floats | the largest at most 1: value * 255; at most 255: as they are; at most 65535: value / 257 |
+| 32-bit or signed grey | the largest at most 255: as they are; at most 65535: value / 257 |
+
+Results are rounded. Refused, because the result would be a guess or nearly one colour: negative values, NaN and infinity;
+values above the rule's white; a largest value of a sixteenth of white or less (12-bit data in a 16-bit file), unless a tag
+states white; pictures that become one colour.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+from cocoop.errors import UserError
+
+WHITE_LEVEL, MAX_SAMPLE_VALUES = 50717, (281, 341)  # TIFF tags: DNG 1.4; TIFF 6.0, MaxSampleValue and SMaxSampleValue
+BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
+BIT_DEPTHS = frozenset(2**bits - 1 for bits in range(8, 33))
+DARK = 16  # up to white / 16 at most 16 of the 256 levels are left
+SIXTEEN_BIT = frozenset(["I;16", "I;16B", "I;16L", "I;16N"])
+DEEP = SIXTEEN_BIT | {"I", "F"}  # Pillow's modes of more than 8 bits
+ADVICE = "save it as 8-bit RGB or grey, scaled as you want it seen"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What was done with a picture of more than 8 bits: its kind of values, the value that became 255, its largest value."""
+
+    kind: str
+    white: float
+    largest: float
+
+    def __str__(self) -> str:
+        return f"{self.kind}, 0..{self.white:g} to 0..255"
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What a file says of its values; read before its pixels are, because Pillow then forgets it.
+
+    whites: values that may be white, ascending; trusted: the one that even a dark picture can have.
+    """
+
+    kind: str
+    whites: tuple[float, ...]
+    trusted: float | None = None
+    inverted: bool = False
+
+
+def depth(image: Image.Image) -> Depth | None:
+    """What an opened, not yet loaded file says of its values; None for 8 bits and fewer."""
+    tags = getattr(image, "tag_v2", {})  # of a TIFF file
+    if image.mode not in DEEP:
+        return Depth("16-bit colour", (65535,)) if _has_wide_colours(image, tags) else None
+    kind, whites, trusted = _of_mode(image, tags)
+    stated = _stated_white(tags)
+    if stated:
+        whites, trusted = (stated,), stated
+    return Depth(kind, whites, trusted, tags.get(PHOTOMETRIC) == WHITE_IS_ZERO)
+
+
+def _of_mode(image: Image.Image, tags: Mapping) -> tuple[str, tuple[float, ...], float | None]:
+    if image.mode == "F":
+        return "float grey", (1, 255, 65535), 1
+    bits = max(tags.get(BITS_PER_SAMPLE, (16,)))
+    if image.mode in SIXTEEN_BIT and bits < 16:
+        return f"{bits}-bit grey", (2**bits - 1,), 2**bits - 1
+    if image.mode in SIXTEEN_BIT or image.format in ("PNG", "PPM"):  # in some versions of Pillow these have mode I
+        return "16-bit grey", (65535,), None
+    return "32-bit or signed grey", (255, 65535), 255
+
+
+def _has_wide_colours(image: Image.Image, tags: Mapping) -> bool:
+    if tags:
+        return max(tags.get(BITS_PER_SAMPLE, (1,))) == 16
+    return image.format == "PNG" and any(";16" in str(tile[3]) for tile in image.tile)
+
+
+def _stated_white(tags: Mapping) -> float | None:
+    white = _largest_of(tags.get(WHITE_LEVEL))
+    if white > 0:
+        return white
+    stated = [_largest_of(tags.get(tag)) for tag in MAX_SAMPLE_VALUES]
+    # Any other number is the largest value of this one picture, a statistic that TIFF 6.0 forbids to display by.
+    return next((value for value in stated if value in BIT_DEPTHS), None)
+
+
+def _largest_of(tag: object) -> float:
+    values = tag if isinstance(tag, tuple) else (tag,)
+    return max((float(value) for value in values if isinstance(value, int | float | IFDRational)), default=0.0)
+
+
+def to_eight_bits(image: Image.Image, said: Depth) -> tuple[Image.Image, Rule]:
+    """A loaded picture of one of the modes DEEP as mode L, and the rule. UserError (without the file) where none fits."""
+    values = np.asarray(image)
+    smallest, largest = float(values.min()), float(values.max())
+    if not np.isfinite([smallest, largest]).all():
+        raise UserError(f"{said.kind} with NaN or infinite values; {ADVICE}.")
+    found = f"{said.kind} with values from {smallest:g} to {largest:g}"
+    white = next((white for white in said.whites if largest <= white), said.whites[-1])
+    if smallest < 0 or largest > white:
+        raise UserError(f"{found}, outside 0..{white:g}; {ADVICE}.")
+    if white != said.trusted:
+        _refuse_dark(said.kind, largest, white)
+    scaled = (values.astype(np.float32) * np.float32(255 / white) + np.float32(0.5)).astype(np.uint8)
+    if smallest < largest and scaled.min() == scaled.max():
+        raise UserError(f"{found}, which is one colour in 8 bits, as white is {white:g}; {ADVICE}.")
+    return Image.fromarray(255 - scaled if said.inverted else scaled), Rule(said.kind, white, largest)
+
+
+def check_colours(image: Image.Image, said: Depth) -> Rule:
+    """For 16-bit colour, which Pillow has cut to 8 bits: the rule; refuses what became nearly black."""
+    bands = image.getextrema()
+    largest, white = max(high for _, high in bands[: 4 if image.mode == "CMYK" else 3]) * 257, said.whites[0]
+    _refuse_dark(said.kind, largest, white)
+    return Rule(said.kind, white, largest)
+
+
+def _refuse_dark(kind: str, largest: float, white: float) -> None:
+    if 0 < largest * DARK <= white:
+        tag = (
+            "" if "colour" in kind else f" (in a TIFF file, the tag WhiteLevel, {WHITE_LEVEL}, can state white instead)"
+        )
+        raise UserError(
+            f"{kind} with a largest value of {largest:g}, nearly black where {white:g} is white; {ADVICE}{tag}."
+        )
