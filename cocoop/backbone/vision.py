@@ -68,6 +68,12 @@ class ImageEncoder:
         """E, the width of an image feature."""
         return self.tower.embed_dim
 
+    def shape(self, layer: int, matrix: str) -> tuple[int, int]:
+        """(out, in) of one of a layer's MATRICES, for low-rank additions to it."""
+        of = self.tower.layers[layer]
+        own = {"o": of.out, "fc": of.fc, "proj": of.proj}
+        return tuple(own[matrix].weight.shape) if matrix in own else (self.width, self.width)
+
     def states(self, pixels: Tensor, layer: int = 0) -> States:
         """Normalised pixels (B, 3, H, W), the same for all seeds, or (S, B, 3, H, W) to the frozen states in front of a layer."""
         if not 0 <= layer < self.layers:
@@ -81,9 +87,9 @@ class ImageEncoder:
 
         Raises ValueError for changes below the cached states, and for those that the tower cannot take.
         """
-        changes.check(self.layers, self.width)
         with self._computing():
             start = images if isinstance(images, States) else self._embedded(images)
+            changes.check(self.layers, self.width, self.shape, len(start.x))
             if early := sorted(layer for layer in changes.layers if layer < start.layer):
                 raise ValueError(f"changes of layers {early}, but the states are those in front of layer {start.layer}")
             read = start.x.shape[2] if self.tower.mean_pool else 1

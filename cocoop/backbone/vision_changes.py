@@ -3,7 +3,7 @@
 Layers count from 0. Tensors have the seeds S in front, so that the trainings of several seeds run as one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -62,16 +62,36 @@ class ImageChanges:
         """What changes inside one layer: low-rank additions by matrix, and its adapter."""
         return {name: delta for (at, name), delta in self.deltas.items() if at == layer}, self.adapters.get(layer)
 
-    def check(self, layers: int, width: int) -> None:
-        """Raises ValueError for changes that a tower of so many layers and width D cannot take, or that name no matrix."""
+    def check(self, layers: int, width: int, shape: Callable[[int, str], tuple[int, int]], seeds: int) -> None:
+        """Raises ValueError for changes that a tower cannot take.
+
+        layers, width D, shape (out, in) of a layer's matrix: the tower's; seeds: of the images, 1 if they are the same for all.
+        """
         if beyond := sorted(layer for layer in self.layers if not 0 <= layer < layers):
             raise ValueError(f"changes of layers {beyond}, but the image tower has layers 0 to {layers - 1}")
         if wrong := sorted({name for _, name in self.deltas} - set(MATRICES)):
             raise ValueError(f"changes of matrices {wrong}; choose from {', '.join(MATRICES)}")
+        found = {seeds} - {1}
+        for where, tensor, expected in self._tensors(width, shape):
+            if tensor.ndim != 3 or any(
+                isinstance(n, int) and n != m for n, m in zip(expected, tensor.shape, strict=True)
+            ):
+                raise ValueError(f"{where} has shape {tuple(tensor.shape)}, expected ({', '.join(map(str, expected))})")
+            found.add(len(tensor))
+        if len(found) > 1:
+            raise ValueError(f"images and changes are of different numbers of seeds: {sorted(found)}")
+
+    def _tensors(
+        self, width: int, shape: Callable[[int, str], tuple[int, int]]
+    ) -> Iterator[tuple[str, Tensor, tuple[str | int, ...]]]:
+        """Each tensor with its name and shape; a letter stands for any size."""
         for name in TOKENS:
             for layer, tokens in getattr(self, name).items():
-                if tokens.ndim != 3 or tokens.shape[-1] != width:
-                    raise ValueError(f"{name}[{layer}] has shape {tuple(tokens.shape)}, expected (S, M, {width})")
+                yield f"{name}[{layer}]", tokens, ("S", "M", width)
+        for key, delta in self.deltas.items():
+            outputs, inputs = shape(*key)
+            yield f"deltas[{key}].down", delta.down, ("S", "r", inputs)
+            yield f"deltas[{key}].up", delta.up, ("S", outputs, "r")
 
 
 NO_CHANGES = ImageChanges()
