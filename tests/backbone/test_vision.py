@@ -165,6 +165,17 @@ def test_patches_of_the_first_layer_are_projected_once():
     assert 3 * one - three == 2 * shared
 
 
+def test_prompts_that_the_next_layer_replaces_ask_no_query():
+    passing, replaced = (
+        flops(vision.model(), 1, {"deep_prompts": tokens(of)}) for of in ({0: 3}, dict.fromkeys(range(4), 3))
+    )
+    matrix, rows = 2 * 32 * 32, 3  # operations for one token; prompts
+    queries = rows * (1 + 2 * IMAGES) * matrix  # in layer 0 they are still the same for all images
+    keys_and_values = 3 * rows * (IMAGES - 1) * 2 * matrix  # of layers 1 to 3, where those that pass differ by image
+    output_and_mlp = 3 * rows * IMAGES * 9 * matrix
+    assert passing - replaced == queries + keys_and_values + output_and_mlp
+
+
 def test_only_tokens_that_are_read_ask_in_the_last_layer():
     with counting() as count:
         encoder(vision.model(layers=1)).encode(pictures(IMAGES))
