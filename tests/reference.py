@@ -31,9 +31,9 @@ def goldens() -> Mapping[str, np.ndarray]:
         return dict(arrays)
 
 
-def model_config() -> dict[str, Any]:
-    """The golden CLIP as an open_clip model config."""
-    names = facts()["architecture"]
+def model_config(architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The golden CLIP, or another one described like it, as an open_clip model config."""
+    names = architecture or facts()["architecture"]
     return {
         "embed_dim": names["embed_dim"],
         "quick_gelu": names["activation"] == "quick_gelu",
@@ -70,13 +70,15 @@ def golden_images(prefix: str = "image") -> list[Image.Image]:
 @cache
 def _state_dict() -> dict[str, torch.Tensor]:
     shapes = {name: tensor.shape for name, tensor in open_clip.CLIP(**model_config()).state_dict().items()}
-    return {name: torch.from_numpy(_weights(name, tuple(shape))) for name, shape in shapes.items()}
+    return {name: torch.from_numpy(weights(name, tuple(shape))) for name, shape in shapes.items()}
 
 
-def _weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def weights(name: str, shape: tuple[int, ...], weight_seed: int | None = None) -> np.ndarray:
+    """A parameter's values by formula, float32; the golden CLIP's own unless another seed is named."""
     if name == "logit_scale":
         return np.full(shape, np.log(1 / 0.07), np.float32)
-    seed = (zlib.crc32(name.encode()) + facts()["weight_seed"]) % 2**32
+    weight_seed = facts()["weight_seed"] if weight_seed is None else weight_seed
+    seed = (zlib.crc32(name.encode()) + weight_seed) % 2**32
     x = np.random.RandomState(seed).standard_normal(shape)
     return (_offset(name) + _scale(name, shape) * x).astype(np.float32)
 

@@ -77,7 +77,7 @@ class Backbone:
         half = self.spec.precision == "reference-fp16"
         pixels = pixels.to(self.device, torch.float16 if half else torch.float32, memory_format=torch.channels_last)
         dtype = AUTOCAST.get(self.spec.precision)
-        with _exact_convolutions(self.device), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+        with exact_convolutions(self.device), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             return self.model.encode_image(pixels).float()  # (B, E)
 
 
@@ -169,7 +169,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _exact_convolutions(device: torch.device) -> Iterator[None]:
+def exact_convolutions(device: torch.device) -> Iterator[None]:
     """On a GPU: fp32 means fp32 (no TF32), and the same input gives the same bytes."""
     if device.type != "cuda":
         yield

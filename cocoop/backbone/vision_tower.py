@@ -1,0 +1,93 @@
+"""The frozen image tower as plain tensors: what the encoder that methods can change (`vision.py`) is computed from.
+
+Towers that fit are vision transformers of open_clip or timm whose layers are CLIP's: layer norm, attention, layer norm, MLP,
+each branch optionally scaled.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Rows = Callable[[Tensor], Tensor]  # a function of tokens (..., D) that treats each alone
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A matrix (out, in) and its bias (out)."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, linear: nn.Linear) -> "Affine":
+        return cls(linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
+
+    def part(self, index: int, parts: int) -> "Affine":
+        """One of the matrices stacked in this one."""
+        return Affine(self.weight.chunk(parts)[index], None if self.bias is None else self.bias.chunk(parts)[index])
+
+    def to(self, dtype: torch.dtype) -> "Affine":
+        return Affine(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x (..., in) -> (..., out)."""
+        return F.linear(x, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A layer norm. It computes in the precision of its weights and answers in that of its input, as CLIP's does."""
+
+    weight: Tensor
+    bias: Tensor | None
+    epsilon: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        normed = F.layer_norm(x.to(self.weight.dtype), x.shape[-1:], self.weight, self.bias, self.epsilon)
+        return normed.to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One residual layer: x + scale_1 attention(norm_1 x), then x + scale_2 MLP(norm_2 x).
+
+    qkv: (3D, D); activation: the MLP's function, between fc (4D, D) and proj (D, 4D); quick: it is QuickGELU.
+    """
+
+    heads: int
+    norm_1: Rows
+    norm_2: Rows
+    qkv: Affine
+    out: Affine
+    fc: Affine
+    proj: Affine
+    activation: Rows
+    quick: bool = False
+    scale_1: Tensor | None = None
+    scale_2: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class VisionTower:
+    """embed: pixels (B, 3, H, W) -> class token and patches (B, 1 + P, D), with positions, before ln_pre.
+
+    norm_tokens is applied to all tokens at the end, norm_pooled to the pooled one; one of them does nothing.
+    mean_pool: the feature is the mean over the patches, else the class token. head: (E, D), None for the identity.
+    """
+
+    width: int
+    embed_dim: int
+    embed: Callable[[Tensor], Tensor]
+    ln_pre: Rows
+    layers: Sequence[Layer]
+    norm_tokens: Rows
+    norm_pooled: Rows
+    mean_pool: bool
+    head: Affine | None
+
+    def project(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., E)."""
+        return x if self.head is None else self.head(x)
