@@ -7,13 +7,18 @@ from typing import Any
 from cocoop import io
 from cocoop.planning.plan import Plan
 
-DEFAULTS = Path("config/config.yaml")
+DEMO = Path("config/config.yaml")
+
+
+def defaults() -> Path:
+    """The demo's configuration, which others are laid over: the working folder's, else the repository's."""
+    return DEMO if DEMO.exists() else io.REPOSITORY / DEMO
 
 
 def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
     """The merged content of the defaults and the files named: mappings are merged key by key, anything else is replaced."""
     merged: dict[str, Any] = {}
-    for path in (DEFAULTS, *paths):
+    for path in (defaults(), *paths):
         merged = _over(merged, io.read_yaml(path))
     return merged
 
@@ -21,7 +26,7 @@ def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
 def plan_of(paths: Sequence[Path] = (), over: Mapping[str, Any] | None = None) -> Plan:
     """The plan of the defaults, the files named, and what `snakemake --config KEY=VALUE` lays over them."""
     named = [_shown(path) for path in paths]
-    where = " + ".join([*map(str, named or [DEFAULTS]), *(["--config"] if over else [])])
+    where = " + ".join([*map(str, named or [DEMO]), *(["--config"] if over else [])])
     return Plan(_over(load(named), over or {}), where=where)
 
 
@@ -32,7 +37,7 @@ def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
     """
     named = [_shown(path) for path in paths]
     over = config != load(named)
-    return Plan(config, where=" + ".join([*map(str, named or [DEFAULTS]), *(["--config"] if over else [])]))
+    return Plan(config, where=" + ".join([*map(str, named or [DEMO]), *(["--config"] if over else [])]))
 
 
 def _shown(path: Path) -> Path:

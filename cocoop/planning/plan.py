@@ -181,7 +181,6 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:
     """What the results folder shows: the experiments of a configuration, with the identities of their contents."""
     return {
-        "where": plan.where,
         "backbone": plan.backbone.name,
         "experiments": {name: io.identity(experiment_content(plan, name)) for name in experiments},
     }
