@@ -27,18 +27,18 @@ def settings(parser: argparse.ArgumentParser, about: str) -> None:
     parser.add_argument("--settings", required=True, metavar="JSON", help=about)
 
 
-def parsed(text: str, shape: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The object of a --settings option, checked against a JSON schema."""
+def parsed(text: str, shape: Mapping[str, Any] | None = None, option: str = SETTINGS) -> dict[str, Any]:
+    """The object of a --settings option, or of another one, checked against a JSON schema."""
     try:
         value = json.loads(text)
     except ValueError as error:
         raise UserError(
-            f"{SETTINGS}: no JSON object ({error}); the first line of a job's log is a whole command."
+            f"{option}: no JSON object ({error}); the first line of a job's log is a whole command."
         ) from error
     if not isinstance(value, dict):
-        raise UserError(f"{SETTINGS}: expected a JSON object, found {type(value).__name__}.")
+        raise UserError(f"{option}: expected a JSON object, found {type(value).__name__}.")
     if shape:
-        validate(value, shape, SETTINGS)
+        validate(value, shape, option)
     return value
 
 
@@ -68,16 +68,6 @@ def template(text: str) -> str:
     if not re.fullmatch(rule["pattern"], text):
         raise argparse.ArgumentTypeError(f"{text!r} does not fit: {rule['description'].rstrip('.')}")
     return text
-
-
-def subsets(text: str) -> list[str]:
-    """The type of --subsets: base+new is ["base", "new"]."""
-    names, known = text.split("+"), of_key("experiment", "target_subsets")["items"]["enum"]
-    if len(set(names)) < len(names) or not set(names) <= set(known):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not {', '.join(known)}, or several of them joined by +, each once"
-        )
-    return names
 
 
 def device() -> str:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cocoop.cli.arguments import SETTINGS, parsed
-from cocoop.config.registry import Registry, check_params
-from cocoop.config.specs import TrainingSpec
-from cocoop.config.validation import definition, of_key, validate
+from cocoop.config.validation import of_key, validate
 from cocoop.errors import UserError
 
 TEXT, OBJECT, WHOLE = {"type": "string"}, {"type": "object"}, {"type": "integer", "minimum": 0}
@@ -25,11 +23,6 @@ BACKBONE = _object(name=TEXT, model=TEXT, pretrained={"type": ["string", "null"]
 IMAGES = _object(backbone=BACKBONE)
 EPOCHS = {"type": ["array", "null"], "items": WHOLE, "minItems": 2, "maxItems": 2}
 VIEWS = _object(backbone=BACKBONE, subset=SUBSET, seeds=SEEDS, views=EPOCHS)
-RUNS = _object(
-    backbone=BACKBONE, dataset=TEXT, subset=SUBSET, variant=TEXT, label=TEXT, method=TEXT, implementation=TEXT, version=WHOLE,
-    inputs={"enum": ["features", "images"]},
-    params=OBJECT, training={"type": ["object", "null"]}, views=WHOLE, shots=WHOLE, seeds=SEEDS,
-)  # fmt: skip
 
 
 def dataset_of(text: str) -> dict[str, Any]:
@@ -48,27 +41,5 @@ def views_of(text: str) -> dict[str, Any]:
     return content
 
 
-def run_of(text: str) -> dict[str, Any]:
-    """The --settings of runs, with training and parameters checked as in a method's file."""
-    content = parsed(text, RUNS)
-    _check_seeds(content)
-    validate(content, {"properties": {"implementation": of_key("method", "class")}}, SETTINGS)
-    if content["training"] is not None:
-        shape = {**definition("method", "training"), "required": list(TrainingSpec.__dataclass_fields__)}
-        validate(content["training"], shape, f"{SETTINGS}: training")
-    registry, method = Registry(), content["method"]
-    if method in registry.names("methods"):  # of a method from elsewhere, its class says what it takes
-        _check_method(content, registry.read("methods", method, SETTINGS))
-    return content
-
-
 def _check_seeds(content: Mapping[str, Any]) -> None:
     validate(content, {"properties": {"seeds": of_key("config", "seeds")}}, SETTINGS)
-
-
-def _check_method(content: Mapping[str, Any], file: Mapping[str, Any]) -> None:
-    check_params(content["params"], file, f"{SETTINGS}: params")
-    by_gradient = file["learns"] == "by_gradient"
-    if by_gradient != (content["training"] is not None):
-        wants = "needs its settings of SGD" if by_gradient else "must be null"
-        raise UserError(f"{SETTINGS}: training: {content['method']} learns {file['learns']}; it {wants}.")

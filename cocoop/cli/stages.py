@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli import shapes
+from cocoop.cli import runs, shapes
 from cocoop.cli.arguments import (
     SEED,
     budget_mb,
@@ -13,8 +13,6 @@ from cocoop.cli.arguments import (
     parsed,
     path,
     settings,
-    subsets,
-    template,
     whole,
 )
 
@@ -49,22 +47,20 @@ def add(commands: Any) -> None:
     parser = command(commands, "views", views, "encode augmented views of the few-shot images")
     _images(parser, '{"backbone": {...}, "subset": ..., "seeds": [...], "views": [start, stop] or null}')
     path(parser, "--fewshot", about="one selection per seed", nargs="+")
+    parser.add_argument("--split", default="train", choices=("train", "val"), help="val: the validation draw, as it is")
 
     parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
-    settings(parser, "the runs, as in the job's log")
+    parser.add_argument("--run", required=True, metavar="JSON", help="the run, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--views", about="view files, in order", nargs="+", required=False, default=[])
+    path(parser, "--validation", about="features of the validation draw", required=False)
     path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
-    _live(parser)
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
-    parser.add_argument("--template", type=template, required=True, help="the dataset's hand-crafted prompt")
+    _live(parser)
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "evaluate", evaluate, "test runs on a dataset's subsets")
-    settings(parser, "the runs, as in the job's log")
-    parser.add_argument("--target", required=True, help="the dataset tested on")
-    parser.add_argument("--subsets", type=subsets, required=True, help="all, or base+new")
-    parser.add_argument("--template", type=template, required=True, help="the target's hand-crafted prompt")
+    parser.add_argument("--evaluation", required=True, metavar="JSON", help="the evaluation, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--features", about="the target's test features", required=False)
     path(parser, "--manifest", about="the target's manifest.json, to check the features against", required=False)
@@ -84,12 +80,7 @@ def _images(parser: Any, about: str) -> None:
 def _live(parser: Any) -> None:
     path(parser, "--root", about="the dataset's folder, for a method that takes images", required=False)
     parser.add_argument("--workers", type=whole(0, 1000), default=0, help="processes that decode its images")
-
-
-def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot: list[Path] | None = None):
-    from cocoop.images.sources import ImageFiles
-
-    return ImageFiles(manifest, root, workers, fewshot or ()) if manifest and root else None
+    path(parser, "--descriptions", about="sentences about each class, for a method that needs them", required=False)
 
 
 def _dataset(text: str):
@@ -140,7 +131,7 @@ def features(settings: str, manifest: Path, root: Path, split: str, out: Path, w
     extract_test(backbone, Manifest.load(manifest), root, split, out, workers=workers)
 
 
-def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: Path, workers: int) -> None:
+def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, split: str, out: Path, workers: int) -> None:
     from cocoop.images.views import extract
     from cocoop.manifest import Manifest
     from cocoop.splits import load_few_shot
@@ -149,52 +140,20 @@ def views(settings: str, manifest: Path, fewshot: list[Path], root: Path, out: P
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     backbone = _backbone(content["backbone"])
     epochs = range(*content["views"]) if content["views"] else None
-    extract(backbone, Manifest.load(manifest), root, selections, content["subset"], epochs, out, workers=workers)
+    listed = Manifest.load(manifest)
+    extract(backbone, listed, root, selections, content["subset"], epochs, out, workers=workers, split=split)
 
 
-def train(
-    settings: str,
-    text_tower: Path,
-    views: list[Path],
-    manifest: Path | None,
-    fewshot: list[Path],
-    root: Path | None,
-    workers: int,
-    template: str,
-    out: Path,
-) -> None:
+def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: Any) -> None:
+    from cocoop.images.inputs import TrainingFiles
     from cocoop.training.run import train
 
-    files = _image_files(manifest, root, workers, fewshot)
-    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), compiled(), files)
+    given = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files)
+    train(runs.run_of(run), given, out, device(), budget_mb(), compiled())
 
 
-def evaluate(
-    settings: str,
-    target: str,
-    subsets: list[str],
-    template: str,
-    text_tower: Path,
-    features: Path | None,
-    manifest: Path | None,
-    root: Path | None,
-    workers: int,
-    learned: Path | None,
-    out: Path,
-) -> None:
+def evaluate(evaluation: str, out: Path, **files: Any) -> None:
     from cocoop.evaluation.run import evaluate
+    from cocoop.images.inputs import TestFiles
 
-    evaluate(
-        shapes.run_of(settings),
-        target,
-        subsets,
-        template,
-        text_tower,
-        features,
-        learned,
-        out,
-        device(),
-        budget_mb(),
-        manifest,
-        _image_files(manifest, root, workers),
-    )
+    evaluate(runs.evaluation_of(evaluation), TestFiles(**files), out, device(), budget_mb())
