@@ -84,16 +84,6 @@ def template(text: str) -> str:
     return text
 
 
-def subsets(text: str) -> list[str]:
-    """The type of --subsets: base+new is ["base", "new"]."""
-    names, known = text.split("+"), of_key("experiment", "target_subsets")["items"]["enum"]
-    if len(set(names)) < len(names) or not set(names) <= set(known):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not {', '.join(known)}, or several of them joined by +, each once"
-        )
-    return names
-
-
 def device() -> str:
     """The device a job runs on: COCOOP_DEVICE (auto, cpu or cuda), which the workflow sets from the configuration."""
     validate(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli import shapes
+from cocoop.cli import runs
 from cocoop.cli.arguments import (
     SEED,
     backbone_option,
@@ -15,8 +15,6 @@ from cocoop.cli.arguments import (
     json_option,
     offline,
     path,
-    subsets,
-    template,
     whole,
 )
 from cocoop.errors import UserError
@@ -56,22 +54,20 @@ def add(commands: Any) -> None:
         help="one augmented view for each of these epochs; without it the images as they are",
     )  # fmt: skip
     path(parser, "--fewshot", about="one selection per seed", nargs="+")
+    parser.add_argument("--split", default="train", choices=("train", "val"), help="val: the validation draw, as it is")
 
     parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
-    json_option(parser, "--settings", "the runs, as in the job's log")
+    json_option(parser, "--run", "the run, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--views", about="view files, in order", nargs="+", required=False, default=[])
+    path(parser, "--validation", about="features of the validation draw", required=False)
     path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
-    _live(parser)
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
-    parser.add_argument("--template", type=template, required=True, help="the dataset's hand-crafted prompt")
+    _live(parser)
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "evaluate", evaluate, "test runs on a dataset's subsets")
-    json_option(parser, "--settings", "the runs, as in the job's log")
-    parser.add_argument("--target", required=True, help="the dataset tested on")
-    parser.add_argument("--subsets", type=subsets, required=True, help="all, or base+new")
-    parser.add_argument("--template", type=template, required=True, help="the target's hand-crafted prompt")
+    json_option(parser, "--evaluation", "the evaluation, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--features", about="the target's test features", required=False)
     path(parser, "--manifest", about="the target's manifest.json, to check the features against", required=False)
@@ -96,12 +92,7 @@ def _workers(parser: Any) -> None:
 def _live(parser: Any) -> None:
     path(parser, "--root", about="the dataset's folder, for a method that takes images", required=False)
     _workers(parser)
-
-
-def _image_files(manifest: Path | None, root: Path | None, workers: int, fewshot: list[Path] | None = None):
-    from cocoop.images.sources import ImageFiles
-
-    return ImageFiles(manifest, root, workers, fewshot or ()) if manifest and root else None
+    path(parser, "--descriptions", about="sentences about each class, for a method that needs them", required=False)
 
 
 def _load(backbone: str):
@@ -150,6 +141,7 @@ def views(
     root: Path,
     subset: str,
     epochs: list[int] | None,
+    split: str,
     out: Path,
     workers: int,
 ) -> None:
@@ -161,52 +153,19 @@ def views(
         raise UserError(f"--epochs: {epochs[0]} {epochs[1]} holds no epoch; write the first and one after the last.")
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     span = range(*epochs) if epochs else None
-    extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, workers=workers)
+    extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, workers=workers, split=split)
 
 
-def train(
-    settings: str,
-    text_tower: Path,
-    views: list[Path],
-    manifest: Path | None,
-    fewshot: list[Path],
-    root: Path | None,
-    workers: int,
-    template: str,
-    out: Path,
-) -> None:
+def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: Any) -> None:
+    from cocoop.images.inputs import TrainingFiles
     from cocoop.training.run import train
 
-    files = _image_files(manifest, root, workers, fewshot)
-    train(shapes.run_of(settings), text_tower, views, template, out, device(), budget_mb(), files)
+    given = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files)
+    train(runs.run_of(run), given, out, device(), budget_mb())
 
 
-def evaluate(
-    settings: str,
-    target: str,
-    subsets: list[str],
-    template: str,
-    text_tower: Path,
-    features: Path | None,
-    manifest: Path | None,
-    root: Path | None,
-    workers: int,
-    learned: Path | None,
-    out: Path,
-) -> None:
+def evaluate(evaluation: str, out: Path, **files: Any) -> None:
     from cocoop.evaluation.run import evaluate
+    from cocoop.images.inputs import TestFiles
 
-    evaluate(
-        shapes.run_of(settings),
-        target,
-        subsets,
-        template,
-        text_tower,
-        features,
-        learned,
-        out,
-        device(),
-        budget_mb(),
-        manifest,
-        _image_files(manifest, root, workers),
-    )
+    evaluate(runs.evaluation_of(evaluation), TestFiles(**files), out, device(), budget_mb())

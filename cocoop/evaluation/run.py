@@ -1,140 +1,125 @@
-"""The `evaluate` stage: learned tensors and test features in; metrics, predictions and cost out."""
+"""The `evaluate` stage: learned tensors and test images in; metrics, predictions and cost out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
-from cocoop import io, methods, provenance
-from cocoop.device import peak_gpu_mb, peak_mb
+from cocoop import io, methods
 from cocoop.errors import UserError
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.predict import most_at_once, predict
-from cocoop.images import test_images as images
-from cocoop.images.sources import ImageFiles
-from cocoop.images.train_images import ALIKE, made_with
+from cocoop.images.inputs import ALIKE, TestFiles, TestImages, image_side, made_with
+from cocoop.images.loading import test_images
 from cocoop.manifest import Manifest
 from cocoop.methods.base import Classifier, Method
+from cocoop.run import Evaluation, Run
 from cocoop.splits import class_subset
-from cocoop.text import text_encoder as text
-from cocoop.training.run import LEARNED
+from cocoop.text import text_encoder
+from cocoop.text.text_encoder import TextEncoder
+from cocoop.training.run import LEARNED, write_cost
 
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
 
 
-def evaluate(
-    settings: Mapping[str, Any],
-    target: str,
-    subsets: Sequence[str],
-    template: str,
-    text_tower: Path,
-    features: Path | None,
-    learned: Path | None,
-    out: Path,
-    device: str,
-    budget_mb: int,
-    manifest: Path | None = None,
-    files: ImageFiles | None = None,
-) -> None:
-    """Tests a block on subsets of `target` and writes metrics.json, predictions.safetensors and cost.json into `out`.
+@dataclass
+class Results:
+    """What an evaluation writes: records by seed and subset, and tensors of predictions."""
 
-    template: the target's hand-crafted prompt; learned: the block's tensors, None for an untrained variant; manifest: the
-    target's as it is now, from which its features, and tensors learned on it, must have been made; files: where the target's
-    images are, for a method that takes images instead of `features`.
+    records: list[dict[str, Any]] = field(default_factory=list)
+    predictions: dict[str, Tensor] = field(default_factory=dict)
+
+
+def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, budget_mb: int) -> None:
+    """Tests a run on subsets of its target and writes metrics.json, predictions.safetensors and cost.json into `out`.
+
+    budget_mb: memory for the text tower's activations.
     """
-    start = time.perf_counter()
-    side = text.load(text_tower, settings["backbone"], device, budget_mb)
-    whole = _image_side(settings, side, features, files)
-    method, trained_on = _method(settings, side, template, learned, whole)
-    alike = {
-        key: trained_on[key] for key in ALIKE if trained_on and (key != "manifest" or target == settings["dataset"])
-    }
-    if manifest:
-        alike |= {"manifest": _listed(manifest, target, alike.get("manifest"), learned)}
-    expect = {"dataset": target, **made_with(settings, side.fingerprint), **alike}
-    tested = images.live(files, expect, whole) if whole else images.cached(features, expect, side)
-    names, truth, records, kept = tested.classnames, tested.truth, [], {}
-    for subset in subsets:
-        labels = torch.tensor(class_subset(range(len(names)), subset), dtype=torch.long)
-        if not len(labels):
-            raise UserError(f"dataset {target!r}: subset {subset!r} has no class ({len(names)} in all).")
-        index = torch.isin(truth, labels).nonzero()[:, 0]
-        if not len(index):
-            raise UserError(f"dataset {target!r}: subset {subset!r} has no test image.")
-        where = f"evaluate {settings['variant']} on {target}/{subset}"
-        classifier = _classifier(
-            method, [names[label] for label in labels], f"{learned}: {where}" if learned else where
-        )
-        runs, precision = len(method.seeds), settings["backbone"]["precision"]
-        batches = tested.batches(index, most_at_once(runs, len(labels), side.embed_dim, budget_mb))
-        predicted, confidence = predict(classifier, batches, len(index), runs, precision, where)
-        kept |= {f"{subset}.index": index.int(), f"{subset}.labels": truth[index].int()}
-        for i, seed in enumerate(method.seeds):
-            guess = labels[predicted[i]]
-            kept |= {f"seed{seed}.{subset}.predicted": guess.int(), f"seed{seed}.{subset}.confidence": confidence[i]}
-            run = {key: settings[key] for key in ("dataset", "subset", "variant", "method", "shots")}
-            counts = tally(truth[index].tolist(), guess.tolist(), labels.tolist(), names)
-            records.append(
-                {
-                    "backbone": settings["backbone"]["name"],
-                    **run,
-                    "seed": seed,
-                    "target": target,
-                    "target_subset": subset,
-                    **counts,
-                }
-            )
-    _write(out, settings, method, records, kept)
-    cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
-    cost |= {"precision": settings["backbone"]["precision"], "provenance": provenance.describe(device)}
-    io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
-
-
-def _image_side(
-    settings: Mapping[str, Any], side: text.TextEncoder, features: Path | None, files: ImageFiles | None
-) -> "Backbone | None":
-    """The whole backbone, for a method that takes images."""
-    if settings["inputs"] == "features":
-        if features is None:
-            raise UserError(f"{settings['variant']} takes image features: give --features.")
-        return None
-    if files is None:
-        raise UserError(f"{settings['variant']} takes images: give --manifest and --root instead of --features.")
-    from cocoop.images.live import image_side
-
-    return image_side(settings, side)
+    start, run = time.perf_counter(), evaluation.run
+    text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
+    whole = image_side(run, text.fingerprint, device)
+    method, made = _method(evaluation, files, text, whole)
+    images = test_images(run, files, _expected(evaluation, files, text, made), text.table, whole)
+    results = Results()
+    for subset in evaluation.subsets:
+        _test(evaluation, files, method, images, subset, results, budget_mb)
+    _write(out, run, method, results)
+    write_cost(out / "cost.json", run, device, start)
 
 
 def _method(
-    settings: Mapping[str, Any],
-    side: text.TextEncoder,
-    template: str,
-    learned: Path | None,
-    whole: "Backbone | None",
+    evaluation: Evaluation, files: TestFiles, text: TextEncoder, whole: "Backbone | None"
 ) -> tuple[Method, dict[str, Any]]:
-    """The method as it was trained, and what its file says of that; nothing for an untrained one."""
-    if learned is None:
-        return methods.build(settings, side, template, (), whole), {}
-    tensors, metadata = io.read_tensors(learned, LEARNED)
-    if metadata["settings"] != settings:
-        differ = sorted(k for k in settings if metadata["settings"].get(k) != settings[k])
-        raise UserError(f"{learned}: was trained with other settings ({', '.join(differ) or 'keys'}); train it again.")
-    method = methods.build(settings, side, template, metadata["classnames"], whole)
-    method.load_learned({name: tensor.to(side.device) for name, tensor in tensors.items()}, str(learned))
-    return method, metadata
+    """The method as it was trained, and how its training images were made; nothing for an untrained one."""
+    run, template = evaluation.run, (*evaluation.templates, "")[0]
+    if files.learned is None:
+        if run.trainable:
+            raise UserError(f"{run.variant} is trained: give --learned.")
+        return methods.build(run, text, template, (), whole), {}
+    tensors, metadata = io.read_tensors(files.learned, LEARNED)
+    trained = Run.from_dict(metadata["run"], f"{files.learned}: run")
+    if trained != run:
+        differ = [part.name for part in fields(Run) if getattr(trained, part.name) != getattr(run, part.name)]
+        raise UserError(f"{files.learned}: was trained with other settings ({', '.join(differ)}); train it again.")
+    method = methods.build(run, text, template, metadata["classnames"], whole)
+    method.load_learned({name: tensor.to(text.device) for name, tensor in tensors.items()}, str(files.learned))
+    return method, metadata["made"]
 
 
-def _listed(manifest: Path, target: str, trained_on: str | None, learned: Path | None) -> str:
-    """Fingerprint of the target's manifest; trained_on: of the one its training images were drawn from, if they were."""
-    now = Manifest.load(manifest)
-    if now.dataset != target:
-        raise UserError(f"{manifest}: lists dataset {now.dataset!r}, but this run tests on {target!r}.")
-    if trained_on not in (None, now.fingerprint):
-        raise UserError(f"{learned}: was trained on images of another manifest than {manifest}; train it again.")
-    return now.fingerprint
+def _expected(evaluation: Evaluation, files: TestFiles, text: TextEncoder, made: dict[str, Any]) -> dict[str, Any]:
+    """What the test images must be made of; made: of the training images, empty for an untrained run."""
+    run, target = evaluation.run, evaluation.target
+    alike = {key: made[key] for key in ALIKE if made and (key != "manifest" or target == run.dataset)}
+    if files.manifest:
+        now = Manifest.load(files.manifest)
+        if now.dataset != target:
+            raise UserError(f"{files.manifest}: lists dataset {now.dataset!r}, but this run tests on {target!r}.")
+        if alike.get("manifest") not in (None, now.fingerprint):
+            raise UserError(
+                f"{files.learned}: was trained on images of another manifest than {files.manifest}; train it again."
+            )
+        alike |= {"manifest": now.fingerprint}
+    return {"dataset": target, **made_with(run, text.fingerprint), **alike}
+
+
+def _test(
+    evaluation: Evaluation,
+    files: TestFiles,
+    method: Method,
+    images: TestImages,
+    subset: str,
+    results: Results,
+    budget_mb: int,
+) -> None:
+    run, names = evaluation.run, images.classnames
+    labels = torch.tensor(class_subset(range(len(names)), subset), dtype=torch.long)
+    where = f"dataset {evaluation.target!r}: subset {subset!r}"
+    if not len(labels):
+        raise UserError(f"{where} has no class ({len(names)} in all).")
+    index = torch.isin(images.truth, labels).nonzero()[:, 0]
+    if not len(index):
+        raise UserError(f"{where} has no test image.")
+    where = f"evaluate {run.variant} on {evaluation.target}/{subset}"
+    classifier = _classifier(
+        method, [names[label] for label in labels], f"{files.learned}: {where}" if files.learned else where
+    )
+    runs = len(method.seeds)
+    batches = images.batches(index, most_at_once(runs, len(labels), method.text.embed_dim, budget_mb))
+    predicted, confidence = predict(classifier, batches, len(index), runs, run.backbone.precision, where)
+    results.predictions |= {f"{subset}.index": index.int(), f"{subset}.labels": images.truth[index].int()}
+    described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
+    for i, seed in enumerate(method.seeds):
+        guess = labels[predicted[i]]
+        results.predictions[f"seed{seed}.{subset}.predicted"] = guess.int()
+        results.predictions[f"seed{seed}.{subset}.confidence"] = confidence[i]
+        tested = {"seed": seed, "target": evaluation.target, "target_subset": subset}
+        counts = tally(images.truth[index].tolist(), guess.tolist(), labels.tolist(), names)
+        results.records.append({"backbone": run.backbone.name, **described, **tested, **counts})
 
 
 def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classifier:
@@ -144,24 +129,23 @@ def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classi
         raise UserError(f"{where}: {error}") from error
 
 
-def _write(
-    out: Path, settings: Mapping[str, Any], method: Method, records: list[dict], kept: dict[str, torch.Tensor]
-) -> None:
+def _write(out: Path, run: Run, method: Method, results: Results) -> None:
     shapes = method.shapes()
     sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
-    io.write_tensors(out / "predictions.safetensors", kept, {"kind": "predictions", "settings": settings})
+    predictions = {"kind": "predictions", "run": run.to_dict()}
+    io.write_tensors(out / "predictions.safetensors", results.predictions, predictions)
     io.write_json(
         out / "metrics.json",
         {
             "schema": 1,
             "kind": "metrics",
-            "settings": settings,
-            "variant": {"name": settings["variant"], "label": settings["label"], "method": settings["method"]},
+            "run": run.to_dict(),
+            "variant": {"name": run.variant, "method": run.method},
             "parameters": {
                 "trained": sum(sizes.values()),
                 "without_biases": sum(size for name, size in sizes.items() if not name.endswith("bias")),
                 "tensors": shapes,
             },
-            "records": records,
+            "records": results.records,
         },
     )

@@ -1,4 +1,4 @@
-"""Live pixels, for methods that cannot use cached features. Imports the image side, which other trainings do without."""
+"""Live pixels, for methods that cannot use cached features. Imports the image side, which other runs do without."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,17 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cocoop import io
-from cocoop.backbone import model as backbone
 from cocoop.backbone.model import Backbone
-from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
 from cocoop.images import extraction, views
-from cocoop.images.sources import ImageFiles
-from cocoop.images.train_images import Inputs
+from cocoop.images.cached import digest
+from cocoop.images.inputs import TestFiles, TestImages, TrainingFiles, TrainingImages
 from cocoop.manifest import Manifest
+from cocoop.run import Run
 from cocoop.splits import class_subset, load_few_shot
-from cocoop.text.text_encoder import TextEncoder
 
 
 class Live:
@@ -29,8 +26,8 @@ class Live:
     def __init__(
         self, whole: Backbone, root: Path, selected: Mapping[int, views.Selected], number: int, workers: int
     ) -> None:
-        self.preprocessing, self.device = whole.preprocessing, whole.device
-        self.root, self.selected, self.number, self.workers = Path(root), selected, number, workers
+        self.whole, self.root, self.selected = whole, Path(root), selected
+        self.number, self.workers = number, workers
         self.images = len(next(iter(selected.values())).paths)
 
     def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
@@ -39,36 +36,54 @@ class Live:
         tasks = [views.task(self.root, seed, path, epochs) for seed, of in self.selected.items() for path in of.paths]
         numbers = visit.cpu() + self.images * torch.arange(len(self.selected))[:, None]  # (S, N) into tasks
         groups = [numbers[:, step * size : (step + 1) * size].flatten().tolist() for step in range(steps)]
-        crops = extraction.Crops(self.preprocessing, tasks)
+        preprocessing = self.whole.preprocessing
+        crops = extraction.Crops(preprocessing, tasks)
         for batch in extraction.decoded(crops, groups, self.workers, str(self.root)):
-            pixels = torch.from_numpy(batch).to(self.device)
-            yield self.preprocessing.normalise(pixels).unflatten(0, (len(self.selected), -1))
+            pixels = torch.from_numpy(batch).to(self.whole.device)
+            yield preprocessing.normalise(pixels).unflatten(0, (len(self.selected), -1))
+
+    def of_seed(self, index: int) -> "Live":
+        """The images of one seed alone."""
+        seed = list(self.selected)[index]
+        return Live(self.whole, self.root, {seed: self.selected[seed]}, self.number, self.workers)
 
 
-def image_side(settings: Mapping[str, Any], side: TextEncoder) -> Backbone:
-    """The run's whole backbone, for a method that takes images; it must have the weights of the text side."""
-    spec = BackboneSpec(**settings["backbone"])
-    whole = backbone.load(spec, side.device)
-    if whole.fingerprint != side.fingerprint:
-        raise UserError(
-            f"backbone {spec.name!r}: the text tower's file was made with other weights than {spec.pretrained}; "
-            "delete the file and run again."
-        )
-    return whole
-
-
-def load_live(settings: Mapping[str, Any], files: ImageFiles, whole: Backbone) -> Inputs:
-    """The images of a run; like `load_views`, which reads cached ones."""
+def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages:
+    """The images of a run; like `cached.load_views`, which reads their features."""
     manifest = Manifest.load(files.manifest)
     drawn = {selection["seed"]: selection for selection in map(load_few_shot, files.fewshot)}
-    selected = {seed: views.select(manifest, drawn[seed], settings["subset"]) for seed in settings["seeds"]}
+    if missing := set(run.seeds) - set(drawn):
+        raise UserError(f"--fewshot: no selection of seed {min(missing)}; give one for each of {list(run.seeds)}.")
+    selected = {seed: views.select(manifest, drawn[seed], run.subset) for seed in run.seeds}
     labels = torch.tensor([of.labels for of in selected.values()])
-    inside = class_subset(range(len(manifest.classnames)), settings["subset"])
+    inside = class_subset(range(len(manifest.classnames)), run.subset)
     paths = [[seed, *of.paths] for seed, of in selected.items()]
     made = {
         "manifest": manifest.fingerprint,
         "preprocessing": whole.preprocessing.settings,
-        "views": io.sha256_text(io.canonical_json([settings, paths])),
+        "views": digest(run, paths),
     }
-    live = Live(whole, files.root, selected, settings["views"], files.workers)
-    return Inputs(live, labels.to(whole.device), [manifest.classnames[label] for label in inside], made)
+    live = Live(whole, files.root, selected, run.views, files.workers)
+    return TrainingImages(live, labels.to(whole.device), tuple(manifest.classnames[label] for label in inside), made)
+
+
+def load_test(files: TestFiles, expect: Mapping[str, Any], whole: Backbone) -> TestImages:
+    """Normalised pixels (B, 3, H, W) under the test transform, from a manifest that must be the expected one."""
+    manifest = Manifest.load(files.manifest)
+    found = {
+        "dataset": manifest.dataset,
+        "manifest": manifest.fingerprint,
+        "preprocessing": whole.preprocessing.settings,
+    }
+    for key in sorted(found.keys() & expect.keys()):
+        if found[key] != expect[key]:
+            raise UserError(f"{files.manifest}: its {key} differs from the training's; train again.")
+    tasks = [extraction.Task(Path(files.root) / item.path) for item in manifest.splits["test"]]
+    crops = extraction.Crops(whole.preprocessing, tasks)
+
+    def batches(index: Tensor, at_once: int) -> Iterator[Tensor]:
+        groups = [part.tolist() for part in index.split(min(at_once, extraction.BATCH_SIZE))]
+        for batch in extraction.decoded(crops, groups, files.workers, str(files.root)):
+            yield whole.preprocessing.normalise(torch.from_numpy(batch).to(whole.device))
+
+    return TestImages(tuple(manifest.classnames), torch.tensor(manifest.labels("test")), batches)

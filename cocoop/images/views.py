@@ -1,4 +1,4 @@
-"""Augmented views of the selected training images, as cached features (`training/live.py` has them as pixels).
+"""Augmented views of the selected training images, as cached features (`live.py` has them as pixels).
 
 The reference draws a fresh random crop of every image in every epoch. So does this, only that a view depends on (seed,
 image, epoch) alone; runs that differ in method, context or backbone see the same crops.
@@ -19,6 +19,7 @@ from cocoop.images import extraction, feature_file
 from cocoop.manifest import Manifest
 
 KIND = "views"
+SPLITS = {"train": "training", "val": "validation"}  # what the splits are called in messages
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,20 @@ class Selected:
     labels: tuple[int, ...]
 
 
-def select(manifest: Manifest, selection: Mapping[str, Any], subset: str) -> Selected:
-    """Cuts a selection (`splits.load_few_shot`) to a subset; one drawn from another manifest is a UserError."""
+def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split: str = "train") -> Selected:
+    """Cuts a selection (`splits.load_few_shot`) to a subset; one drawn from another manifest is a UserError.
+
+    split: train for the few-shot images, val for the validation draw.
+    """
     if selection["manifest"] != manifest.fingerprint:
         raise UserError(
             f"dataset {manifest.dataset!r}: the selection of seed {selection['seed']} was drawn from another manifest; "
             "delete it and run again."
         )
     inside = {label: number for number, label in enumerate(splits.class_subset(manifest.labels("train"), subset))}
-    chosen = [item for item in (manifest.splits["train"][at] for at in selection["train"]) if item.label in inside]
+    chosen = [item for item in (manifest.splits[split][at] for at in selection[split]) if item.label in inside]
     if not chosen:
-        raise UserError(f"dataset {manifest.dataset!r} has no training images in its {subset!r} subset.")
+        raise UserError(f"dataset {manifest.dataset!r} has no {SPLITS[split]} images in its {subset!r} subset.")
     return Selected(tuple(item.path for item in chosen), tuple(inside[item.label] for item in chosen))
 
 
@@ -53,16 +57,19 @@ def extract(
     out: Path,
     batch_size: int = extraction.BATCH_SIZE,
     workers: int = 0,
+    split: str = "train",
 ) -> None:
     """Writes `seed{S}.features` (V, N, E) float32, not normalised, and `seed{S}.labels` (N,) int64 for every seed S.
 
     selections: what `splits.load_few_shot` reads, by seed; epochs: V of them, one view an epoch, or None for the test
-    transform alone (V = 1). N is in draw order, cut to the subset, labels inside the subset. A stopped job goes on from
-    `<out>.parts`.
+    transform alone (V = 1); split: train, or val for the validation draw. N is in draw order, cut to the subset, labels
+    inside the subset. A stopped job goes on from `<out>.parts`.
     """
     if not selections or (epochs is not None and not epochs):
         raise UserError(f"{out}: no views to make ({len(selections)} seeds, epochs {epochs}).")
-    selected = {seed: select(manifest, selection, subset) for seed, selection in selections.items()}
+    if split == "val" and epochs:
+        raise UserError(f"{out}: validation images are not augmented; write views: null.")
+    selected = {seed: select(manifest, selection, subset, split) for seed, selection in selections.items()}
     tasks, spans = _tasks(Path(root), selected, epochs)
     shots = sorted({selection["shots"] for selection in selections.values()})
     if len(shots) > 1:
@@ -71,6 +78,7 @@ def extract(
         "kind": KIND,
         "schema": feature_file.SCHEMA,
         "dataset": manifest.dataset,
+        "split": split,
         "subset": subset,
         "shots": shots[0],
         "seeds": list(selected),
@@ -81,7 +89,7 @@ def extract(
         **backbone.identity,
         "computed_on": provenance.computed_on(str(backbone.device)),
     }
-    which = f"training views {epochs.start}-{epochs.stop}" if epochs else "plain training images"
+    which = f"training views {epochs.start}-{epochs.stop}" if epochs else f"plain {SPLITS[split]} images"
     title = f"{manifest.dataset} {subset} {which} through {backbone.spec.name}"
     job = extraction.Job(backbone, tasks, Path(out), metadata, title, "view", batch_size, workers)
     labels = {f"seed{seed}.labels": np.array(of.labels, dtype=np.int64) for seed, of in selected.items()}

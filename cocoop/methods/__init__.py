@@ -1,11 +1,12 @@
 """Methods, found by the import string in their YAML file (config/methods)."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cocoop.errors import UserError
+from cocoop.run import Run
 
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
@@ -14,33 +15,33 @@ if TYPE_CHECKING:
 
 
 def build(
-    settings: Mapping[str, Any],
+    run: Run,
     text: "TextEncoder",
     template: str,
     classnames: Sequence[str],
     backbone: "Backbone | None" = None,
 ) -> "Method":
-    """The method a run's settings name, for its seeds.
+    """The method a run names, for its seeds.
 
     classnames: those trained on; only class-specific contexts depend on them. backbone: for a method that takes images.
     """
-    implementation = find(settings["implementation"], settings["method"])
+    implementation = find(run.implementation, run.method)
     accepts = inspect.signature(implementation).parameters
-    if settings["inputs"] != implementation.inputs:
+    if run.inputs != implementation.inputs:
         raise UserError(
-            f"config/methods/{settings['method']}.yaml: {implementation.__name__} takes {implementation.inputs}; "
-            f"write `inputs: {implementation.inputs}` instead of {settings['inputs']!r}."
+            f"config/methods/{run.method}.yaml: {implementation.__name__} takes {implementation.inputs}; "
+            f"write `inputs: {implementation.inputs}` instead of {run.inputs!r}."
         )
     offered = {"classnames": classnames, "backbone": backbone}
     extra = {name: value for name, value in offered.items() if name in accepts}
-    given = set(settings["params"])
+    given = set(run.params)
     needed = {name for name, one in accepts.items() if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
     for verb, names in (("takes no", given - set(accepts)), ("needs", needed - given - set(extra))):
         if names:
             raise UserError(
-                f"config/methods/{settings['method']}.yaml: {implementation.__name__} {verb} {', '.join(sorted(names))}."
+                f"config/methods/{run.method}.yaml: {implementation.__name__} {verb} {', '.join(sorted(names))}."
             )
-    return implementation(text, settings["seeds"], template, **settings["params"], **extra)
+    return implementation(text, run.seeds, template, **run.params, **extra)
 
 
 def find(implementation: str, method: str) -> type["Method"]:

@@ -15,7 +15,8 @@ from cocoop import progress
 from cocoop.config.specs import TrainingSpec
 from cocoop.device import deterministic
 from cocoop.errors import UserError
-from cocoop.images.sources import Cached, Source
+from cocoop.images.cached import Cached
+from cocoop.images.inputs import Source
 from cocoop.methods.base import Classifier, Method
 from cocoop.training.scaling import SeedScaler, of_others
 from cocoop.training.schedule import batches, learning_rate, shuffled
@@ -64,15 +65,15 @@ def fit(
     """
     done, images = done or Progress(), Cached(images) if isinstance(images, Tensor) else images
     optimizer = _optimizer(method, training, done)
-    scaler = SeedScaler(method.seeds, images.device, done.scaler, where) if precision == "fp16" else None
+    scaler = SeedScaler(method.seeds, labels.device, done.scaler, where) if precision == "fp16" else None
     seeds, size = method.seeds, training.batch_size
     steps, first = batches(images.images, size), (done.epochs, 0)
-    rows = torch.arange(len(seeds), device=images.device)[:, None]
+    rows = torch.arange(len(seeds), device=labels.device)[:, None]
     with progress.bar(training.epochs * steps, where, "step", initial=done.epochs * steps) as bar:
         for epoch in range(done.epochs, training.epochs):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(training, epoch)
-            visit = torch.stack([order(seed, epoch, images.images) for seed in seeds]).to(images.device)  # (S, N)
+            visit = torch.stack([order(seed, epoch, images.images) for seed in seeds]).to(labels.device)  # (S, N)
             losses, hits = [], []
             for step, batch in enumerate(images.batches(epoch, visit, size, steps)):
                 target = labels[rows, visit[:, step * size : (step + 1) * size]]  # (S, B)

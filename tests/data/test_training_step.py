@@ -1,6 +1,7 @@
 """Every dataset of the paper from its archives to a training step and a test."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,13 @@ from cocoop.config import BackboneSpec, Registry
 from cocoop.data import prepare
 from cocoop.evaluation.run import evaluate
 from cocoop.images import features, views
+from cocoop.images.inputs import TestFiles, TrainingFiles
+from cocoop.run import Run
 from cocoop.splits import load_few_shot, save_few_shot
 from cocoop.text import text_encoder as text
 from cocoop.training.run import train
 from tests.reference import model_config
+from tests.runs import evaluation_of, run_of
 
 PAPER = [name for name in Registry().names("datasets") if "miniature" not in Registry().dataset(name, "test").settings]
 
@@ -29,24 +33,13 @@ def model(tmp_path_factory):
     return loaded, folder / "text_tower.safetensors"
 
 
-def settings(loaded, dataset: str, variant: str) -> dict:
-    spec = Registry().variant(variant, "test")
-    return {
-        "backbone": loaded.spec.settings,
-        "dataset": dataset,
-        "subset": "all",
-        "variant": variant,
-        "label": spec.label,
-        "method": spec.method,
-        "implementation": spec.implementation,
-        "version": spec.version,
-        "inputs": spec.inputs,
-        "params": dict(spec.params),
-        "training": {**vars(spec.training), "epochs": 2, "batch_size": 4} if spec.training else None,
-        "views": 2 if spec.training else 0,
-        "shots": 1 if spec.training else 0,
-        "seeds": [1] if spec.training else [0],
-    }
+def run_on(loaded, dataset: str, template: str, variant: str) -> Run:
+    spec = Registry().variants[variant]
+    training = spec.training and replace(spec.training, epochs=2, batch_size=4)
+    return run_of(
+        spec, backbone=loaded.spec, dataset=dataset, templates=(template,), training=training,
+        views=2 if training else 0, seeds=(1,) if training else (0,),
+    )  # fmt: skip
 
 
 def test_there_are_fifteen():
@@ -59,17 +52,16 @@ def test_archive_to_metrics(name, model, tiny_dataset, tmp_path):
     manifest = prepare.manifest(spec, data_root, tmp_path / "manifest.json")
     root = data_root / spec.folder
     features.extract_test(loaded, manifest, root, "test", tmp_path / "test.safetensors")
-    learned, of = None, settings(loaded, name, "clip")
+    learned, run = None, run_on(loaded, name, spec.template, "clip")
     if not spec.test_only:
-        of = settings(loaded, name, "cocoop")
+        run = run_on(loaded, name, spec.template, "cocoop")
         save_few_shot(tmp_path / "fewshot.json", manifest, 1, 1)
         selection = load_few_shot(tmp_path / "fewshot.json")
         views.extract(loaded, manifest, root, {1: selection}, "all", range(2), tmp_path / "views.safetensors")
-        train(of, tower, [tmp_path / "views.safetensors"], spec.template, tmp_path / "run", "cpu", 256)
+        train(run, TrainingFiles(tower, (tmp_path / "views.safetensors",)), tmp_path / "run", "cpu", 256)
         learned = tmp_path / "run" / "learned.safetensors"
-    evaluate(
-        of, name, ["all"], spec.template, tower, tmp_path / "test.safetensors", learned, tmp_path / "out", "cpu", 256
-    )
+    files = TestFiles(tower, tmp_path / "test.safetensors", learned)
+    evaluate(evaluation_of(run, "all"), files, tmp_path / "out", "cpu", 256)
     (record,) = io.read_json(tmp_path / "out" / "metrics.json", "metrics")["records"]
     assert record["total"] == len(manifest.splits["test"])
     assert [row["name"] for row in record["classes"]] == list(manifest.classnames)

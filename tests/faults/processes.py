@@ -76,13 +76,14 @@ def _stage(
         os.chdir(folder)
     from cocoop.data.download import transfer
     from cocoop.images import extraction, features, views
-    from cocoop.training import run as training
+    from cocoop.training import checkpoint
 
     if quick:
         transfer.CHUNK = 4096
         extraction.PART_ROWS = 4
-        features.extract_test.__defaults__ = views.extract.__defaults__ = (4, 0)  # batch_size, workers
-        training.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+        features.extract_test.__defaults__ = (4, 0)  # batch_size, workers
+        views.extract.__defaults__ = (4, 0, "train")
+        checkpoint.SECONDS_BETWEEN = 0.0
     from cocoop.cli import main
 
     code = main(arguments)

@@ -5,15 +5,10 @@ import json
 import pytest
 
 from cocoop.cli import main
+from cocoop.config import TrainingSpec
 
 TEMPLATE = "The hand-crafted prompt of zero-shot CLIP, with one {} for the class name"
 OPTIONS = [
-    ("evaluate", "--subsets", "foo", "'foo' is not all, base, new"),
-    ("evaluate", "--subsets", "base+", "'base+' is not"),
-    ("evaluate", "--subsets", "base+base", "each once"),
-    ("evaluate", "--template", "a {", TEMPLATE),
-    ("evaluate", "--template", "no place", TEMPLATE),
-    ("train", "--template", "{} and {}", TEMPLATE),
     ("fewshot", "--seed", "-1", "'-1' is no whole number from 0 to 4294967295"),
     ("fewshot", "--seed", str(2**32), "is no whole number from 0"),
     ("fewshot", "--seed", "²", "'²' is no whole number from 0"),
@@ -21,13 +16,22 @@ OPTIONS = [
     ("features", "--workers", "-1", "'-1' is no whole number from 0"),
     ("views", "--workers", "many", "'many' is no whole number from 0"),
 ]
-UNTRAINED = {"implementation": "cocoop.methods.zero_shot:ZeroShot", "training": None, "params": {}}
+JSON = ("--settings", "--run", "--evaluation")
+ENDLESS = vars(TrainingSpec(0, 1, 0.1, 0, 0.0, 0.0, 0.0))
+UNTRAINED = {"shots": 0, "implementation": "cocoop.methods.zero_shot:ZeroShot", "training": None, "params": {}}
 SETTINGS = [
     ("train", {"implementation": "nope"}, "implementation: 'nope' does not fit: the implementation, module:Class"),
     ("train", {"implementation": "nope:Nope"}, "class 'nope:Nope' cannot be imported"),
-    ("train", {"training": {}}, "training: top level: key 'epochs' is missing"),
-    ("train", {"training": None}, "training: coop learns by_gradient; it needs its settings of SGD"),
-    ("train", {"training": 7}, "training: 7 is no object or null"),
+    ("train", {"training": {}}, "training.epochs: "),
+    ("train", {"training": None}, "training: coop learns by_gradient and needs training settings"),
+    ("train", {"training": 7}, "training: "),
+    ("train", {"shots": 0}, "shots: coop learns by_gradient and needs at least 1, got 0"),
+    ("train", {"templates": ["{} and {}"]}, TEMPLATE),
+    ("train", {"mine": 1}, "mine: "),
+    ("evaluate", {"subsets": ["foo"]}, "subsets.0: 'foo' is not one of all, base, new"),
+    ("evaluate", {"subsets": ["base", "base"]}, "subsets: ['base', 'base'] has non-unique elements"),
+    ("evaluate", {"templates": ["a {"]}, TEMPLATE),
+    ("evaluate", {"templates": ["no place"]}, TEMPLATE),
     ("train", {"params": {}}, "params: top level: key 'n_ctx' is missing"),
     ("train", {"params": {"n_ctx": "x"}}, "params: n_ctx: 'x' is no integer"),
     (
@@ -35,12 +39,12 @@ SETTINGS = [
         {"method": "mine", "params": {}},
         "config/methods/mine.yaml: CoOp needs class_token_position, csc, ctx_init, n_ctx",
     ),
-    ("train", {"method": "clip", **UNTRAINED}, "clip learns nothing: there is no training"),
+    ("train", {"method": "clip", **UNTRAINED}, "learns nothing: there is no training"),
     ("train", {"seeds": [1, 1]}, "seeds: [1, 1] has non-unique elements"),
     ("train", {"seeds": [2**32]}, "seeds.0: 4294967296 is greater than the maximum"),
     ("train", {"subset": "old"}, "subset: 'old' is not one of all, base, new"),
     ("evaluate", {"implementation": "nope"}, "implementation: 'nope' does not fit"),
-    ("evaluate", {"training": {"epochs": 0}}, "training: epochs: 0 is less than the minimum of 1"),
+    ("evaluate", {"training": ENDLESS}, "training: epochs: 0 is less than the minimum of 1"),
     ("views", {"seeds": [-1]}, "seeds.0: -1 is less than the minimum of 0"),
     ("views", {"views": [5, 5]}, "views: [5, 5] holds no epoch"),
     ("download", {"settings": {}}, "settings: top level: key 'title' is missing"),
@@ -83,8 +87,14 @@ def test_options(stage, option, value, expected, world, made, tmp_path, capsys, 
 @pytest.mark.parametrize(("stage", "change", "expected"), SETTINGS)
 def test_settings(stage, change, expected, world, made, tmp_path, capsys, figures):
     arguments = world.arguments(stage, tmp_path, made)
-    place = arguments.index("--settings") + 1
-    arguments[place] = json.dumps(json.loads(arguments[place]) | change)
+    place = next(arguments.index(option) + 1 for option in JSON if option in arguments)
+    content = json.loads(arguments[place])
+    if stage == "evaluate":  # of the run inside, unless the evaluation has the key
+        own = {key: value for key, value in change.items() if key in content}
+        content |= own | {"run": content["run"] | {key: value for key, value in change.items() if key not in own}}
+    else:
+        content |= change
+    arguments[place] = json.dumps(content)
     refused(arguments, tmp_path, capsys, expected)
     figures.add("--settings by hand", "one line")
 

@@ -269,8 +269,9 @@ def test_mutated_archives_never_crash(kind, tmp_path, full, figures):
 def test_settings_by_hand(stage, text, world, made, tmp_path, capsys, figures):
     """A --settings option that is not the workflow's: one line, exit code 2."""
     arguments = world.arguments(stage, tmp_path, made)
-    arguments[arguments.index("--settings") + 1] = text
+    option = {"train": "--run", "evaluate": "--evaluation"}.get(stage, "--settings")
+    arguments[arguments.index(option) + 1] = text
     assert main(arguments) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("error: --settings")
+    assert said.startswith(f"error: {option}")
     figures.add("--settings by hand", "one line")

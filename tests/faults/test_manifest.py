@@ -1,11 +1,13 @@
 """Features and learned tensors of a list of images that has since changed are not taken for results of the new one."""
 
+from dataclasses import replace
+
 import pytest
 
-from cocoop import io
 from cocoop.manifest import Manifest
 from tests.faults import processes
 from tests.faults.test_numbers import refused, rewritten
+from tests.runs import evaluation_of
 
 
 @pytest.fixture
@@ -22,7 +24,8 @@ def line(world, made, out, trained=True, **replaced):
     evaluations = world.plan.evaluations_of(world.plan.experiments["flags"])
     block = next(e.block for e in evaluations if world.plan.variant_of(e.block).trainable == trained)
     words = world.arguments("evaluate", out, made)
-    values = {"settings": io.canonical_json(world.plan.settings_of(block))} | ({} if trained else {"learned": None})
+    evaluation = evaluation_of(world.run_of(block), "base", "new").to_json()
+    values = {"evaluation": evaluation} | ({} if trained else {"learned": None})
     for flag, value in (values | replaced).items():
         at = words.index(f"--{flag}")
         words[at : at + 2] = [] if value is None else [words[at], str(value)]
@@ -34,13 +37,18 @@ def test_features_of_an_older_manifest(given, world, made, changed, tmp_path):
     before, now = (Manifest.load(path).fingerprint for path in (made / "manifest.json", changed))
     learned, options = tmp_path / "learned.safetensors", {}
     if given == "trained here":
-        rewritten(made / "run/learned.safetensors", learned, lambda t, m: m.update(manifest=now))
+        rewritten(made / "run/learned.safetensors", learned, lambda t, m: m["made"].update(manifest=now))
         options = {"learned": learned}
     if given == "trained elsewhere":
-        settings = world.settings | {"dataset": "elsewhere"}
-        changes = {"settings": settings, "manifest": "that of elsewhere"}
-        rewritten(made / "run/learned.safetensors", learned, lambda t, m: m.update(changes))
-        options = {"settings": io.canonical_json(settings), "learned": learned}
+        elsewhere = replace(world.run, dataset="elsewhere")
+
+        def moved(tensors, metadata):
+            metadata["run"] = elsewhere.to_dict()
+            metadata["made"]["manifest"] = "that of elsewhere"
+
+        rewritten(made / "run/learned.safetensors", learned, moved)
+        evaluation = evaluation_of(elsewhere, "base", "new", target="flags")
+        options = {"evaluation": evaluation.to_json(), "learned": learned}
     words = line(world, made, tmp_path / "out", given != "untrained", manifest=changed, **options)
     ended = processes.run(words, tmp_path / "log")
     refused(ended, f"features.safetensors: made with manifest {before[:12]}.., but this run uses {now[:12]}..; delete")

@@ -1,24 +1,28 @@
 """NaN and infinity stop with step and dataset; files made otherwise are named."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cocoop import io, methods
 from cocoop.errors import UserError
 from cocoop.evaluation.predict import predict
+from cocoop.images.inputs import TrainingFiles
 from cocoop.manifest import Item, Manifest
 from cocoop.methods.linear_probe import LinearProbe
 from cocoop.splits import class_subset, few_shot, save_few_shot
 from cocoop.text.text_encoder import TextEncoder, load
 from cocoop.training.run import train
 from tests.faults import processes
+from tests.runs import run_of
 
 BAD = [float("nan"), float("inf"), -float("inf")]
 
 
 @pytest.fixture(scope="module")
 def text(world, made) -> TextEncoder:
-    return load(made / "text_tower.safetensors", world.settings["backbone"])
+    return load(made / "text_tower.safetensors", world.plan.backbone.settings)
 
 
 def rewritten(source, target, change) -> None:
@@ -81,19 +85,12 @@ def test_learned_tensors_that_are_not_finite(value, world, made, tmp_path, figur
 
 
 def test_a_loss_that_grows_beyond_all_bounds(world, made, tmp_path, figures):
-    settings = {**world.settings, "training": {**world.settings["training"], "lr": 1e38, "warmup_lr": 1e38}}
+    steep = replace(world.run, training=replace(world.run.training, lr=1e38, warmup_lr=1e38))
+    files = TrainingFiles(made / "text_tower.safetensors", (made / "views.safetensors",))
     with pytest.raises(
         UserError, match=r"train coop on flags: the loss of seed \d is (nan|inf) in epoch \d+, step \d+"
     ):
-        train(
-            settings,
-            made / "text_tower.safetensors",
-            [made / "views.safetensors"],
-            "a {}.",
-            tmp_path / "out",
-            "cpu",
-            256,
-        )
+        train(steep, files, tmp_path / "out", "cpu", 256)
     assert not (tmp_path / "out/learned.safetensors").exists()
     figures.add("NaN and infinity", "one line, nothing written")
 
@@ -145,19 +142,17 @@ def test_learned_prompts_of_another_width_or_other_classes(world, made, tmp_path
     rewritten(made / "run/learned.safetensors", learned, narrow)
     ended = run(world, "evaluate", made, tmp_path / "out", {"--learned": learned}, tmp_path / "log")
     refused(ended, "learned.safetensors", "has shape (4, 16)")
-    rewritten(made / "run/learned.safetensors", learned, lambda t, m: m["settings"].update(dataset="other"))
+    rewritten(made / "run/learned.safetensors", learned, lambda t, m: m["run"].update(dataset="other"))
     ended = run(world, "evaluate", made, tmp_path / "out", {"--learned": learned}, tmp_path / "log")
     refused(ended, "learned.safetensors", "other settings (dataset)")
     figures.add("mismatched files", "one line that names the file", 2)
 
 
 def test_class_specific_prompts_of_other_class_names(text, figures):
-    settings = {"implementation": "cocoop.methods.coop:CoOp", "method": "coop", "seeds": [1]}
-    settings["inputs"] = "features"
-    settings["params"] = {"n_ctx": 4, "ctx_init": None, "csc": True, "class_token_position": "end"}
-    learned = methods.build(settings, text, "a {}.", ["cat", "dog", "fish"]).learned()
+    run = run_of("coop", params={"n_ctx": 4, "ctx_init": None, "csc": True, "class_token_position": "end"})
+    learned = methods.build(run, text, "a {}.", ["cat", "dog", "fish"]).learned()
     with pytest.raises(UserError, match=r"x: learned tensor seed1\.ctx has shape"):
-        methods.build(settings, text, "a {}.", ["cat", "dog"]).load_learned(learned, "x")
+        methods.build(run, text, "a {}.", ["cat", "dog"]).load_learned(learned, "x")
     figures.add("mismatched files", "one line that names the file")
 
 

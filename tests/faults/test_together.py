@@ -2,16 +2,23 @@
 
 import shutil
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from cocoop import io
+from cocoop.images.inputs import TrainingFiles
 from cocoop.training.run import train
 from tests.faults import processes, workflow
 from tests.faults.test_kill_workflow import results
 from tests.faults.world import contents
 
 MANY, MANY_IN_CI = 100, 6
+
+
+def files(made: Path) -> TrainingFiles:
+    return TrainingFiles(made / "text_tower.safetensors", (made / "views.safetensors",))
 
 
 def test_downloads_into_one_data_root(world, made, tmp_path, served, full, figures):
@@ -101,10 +108,7 @@ def test_batches_of_another_size_are_measured(world, made, tmp_path, capsys, fig
 
 def test_a_seed_alone_and_together(world, made, tmp_path, figures):
     """Seeds trained in one batch do not see one another; sums in another order may differ in the last digits."""
-    alone = {**world.settings, "seeds": [2]}
-    train(
-        alone, made / "text_tower.safetensors", [made / "views.safetensors"], "a photo of a {}.", tmp_path, "cpu", 256
-    )
+    train(replace(world.run, seeds=(2,)), files(made), tmp_path, "cpu", 256)
     one = io.read_tensors(tmp_path / "learned.safetensors", "learned")[0]["seed2.ctx"]
     both = io.read_tensors(made / "run/learned.safetensors", "learned")[0]["seed2.ctx"]
     difference = float((one - both).abs().max() / both.abs().max())
@@ -119,8 +123,7 @@ def test_threads_of_arithmetic(world, made, tmp_path, figures):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        line = ([made / "views.safetensors"], "a photo of a {}.", tmp_path / "two", "cpu", 256)
-        train(world.settings, made / "text_tower.safetensors", *line)
+        train(world.run, files(made), tmp_path / "two", "cpu", 256)
     finally:
         torch.set_num_threads(before)
     same = contents(tmp_path / "two") == contents(tmp_path / "one")

@@ -12,8 +12,10 @@ from PIL import Image
 
 from cocoop import io
 from cocoop.config import Registry
-from cocoop.planning import Plan, experiment_content
+from cocoop.planning import Block, Plan, experiment_content
+from cocoop.run import Run
 from tests.faults import processes
+from tests.runs import evaluation_of, run_of
 
 CLASSNAMES = ("red flag", "green flag", "blue flag", "grey flag")
 PER_SPLIT = {"train": 8, "val": 2, "test": 6}
@@ -97,7 +99,7 @@ class World:
     folder: Path
     url: str
     archive_sha256: str
-    settings: dict[str, Any] = field(init=False)
+    run: Run = field(init=False)
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,17 +129,27 @@ class World:
         (config / "config.yaml").write_text(json.dumps(self.config))
         self.plan = Plan(self.config, Registry(config, self.config["variants"]))
         self.block = self.plan.blocks[0]
-        self.settings = self.plan.settings_of(self.block)
+        self.run = self.run_of(self.block)
+
+    def run_of(self, block: Block) -> Run:
+        """The run of a block of the plan."""
+        plan, variant = self.plan, self.plan.variant_of(block)
+        training = variant.training_on(block.dataset, block.shots)
+        templates = (plan.datasets["flags"].template,)
+        return run_of(
+            variant, backbone=plan.backbone, dataset=block.dataset, subset=block.subset, templates=templates,
+            training=training, views=plan.views_of(block), shots=block.shots, seeds=block.seeds,
+        )  # fmt: skip
 
     def arguments(self, stage: str, out: Path, made: Path | None = None) -> list[str]:
         """The command line of a stage that reads from `made` (a folder of finished stages) and writes below `out`."""
         made, out, text = made or out, Path(out), io.canonical_json
-        backbone = self.settings["backbone"]
+        backbone = self.plan.backbone.settings
         spec = self.plan.datasets["flags"]
         dataset = text({"name": spec.name, "settings": spec.settings})
         selections = [made / f"fewshot{seed}.json" for seed in SEEDS]
         images = ["--manifest", made / "manifest.json", "--root", made / "data/flags"]
-        words = ["--template", spec.template, "--text-tower", made / "text_tower.safetensors"]
+        words = ["--text-tower", made / "text_tower.safetensors"]
         views = {"backbone": backbone, "subset": "base", "seeds": SEEDS, "views": [0, 6]}
         lines = {
             "download": ["--settings", dataset, "--data-root", out / "data", "--out", out / "source.json"],
@@ -147,9 +159,9 @@ class World:
             "text-tower": ["--settings", text(backbone), "--out", out / "text_tower.safetensors"],
             "features": ["--settings", text({"backbone": backbone}), *images, "--out", out / "features.safetensors"],
             "views": ["--settings", text(views), *images, "--fewshot", *selections, "--out", out / "views.safetensors"],
-            "train": ["--settings", text(self.settings), "--views", made / "views.safetensors", *words, "--out", out / "run"],
+            "train": ["--run", self.run.to_json(), "--views", made / "views.safetensors", *words, "--out", out / "run"],
             "evaluate": [
-                "--settings", text(self.settings), "--target", "flags", "--subsets", "base+new", *words, "--features",
+                "--evaluation", evaluation_of(self.run, "base", "new").to_json(), *words, "--features",
                 made / "features.safetensors", "--manifest", made / "manifest.json", "--learned",
                 made / "run/learned.safetensors", "--out", out / "test",
             ],

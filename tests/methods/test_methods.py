@@ -14,6 +14,7 @@ from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training.loop import fit
 from tests.oracle import TOKENIZER, text_model
+from tests.runs import run_of
 
 ALL = Registry().variants
 VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
@@ -28,10 +29,7 @@ def text():
 
 
 def build(name: str, text: TextEncoder, seeds=(1, 2)):
-    spec = VARIANTS[name]
-    settings = {"implementation": spec.implementation, "method": spec.method, "params": spec.params, "seeds": seeds}
-    settings["inputs"] = spec.inputs
-    return methods.build(settings, text, "a photo of a {}.", NAMES)
+    return methods.build(run_of(name, seeds=tuple(seeds)), text, "a photo of a {}.", NAMES)
 
 
 def data(seeds: int, images: int = 12, views: int = 2):
@@ -52,9 +50,8 @@ def test_params_and_inputs_are_those_of_the_class(name):
 
 
 def test_inputs_of_the_file_must_be_those_of_the_class(text):
-    settings = {"implementation": ALL["clip"].implementation, "method": "clip", "params": {}, "seeds": [0]}
     with pytest.raises(UserError, match="ZeroShot takes features; write `inputs: features` instead of 'images'"):
-        methods.build(settings | {"inputs": "images"}, text, "a photo of a {}.", NAMES)
+        methods.build(run_of("clip", inputs="images"), text, "a photo of a {}.", NAMES)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

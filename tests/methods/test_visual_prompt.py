@@ -1,6 +1,6 @@
 """A method that takes live images: visual prompting, on the golden CLIP and real pictures on disk."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from cocoop.methods.zero_shot import ZeroShot
 from cocoop.text import text_encoder as text
 from cocoop.training.loop import fit
 from tests.images.pictures import CLASSNAMES, dataset, load_golden
+from tests.runs import evaluation_of, run_of
 
 TEMPLATE, BORDER, SEEDS = "a photo of a {}.", 5, (1, 2)
 
@@ -104,38 +105,40 @@ def test_a_border_as_wide_as_the_image_is_refused(backbone, side):
 
 
 @pytest.fixture(scope="module")
-def settings(backbone):
-    spec = Registry().variants["visual_prompt"]
-    training = vars(spec.training) | {"epochs": 3, "batch_size": 4, "lr": 1.0}
-    return {
-        "backbone": backbone.spec.settings, "dataset": "pictures", "subset": "all", "variant": spec.name, "label": spec.label,
-        "method": spec.method, "implementation": spec.implementation, "version": spec.version, "inputs": spec.inputs,
-        "params": {"border": BORDER}, "training": training, "views": 2, "shots": 3, "seeds": list(SEEDS),
-    }  # fmt: skip
+def run(backbone):
+    training = replace(Registry().variants["visual_prompt"].training, epochs=3, batch_size=4, lr=1.0)
+    return run_of(
+        "visual_prompt", backbone=backbone.spec, dataset="pictures", templates=(TEMPLATE,), params={"border": BORDER},
+        training=training, views=2, shots=3, seeds=SEEDS,
+    )  # fmt: skip
 
 
-def stage(name, folder, settings, *options):
-    words = ["--settings", json.dumps(settings), "--text-tower", folder / "tower.safetensors", "--template", TEMPLATE]
-    return main([name, *map(str, (*words, *options))])
+def train(folder, run, *options):
+    return main(["train", "--run", run.to_json(), "--text-tower", *map(str, (folder / "tower.safetensors", *options))])
 
 
-def test_stages_read_images_instead_of_features(side, folder, manifest, settings, monkeypatch):
+def evaluate(folder, run, *options):
+    words = ["evaluate", "--evaluation", evaluation_of(run, "all").to_json(), "--text-tower"]
+    return main([*words, *map(str, (folder / "tower.safetensors", *options))])
+
+
+def test_stages_read_images_instead_of_features(side, folder, manifest, run, monkeypatch):
     monkeypatch.setenv("COCOOP_DEVICE", "cpu")
     images = ["--manifest", folder / "manifest.json", "--root", folder]
     drawn = ["--fewshot", *(folder / f"seed{seed}.json" for seed in SEEDS)]
     for out, workers in (("run", 0), ("again", 2)):
         options = [*images, *drawn, "--workers", workers, "--out", folder / out]
-        assert stage("train", folder, settings, *options) == 0
+        assert train(folder, run, *options) == 0
     learned = [(folder / out / "learned.safetensors").read_bytes() for out in ("run", "again")]
     assert learned[0] == learned[1]
-    test = ["--target", "pictures", "--subsets", "all", *images, "--learned", folder / "run/learned.safetensors"]
-    assert stage("evaluate", folder, settings, *test, "--out", folder / "test") == 0
+    learned = ["--learned", folder / "run/learned.safetensors"]
+    assert evaluate(folder, run, *images, *learned, "--out", folder / "test") == 0
     records = io.read_json(folder / "test/metrics.json", "metrics")["records"]
     assert [record["seed"] for record in records] == list(SEEDS)
 
     tensors, _ = io.read_tensors(folder / "run/learned.safetensors", "learned")
     whole = load_golden(folder)
-    method = methods.build(settings, side, TEMPLATE, CLASSNAMES, whole)
+    method = methods.build(run, side, TEMPLATE, CLASSNAMES, whole)
     method.load_learned(tensors, "file")
     crops = [whole.preprocessing.test(views.extraction.open_rgb(folder / i.path)) for i in manifest.splits["test"]]
     x = torch.stack([whole.preprocessing.normalise(torch.from_numpy(crop)) for crop in crops])
@@ -146,15 +149,21 @@ def test_stages_read_images_instead_of_features(side, folder, manifest, settings
     assert F.cross_entropy(logits[0], truth).isfinite()
 
 
-def test_stages_say_what_they_need(side, folder, manifest, settings, capsys):
-    assert stage("train", folder, settings, "--views", "views.safetensors", "--out", folder / "no") == 2
+def test_stages_say_what_they_need(side, folder, manifest, run, capsys):
+    assert train(folder, run, "--views", "views.safetensors", "--out", folder / "no") == 2
     said = capsys.readouterr().err
     assert "visual_prompt takes images: give --manifest, --fewshot and --root instead of --views" in said
-    test = ["--target", "pictures", "--subsets", "all", "--features", "f.safetensors", "--out", folder / "no"]
-    assert stage("evaluate", folder, settings, *test) == 2
+    learned = ["--learned", folder / "run/learned.safetensors", "--out", folder / "no"]
+    assert evaluate(folder, run, "--features", "f.safetensors", *learned) == 2
     assert "visual_prompt takes images: give --manifest and --root instead of --features" in capsys.readouterr().err
-    clip = settings | {"variant": "clip", "method": "clip", "inputs": "features", "training": None, "params": {}}
-    assert stage("evaluate", folder, clip, *test[:4], "--out", folder / "no") == 2
+    assert evaluate(folder, run, "--features", "f.safetensors", "--out", folder / "no") == 2
+    assert "visual_prompt is trained: give --learned" in capsys.readouterr().err
+    clip = run_of("clip", backbone=run.backbone, dataset="pictures")
+    assert evaluate(folder, clip, "--out", folder / "no") == 2
     assert "clip takes image features: give --features" in capsys.readouterr().err
-    assert stage("train", folder, clip, "--out", folder / "no") == 2
-    assert "clip takes image features: give --views" in capsys.readouterr().err
+    assert train(folder, clip, "--out", folder / "no") == 2
+    assert "clip learns nothing: there is no training" in capsys.readouterr().err
+    coop = run_of("coop", backbone=run.backbone, dataset="pictures")
+    assert train(folder, coop, "--out", folder / "no") == 2
+    assert "coop takes image features: give --views" in capsys.readouterr().err
+    assert not (folder / "no").exists()

@@ -11,8 +11,8 @@ from cocoop.methods.base import Classifier
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training import scaling
+from cocoop.training.checkpoint import Keeper, resume
 from cocoop.training.loop import fit, update
-from cocoop.training.run import Keeper, resume
 from cocoop.training.scaling import SeedScaler
 from tests.oracle import TOKENIZER, text_model
 from tests.training.test_seeds_together import METHODS, NAMES, SEEDS, TRAINING
@@ -131,7 +131,7 @@ def test_a_scale_grows_after_good_steps_in_a_row(monkeypatch):
 @pytest.mark.parametrize("after", [1, 2])
 def test_resumes_exactly(text, data, tmp_path, monkeypatch, after):
     """With a seed in the middle of its fall, one in a row of good steps and one whose scale has grown."""
-    monkeypatch.setattr("cocoop.training.run.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("cocoop.training.checkpoint.SECONDS_BETWEEN", 0)
     monkeypatch.setattr(scaling, "GOOD_STEPS", 4)
     factors, make, path = [1.0, 2.0**14, 16.0], METHODS["cocoop"], tmp_path / "checkpoint.safetensors"
     whole, expected = fitted(text, make, SEEDS, data, factors)
@@ -141,7 +141,7 @@ def test_resumes_exactly(text, data, tmp_path, monkeypatch, after):
         pass
 
     first = make(text, SEEDS)
-    keeper = Keeper(first, {}, path, "views")
+    keeper = Keeper(first, path, "views", TRAINING.epochs)
 
     def stop(done):
         keeper(done)
@@ -151,7 +151,7 @@ def test_resumes_exactly(text, data, tmp_path, monkeypatch, after):
     with pytest.raises(Killed):
         fit(first, steep(first.for_classes(NAMES), factors), *data, TRAINING, precision="fp16", after_epoch=stop)
     second = make(text, SEEDS)
-    done = resume(second, {}, path, "views")
+    done = resume(second, path, "views")
     assert done.epochs == after
     found = fit(second, steep(second.for_classes(NAMES), factors), *data, TRAINING, precision="fp16", done=done)
     assert (found.history, found.scaler) == (expected.history, expected.scaler)

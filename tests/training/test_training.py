@@ -11,8 +11,8 @@ from cocoop.errors import UserError
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
+from cocoop.training.checkpoint import Keeper, resume
 from cocoop.training.loop import fit
-from cocoop.training.run import Keeper, resume
 from cocoop.training.schedule import batches, learning_rate, shuffled
 from tests.oracle import TOKENIZER, text_model
 
@@ -72,17 +72,17 @@ def test_one_epoch_trains_at_the_warm_up_rate():
 
 
 def test_interrupted_training_ends_with_the_same_bytes(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("cocoop.training.run.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("cocoop.training.checkpoint.SECONDS_BETWEEN", 0)
     features, labels = data()
     whole = cocoop(text)
     expected = fit(whole, whole.for_classes(NAMES), features, labels, TRAINING)
-    path, settings = tmp_path / "checkpoint.safetensors", {"variant": "cocoop"}
+    path = tmp_path / "checkpoint.safetensors"
 
     class Killed(Exception):
         pass
 
     first = cocoop(text)
-    keeper = Keeper(first, settings, path, "views")
+    keeper = Keeper(first, path, "views", 4)
 
     def stop_after_two(done):
         keeper(done)
@@ -92,7 +92,7 @@ def test_interrupted_training_ends_with_the_same_bytes(text, tmp_path, monkeypat
     with pytest.raises(Killed):
         fit(first, first.for_classes(NAMES), features, labels, TRAINING, after_epoch=stop_after_two)
     second = cocoop(text)
-    done = resume(second, settings, path, "views")
+    done = resume(second, path, "views")
     assert done.epochs == 2
     found = fit(second, second.for_classes(NAMES), features, labels, TRAINING, done=done)
     assert found.history == expected.history
@@ -101,14 +101,14 @@ def test_interrupted_training_ends_with_the_same_bytes(text, tmp_path, monkeypat
 
 
 def test_without_momentum(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("cocoop.training.run.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("cocoop.training.checkpoint.SECONDS_BETWEEN", 0)
     features, labels = data()
     method, path = cocoop(text), tmp_path / "checkpoint.safetensors"
     before = method.learned()["seed1.ctx"].clone()
     plain = replace(TRAINING, momentum=0.0)
-    fit(method, method.for_classes(NAMES), features, labels, plain, after_epoch=Keeper(method, {}, path, "views"))
+    fit(method, method.for_classes(NAMES), features, labels, plain, after_epoch=Keeper(method, path, "views", 4))
     assert not torch.equal(method.learned()["seed1.ctx"], before)
-    assert resume(cocoop(text), {}, path, "views").momentum == {}
+    assert resume(cocoop(text), path, "views").momentum == {}
 
 
 def test_first_step_says_what_is_not_deterministic(caplog):
@@ -128,18 +128,18 @@ def test_first_step_says_what_is_not_deterministic(caplog):
 
 
 def test_checkpoint_of_other_views_or_damaged_is_not_used(text, tmp_path, monkeypatch):
-    monkeypatch.setattr("cocoop.training.run.SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("cocoop.training.checkpoint.SECONDS_BETWEEN", 0)
     features, labels = data()
     method, path = cocoop(text), tmp_path / "checkpoint.safetensors"
-    keeper = Keeper(method, {}, path, "views")
+    keeper = Keeper(method, path, "views", 4)
     fit(method, method.for_classes(NAMES), features, labels, TRAINING, after_epoch=keeper)
-    assert resume(cocoop(text), {}, path, "views").epochs == TRAINING.epochs
-    assert resume(cocoop(text), {}, path, "other views").epochs == 0
+    assert resume(cocoop(text), path, "views").epochs == TRAINING.epochs
+    assert resume(cocoop(text), path, "other views").epochs == 0
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    assert resume(cocoop(text), {}, path, "views").epochs == 0
-    assert resume(cocoop(text), {}, tmp_path / "none", "views").epochs == 0
+    assert resume(cocoop(text), path, "views").epochs == 0
+    assert resume(cocoop(text), tmp_path / "none", "views").epochs == 0
 
 
 def test_loss_that_is_not_finite_stops_and_names_the_step(text):

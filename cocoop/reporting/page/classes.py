@@ -101,5 +101,5 @@ def _series(job: Job) -> tuple:
 def _label(job: Job, titles: Mapping[str, str]) -> str:
     settings = job.settings
     if not settings["shots"]:
-        return settings["label"]
-    return f"{settings['label']}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"
+        return settings["variant"]
+    return f"{settings['variant']}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"

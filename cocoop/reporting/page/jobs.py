@@ -56,7 +56,7 @@ def _job(results: Path, path: Path, content: Mapping[str, Any]) -> Job:
     cost = path.with_name("cost.json")
     provenance = io.read_json(cost, "cost")["provenance"] if cost.exists() else {}
     files = dict(_files(results, path.parent))
-    return Job(content["settings"], content["parameters"], content["records"], path.parent, files, provenance)
+    return Job(content["run"], content["parameters"], content["records"], path.parent, files, provenance)
 
 
 def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:

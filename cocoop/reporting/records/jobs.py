@@ -20,8 +20,8 @@ def job_of(path: Path) -> Job:
     """The job that wrote cost.json or history.csv into a folder."""
     learned, metrics = path.with_name("learned.safetensors"), path.with_name("metrics.json")
     if learned.exists():
-        return Job("train", read_arrays(learned, "learned")[1]["settings"], None)
+        return Job("train", read_arrays(learned, "learned")[1]["run"], None)
     if metrics.exists():
         content = io.read_json(metrics, "metrics")
-        return Job("evaluate", content["settings"], content["records"][0]["target"])
+        return Job("evaluate", content["run"], content["records"][0]["target"])
     raise UserError(f"{path}: neither learned.safetensors nor metrics.json beside it; run its job again.")

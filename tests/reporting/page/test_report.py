@@ -111,7 +111,7 @@ def test_tables_figures_versions_and_settings_are_there(root, page):
         assert text in shown
     svg = [picture for picture in page.pictures if picture.startswith("data:image/svg+xml")]
     assert len(svg) == len(figures.NAMES["base_to_new"]) + len(figures.NAMES["parameter_matched"])
-    settings = io.read_json(next((root / "results/runs").rglob("metrics.json")), "metrics")["settings"]
+    settings = io.read_json(next((root / "results/runs").rglob("metrics.json")), "metrics")["run"]
     assert io.canonical_json(settings) in page.texts
 
 

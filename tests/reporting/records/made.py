@@ -125,15 +125,13 @@ def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], imag
             }
         )
     trained, without_biases = PARAMETERS.get(first["variant"], (100, 90))
-    io.write_tensors(folder / "predictions.safetensors", tensors, {"kind": "predictions", "settings": settings})
+    io.write_tensors(folder / "predictions.safetensors", tensors, {"kind": "predictions", "run": settings})
     parameters = {"trained": trained, "without_biases": without_biases, "tensors": {}}
-    metrics = {"schema": 1, "kind": "metrics", "settings": settings, "parameters": parameters, "records": kept}
+    metrics = {"schema": 1, "kind": "metrics", "run": settings, "parameters": parameters, "records": kept}
     io.write_json(folder / "metrics.json", metrics)
     _cost(folder / "cost.json", 2.0)
     if first["shots"]:
-        io.write_tensors(
-            run / "learned.safetensors", {"ctx": torch.zeros(1)}, {"kind": "learned", "settings": settings}
-        )
+        io.write_tensors(run / "learned.safetensors", {"ctx": torch.zeros(1)}, {"kind": "learned", "run": settings})
         rows = [f"{seed},{epoch},0.002,{2 / epoch},{epoch / 10}" for seed in seeds for epoch in range(1, 6)]
         io.write_text(run / "history.csv", "\n".join(["seed,epoch,lr,loss,accuracy", *rows]) + "\n")
         _cost(run / "cost.json", 30.0)
@@ -145,7 +143,7 @@ def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], imag
 def _settings(key: dict[str, Any], variant: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
     training = {"epochs": 5, "batch_size": 1, "lr": 0.002} if key["shots"] else None
     run = {name: key[name] for name in ("dataset", "subset", "variant", "shots")}
-    about = {"label": variant["label"], "method": variant["method"], "params": {"words": "a photo of a"}}
+    about = {"method": variant["method"], "params": {"words": "a photo of a"}}
     return {**run, **about, "seeds": seeds, "training": training, "backbone": {"name": "tiny"}}
 
 

@@ -14,7 +14,7 @@ from tests.reporting.records import made
 
 def metrics_file(path, rows, **changes):
     parameters = {"trained": 2696, "without_biases": 2560, "tensors": {"ctx": [4, 128]}}
-    content = {"schema": 1, "kind": "metrics", "settings": {}, "parameters": parameters, "records": rows} | changes
+    content = {"schema": 1, "kind": "metrics", "run": {}, "parameters": parameters, "records": rows} | changes
     io.write_json(path, content)
     return path
 

@@ -1,0 +1,102 @@
+"""Cached image features: the views that a training reads and the test images that an evaluation classifies."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cocoop import io
+from cocoop.errors import UserError
+from cocoop.images import feature_file
+from cocoop.images.inputs import ALIKE, TestImages, TrainingImages, made_with
+from cocoop.run import Run
+from cocoop.splits import class_subset
+
+
+class Cached:
+    """Image features (S, V, N, E); epoch e sees view e mod V."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features, self.images = features, features.shape[2]
+        self.rows = torch.arange(len(features), device=features.device)[:, None]
+
+    def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
+        """Features (S, B, E)."""
+        view = self.features[:, epoch % self.features.shape[1]]
+        for step in range(steps):
+            yield view[self.rows, visit[:, step * size : (step + 1) * size]]
+
+    def of_seed(self, index: int) -> "Cached":
+        """The features of one seed alone."""
+        return Cached(self.features[index : index + 1])
+
+
+def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.device) -> TrainingImages:
+    """Reads the files of a run's view ranges, in order.
+
+    fingerprint: of the weights the views must have been made with. Raises UserError for a file of other settings, seeds,
+    weights or precision, for files made from different lists of images, and for views that are missing or not finite.
+    """
+    expect = _expected(run, fingerprint, "train")
+    parts, facts = [], []
+    for path in paths:
+        features, labels, metadata = _read(run, path, expect)
+        expect |= {key: metadata[key] for key in ALIKE}
+        parts.append(features)
+        facts.append(metadata)
+    _check_epochs(paths, [metadata["epochs"] for metadata in facts], run.views)
+    names = facts[0]["classnames"]
+    subset = tuple(names[label] for label in class_subset(range(len(names)), run.subset))
+    made = {key: facts[0][key] for key in ALIKE} | {"views": digest(run, facts)}
+    source = Cached(torch.cat(parts, 1).to(device))  # (S, V, N, E)
+    return TrainingImages(source, labels.to(device), subset, made, source)
+
+
+def load_validation(
+    run: Run, path: Path, fingerprint: str, device: torch.device
+) -> tuple[tuple[Tensor, Tensor], dict[str, Any]]:
+    """Features (S, Nv, E) and labels (S, Nv) of the validation draw, and how they were made."""
+    features, labels, facts = _read(run, path, _expected(run, fingerprint, "val"))
+    return (features[:, 0].to(device), labels.to(device)), facts
+
+
+def load_test(path: Path, expect: Mapping[str, Any], like: Tensor) -> TestImages:
+    """Test features from a file that must say what is expected of it; like: their device and type."""
+    tensors, facts = feature_file.load(path, "features", expect)
+    features = tensors["features"].to(like.device, like.dtype)
+
+    def batches(index: Tensor, at_once: int) -> Iterator[Tensor]:
+        yield from features[index.to(features.device)].split(at_once)
+
+    return TestImages(tuple(facts["classnames"]), tensors["labels"], batches)
+
+
+def digest(run: Run, facts: Sequence[Any]) -> str:
+    """What a training learned from, in one word."""
+    return io.sha256_text(io.canonical_json([run.to_dict(), *facts]))
+
+
+def _expected(run: Run, fingerprint: str, split: str) -> dict[str, Any]:
+    described = {"dataset": run.dataset, "split": split, "subset": run.subset, "shots": run.shots}
+    return described | made_with(run, fingerprint)
+
+
+def _read(run: Run, path: Path, expect: Mapping[str, Any]) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Features (S, V, N, E), labels (S, N) and metadata of one file, for the run's seeds."""
+    tensors, metadata = feature_file.load(path, "views", expect)
+    if missing := set(run.seeds) - set(metadata["seeds"]):
+        raise UserError(f"{path}: has no views of seed {min(missing)}; delete it and run again.")
+    features = torch.stack([tensors[f"seed{seed}.features"] for seed in run.seeds])
+    labels = torch.stack([tensors[f"seed{seed}.labels"] for seed in run.seeds])
+    if not torch.isfinite(features).all():
+        raise UserError(f"{path}: features of {run.dataset} hold NaN or infinity; delete the file and run again.")
+    return features, labels, metadata
+
+
+def _check_epochs(paths: Sequence[Path], found: Sequence[Sequence[int] | None], views: int) -> None:
+    """The files hold views 0 to V, each once; plain images are one file without epochs."""
+    here = [epoch for edges in found if edges for epoch in range(*edges)]
+    if here != list(range(views)) or (not views and len(found) != 1):
+        raise UserError(f"--views {' '.join(map(str, paths))}: hold views {here}, but this run uses {views} from 0 on.")

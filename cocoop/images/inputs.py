@@ -1,0 +1,137 @@
+"""What a training and an evaluation read, where they find it, and how it must fit the run."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from cocoop.errors import UserError
+from cocoop.run import Run
+
+if TYPE_CHECKING:
+    from cocoop.backbone.model import Backbone
+
+ALIKE = ("manifest", "preprocessing")  # what all view files of a run, and the test features of its dataset, must share
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """Where a training finds its inputs.
+
+    Attributes:
+        text_tower: the backbone's text_tower.safetensors.
+        views: features of the training images, in the order of their epochs.
+        validation: features of the validation draw, for a method that needs it.
+        manifest, fewshot, root, workers: the images themselves, one selection per seed, for a method that takes images.
+        descriptions: sentences about each class, for a method that needs them.
+    """
+
+    text_tower: Path
+    views: tuple[Path, ...] = ()
+    validation: Path | None = None
+    manifest: Path | None = None
+    fewshot: tuple[Path, ...] = ()
+    root: Path | None = None
+    workers: int = 0
+    descriptions: Path | None = None
+
+
+@dataclass(frozen=True)
+class TestFiles:
+    """Where an evaluation finds its inputs.
+
+    Attributes:
+        text_tower: the backbone's text_tower.safetensors.
+        features: features of the target's test images.
+        learned: the run's tensors, None for an untrained run.
+        manifest: the target's as it is now, from which its features, and tensors learned on it, must have been made.
+        root, workers: the images themselves, for a method that takes images.
+        descriptions: sentences about each class of the target, for a method that needs them.
+    """
+
+    __test__ = False  # pytest
+
+    text_tower: Path
+    features: Path | None = None
+    learned: Path | None = None
+    manifest: Path | None = None
+    root: Path | None = None
+    workers: int = 0
+    descriptions: Path | None = None
+
+
+class Source(Protocol):
+    """N images of each of S seeds."""
+
+    images: int
+
+    def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
+        """The inputs (S, B, ...) of each step of an epoch that visits images in the order `visit` (S, N)."""
+
+    def of_seed(self, index: int) -> "Source":
+        """The images of one seed alone."""
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a run learns from.
+
+    Attributes:
+        source: features or pixels by epoch.
+        labels: (S, N), inside the subset.
+        classnames: of the subset.
+        made: how the images were listed, preprocessed and chosen; equal for equal inputs.
+        frozen: features of the same views, or None.
+        validation: features (S, Nv, E) and labels (S, Nv) of the validation draw, or None.
+    """
+
+    source: Source
+    labels: Tensor
+    classnames: tuple[str, ...]
+    made: dict[str, Any]
+    frozen: Source | None = None
+    validation: tuple[Tensor, Tensor] | None = None
+
+    def of_seed(self, index: int) -> "TrainingImages":
+        """The images of one seed alone."""
+        validation = self.validation and tuple(tensor[index : index + 1] for tensor in self.validation)
+        frozen = self.frozen and self.frozen.of_seed(index)
+        labels = self.labels[index : index + 1]
+        return replace(self, source=self.source.of_seed(index), labels=labels, frozen=frozen, validation=validation)
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """classnames of the dataset; truth (N,): labels; batches(index (n,), at_once): the classifier's inputs of these images."""
+
+    __test__ = False
+
+    classnames: tuple[str, ...]
+    truth: Tensor
+    batches: Callable[[Tensor, int], Iterator[Tensor]]
+
+
+def made_with(run: Run, fingerprint: str) -> dict[str, str]:
+    """What a file of features must say about the backbone of a run."""
+    return {
+        "backbone": run.backbone.name,
+        "backbone_fingerprint": fingerprint,
+        "precision": run.backbone.precision,
+    }
+
+
+def image_side(run: Run, fingerprint: str, device: str) -> "Backbone | None":
+    """The run's whole backbone, for a method that takes images; it must have the weights of the text tower."""
+    if run.inputs == "features":
+        return None
+    from cocoop.backbone import model as backbone
+
+    whole = backbone.load(run.backbone, device)
+    if whole.fingerprint != fingerprint:
+        raise UserError(
+            f"backbone {run.backbone.name!r}: the text tower's file was made with other weights than "
+            f"{run.backbone.pretrained}; delete the file and run again."
+        )
+    return whole
