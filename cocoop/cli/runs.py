@@ -11,14 +11,14 @@ RUN, EVALUATION = "--run", "--evaluation"
 
 def run_of(text: str) -> Run:
     """The run of a --run option."""
-    run = Run.from_dict(parsed(text, option=RUN), RUN)
+    run = Run.from_dict(parsed(text, RUN), RUN)
     _check(run, RUN)
     return run
 
 
 def evaluation_of(text: str) -> Evaluation:
     """The evaluation of an --evaluation option."""
-    evaluation = Evaluation.from_dict(parsed(text, option=EVALUATION), EVALUATION)
+    evaluation = Evaluation.from_dict(parsed(text, EVALUATION), EVALUATION)
     subsets = {"subsets": list(evaluation.subsets)}
     validate(subsets, {"properties": {"subsets": of_key("experiment", "target_subsets")}}, EVALUATION)
     _check_templates(evaluation.templates, EVALUATION)

@@ -38,7 +38,7 @@ class Views:
         return self.epochs[1] - self.epochs[0] if self.epochs else 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """One job of the workflow.
 
@@ -62,6 +62,12 @@ class Job:
     def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
         """The rule and its wildcards, which belong to one job only."""
         return self.stage.name, frozenset((name, text) for name, text in self.wildcards.items() if name != "data_root")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
