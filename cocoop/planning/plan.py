@@ -189,6 +189,7 @@ def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, A
 def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
     """What tables and figures must know of an experiment, with every record that has to be there."""
     spec = plan.experiments[name]
+    evaluations = _sorted(plan.evaluations_of(spec))
     variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]
     return {
         "name": spec.name,
@@ -206,7 +207,9 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
         "target_subsets": list(spec.target_subsets),
         "shots": list(spec.shots),
         "seeds": list(plan.config["seeds"]),
-        "expected": [key for evaluation in _sorted(plan.evaluations_of(spec)) for key in _records(evaluation)],
+        "expected": [key for evaluation in evaluations for key in _records(evaluation)],
+        # Other settings of a run give another file, so that tables made of other results are never taken for current ones.
+        "evaluations": io.identity([evaluation.identity for evaluation in evaluations]),
     }
 
 

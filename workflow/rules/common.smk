@@ -86,14 +86,13 @@ def command_of(stage):
 
 
 def final_outputs():
-    """Everything a configuration asks for: what the last stages make."""
-    last = (stages.TABLES, stages.PAIRED, stages.FIGURES, stages.PAGE)
-    return [
-        path
-        for job in JOBS.values()
-        if job.stage in last
-        for path in job.outputs.values()
-    ]
+    """Everything a configuration asks for, from the evaluations on.
+
+    Snakemake does not make what is missing in the middle of a chain whose end exists, so evaluations are asked for as well.
+    """
+    first = stages.ORDER.index(stages.EVALUATE)
+    wanted = (job for job in JOBS.values() if stages.ORDER.index(job.stage) >= first)
+    return [path for job in wanted for path in job.outputs.values()]
 
 
 def sources(*parts):
