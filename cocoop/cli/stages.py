@@ -113,8 +113,9 @@ def download(settings: str, data_root: Path, out: Path, offline: bool) -> None:
 
 def manifest(settings: str, data_root: Path, out: Path) -> None:
     from cocoop.data import prepare
+    from cocoop.text.tokenizer import byte_pair
 
-    prepare.manifest(_dataset(settings), data_root, out)
+    prepare.manifest(_dataset(settings), data_root, out, byte_pair().whole)
 
 
 def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:

@@ -1,5 +1,6 @@
 """How an image file becomes RGB pixels."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ def open_rgb(path: str | Path) -> Image.Image:
     dropped, the first frame of an animation. One difference: Pillow clips 16-bit pictures, which turns nearly all of one
     white; here 0..65535 becomes 0..255. None of the paper's datasets has 16-bit pictures.
     """
+    if not os.path.isfile(path) and os.path.lexists(path):  # opening a pipe would wait for ever
+        raise UserError(f"{path}: not an image file, but {_what(path)}; replace it, or take it out of the dataset.")
     try:
         with Image.open(path, formats=FORMATS) as image:
             _refuse_huge(path, image)
@@ -44,6 +47,12 @@ def open_rgb(path: str | Path) -> Image.Image:
         raise UserError(
             f"{path}: unreadable image ({_reason(error)}); replace it, or take it out of the dataset."
         ) from error
+
+
+def _what(path: str | Path) -> str:
+    if os.path.isdir(path):
+        return "a folder"
+    return "a pipe, socket, or device" if os.path.exists(path) else "a link to nothing"
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cocoop.errors import UserError
+from cocoop.errors import UserError, cut
 from cocoop.text.tokenizer import Tokenizer
 
 POSITIONS = ("end", "middle", "front")
@@ -77,7 +77,7 @@ def _tokens(tokenizer: Tokenizer, context_length: int, text: str, name: str, spa
     tokens = tokenizer.whole(text)
     if len(tokens) - spare > context_length:
         raise UserError(
-            f"class {name!r}: its prompt has {len(tokens) - spare} tokens and the text tower takes {context_length}; "
+            f"class {cut(name)!r}: its prompt has {len(tokens) - spare} tokens and the text tower takes {context_length}; "
             "use fewer context tokens or a shorter class name."
         )
     return tokenizer.ended(tokens)

@@ -31,7 +31,7 @@ def test_missing_images_are_listed(copy):
         (folder / "images" / name).unlink()
     assert refused(spec, folder) == (
         "dataset 'dtd': 4 of 36 images are missing; first: images/banded/banded_0001.jpg, images/banded/banded_0002.jpg,"
-        f" images/blotchy/blotchy_0003.jpg (+1 more). They belong into {folder}. Download the dataset again, or complete"
+        f" images/blotchy/blotchy_0003.jpg (+1 more). They belong in {folder}. Download the dataset again, or complete"
         " your copy."
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.data.readers.base import Listing, json_content
-from cocoop.errors import UserError
+from cocoop.errors import UserError, cut
 from cocoop.manifest import SPLITS, Item
 
 
@@ -26,7 +26,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
         for entry in _entries(path, content, split):
             image, label, name = entry
             if names.setdefault(label, name) != name:
-                raise UserError(f"{path}: label {label} has two class names, {names[label]!r} and {name!r}.")
+                raise UserError(f"{path}: label {label} has two class names, {cut(names[label])!r} and {cut(name)!r}.")
             splits[split].append(Item(str(prefix / image), label))
     if sorted(names) != list(range(len(names))):
         absent = next(label for label in range(len(names) + 1) if label not in names)
