@@ -31,6 +31,7 @@ def add(commands: Any) -> None:
         path(parser, "--out", about="file to write")
         if stage is download:
             parser.add_argument("--offline", action="store_true", help="fetch nothing; say what is missing")
+            parser.add_argument("--request", default="", help="kept in the file; the workflow's word for changed files")
 
     parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed, as the reference does")
     path(parser, "--manifest", about="manifest.json")
@@ -105,10 +106,10 @@ def _backbone(content: dict[str, Any]):
     return backbone.load(BackboneSpec(label=content["name"], **content), device())
 
 
-def download(settings: str, data_root: Path, out: Path, offline: bool) -> None:
+def download(settings: str, data_root: Path, out: Path, offline: bool, request: str) -> None:
     from cocoop.data import prepare
 
-    prepare.download(_dataset(settings), data_root, out, offline)
+    prepare.download(_dataset(settings), data_root, out, offline, request)
 
 
 def manifest(settings: str, data_root: Path, out: Path) -> None:

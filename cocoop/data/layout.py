@@ -46,6 +46,7 @@ class Place:
     tables: list[Path]
     images: list[str]
     below: dict[str, list[str]]
+    others: dict[str, int]  # files that are not images
 
     @classmethod
     def of(cls, path: Path, home: Path) -> "Place":
@@ -53,7 +54,9 @@ class Place:
         folders = [entry.name for entry in entries if entry.is_dir() and not is_image(entry.name)]
         tables = [Path(entry) for entry in entries if _is_table(entry)]
         images = [entry.name for entry in entries if is_image(entry.name)]
-        return cls(path, home, tables, images, {name: images_below(path / name)[0] for name in folders})
+        found = {name: images_below(path / name) for name in folders}
+        below = {name: inside for name, (inside, _) in found.items()}
+        return cls(path, home, tables, images, below, {name: len(others) for name, (_, others) in found.items()})
 
     @property
     def full(self) -> list[str]:
@@ -66,14 +69,17 @@ class Place:
 
     def rest(self, *used: str) -> list[str]:
         """Notes on what no split takes: folders, single images, tables."""
-        folders = [name for name in self.below if name not in used]
-        lost = sum(len(self.below[name]) for name in folders)
-        found = [f"left out: {listed(folders, 5)} (with {counted(lost, 'image', 'images')})"] if folders else []
+        folders = [
+            f"{name} ({counted(len(images), 'image', 'images')}, {counted(self.others[name], 'other file', 'other files')})"
+            for name, images in self.below.items()
+            if name not in used
+        ]
+        found = [f"left out: {counted(len(folders), 'folder', 'folders')}: {listed(folders, 5)}"] if folders else []
         if self.images:
             number = counted(len(self.images), "image", "images")
             found.append(f"left out: {number} beside the folders: {listed(self.images, 3)}")
         if self.tables:
-            found.append(f"left out: {listed(path.name for path in self.tables)}")
+            found.append(f"left out: {listed(path.name for path in self.tables)} (the folders say which image is what)")
         return found
 
 
@@ -141,7 +147,7 @@ def _listed(place: Place) -> Draft | None:
             raise next(iter(reasons.values()))
         return None
     (draft,) = found.values()
-    draft.notes += [f"left out: {other.name}, no list of images" for other in reasons]
+    draft.notes += [f"left out: {other.name}, which does not list images and their classes" for other in reasons]
     return draft
 
 

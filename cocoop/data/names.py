@@ -53,6 +53,7 @@ def notes(names: Sequence[str], tokenize: Tokenize | None) -> list[str]:
         found.append(
             f"class names are codes, not words ({shown}): CLIP's text tower knows nothing of them; write `names:`"
             " in the dataset's YAML"
+            + (" (`dataset new` finds those of ImageNet's synsets)" if SYNSET.fullmatch(coded[0]) else "")
         )
     if groups := _alike(names, tokenize):
         shown = "; ".join(", ".join(repr(cut(name)) for name in group[:5]) for group in groups[:5])

@@ -8,6 +8,7 @@ import yaml
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data import names
+from cocoop.data.images import open_rgb
 from cocoop.data.layout import Draft, draft_of
 from cocoop.data.names import Tokenize
 from cocoop.data.observations import observations
@@ -15,7 +16,7 @@ from cocoop.data.prepare import listing_of
 from cocoop.data.readers import Listing
 from cocoop.data.readers.building import TooFew
 from cocoop.data.verify import problems
-from cocoop.errors import UserError, cut
+from cocoop.errors import UserError, counted, cut, listed
 
 DATASETS = io.REPOSITORY / "config" / "datasets"
 FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
@@ -69,7 +70,25 @@ def _read(spec: DatasetSpec, home: Path, draft: Draft) -> Listing:
         raise UserError(f"{home}: {problem}")
     if len(listing.classnames) < 2:
         raise UserError(f"{home}: only one class, {cut(listing.classnames[0])!r}; a dataset needs two or more.")
+    _refuse_unreadable(home, listing)
     return listing
+
+
+def _refuse_unreadable(home: Path, listing: Listing) -> None:
+    """A UserError where not one image of a class can be read."""
+    waiting = dict(enumerate(listing.classnames))
+    reasons: dict[int, str] = {}
+    for item in (item for items in listing.splits.values() for item in items):
+        if item.label in waiting:
+            try:
+                open_rgb(home / item.path)
+                del waiting[item.label]
+            except UserError as error:
+                reasons.setdefault(item.label, str(error))
+    if waiting:
+        number = counted(len(waiting), "class has", "classes have")
+        shown = listed(map(cut, waiting.values()), 8)
+        raise UserError(f"{home}: {number} no readable image: {shown}. First: {reasons[min(waiting)]}")
 
 
 def _split(spec: DatasetSpec, home: Path, draft: Draft) -> Listing:

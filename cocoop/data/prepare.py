@@ -8,6 +8,7 @@ from cocoop.config.specs import DatasetSpec
 from cocoop.data import readers
 from cocoop.data.download import source, stamp
 from cocoop.data.download.place import manual
+from cocoop.data.download.state import files_now
 from cocoop.data.names import Tokenize
 from cocoop.data.observations import observations
 from cocoop.data.readers import Absent, Listing
@@ -18,12 +19,14 @@ from cocoop.errors import UserError, counted, listed
 from cocoop.manifest import SPLITS, Manifest
 
 
-def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False) -> None:
+def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False, request: str = "") -> None:
     """Gets a dataset (fetches, draws or links it) into `data_root/spec.folder` and writes what was got from where to `out`.
 
     What is there is kept, so it may be called again. A UserError leaves no half-written file and no `out`.
+    request: what `state.request` gave, kept in `out`.
     """
     record = source.obtain(spec, Path(data_root), offline)
+    record |= {"state": files_now(spec, Path(data_root) / spec.folder), "request": request}
     stamp.leave(Path(out), Path(data_root), {"schema": 1, "kind": "source", "dataset": spec.name, **record})
 
 

@@ -108,7 +108,7 @@ def _every_class(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[
     split = "test" if spec.test_only else "train"
     if not listing.splits.get("test"):
         others = [other for other in SPLITS if listing.splits.get(other)]
-        hint = f" It has {' and '.join(others)}: call one of them test." if others else ""
+        hint = f" There are images of {' and '.join(others)}: rename one of these splits to test." if others else ""
         yield f"no test images in {folder}; nothing could be evaluated.{hint}"
     counts = counts_per_class([item.label for item in listing.splits.get(split, ())], len(listing.classnames))
     empty = [cut(name) for name, count in zip(listing.classnames, counts, strict=True) if not count]

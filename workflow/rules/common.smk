@@ -5,6 +5,7 @@ import shlex
 
 from snakemake.exceptions import WorkflowError
 
+from cocoop.data.download.state import request
 from cocoop.planning import Block, experiment_content, files, paths
 from cocoop.planning.environment import environment
 from cocoop.errors import UserError
@@ -96,6 +97,12 @@ def block_of(wildcards):
 def dataset_settings(wildcards):
     spec = PLAN.datasets[wildcards.dataset]
     return canonical_json({"name": spec.name, "settings": spec.settings})
+
+
+def download_request(wildcards):
+    """Another value, and so another download and manifest, once split or annotation files have come, changed, or gone."""
+    spec = PLAN.datasets[wildcards.dataset]
+    return request(spec, Path(DATA), Path(DATA) / ".sources" / f"{spec.name}.json")
 
 
 def template_of(name):

@@ -9,11 +9,12 @@ rule download:
         settings=dataset_settings,
         root=lambda wildcards, output: str(Path(output[0]).parent.parent),
         offline="--offline" if config["offline"] else "",
+        request=download_request,
     message:
         "get {wildcards.dataset}"
     shell:
         "python -m cocoop download --settings {params.settings:q} --data-root {params.root:q} {params.offline}"
-        " --out {output:q} > {log:q} 2>&1"
+        " --request {params.request:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule manifest:

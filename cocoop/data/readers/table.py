@@ -71,7 +71,7 @@ def _csv_rows(path: Path) -> Rows:
     try:
         records = [record for record in reader if any(cell.strip() for cell in record)]
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num + 1}: no valid CSV ({error}); correct it.") from error
+        raise UserError(f"{path}, line {reader.line_num}: not valid CSV ({error}); correct it.") from error
     if not records:
         return []
     header = [name.strip() for name in records[0]]
