@@ -26,6 +26,10 @@ SAMPLE = 50  # paths of a table that are looked for
 MOST_FOLDERS = 500
 
 
+class Ambiguous(UserError):
+    """A table lists images that are there more than once."""
+
+
 def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
     """Settings of the listing reader for a table, and whether it has splits; one that lists no images is a UserError."""
     rows = rows_of(table)
@@ -60,7 +64,7 @@ def _has_splits(rows: Rows, column: str) -> bool:
 
 
 def _place(table: Path, names: Sequence[str]) -> dict[str, str]:
-    """`images` and `suffix`: the folder and the ending with which most of the names are there; {} where none is."""
+    """`images` and `suffix`: the folder and the ending with which most of the names are there."""
     sample = names[:: max(1, len(names) // SAMPLE)]
     ids = not any(is_image(name.rpartition("/")[2]) for name in sample)
     found: dict[tuple[str, str], int] = {}
@@ -69,11 +73,16 @@ def _place(table: Path, names: Sequence[str]) -> dict[str, str]:
         for ending in endings:
             found[folder, ending] = sum(os.path.lexists(table.parent / folder / (name + ending)) for name in sample)
     most = max(found.values(), default=0)
-    best = [place for place, count in found.items() if count == most > 0]
+    best = [place for place, count in found.items() if count == most]
+    if most == 0:
+        raise UserError(
+            f"{table}: none of the images it lists is in {table.parent} or in a folder there; first: {cut(names[0])!r}; give"
+            " paths relative to the table's folder."
+        )
     if len(best) > 1 and best[0][0] != ".":
         where = listed(str(Path(folder) / f"{sample[0]}{ending}") for folder, ending in best)
-        raise UserError(f"{table}: cannot tell which images it lists: {where}; write the folder in front of each path.")
-    folder, ending = best[0] if best else (".", "")
+        raise Ambiguous(f"{table}: cannot tell which images it lists: {where}; write the folder in front of each path.")
+    folder, ending = best[0]
     return ({"images": folder} if folder != "." else {}) | ({"suffix": ending} if ending else {})
 
 

@@ -135,6 +135,8 @@ def _listed(place: Place) -> Draft | None:
     for path in place.tables:
         try:
             found[path] = _table(path)
+        except columns.Ambiguous:
+            raise
         except UserError as error:
             reasons[path] = error
     if len(found) > 1:

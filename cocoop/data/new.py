@@ -57,6 +57,9 @@ def write_yaml(
     spec = DatasetSpec(name, content)
     listing = _read(spec, home, draft)
     _name_classes(draft, listing)
+    if tokenize and (problem := names.too_long(template, listing.classnames, tokenize)):
+        draft.notes.append(problem)
+        draft.reader["names"] = list(listing.classnames)
     head = HEAD if "names" in draft.reader else HEAD.splitlines(keepends=True)[0]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     io.write_text(out, head.format(name=name) + text)

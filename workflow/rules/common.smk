@@ -102,7 +102,8 @@ def dataset_settings(wildcards):
 def download_request(wildcards):
     """Another value, and so another download and manifest, once split or annotation files have come, changed, or gone."""
     spec = PLAN.datasets[wildcards.dataset]
-    return request(spec, Path(DATA), Path(DATA) / ".sources" / f"{spec.name}.json")
+    value = request(spec, Path(DATA), Path(DATA) / ".sources" / f"{spec.name}.json")
+    return f"--request {value}" if value else ""
 
 
 def template_of(name):

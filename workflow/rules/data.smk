@@ -14,7 +14,7 @@ rule download:
         "get {wildcards.dataset}"
     shell:
         "python -m cocoop download --settings {params.settings:q} --data-root {params.root:q} {params.offline}"
-        " --request {params.request:q} --out {output:q} > {log:q} 2>&1"
+        " {params.request} --out {output:q} > {log:q} 2>&1"
 
 
 rule manifest:
