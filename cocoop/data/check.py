@@ -42,7 +42,7 @@ def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokeni
     )
     bad = unreadable(folder, paths)
     lines += [*_unreadable(spec, bad), *_without_images(listing, set(paths) - set(bad))]
-    lines += [*_leaks(folder, listing, paths), *_prompts(spec, listing, tokenize)]
+    lines += [*_leaks(folder, listing, [path for path in paths if path not in bad]), *_prompts(spec, listing, tokenize)]
     if sheet is not None:
         draw_sheet(sheet, folder, listing, set(paths) - set(bad))
         lines.append(f"contact sheet: {sheet}")
@@ -118,7 +118,7 @@ def _same_content(folder: Path, paths: list[str]) -> list[list[str]]:
 
 def _prompts(spec: DatasetSpec, listing: Listing, tokenize: Tokenize | None) -> Iterator[str]:
     prompts = [spec.template.format(spoken(name)) for name in listing.classnames]
-    shown = [repr(cut(prompt, PROMPT_LENGTH)) for prompt in prompts]
+    shown = [repr(cut(spec.template.format(spoken(cut(name))), PROMPT_LENGTH)) for name in listing.classnames]
     if tokenize is None:
         yield f"prompts: {listed(shown, EXAMPLES)}"
         return

@@ -41,6 +41,9 @@ def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
                 f"{table}: cannot tell which column is the {role}; columns: {found}; call it {role!r}."
                 " The first line must name the columns, with commas, semicolons, or tabs between them."
             )
+    kinds = {str(row.get(columns["class"])) for row in rows}
+    if len(kinds) == len(rows) > 1:
+        raise UserError(f"{table}: names {len(rows)} classes once each, so it is no list of images.")
     renamed = {role: name for role, name in columns.items() if name not in (None, COLUMNS[role])}
     names = [str(row.get(columns["path"])).strip().replace("\\", "/") for row in rows]
     settings: dict[str, Any] = {"kind": "listing", "file": table.name, **_place(table, names)}

@@ -69,7 +69,7 @@ def listing_of(spec: DatasetSpec, folder: Path) -> Listing:
             raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
         listing = _fallback(spec, folder, fallback, error)
     except UserError as error:
-        raise UserError(f"dataset {spec.name!r}: {error}") from error
+        raise type(error)(f"dataset {spec.name!r}: {error}") from error
     well_formed(spec, folder, listing)
     return listing
 

@@ -10,6 +10,7 @@ import pytest
 from cocoop.config.specs import DatasetSpec
 from cocoop.data import prepare
 from cocoop.data.download import drive, transfer
+from tests.data.command_line import CommandLine
 from tests.data.server import FileServer
 from tests.data.tiny import tiny_spec
 
@@ -61,3 +62,10 @@ def copy(tiny_dataset, tmp_path):
         return replace(spec, settings=settings | keys), tmp_path / "data" / spec.folder
 
     return get
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch, capsys) -> CommandLine:
+    """The command line in an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path, capsys)

@@ -71,7 +71,8 @@ def images_below(folder: Path) -> tuple[list[str], list[str]]:
     """
     images: list[str] = []
     others: list[str] = []
-    _collect(folder, "", frozenset(), images, others)
+    above = [os.stat(parent) for parent in Path(os.path.realpath(folder)).parents]
+    _collect(folder, "", frozenset((found.st_dev, found.st_ino) for found in above), images, others)
     return sorted(images, key=_by_folder), sorted(others, key=_by_folder)
 
 

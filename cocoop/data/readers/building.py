@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cocoop.errors import UserError, cut
+from cocoop.errors import UserError, counted, cut
 from cocoop.manifest import Item
 
 DEFAULT_SEED = 1
@@ -38,9 +38,10 @@ def by_fractions(
         pieces = {"train": shuffled[:train], "val": shuffled[train : train + val], "test": shuffled[train + val :]}
         for part, chosen in pieces.items():
             if split[part] and not chosen:
+                number = counted(len(shuffled), "image", "images")
                 raise TooFew(
-                    f"class {cut(name)!r} has {len(shuffled)} images, too few for a split into {_percent(split)}: its {part} part"
-                    " is empty; add images, drop the class, or change the fractions."
+                    f"class {cut(name)!r} has {number}, too few for a split into {_percent(split)}: its {part} part is empty;"
+                    " add images, drop the class, or change the fractions."
                 )
             parts[part] += chosen
     return parts
