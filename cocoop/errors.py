@@ -37,6 +37,17 @@ def _cut(name: str) -> str:
     return name if len(name) <= LONGEST_IN_LIST else f"{name[:LONGEST_IN_LIST]}... ({len(name)} characters)"
 
 
+def cut(name: object, most: int = 60) -> str:
+    """A class name or prompt for a message, cut after `most` characters with `...`."""
+    text = str(name)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """`1 class has` or `2 classes have`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """` Did you mean 'coop'?` for the nearest choice, or nothing when none is near."""
     choices = {str(choice).lower(): str(choice) for choice in choices}

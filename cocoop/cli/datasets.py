@@ -1,9 +1,10 @@
-"""`python -m cocoop dataset list | check | new`: what there is, whether it is right, and a dataset of one's own."""
+"""`python -m cocoop dataset list | check | new`: what there is, whether it is right, and how to add your own."""
 
 from pathlib import Path
 from typing import Any
 
 from cocoop.cli.arguments import command, path, template
+from cocoop.errors import UserError, counted
 
 
 def add(commands: Any) -> None:
@@ -19,9 +20,9 @@ def add(commands: Any) -> None:
     path(parser, "--data-root", about="folder of all datasets", required=False, default=Path("data"))
     path(parser, "--sheet", about="contact sheet to write (PNG)", required=False)
 
-    parser = command(verbs, "new", new, "write config/datasets/NAME.yaml from a folder of images or a CSV listing")
+    parser = command(verbs, "new", new, "write config/datasets/NAME.yaml from a folder of images or a table of them")
     parser.add_argument(
-        "folder", type=Path, metavar="PATH", help="folder of class folders, of train/val/test, or with a CSV"
+        "folder", type=Path, metavar="PATH", help="folder of class folders, of train/val/test, or a CSV"
     )
     parser.add_argument("--name", help="the dataset's name; the folder's if not given")
     parser.add_argument("--template", type=template, default="a photo of a {}.", help="prompt of zero-shot CLIP")
@@ -38,19 +39,26 @@ def show(data_root: Path) -> None:
 
 def check(name: str, data_root: Path, sheet: Path | None) -> None:
     from cocoop.config import Registry
-    from cocoop.data.check import report
+    from cocoop.data.check import PROBLEM, report
     from cocoop.text.tokenizer import byte_pair
 
-    spec, tokenizer = Registry().dataset(name, "dataset check"), byte_pair()
+    spec = Registry().dataset(name, "dataset check")
     sheet = sheet or Path("results") / "datasets" / name / "contact_sheet.png"
-    print(report(spec, data_root, sheet, lambda text: [tokenizer.sot, *tokenizer.encode(text), tokenizer.eot]))
+    text = report(spec, data_root, sheet, byte_pair().whole)
+    print(text, flush=True)
+    if problems := sum(line.startswith(PROBLEM) for line in text.splitlines()):
+        raise UserError(f"dataset {name!r}: {counted(problems, 'problem', 'problems')}, listed above.")
 
 
 def new(folder: Path, name: str | None, template: str) -> None:
     from cocoop.config.registry import own_folder
     from cocoop.data.naming import from_path
     from cocoop.data.new import write_yaml
+    from cocoop.text.tokenizer import byte_pair
 
     name = from_path(folder) if name is None else name
-    written = write_yaml(folder, name, template=template, folder=own_folder() / "datasets")
+    written, notes = write_yaml(
+        folder, name, template=template, folder=own_folder() / "datasets", tokenize=byte_pair().whole
+    )
+    print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
     print(f"wrote {written}; look at it, then run: python -m cocoop dataset check {written.stem}")

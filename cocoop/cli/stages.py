@@ -31,6 +31,8 @@ def add(commands: Any) -> None:
         json_option(parser, "--dataset", 'the dataset: {"name": ..., "settings": {...}}')
         path(parser, "--data-root", about="folder of all datasets")
         path(parser, "--out", about="file to write")
+        if stage is download:
+            parser.add_argument("--request", default="", help="kept in the file; the workflow's word for changed files")
 
     parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed, as the reference does")
     path(parser, "--manifest", about="manifest.json")
@@ -101,16 +103,17 @@ def _load(backbone: str):
     return model.load(backbone_option(backbone), device())
 
 
-def download(dataset: str, data_root: Path, out: Path) -> None:
+def download(dataset: str, data_root: Path, out: Path, request: str) -> None:
     from cocoop.data import prepare
 
-    prepare.download(dataset_option(dataset), data_root, out, offline())
+    prepare.download(dataset_option(dataset), data_root, out, offline(), request)
 
 
 def manifest(dataset: str, data_root: Path, out: Path) -> None:
     from cocoop.data import prepare
+    from cocoop.text.tokenizer import byte_pair
 
-    prepare.manifest(dataset_option(dataset), data_root, out)
+    prepare.manifest(dataset_option(dataset), data_root, out, byte_pair().whole)
 
 
 def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:

@@ -2,47 +2,47 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from cocoop import io, progress
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.contact_sheet import draw_sheet
 from cocoop.data.download.place import link
+from cocoop.data.names import LONGEST, MOST_TOKENS, Tokenize, spoken
+from cocoop.data.observations import observations
 from cocoop.data.prepare import listing_of
 from cocoop.data.readers import Listing
 from cocoop.data.scan import survey
-from cocoop.data.verify import observations, verify
-from cocoop.errors import UserError, listed
+from cocoop.data.verify import problems
+from cocoop.errors import counted, cut, listed, shown
 from cocoop.manifest import SPLITS, counts_per_class
 
-Tokenize = Callable[[str], list[int]]
 EXAMPLES = 3
+PROMPT_LENGTH = 120  # characters shown of one
+PROBLEM = "problem: "
 
 
 def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokenize: Tokenize | None = None) -> str:
-    """The findings as text, one a line; problems start with "problem:".
+    """The findings as text, one a line; problems start with PROBLEM.
 
     sheet: where the contact sheet (PNG) goes. tokenize: gives the token ids of a prompt, start and end token included.
-    A dataset that cannot be read at all is a UserError; one that only differs from what is published is a problem told.
+    A dataset that cannot be read at all is a UserError.
     """
     folder = Path(data_root) / spec.folder
     if "link" in spec.settings:
         link(spec, folder)
     listing = listing_of(spec, folder)
     lines = [f"dataset {spec.name} ({spec.title}) in {folder}", *_counts(spec, listing)]
-    lines += [f"note: {note}" for note in [*listing.notes, *observations(listing)]]
-    lines += _against_published(spec, folder, listing)
+    lines += [f"note: {note}" for note in [*listing.notes, *observations(listing, tokenize)]]
+    found = [f"{PROBLEM}{problem}" for problem in problems(spec, folder, listing, tokenize)]
+    lines += found or [_as_published(spec)]
     paths = sorted(
         {item.path for items in listing.splits.values() for item in items if os.path.isfile(folder / item.path)}
     )
     bad, findings = survey(folder, paths)
-    lines += (
-        _unreadable(spec, bad)
-        + findings
-        + list(_leaks(folder, listing, paths))
-        + list(_prompts(spec, listing, tokenize))
-    )
+    lines += [*_unreadable(spec, bad), *findings, *_without_images(listing, set(paths) - set(bad))]
+    lines += [*_leaks(folder, listing, [path for path in paths if path not in bad]), *_prompts(spec, listing, tokenize)]
     if sheet is not None:
         draw_sheet(sheet, folder, listing, set(paths) - set(bad))
         lines.append(f"contact sheet: {sheet}")
@@ -51,7 +51,7 @@ def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokeni
 
 def _counts(spec: DatasetSpec, listing: Listing) -> Iterator[str]:
     names = listing.classnames
-    yield f"classes: {len(names)}: {listed(names, 8)}"
+    yield f"classes: {len(names)}: {listed(map(cut, names), 8)}"
     for split in SPLITS:
         items = listing.splits.get(split, ())
         if not items:
@@ -61,17 +61,21 @@ def _counts(spec: DatasetSpec, listing: Listing) -> Iterator[str]:
         smallest, largest = min(counts), max(counts)
         yield (
             f"{split}: {len(items)} images, {smallest} to {largest} a class;"
-            f" smallest class: {names[counts.index(smallest)]!r} with {smallest}"
+            f" smallest class: {shown(names[counts.index(smallest)])} with {smallest}"
         )
 
 
-def _against_published(spec: DatasetSpec, folder: Path, listing: Listing) -> list[str]:
-    try:
-        verify(spec, folder, listing)
-    except UserError as error:
-        return [f"problem: {error}"]
+def _as_published(spec: DatasetSpec) -> str:
     published = any(spec.sizes.values()) or "classes" in spec.settings
-    return ["counts: as published" if published else "counts: nothing published to compare with"]
+    return "counts: as published" if published else "counts: nothing published to compare with"
+
+
+def _without_images(listing: Listing, readable: set[str]) -> Iterator[str]:
+    """Classes of which no image can be read."""
+    seen = {item.label for items in listing.splits.values() for item in items if item.path in readable}
+    empty = [cut(name) for label, name in enumerate(listing.classnames) if label not in seen]
+    if empty:
+        yield f"{PROBLEM}{counted(len(empty), 'class has', 'classes have')} no readable image: {listed(empty, 8)}"
 
 
 def _unreadable(spec: DatasetSpec, bad: dict[str, str]) -> list[str]:
@@ -79,8 +83,9 @@ def _unreadable(spec: DatasetSpec, bad: dict[str, str]) -> list[str]:
         return ["unreadable images: none"]
     skipped = spec.settings.get("skip_unreadable")
     advice = "they are skipped (skip_unreadable)" if skipped else "replace them, or set `skip_unreadable: true`"
-    mark = "note" if skipped else "problem"
-    return [f"{mark}: {len(bad)} unreadable images; {advice}", *(f"  {why}" for why in list(bad.values())[:10])]
+    mark = "note: " if skipped else PROBLEM
+    number = counted(len(bad), "unreadable image", "unreadable images")
+    return [f"{mark}{number}; {advice}", *(f"  {why}" for why in list(bad.values())[:10])]
 
 
 def _leaks(folder: Path, listing: Listing, paths: list[str]) -> Iterator[str]:
@@ -90,13 +95,14 @@ def _leaks(folder: Path, listing: Listing, paths: list[str]) -> Iterator[str]:
     across = [group for group in groups if len({where[path] for path in group}) > 1]
     within = len(groups) - len(across)
     if across:
-        yield f"problem: leakage: {len(across)} images occur with the same content in two splits:"
+        number = counted(len(across), "image occurs", "images occur")
+        yield f"{PROBLEM}leakage: {number} with the same content in two splits:"
         for group in across[:EXAMPLES]:
             yield "  " + " = ".join(f"{path} ({where[path]})" for path in group[:4])
     else:
         yield "duplicates across splits: none"
     if within:
-        yield f"note: {within} images occur more than once inside a split"
+        yield f"note: {counted(within, 'image occurs', 'images occur')} more than once inside a split"
 
 
 def _same_content(folder: Path, paths: list[str]) -> list[list[str]]:
@@ -111,13 +117,14 @@ def _same_content(folder: Path, paths: list[str]) -> list[list[str]]:
 
 
 def _prompts(spec: DatasetSpec, listing: Listing, tokenize: Tokenize | None) -> Iterator[str]:
-    prompts = [spec.template.format(name.replace("_", " ")) for name in listing.classnames]
+    prompts = [spec.template.format(spoken(name)) for name in listing.classnames]
+    shown = [repr(cut(spec.template.format(spoken(cut(name))), PROMPT_LENGTH)) for name in listing.classnames]
     if tokenize is None:
-        yield f"prompts: {listed(map(repr, prompts), EXAMPLES)}"
+        yield f"prompts: {listed(shown, EXAMPLES)}"
         return
-    tokens = [tokenize(prompt) for prompt in prompts]
+    tokens = [list(tokenize(prompt[:LONGEST])) for prompt in prompts]
     lengths = [len(ids) for ids in tokens]
     longest = lengths.index(max(lengths))
-    yield f"prompts: {min(lengths)} to {max(lengths)} tokens, start and end included; longest: {prompts[longest]!r}"
-    for prompt, ids in list(zip(prompts, tokens, strict=True))[:EXAMPLES]:
-        yield f"  {prompt!r}: {len(ids)} tokens {ids}"
+    yield f"prompts: {min(lengths)} to {max(lengths)} tokens, start and end included; longest: {shown[longest]}"
+    for prompt, ids in list(zip(shown, tokens, strict=True))[:EXAMPLES]:
+        yield f"  {prompt}: {len(ids)} tokens {ids[:MOST_TOKENS]}"

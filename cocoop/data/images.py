@@ -1,5 +1,6 @@
 """How an image file becomes RGB pixels."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,6 +70,8 @@ def examine(path: str | Path) -> Examined:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """An image file, its pixels not yet loaded; every error of decoding inside the block becomes a UserError."""
+    if not os.path.isfile(path) and os.path.lexists(path):  # opening a pipe would wait for ever
+        raise UserError(f"{path}: not an image file, but {_what(path)}; replace it, or take it out of the dataset.")
     try:
         with Image.open(path, formats=FORMATS) as image:
             _refuse_huge(image)
@@ -81,6 +84,12 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise UserError(
             f"{path}: unreadable image ({_reason(path, error)}); replace it, or take it out of the dataset."
         ) from error
+
+
+def _what(path: str | Path) -> str:
+    if os.path.isdir(path):
+        return "a folder"
+    return "a pipe, socket, or device" if os.path.exists(path) else "a link to nothing"
 
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, ranges.Rule | None]:

@@ -8,44 +8,49 @@ from cocoop.config.specs import DatasetSpec
 from cocoop.data import readers
 from cocoop.data.download import source, stamp
 from cocoop.data.download.place import manual
+from cocoop.data.download.state import files_now
+from cocoop.data.names import Tokenize
+from cocoop.data.observations import observations
 from cocoop.data.readers import Absent, Listing
 from cocoop.data.scan import unreadable
-from cocoop.data.verify import observations, verify
+from cocoop.data.verify import verify
 from cocoop.data.well_formed import well_formed
-from cocoop.errors import UserError, listed
+from cocoop.errors import UserError, counted, listed
 from cocoop.manifest import SPLITS, Manifest
 
 
-def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False) -> None:
+def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False, request: str = "") -> None:
     """Gets a dataset (fetches, draws or links it) into `data_root/spec.folder` and writes what was got from where to `out`.
 
     What is there is kept, so it may be called again. A UserError leaves no half-written file and no `out`.
+    request: what `state.request` gave, kept in `out`.
     """
     record = source.obtain(spec, Path(data_root), offline)
+    record |= {"state": files_now(spec, Path(data_root) / spec.folder), "request": request}
     stamp.leave(Path(out), Path(data_root), {"schema": 1, "kind": "source", "dataset": spec.name, **record})
 
 
-def manifest(spec: DatasetSpec, data_root: Path, out: Path) -> Manifest:
+def manifest(spec: DatasetSpec, data_root: Path, out: Path, tokenize: Tokenize | None = None) -> Manifest:
     """Reads a dataset, proves that all images are there and all counts are the published ones, and writes the manifest.
 
-    Its notes go into the job's log too.
+    Its notes go into the job's log too. tokenize: gives the token ids of a prompt, to find those that are too long or equal.
     """
-    found = checked(spec, Path(data_root))
+    found = checked(spec, Path(data_root), tokenize)
     for note in found.notes:
         print(f"dataset {spec.name!r}: {note}", file=sys.stderr)
     found.save(out)
     return found
 
 
-def checked(spec: DatasetSpec, data_root: Path) -> Manifest:
+def checked(spec: DatasetSpec, data_root: Path, tokenize: Tokenize | None = None) -> Manifest:
     """The manifest of a dataset after all checks, not written anywhere."""
     folder = data_root / spec.folder
     listing = listing_of(spec, folder)
-    verify(spec, folder, listing)
+    verify(spec, folder, listing, tokenize)
     if spec.settings.get("skip_unreadable"):
         _skip_unreadable(listing, folder)
         verify(replace(spec, settings={**spec.settings, "sizes": {}}), folder, listing)
-    listing.notes += observations(listing)
+    listing.notes += observations(listing, tokenize)
     splits = {split: tuple(listing.splits.get(split, ())) for split in SPLITS}
     return Manifest(spec.name, listing.classnames, splits, tuple(listing.notes))
 
@@ -64,7 +69,7 @@ def listing_of(spec: DatasetSpec, folder: Path) -> Listing:
             raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
         listing = _fallback(spec, folder, fallback, error)
     except UserError as error:
-        raise UserError(f"dataset {spec.name!r}: {error}") from error
+        raise type(error)(f"dataset {spec.name!r}: {error}") from error
     well_formed(spec, folder, listing)
     return listing
 
@@ -87,4 +92,4 @@ def _skip_unreadable(listing: Listing, folder: Path) -> None:
     for split, items in listing.splits.items():
         listing.splits[split] = [item for item in items if item.path not in bad]
     if bad:
-        listing.notes.append(f"{len(bad)} unreadable images skipped: {listed(bad, 5)}")
+        listing.notes.append(f"{counted(len(bad), 'unreadable image', 'unreadable images')} skipped: {listed(bad, 5)}")

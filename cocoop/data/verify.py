@@ -2,109 +2,94 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
+from cocoop.data.names import Tokenize, too_long
+from cocoop.data.on_disk import ABSENT, LINKS, unusable
 from cocoop.data.readers import Listing
-from cocoop.errors import UserError, listed
-from cocoop.manifest import SPLITS, Item, counts_per_class
+from cocoop.errors import UserError, counted, cut, listed
+from cocoop.manifest import SPLITS, counts_per_class
 
 
-def verify(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
-    """A UserError at the first thing that does not hold; the cheap and telling checks come first."""
-    _classes(spec, folder, listing)
-    _missing_images(spec, folder, listing)
-    _sizes(spec, folder, listing)
-    _every_class(spec, folder, listing)
+def verify(spec: DatasetSpec, folder: Path, listing: Listing, tokenize: Tokenize | None = None) -> None:
+    """A UserError at the first thing that does not hold."""
+    for problem in problems(spec, folder, listing, tokenize):
+        raise UserError(f"dataset {spec.name!r}: {problem}")
 
 
-def observations(listing: Listing) -> list[str]:
-    """What a user should know of a listing that is all right: names that two classes share, images that stand twice."""
-    notes = []
-    shared = sorted(name for name, count in Counter(listing.classnames).items() if count > 1)
-    if shared:
-        notes.append(f"classes that share a name cannot be told apart by text: {listed(shared)}")
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
-        both = sorted(_paths(listing, first) & _paths(listing, second))
-        if both:
-            notes.append(f"leakage: {len(both)} images stand in {first} and in {second}: {listed(both, 3)}")
-    return notes + [note for split in SPLITS for note in _twice(listing, split)]
+def problems(spec: DatasetSpec, folder: Path, listing: Listing, tokenize: Tokenize | None = None) -> Iterator[str]:
+    """Everything that does not hold; the cheap and telling checks come first. Prompts are counted if `tokenize` is given."""
+    yield from _classes(spec, folder, listing)
+    yield from _missing_images(folder, listing)
+    yield from _sizes(spec, folder, listing)
+    yield from _every_class(spec, folder, listing)
+    if tokenize and (problem := too_long(spec.template, listing.classnames, tokenize)):
+        yield f"{problem}."
 
 
-def _twice(listing: Listing, split: str) -> Iterator[str]:
-    labels: dict[str, list[int]] = {}
-    for item in listing.splits.get(split, ()):
-        labels.setdefault(item.path, []).append(item.label)
-    again = {path: found for path, found in labels.items() if len(found) > 1}
-    several = [path for path, found in again.items() if len(set(found)) > 1]
-    same = [path for path in again if path not in set(several)]
-    if several:
-        yield f"double labels: {len(several)} images stand under more than one class in {split}: {listed(several, 3)}"
-    if same:
-        yield f"{len(same)} images stand more than once in {split}: {listed(same, 3)}"
-
-
-def _classes(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
+def _classes(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[str]:
+    shown = listed(map(cut, listing.classnames))
     expected, found = spec.settings.get("classes"), len(listing.classnames)
     if expected not in (None, found):
-        raise UserError(
-            f"dataset {spec.name!r}: found {found} classes in {folder}, expected {expected}; the dataset is not whole,"
-            f" or holds folders that do not belong to it: {listed(listing.classnames)}."
+        yield (
+            f"found {found} classes in {folder}, expected {expected}; the dataset is not whole,"
+            f" or holds folders that do not belong to it: {shown}."
         )
     expected = spec.settings.get("class_list_sha256")
     digest = io.sha256_text("\n".join(listing.classnames))
     if expected not in (None, digest):
-        raise UserError(
-            f"dataset {spec.name!r}: its class names are not the paper's (sha256 of the list {digest}, expected {expected});"
-            f" the first are {listed(listing.classnames, 5)}. Take the official files, or, to keep these names, write"
+        first = listed(map(cut, listing.classnames), 5)
+        yield (
+            f"its class names are not the paper's (sha256 of the list {digest}, expected {expected});"
+            f" the first are {first}. Take the official files, or, to keep these names, write"
             f" `class_list_sha256: {digest}` into the dataset's YAML."
         )
 
 
-def _missing_images(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
-    missing = absent(folder, (item for split in SPLITS for item in listing.splits.get(split, ())))
+def _missing_images(folder: Path, listing: Listing) -> Iterator[str]:
+    missing = unusable(folder, (item for split in SPLITS for item in listing.splits.get(split, ())))
     if not missing:
         return
     total = sum(map(len, listing.splits.values()))
-    raise UserError(
-        f"dataset {spec.name!r}: {len(missing)} of {total} images are missing; first: {listed(missing, 3)}."
-        f" They belong into {folder}.{_nested(folder, missing)}"
+    paths = [path for path, _ in missing]
+    kinds = Counter(kind for _, kind in missing)
+    why = "" if set(kinds) == {ABSENT} else f" ({_counted(kinds)})"
+    yield (
+        f"{len(missing)} of {total} images are missing{why}; first: {listed(paths, 3)}."
+        f" They belong in {folder}.{_advice(folder, paths, kinds)}"
     )
 
 
-def absent(folder: Path, items: Iterable[Item]) -> list[str]:
-    """Paths of items that are no entry of their directory; each directory is listed once, no file is opened."""
-    directories: dict[str, set[str]] = {}
-    missing = []
-    for item in items:
-        directory, _, name = item.path.rpartition("/")
-        if directory not in directories:
-            directories[directory] = _names(folder / directory)
-        if name not in directories[directory]:
-            missing.append(item.path)
-    return missing
+def _counted(kinds: Counter[str]) -> str:
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return listed(f"{kind}: {count}" for kind, count in kinds.most_common())
 
 
-def _names(directory: Path) -> set[str]:
-    try:
-        return set(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-    except OSError as error:
-        raise UserError(f"{directory}: cannot be read ({error.strerror}).") from error
-
-
-def _nested(folder: Path, missing: list[str]) -> str:
-    """A hint where an archive was unpacked one folder too deep (the usual mistake with Food101)."""
-    for inner in (folder / folder.name, folder / missing[0].split("/")[0]):
-        if os.path.exists(inner / missing[0]):  # a name that is too long is not there
-            return f" They lie one folder too deep, in {inner}: move its content up."
+def _advice(folder: Path, missing: list[str], kinds: Counter[str]) -> str:
+    """What to do: an archive unpacked one folder too deep is the usual mistake with Food101."""
+    if LINKS in kinds:
+        return " Fetch what the links lead to (`datalad get .`, `git annex get .`), or copy the images there."
+    if set(kinds) != {ABSENT}:
+        return " Put image files that can be read in their places, or take them out of the dataset."
+    for inner in (folder / folder.name, folder / missing[0].split("/")[0], *_folders(folder)):
+        if os.path.lexists(inner / missing[0]):  # a name that is too long is not there
+            place = inner.relative_to(folder)
+            return (
+                f" They lie one folder too deep, in {inner}: move its content up,"
+                f" or write `images: {place}` under `reader:` where it takes that."
+            )
     return " Download the dataset again, or complete your copy."
 
 
-def _sizes(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
+def _folders(folder: Path) -> list[Path]:
+    return sorted(Path(entry) for entry in os.scandir(folder) if entry.is_dir())
+
+
+def _sizes(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[str]:
     found = {split: len(listing.splits.get(split, ())) for split in SPLITS}
     wrong = [
         f"{split} {found[split]} (published {size})"
@@ -112,22 +97,20 @@ def _sizes(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
         if size not in (None, found[split])
     ]
     if wrong:
-        raise UserError(
-            f"dataset {spec.name!r}: number of images in {folder} is not the published one: {listed(wrong)};"
+        yield (
+            f"number of images in {folder} is not the published one: {listed(wrong)};"
             " the dataset is not whole, or has files that do not belong to it."
         )
 
 
-def _every_class(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
+def _every_class(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[str]:
     """Without this the reference would shift the names of all later classes, or lose the class's test images."""
     split = "test" if spec.test_only else "train"
     if not listing.splits.get("test"):
-        raise UserError(f"dataset {spec.name!r}: no test images in {folder}; nothing could be evaluated.")
+        others = [other for other in SPLITS if listing.splits.get(other)]
+        hint = f" There are images of {' and '.join(others)}: rename one of these splits to test." if others else ""
+        yield f"no test images in {folder}; nothing could be evaluated.{hint}"
     counts = counts_per_class([item.label for item in listing.splits.get(split, ())], len(listing.classnames))
-    empty = [name for name, count in zip(listing.classnames, counts, strict=True) if not count]
+    empty = [cut(name) for name, count in zip(listing.classnames, counts, strict=True) if not count]
     if empty:
-        raise UserError(f"dataset {spec.name!r}: {len(empty)} classes have no {split} image: {listed(empty)}.")
-
-
-def _paths(listing: Listing, split: str) -> set[str]:
-    return {item.path for item in listing.splits.get(split, ())}
+        yield f"{counted(len(empty), 'class has', 'classes have')} no {split} image: {listed(empty)}."

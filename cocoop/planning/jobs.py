@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
+from cocoop.data.download.state import request
 from cocoop.planning import stages
 from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views
 from cocoop.planning.plan import Plan, configuration_content, experiment_content
@@ -54,10 +56,13 @@ class Jobs:
     def download(self, spec: DatasetSpec) -> Job:
         wildcards = {"data_root": self.root, "dataset": spec.name, "id": spec.source}
         out = stages.DOWNLOAD.outputs["stamp"].format(**wildcards)
-        return Job(
-            stages.DOWNLOAD, spec.name, wildcards, {},
-            lambda: ["--dataset", _dataset_json(spec), "--data-root", self.root, "--out", out],
-        )  # fmt: skip
+
+        def words() -> list[str]:
+            changed = request(spec, Path(self.root), Path(out))  # once files of the dataset have come, changed or gone
+            asked = ["--request", changed] if changed else []
+            return ["--dataset", _dataset_json(spec), "--data-root", self.root, *asked, "--out", out]
+
+        return Job(stages.DOWNLOAD, spec.name, wildcards, {}, words)
 
     def manifest(self, spec: DatasetSpec) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data}

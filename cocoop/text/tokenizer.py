@@ -1,6 +1,7 @@
 """Words to token ids with open_clip's own tokenizers, loaded without open_clip where that is possible."""
 
 import importlib.util
+import sys
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -52,11 +53,28 @@ def byte_pair() -> Tokenizer:
     return Tokenizer(inner, inner.sot_token_id, inner.eot_token_id)
 
 
+class _NoTorch(ModuleType):
+    """Stands for torch in annotations, all that open_clip/tokenizer.py needs of it before it makes tensors."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
 def _tokenizer_module() -> ModuleType:
-    """open_clip/tokenizer.py alone: the whole package also imports torchvision and timm, some seconds in every job."""
+    """open_clip/tokenizer.py alone, without torch: the whole package also imports torchvision and timm, seconds in every job.
+
+    Token ids need no tensors, and the stages that only look at names and images must start fast.
+    """
     package = importlib.util.find_spec("open_clip")
     path = f"{package.submodule_search_locations[0]}/tokenizer.py"
     spec = importlib.util.spec_from_file_location("cocoop_open_clip_tokenizer", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    absent = "torch" not in sys.modules
+    if absent:
+        sys.modules["torch"] = _NoTorch("torch")
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        if absent:
+            del sys.modules["torch"]
     return module

@@ -10,6 +10,7 @@ import pytest
 from cocoop.config.specs import DatasetSpec
 from cocoop.data import prepare
 from cocoop.data.download import drive, transfer
+from tests.data.command_line import CommandLine
 from tests.data.own import Own
 from tests.data.server import FileServer
 from tests.data.tiny import tiny_spec
@@ -65,7 +66,14 @@ def copy(tiny_dataset, tmp_path):
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch, capsys) -> Own:
+def own(tmp_path, monkeypatch, capsys) -> CommandLine:
+    """The command line in an empty working folder, with the dataset `own`."""
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path, capsys)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, capsys) -> Own:
     """The command line in an empty working folder."""
     monkeypatch.chdir(tmp_path)
     return Own(tmp_path, capsys)

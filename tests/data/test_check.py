@@ -34,6 +34,10 @@ def test_report_of_a_good_dataset(tmp_path):
         "train: 10 images, 5 to 5 a class; smallest class: 'cat' with 5",
         "val: 4 images, 2 to 2 a class; smallest class: 'cat' with 2",
         "test: 6 images, 3 to 3 a class; smallest class: 'cat' with 3",
+        "note: with 2 classes each half (base and new) has one class, which cannot be confused with any other: base-to-new"
+        " accuracy there is 100% by definition",
+        "note: 2 classes have fewer than 16 training images (fewest: 'cat' with 5); with more shots than that, such a class is"
+        " trained on all it has",
         "counts: nothing published to compare with",
         "unreadable images: none",
         "duplicates across splits: none",
@@ -53,10 +57,10 @@ def test_report_of_problems(tmp_path):
         tree[f"horse/{n}.jpg"] = tree["horse/0.jpg"]
     tree["cat/3.jpg"] = tree["cat/3.jpg"][:400]
     text = report(own(tmp_path, tree, sizes={"train": 11, "val": 4, "test": 6}), tmp_path, tmp_path / "sheet.png")
-    assert "problem: dataset 'own': number of images in" in text and "train 10 (published 11)" in text
-    assert "problem: 1 unreadable images; replace them, or set `skip_unreadable: true`" in text
+    assert "problem: number of images in" in text and "train 10 (published 11)" in text
+    assert "problem: 1 unreadable image; replace them, or set `skip_unreadable: true`" in text
     assert f"  {tmp_path}/own/cat/3.jpg: unreadable image (" in text
-    assert "problem: leakage: 1 images occur with the same content in two splits:" in text
+    assert "problem: leakage: 1 image occurs with the same content in two splits:" in text
     assert "horse/0.jpg (" in text and " = horse/1.jpg (" in text
     assert "prompts: 'a cat.', 'a horse.'" in text
 
@@ -65,7 +69,7 @@ def test_report_with_missing_images(tiny_dataset, tmp_path):
     spec, data_root = tiny_dataset("dtd")
     settings = {**spec.settings, "reader": spec.settings["reader"] | {"images": "elsewhere"}}
     text = report(DatasetSpec("dtd", settings), data_root)
-    assert "problem: dataset 'dtd': 36 of 36 images are missing; first: elsewhere/banded/banded_0001.jpg" in text
+    assert "problem: 36 of 36 images are missing; first: elsewhere/banded/banded_0001.jpg" in text
 
 
 def test_skipped_images_are_a_note_and_many_classes_fit_on_a_sheet(tmp_path):
@@ -73,7 +77,7 @@ def test_skipped_images_are_a_note_and_many_classes_fit_on_a_sheet(tmp_path):
     tree["000/0.jpg"] = b"no image"
     spec = own(tmp_path, tree, skip_unreadable=True)
     text = report(spec, tmp_path, tmp_path / "sheet.png")
-    assert "note: 1 unreadable images; they are skipped (skip_unreadable)" in text
+    assert "note: 1 unreadable image; they are skipped (skip_unreadable)" in text
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height == 24 * 100 + 4
 
@@ -104,7 +108,7 @@ def test_sheet_that_is_no_png(tmp_path):
         ),
         (
             TREE | {"a.json": b'[{"path": "cat/1.jpg", "class": "cat", "split": "test"}, {"path": "cat/2.jpg", "class": "cat",'
-                    b' "split": "train"}]', "b.csv": b"x\n"},
+                    b' "split": "train"}, {"path": "cat/3.jpg", "class": "c", "split": "train"}]', "b.csv": b"x\n"},
             "a.json",
             {"kind": "listing", "file": "a.json"},
         ),
@@ -118,7 +122,7 @@ def test_sheet_that_is_no_png(tmp_path):
 )  # fmt: skip
 def test_new_writes_a_yaml_that_works(tree, path, reader, tmp_path):
     lay_out(tree, tmp_path / "my photos")
-    out = write_yaml(tmp_path / "my photos" / path, "mine", "a photo of a {}.", "Mine", tmp_path / "config")
+    out, _ = write_yaml(tmp_path / "my photos" / path, "mine", "a photo of a {}.", "Mine", tmp_path / "config")
     assert out == tmp_path / "config" / "mine.yaml"
     settings = io.read_yaml(out)
     assert settings["reader"] == reader and settings["link"] == str(tmp_path / "my photos")
@@ -150,16 +154,16 @@ def test_new_writes_a_yaml_that_works(tree, path, reader, tmp_path):
             "mine",
             "flat",
             {},
-            r"flat: found neither class folders with images, nor train and test folders, nor one CSV or JSON",
+            r"flat: 1 image but no class folders: move each image into the folder of its class, or list them in a CSV",
         ),
-        ("mine", "x.csv", {}, r"x\.csv: cannot tell which column is the class; columns: path, what; call it 'class'"),
+        ("mine", "x.csv", {}, r"x\.csv: cannot tell which column is the class; columns: path, what; call it 'class'\."),
         ("mine", "x.json", {}, r"x\.json: no valid JSON"),
-        ("mine", "x.txt", {}, r"x\.txt: no folder, CSV or JSON file"),
+        ("mine", "x.txt", {}, r"x\.txt: expected a folder or a table \(\.csv, \.tsv, .*\); save it as CSV"),
     ],
 )
 def test_new_that_cannot_be(name, path, keys, told, tmp_path):
     lay_out({"mine/cat/1.jpg": b"", "mine/dog/1.jpg": b"", "flat/1.jpg": b"", "config/taken.yaml": b""}, tmp_path)
-    lay_out({"x.csv": b"path,what\n", "x.json": b"[", "x.txt": b""}, tmp_path)
+    lay_out({"x.csv": b"path,what\n1.jpg,x\n", "x.json": b"[", "x.txt": b""}, tmp_path)
     with pytest.raises(UserError, match=told):
         write_yaml(tmp_path / path, name, folder=tmp_path / "config", **keys)
     assert [entry.name for entry in (tmp_path / "config").iterdir()] == ["taken.yaml"]

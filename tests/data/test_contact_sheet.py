@@ -66,14 +66,14 @@ def installed(monkeypatch):
         kept.cache_clear()
 
 
-def drawn(own, number, *names):
+def drawn(workplace, number, *names):
     """The name's part of the sheet for each of these class names, and what the command printed."""
-    folder = own.folder / f"pictures{number}"
+    folder = workplace.folder / f"pictures{number}"
     lay_out({f"{name}/{n}.jpg": picture(n) for name in names for n in range(10)}, folder)
-    own.run("dataset", "new", folder, "--name", f"mine{number}")
-    code, printed = own.run("dataset", "check", f"mine{number}", "--sheet", f"{number}.png")
+    workplace.run("dataset", "new", folder, "--name", f"mine{number}")
+    code, printed = workplace.run("dataset", "check", f"mine{number}", "--sheet", f"{number}.png")
     assert code == 0, printed
-    with Image.open(own.folder / f"{number}.png") as sheet:
+    with Image.open(workplace.folder / f"{number}.png") as sheet:
         pixels = np.asarray(sheet.convert("L"))
     rows = [pixels[4 + 100 * row :, :236][:96] for row in range(len(names))]
     # the first letters are the class number, which differs between rows
@@ -85,29 +85,29 @@ def all_differ(rows):
 
 
 @pytest.mark.parametrize("names", [("собака", "кошкин"), ("قطة", "كلب"), ("αβγδ", "εζηθ"), ("cat", "dog")])
-def test_scripts_of_dejavu_need_no_other_font(names, own, installed):
+def test_scripts_of_dejavu_need_no_other_font(names, workplace, installed):
     installed()
-    rows, printed = drawn(own, 1, *names)
+    rows, printed = drawn(workplace, 1, *names)
     assert all_differ(rows) and "escapes" not in printed
 
 
-def test_letters_without_a_font_are_visible_escapes(own, installed, caplog):
+def test_letters_without_a_font_are_visible_escapes(workplace, installed, caplog):
     installed()
-    rows, _ = drawn(own, 1, WATER, FRUIT)
+    rows, _ = drawn(workplace, 1, WATER, FRUIT)
     assert all_differ(rows)
     assert [record.getMessage() for record in caplog.records if record.name == "cocoop.fonts"] == [
         r"2 characters are written as escapes (\u679c\u6c34), because no installed font has all characters of their names; "
         "install a font of their script, for example Noto Sans or Noto Sans CJK"
     ]
-    spelt, _ = drawn(own, 2, r"\u6c34", r"\u679c")
+    spelt, _ = drawn(workplace, 2, r"\u6c34", r"\u679c")
     assert sorted(row.tobytes() for row in rows.values()) == sorted(row.tobytes() for row in spelt.values())
 
 
 @pytest.mark.parametrize("family", ["WenQuanYi Test", "A Font Nobody Knows"])
-def test_a_newly_installed_font_draws_its_letters(family, own, installed, tmp_path, caplog):
+def test_a_newly_installed_font_draws_its_letters(family, workplace, installed, tmp_path, caplog):
     font = build_font(tmp_path / "new.ttf", family, f"01 {WATER}{FRUIT}")
     installed(font)
-    rows, _ = drawn(own, 1, WATER, FRUIT)
+    rows, _ = drawn(workplace, 1, WATER, FRUIT)
     assert all_differ(rows)
     spans = [np.ptp(np.flatnonzero((row < 128).any(0))) for row in rows.values()]
     assert max(spans) < 20, "one bar, and not an escape of six letters"
@@ -115,15 +115,15 @@ def test_a_newly_installed_font_draws_its_letters(family, own, installed, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "tab\there", "🍎 apple", "\u202eright to left", "x" * 200, "ไทย"])
-def test_odd_names_are_drawn_without_an_error(name, own, installed):
+def test_odd_names_are_drawn_without_an_error(name, workplace, installed):
     installed()
-    rows, _ = drawn(own, 1, name, "dog")
+    rows, _ = drawn(workplace, 1, name, "dog")
     assert all((row < 128).any() for row in rows.values()) and all_differ(rows)
 
 
-def test_a_name_stays_left_of_the_pictures(own, installed):
+def test_a_name_stays_left_of_the_pictures(workplace, installed):
     installed()
-    rows, _ = drawn(own, 1, "m" * 100, "dog")
+    rows, _ = drawn(workplace, 1, "m" * 100, "dog")
     assert all((row[:, -4:] == 255).all() for row in rows.values())
 
 
@@ -140,8 +140,8 @@ def test_families_for_figures_begin_with_dejavu(installed, tmp_path):
     assert fonts.readable([f"{WATER}{FRUIT}"]) == [rf"\u6c34{FRUIT}"]
 
 
-def test_a_damaged_font_is_passed_over(own, installed, tmp_path):
+def test_a_damaged_font_is_passed_over(workplace, installed, tmp_path):
     (tmp_path / "damaged.ttf").write_bytes(b"no font")
     installed(tmp_path / "damaged.ttf")
-    rows, _ = drawn(own, 1, WATER, FRUIT)
+    rows, _ = drawn(workplace, 1, WATER, FRUIT)
     assert all_differ(rows)

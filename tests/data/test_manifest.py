@@ -11,6 +11,7 @@ from cocoop.data import prepare
 from cocoop.errors import UserError
 from tests.data.builders import SYNSETS, lay_out
 from tests.data.refusal import refused
+from tests.data.tiny import apart_from_size
 
 
 def rewrite_split(folder, change):
@@ -31,7 +32,7 @@ def test_missing_images_are_listed(copy):
         (folder / "images" / name).unlink()
     assert refused(spec, folder) == (
         "dataset 'dtd': 4 of 36 images are missing; first: images/banded/banded_0001.jpg, images/banded/banded_0002.jpg,"
-        f" images/blotchy/blotchy_0003.jpg (+1 more). They belong into {folder}. Download the dataset again, or complete"
+        f" images/blotchy/blotchy_0003.jpg (+1 more). They belong in {folder}. Download the dataset again, or complete"
         " your copy."
     )
 
@@ -42,7 +43,10 @@ def test_a_folder_nested_twice_is_recognised(copy):
     (folder / "food-101").mkdir()
     (folder.parent / "inner").rename(folder / "food-101" / "images")
     assert "36 of 36 images are missing; first: images/apple_pie/134.jpg" in (said := refused(spec, folder))
-    assert said.endswith(f"They lie one folder too deep, in {folder}/food-101: move its content up.")
+    assert said.endswith(
+        f"They lie one folder too deep, in {folder}/food-101: move its content up, or write `images: food-101` under"
+        " `reader:` where it takes that."
+    )
 
 
 def test_counts_that_are_not_the_published_ones(copy):
@@ -78,25 +82,31 @@ def test_no_folder(copy):
 def test_a_class_without_training_images(copy):
     spec, folder = copy("dtd", sizes={})
     rewrite_split(folder, lambda content: content.update(train=[e for e in content["train"] if e[1] != 1]))
-    assert refused(spec, folder) == "dataset 'dtd': 1 classes have no train image: blotchy."
+    assert refused(spec, folder) == "dataset 'dtd': 1 class has no train image: blotchy."
 
 
 def test_nothing_to_test_on(copy):
     spec, folder = copy("dtd", sizes={})
     rewrite_split(folder, lambda content: content.update(test=[]))
-    assert refused(spec, folder) == f"dataset 'dtd': no test images in {folder}; nothing could be evaluated."
+    assert refused(spec, folder) == (
+        f"dataset 'dtd': no test images in {folder}; nothing could be evaluated. There are images of train"
+        " and val: rename one of these splits to test."
+    )
 
 
 def test_leakage_and_shared_names_are_noted(copy, tmp_path):
     spec, folder = copy("dtd", sizes={})
     rewrite_split(folder, lambda content: content["test"].append(content["train"][0]))
     notes = prepare.manifest(spec, folder.parent, tmp_path / "m.json").notes
-    assert notes == ("leakage: 1 images stand in train and in test: images/banded/banded_0001.jpg",)
+    assert apart_from_size(notes) == ("leakage: 1 image is in train and in test: images/banded/banded_0001.jpg",)
     for split in ("train", "val", "test"):
         rewrite_split(
             folder, lambda c, split=split: c.update({split: [[p, y, "same" if y else n] for p, y, n in c[split]]})
         )
-    assert "classes that share a name cannot be told apart by text: same" in prepare.checked(spec, folder.parent).notes
+    assert (
+        "classes that share a prompt cannot be told apart by text: 'same', 'same'"
+        in prepare.checked(spec, folder.parent).notes
+    )
 
 
 def test_an_empty_class_folder(copy):
@@ -113,9 +123,9 @@ def test_stray_files_are_left_out_and_told(copy):
     spec, folder = copy("imagenet_r")
     lay_out({"n01440764/Thumbs.db": b"", "n01440764/.hidden.jpg": b""}, folder / "imagenet-r")
     notes = prepare.checked(spec, folder.parent).notes
-    assert notes == (
+    assert apart_from_size(notes) == (
         "class names: CLIP's, as shipped by open_clip",
-        "left out, no image files: imagenet-r/n01440764/Thumbs.db",
+        "left out: 1 file that is not an image: imagenet-r/n01440764/Thumbs.db",
     )
 
 
@@ -125,7 +135,7 @@ def test_unreadable_images_are_skipped_when_told_so(copy):
     bad.write_bytes(bad.read_bytes()[:300])
     manifest = prepare.checked(spec, folder.parent)
     assert len(manifest.splits["train"]) == 17
-    assert manifest.notes == ("1 unreadable images skipped: images/banded/banded_0001.jpg",)
+    assert apart_from_size(manifest.notes) == ("1 unreadable image skipped: images/banded/banded_0001.jpg",)
 
 
 def test_a_manifest_is_the_same_bytes_each_time(tiny_dataset, tmp_path):

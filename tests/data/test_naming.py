@@ -22,9 +22,9 @@ CLASSES = {f"{kind}/{number}.jpg": picture(number) for kind in ("cat", "dog") fo
         ("x" * 100, "x" * 60),
     ],
 )
-def test_a_folder_gives_its_dataset_a_plain_name(folder, name, own, tmp_path):
+def test_a_folder_gives_its_dataset_a_plain_name(folder, name, workplace, tmp_path):
     lay_out(CLASSES, tmp_path / folder)
-    code, printed = own.run("dataset", "new", tmp_path / folder)
+    code, printed = workplace.run("dataset", "new", tmp_path / folder)
     assert code == 0 and f"python -m cocoop dataset check {name}\n" in printed
     assert (tmp_path / "config" / "datasets" / f"{name}.yaml").exists()
 
@@ -45,11 +45,11 @@ def test_a_folder_gives_its_dataset_a_plain_name(folder, name, own, tmp_path):
         ("2024 birds", "for example --name data_2024_birds."),
     ],
 )
-def test_a_folder_that_cannot_name_a_dataset_is_told_how(folder, told, own, tmp_path):
+def test_a_folder_that_cannot_name_a_dataset_is_told_how(folder, told, workplace, tmp_path):
     lay_out(CLASSES, tmp_path / folder)
-    assert told in own.refused("dataset", "new", tmp_path / folder)
+    assert told in workplace.refused("dataset", "new", tmp_path / folder)
     suggested = told.rstrip(".").rpartition("--name ")[2] if "--name " in told else "mine"
-    assert own.run("dataset", "new", tmp_path / folder, "--name", suggested)[0] == 0
+    assert workplace.run("dataset", "new", tmp_path / folder, "--name", suggested)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -64,29 +64,29 @@ def test_a_folder_that_cannot_name_a_dataset_is_told_how(folder, told, own, tmp_
         ("y" * 61, "y" * 60),
     ],
 )
-def test_a_name_that_cannot_be_gets_one_that_can(name, suggested, own, tmp_path):
+def test_a_name_that_cannot_be_gets_one_that_can(name, suggested, workplace, tmp_path):
     lay_out(CLASSES, tmp_path / "birds")
-    line = own.refused("dataset", "new", tmp_path / "birds", "--name", name)
+    line = workplace.refused("dataset", "new", tmp_path / "birds", "--name", name)
     assert "take lower-case letters, digits and underscores, a letter first, 60 at most" in line
     assert line.endswith(f"for example --name {suggested}.")
-    assert own.run("dataset", "new", tmp_path / "birds", "--name", suggested)[0] == 0
+    assert workplace.run("dataset", "new", tmp_path / "birds", "--name", suggested)[0] == 0
 
 
-def test_a_folder_that_does_not_exist_is_named_first(own, tmp_path):
-    assert own.refused("dataset", "new", tmp_path / "水果") == f"error: {tmp_path}/水果: no such file or folder."
+def test_a_folder_that_does_not_exist_is_named_first(workplace, tmp_path):
+    assert workplace.refused("dataset", "new", tmp_path / "水果") == f"error: {tmp_path}/水果: no such file or folder."
 
 
-def test_an_endless_class_name_is_shortened_in_messages(own, tmp_path):
+def test_an_endless_class_name_is_shortened_in_messages(workplace, tmp_path):
     long = "very " * 400 + "large"
     rows = {"train": [["cat/0.jpg", 0, long], ["dog/0.jpg", 0, "dog"]], "val": [], "test": [["dog/1.jpg", 0, "dog"]]}
     lay_out(CLASSES | {"split.json": json.dumps(rows).encode()}, tmp_path / "birds")
-    assert own.run("dataset", "new", tmp_path / "birds" / "split.json", "--name", "birds")[0] == 0
-    code, printed = own.run("dataset", "check", "birds")
+    assert workplace.run("dataset", "new", tmp_path / "birds" / "split.json", "--name", "birds")[0] == 0
+    code, printed = workplace.run("dataset", "check", "birds")
     line = printed.splitlines()[-1]
     assert code == 2 and line.startswith("error: ")
     assert f"label 0 has two class names, {long[:60]!r}... (2005 characters) and 'dog'" in line and len(line) < 400
 
 
-def test_an_empty_folder_is_said_to_hold_nothing(own, tmp_path):
+def test_an_empty_folder_is_said_to_hold_nothing(workplace, tmp_path):
     (tmp_path / "birds").mkdir()
-    assert own.refused("dataset", "new", tmp_path / "birds").endswith("it holds nothing.")
+    assert workplace.refused("dataset", "new", tmp_path / "birds").endswith("it holds nothing.")

@@ -144,7 +144,7 @@ def test_json_with_other_column_names_and_automatic_split(tmp_path):
         ("path,class,split\na.jpg,cat,dev\n", r"entry 1: unknown split 'dev'; take train, val or test"),
         (
             "path,class,split\n/etc/a.jpg,cat,test\n",
-            r"image path '/etc/a\.jpg' leads out of the dataset's folder; give paths rel",
+            r"image path '/etc/a\.jpg' leads out of the dataset's folder .*/own; put the images there, and give paths rel",
         ),
         ("path,class,split\n../a.jpg,cat,test\n", r"image path '\.\./a\.jpg' leads out of the dataset's folder"),
         ("path,class,split\na.jpg,cat,train\nb.jpg,cat,test\n", r"2 of 2 images are missing; first: a\.jpg, b\.jpg"),
@@ -158,8 +158,8 @@ def test_csv_that_cannot_be(tmp_path, text, told):
 
 def test_new_of_a_csv_in_another_encoding(tmp_path):
     (tmp_path / "list.csv").write_bytes("päth,class\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"list\.csv: not UTF-8 \(.* in its first line\); save it as UTF-8"):
-        new._listing(tmp_path / "list.csv")
+    with pytest.raises(UserError, match=r"list\.csv: no UTF-8 text \(byte 1\); save it as UTF-8"):
+        new.write_yaml(tmp_path / "list.csv", "own", folder=tmp_path)
 
 
 def test_listings_of_another_kind(tmp_path):

@@ -223,31 +223,31 @@ def turned():
 
 
 @pytest.mark.parametrize("case", CHECKED)
-def test_check_says_what_users_may_not_expect(case, own, tmp_path):
+def test_check_says_what_users_may_not_expect(case, workplace, tmp_path):
     suffix, draw, told = CHECKED[case]
-    lines = own.check(pictures(tmp_path / "pictures", suffix, draw))
+    lines = workplace.check(pictures(tmp_path / "pictures", suffix, draw))
     for words in told:
         assert [line for line in lines if words in line], (words, lines)
 
 
-def test_check_says_nothing_of_ordinary_pictures(own, tmp_path):
-    lines = own.check(pictures(tmp_path / "pictures", ".png", lambda path, n: save(path, RAMP + np.uint8(n))))
+def test_check_says_nothing_of_ordinary_pictures(workplace, tmp_path):
+    lines = workplace.check(pictures(tmp_path / "pictures", ".png", lambda path, n: save(path, RAMP + np.uint8(n))))
     assert "unreadable images: none" in lines
     assert not [line for line in lines if line.startswith(("note:", "problem:"))]
 
 
-def test_features_stop_at_a_picture_without_a_rule(own, tmp_path):
+def test_features_stop_at_a_picture_without_a_rule(workplace, tmp_path):
     folder = pictures(tmp_path / "pictures", ".png", lambda path, n: save(path, WIDE * (256 if n >= PER_CLASS else 16)))
-    own.run("dataset", "new", folder, "--name", "mine")
+    workplace.run("dataset", "new", folder, "--name", "mine")
     (tmp_path / "small.json").write_text(json.dumps(MODEL))
     settings = {"name": "mine", "settings": io.read_yaml(tmp_path / "config/datasets/mine.yaml")}
     for stage in ("download", "manifest"):
-        code, printed = own.run(
+        code, printed = workplace.run(
             stage, "--settings", json.dumps(settings), "--data-root", "data", "--out", tmp_path / f"{stage}.json"
         )
         assert code == 0, printed
     backbone = {"name": "small", "model": str(tmp_path / "small.json"), "pretrained": None, "precision": "fp32"}
-    line = own.refused(
+    line = workplace.refused(
         *("features", "--settings", json.dumps({"backbone": backbone}), "--manifest", tmp_path / "manifest.json"),
         *("--root", "data/mine", "--out", tmp_path / "features.safetensors", "--split", "train"),
     )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from cocoop.errors import UserError
 from cocoop.manifest import Item
 
 TRY_MAT = "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])"
+NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{0,18})?")
 MISSHAPEN = (
     ArithmeticError,
     AttributeError,
@@ -36,10 +38,9 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
-def numeric_or_text(name: str) -> tuple[int, int, str]:
-    """A sort key: names that are numbers by value and before the others, so that 10 does not follow 1."""
-    value = whole_number(name)
-    return (1, 0, name) if value is None else (0, value, name)
+def numeric_or_text(name: str) -> tuple[int, float, str]:
+    """A sort key: names that are numbers (7, 10.0) by value and before the others, so that 10 does not follow 1."""
+    return (0, float(name), name) if NUMBER.fullmatch(name) else (1, 0, name)
 
 
 def whole_number(digits: str) -> int | None:
@@ -62,15 +63,49 @@ def class_folders(folder: Path, ignore: tuple[str, ...] = ()) -> list[str]:
     raise UserError(f"{folder}: holds {found}.")
 
 
-def image_names(folder: Path) -> tuple[list[str], list[str]]:
-    """Sorted names of the images in a folder, and of the other visible files (which no split takes)."""
-    images, others = [], []
-    for entry in _scan(folder):
+def images_below(folder: Path) -> tuple[list[str], list[str]]:
+    """Paths of the images in a folder and in the folders below it, and of the other visible files (which no split takes).
+
+    Sorted by folder, then by name, and links are followed, as torchvision's ImageFolder does. A folder, link, or pipe that is
+    named like an image counts as one, so that whoever opens the images can say what is wrong with it.
+    """
+    images: list[str] = []
+    others: list[str] = []
+    above = [os.stat(parent) for parent in Path(os.path.realpath(folder)).parents]
+    _collect(folder, "", frozenset((found.st_dev, found.st_ino) for found in above), images, others)
+    return sorted(images, key=_by_folder), sorted(others, key=_by_folder)
+
+
+def _collect(folder: Path, place: str, above: frozenset[tuple[int, int]], images: list[str], others: list[str]) -> None:
+    entries = _scan(folder / place)
+    here = os.stat(folder / place)
+    above |= {(here.st_dev, here.st_ino)}
+    for entry in entries:
+        name = f"{place}{entry.name}"
         if is_image(entry.name):
-            images.append(entry.name)
-        elif not entry.name.startswith("."):
-            others.append(entry.name)
-    return sorted(images), sorted(others)
+            images.append(name)
+        elif entry.name.startswith("."):
+            continue
+        elif _leads_down(entry, above):
+            _collect(folder, f"{name}/", above, images, others)
+        else:
+            others.append(name)
+
+
+def _leads_down(entry: os.DirEntry, above: frozenset[tuple[int, int]]) -> bool:
+    """Whether an entry is a folder other than those it lies in: a link may lead back up."""
+    try:
+        if not entry.is_dir():
+            return False
+        found = entry.stat()
+    except OSError:  # a link to itself
+        return False
+    return (found.st_dev, found.st_ino) not in above
+
+
+def _by_folder(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    return folder, name
 
 
 def lines(path: Path) -> list[str]:
@@ -88,6 +123,7 @@ def json_content(path: Path) -> Any:
 
 def text(path: Path) -> str:
     """The content of a UTF-8 text file, without a byte order mark."""
+    _refuse_pipe(path)
     try:
         return path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -102,6 +138,7 @@ def mat(path: Path) -> dict[str, Any]:
     """The variables of a MATLAB file."""
     if not path.exists():
         raise Absent(f"{path}: not there; download the dataset, or put the file at this place.")
+    _refuse_pipe(path)
     # A damaged file can make SciPy's compiled reader crash the whole process: another process goes first.
     tried = subprocess.run([sys.executable, "-c", TRY_MAT, str(path)], capture_output=True)
     if tried.returncode < 0:
@@ -112,6 +149,12 @@ def mat(path: Path) -> dict[str, Any]:
         return loadmat(path)
     except Exception as error:  # a damaged file makes loadmat raise nearly anything
         raise UserError(f"{path}: no readable MATLAB file ({error}); download it again.") from error
+
+
+def _refuse_pipe(path: Path) -> None:
+    """Reading a pipe waits for ever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: not a regular file (a pipe, socket, or device); put a file in its place.")
 
 
 def in_order(names: Mapping[int, str], path: Path, what: str) -> tuple[str, ...]:

@@ -8,11 +8,15 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cocoop.errors import UserError, shown
+from cocoop.errors import UserError, counted, shown
 from cocoop.manifest import Item
 
 DEFAULT_SEED = 1
 VAL_FRACTION = 0.2
+
+
+class TooFew(UserError):
+    """A class has too few images for the fractions of a split."""
 
 
 def by_fractions(
@@ -31,12 +35,13 @@ def by_fractions(
         generator.shuffle(shuffled)
         train = round(len(shuffled) * split["train"])
         val = round(len(shuffled) * split["val"])
-        cut = {"train": shuffled[:train], "val": shuffled[train : train + val], "test": shuffled[train + val :]}
-        for part, chosen in cut.items():
+        pieces = {"train": shuffled[:train], "val": shuffled[train : train + val], "test": shuffled[train + val :]}
+        for part, chosen in pieces.items():
             if split[part] and not chosen:
-                raise UserError(
-                    f"class {shown(name)} has {len(shuffled)} images, too few for a split into {_percent(split)}: its {part} part"
-                    " is empty; add images, drop the class, or change the fractions."
+                number = counted(len(shuffled), "image", "images")
+                raise TooFew(
+                    f"class {shown(name)} has {number}, too few for a split into {_percent(split)}: its {part} part is empty;"
+                    " add images, drop the class, or change the fractions."
                 )
             parts[part] += chosen
     return parts

@@ -1,13 +1,16 @@
 """Folders for train, val and test, each with one folder for each class."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cocoop.data.readers.base import Listing, class_folders, numeric_or_text
 from cocoop.data.readers.image_folder import items_of, left_out
 from cocoop.errors import UserError, listed
 from cocoop.manifest import SPLITS
+
+VAL_NAMES = ("val", "valid", "validation")
+VAL_FOR_TEST = "the test images are the validation set (there is no test set with labels), and there is no val split"
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
@@ -29,4 +32,5 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
             item._replace(label=label) for label, group in sorted(zip(labels, items, strict=True)) for item in group
         ]
         strangers += others
-    return Listing(tuple(classes), splits, left_out(strangers))
+    notes = [VAL_FOR_TEST] if PurePosixPath(settings["test"]).name.lower() in VAL_NAMES else []
+    return Listing(tuple(classes), splits, notes + left_out(strangers))

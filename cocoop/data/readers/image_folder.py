@@ -1,12 +1,13 @@
 """One folder for each class, and an automatic split with stated fractions and seed."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cocoop.data.readers.base import Listing, class_folders, image_names, numeric_or_text
+from cocoop.data.readers.base import Listing, class_folders, images_below, numeric_or_text
 from cocoop.data.readers.building import by_fractions
-from cocoop.errors import UserError, listed
+from cocoop.errors import UserError, counted, listed
 from cocoop.manifest import Item
 
 
@@ -22,19 +23,29 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 
 def items_of(folder: Path, prefix: str, classes: list[str]) -> tuple[list[list[Item]], list[str]]:
-    """The items of each class folder, sorted by file name, and the files that are no images; an empty class is a UserError."""
+    """The items of each class folder, and the files that are not images; a class folder without images is a UserError."""
     items, strangers = [], []
     for label, name in enumerate(classes):
         below = PurePosixPath(prefix) / name
-        images, others = image_names(folder / below)
+        images, others = images_below(folder / below)
         if not images:
-            raise UserError(f"{folder / below}: class folder without images; add some, or remove the folder.")
+            raise UserError(f"{folder / below}: class folder without images{_instead(others)}.")
         items.append([Item(f"{below}/{image}", label) for image in images])
         strangers += [f"{below}/{other}" for other in others]
     return items, strangers
 
 
-def left_out(strangers: list[str]) -> list[str]:
-    """The manifest's note on files that are no images."""
+def _instead(others: Sequence[str]) -> str:
+    """What a class folder without images holds, and what to do."""
+    if not others:
+        return "; add some, or remove the folder"
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
+    shown = listed(f"{count} {kind!a}" for kind, count in kinds.most_common())
+    return f"; its {len(others)} files are of other kinds ({shown}): convert them to JPEG or PNG, or remove the folder"
+
+
+def left_out(strangers: Sequence[str]) -> list[str]:
+    """The manifest's note on files that are not images."""
     shown = listed((name.encode(errors="backslashreplace").decode() for name in strangers), 5)  # of whatever bytes
-    return [f"left out, no image files: {shown}"] if strangers else []
+    number = counted(len(strangers), "file that is not an image", "files that are not images")
+    return [f"left out: {number}: {shown}"] if strangers else []

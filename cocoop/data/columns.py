@@ -1,0 +1,112 @@
+"""Guesses about a table of images, for `dataset new`: which column is which, and where the images lie."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cocoop.data.images import EXTENSIONS, is_image
+from cocoop.data.names import is_code
+from cocoop.data.readers.listing import COLUMNS, SPLIT_NAMES
+from cocoop.data.readers.table import Rows, rows_of
+from cocoop.errors import UserError, cut, listed, shown
+
+USUAL = {  # in lower case, without blanks, _ and -; the likeliest first
+    "path": (
+        "path", "imagepath", "imgpath", "filepath", "filepaths", "filename", "filenames", "file", "files", "imagefile",
+        "imagename", "imgname", "image", "images", "img", "paths", "imageid", "imgid", "id",
+    ),
+    "class": (
+        "classname", "labelname", "categoryname", "class", "label", "labels", "classes", "category", "categories",
+        "species", "breed", "name", "target", "classid", "labelid", "categoryid", "classindex",
+    ),
+    "split": ("split", "set", "subset", "partition", "phase", "dataset"),
+}  # fmt: skip
+SAMPLE = 50  # paths of a table that are looked for
+MOST_FOLDERS = 500
+
+
+class Ambiguous(UserError):
+    """A table lists images that are there more than once."""
+
+
+def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
+    """Settings of the listing reader for a table, and whether it has splits; one that lists no images is a UserError."""
+    rows = rows_of(table)
+    columns = {role: _column(role, rows) for role in USUAL}
+    for role in ("path", "class"):
+        if columns[role] is None:
+            found = listed(map(cut, rows[0])) or "none"
+            raise UserError(
+                f"{table}: cannot tell which column is the {role}; columns: {found}; call it {role!r}."
+                " The first line must name the columns, with commas, semicolons, or tabs between them."
+            )
+    kinds = {str(row.get(columns["class"])) for row in rows}
+    if len(kinds) == len(rows) > 1:
+        raise UserError(f"{table}: names {len(rows)} classes once each, so it is no list of images.")
+    renamed = {role: name for role, name in columns.items() if name not in (None, COLUMNS[role])}
+    names = [str(row.get(columns["path"])).strip().replace("\\", "/") for row in rows]
+    settings: dict[str, Any] = {"kind": "listing", "file": table.name, **_place(table, names)}
+    return settings | ({"columns": renamed} if renamed else {}), columns["split"] is not None
+
+
+def _column(role: str, rows: Rows) -> str | None:
+    """The column of a role: the likeliest name; of classes one with words rather than numbers, of splits one that has them."""
+    plain = {"".join(character for character in name.lower() if character not in " _-"): name for name in rows[0]}
+    candidates = [plain[name] for name in USUAL[role] if name in plain]
+    if role == "class":
+        words = [name for name in candidates if not all(is_code(str(row.get(name))) for row in rows)]
+        candidates = words or candidates
+    if role == "split":
+        candidates = [name for name in candidates if name.lower() == role or _has_splits(rows, name)]
+    return candidates[0] if candidates else None
+
+
+def _has_splits(rows: Rows, column: str) -> bool:
+    return any(str(row.get(column)).strip().lower() in SPLIT_NAMES for row in rows)
+
+
+def _place(table: Path, names: Sequence[str]) -> dict[str, str]:
+    """`images` and `suffix`: the folder and the ending with which most of the names are there."""
+    sample = names[:: max(1, len(names) // SAMPLE)]
+    ids = not any(is_image(name.rpartition("/")[2]) for name in sample)
+    found: dict[tuple[str, str], int] = {}
+    for folder in _folders(table.parent):
+        endings = _endings(table.parent / folder) if ids else [""]
+        for ending in endings:
+            found[folder, ending] = sum(os.path.lexists(table.parent / folder / (name + ending)) for name in sample)
+    most = max(found.values(), default=0)
+    best = [place for place, count in found.items() if count == most]
+    if most == 0:
+        raise UserError(
+            f"{table}: none of the images it lists is in {table.parent} or in a folder there; first: {shown(names[0])}; give"
+            " paths relative to the table's folder."
+        )
+    if len(best) > 1 and best[0][0] != ".":
+        where = listed(str(Path(folder) / f"{sample[0]}{ending}") for folder, ending in best)
+        raise Ambiguous(f"{table}: cannot tell which images it lists: {where}; write the folder in front of each path.")
+    folder, ending = best[0]
+    return ({"images": folder} if folder != "." else {}) | ({"suffix": ending} if ending else {})
+
+
+def _folders(home: Path) -> Iterator[str]:
+    """The table's folder, those in it, and those in these, without hidden ones."""
+    first = _visible(home)
+    second = [f"{outer}/{inner}" for outer in first for inner in _visible(home / outer)]
+    yield from [".", *first, *second][:MOST_FOLDERS]
+
+
+def _visible(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir())
+    except OSError:
+        return []
+
+
+def _endings(folder: Path) -> list[str]:
+    """The endings of the image files of a folder, as they are written there."""
+    try:
+        endings = {os.path.splitext(name)[1] for name in os.listdir(folder)}
+    except OSError:
+        return []
+    return sorted(ending for ending in endings if ending.lower() in EXTENSIONS)

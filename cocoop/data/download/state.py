@@ -1,0 +1,59 @@
+"""Which split and annotation files a dataset's folder holds, so that one that comes late, or goes, is noticed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from cocoop import io
+from cocoop.config.specs import DatasetSpec
+from cocoop.data.download.place import gives
+from cocoop.errors import UserError
+
+MOST_BYTES = 50_000_000  # of a file whose content is looked at
+FILES = ("file", "labels", "names_file", "annotations", "lists", "meta", "train", "val", "test", "images")
+
+
+def files_now(spec: DatasetSpec, folder: Path) -> dict[str, str]:
+    """For each place that the dataset's readers or downloads name and that is there: its sha256, its size, or "folder"."""
+    found = {}
+    for name in sorted({*_places(spec), *_in_lists(spec, folder)}):
+        path = folder / name
+        if path.is_dir():
+            found[name] = "folder"
+        elif path.is_file():
+            size = path.stat().st_size
+            found[name] = io.sha256_file(path) if size <= MOST_BYTES else f"{size} bytes"
+    return found
+
+
+def request(spec: DatasetSpec, data_root: Path, stamp: Path) -> str:
+    """What `download --request` is called with: it changes when the files are no longer those that the stamp records.
+
+    A stamp that is true keeps the request it was made on, so what a download brings is no change; without a stamp there is
+    nothing to compare with.
+    """
+    with suppress(UserError, OSError):
+        body = io.read_json(stamp, "source")
+        now = files_now(spec, data_root / spec.folder)
+        return body.get("request", "") if body.get("state") == now else io.sha256_text(io.canonical_json(now))[:16]
+    return ""
+
+
+def _places(spec: DatasetSpec) -> Iterator[str]:
+    for file in spec.settings.get("download", ()):
+        yield from gives(file)
+    for key in ("reader", "fallback_reader"):
+        reader = spec.settings.get(key, {})
+        yield from (reader[name] for name in FILES if isinstance(reader.get(name), str))
+        yield from reader.get("classnames", ())
+        yield from reader.get("sha256", ())
+
+
+def _in_lists(spec: DatasetSpec, folder: Path) -> Iterator[str]:
+    """The files in folders of annotations; not those of images."""
+    for key in ("reader", "fallback_reader"):
+        reader = spec.settings.get(key, {})
+        for place in (reader[name] for name in ("annotations", "lists") if name in reader):
+            with suppress(OSError):
+                yield from (f"{place}/{entry.name}" for entry in os.scandir(folder / place) if entry.is_file())

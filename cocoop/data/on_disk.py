@@ -1,0 +1,47 @@
+"""Whether the images of a listing are files that can be read, without opening one."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from cocoop.errors import UserError
+from cocoop.manifest import Item
+
+ABSENT, LINKS = "not there", "links to nothing"
+KINDS = {stat.S_IFDIR: "folders", stat.S_IFIFO: "pipes", stat.S_IFSOCK: "sockets"}
+
+
+def unusable(folder: Path, items: Iterable[Item]) -> list[tuple[str, str]]:
+    """(path, why not) of each item that is not a readable file; each directory is listed once, no file is opened."""
+    directories: dict[str, dict[str, os.DirEntry]] = {}
+    found = []
+    for item in items:
+        directory, _, name = item.path.rpartition("/")
+        if directory not in directories:
+            directories[directory] = _entries(folder / directory)
+        kind = _fault(directories[directory].get(name))
+        if kind:
+            found.append((item.path, kind))
+    return found
+
+
+def _fault(entry: os.DirEntry | None) -> str | None:
+    if entry is None:
+        return ABSENT
+    try:
+        if entry.is_file():
+            return None if os.access(entry.path, os.R_OK) else "files you may not read"
+        return KINDS.get(stat.S_IFMT(entry.stat().st_mode), "devices")
+    except OSError:  # gone, or a link that leads to itself
+        return LINKS
+
+
+def _entries(directory: Path) -> dict[str, os.DirEntry]:
+    try:
+        with os.scandir(directory) as entries:
+            return {entry.name: entry for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be read ({error.strerror}).") from error
