@@ -1,5 +1,6 @@
 """The `evaluate` stage: learned tensors and test features in; metrics, predictions and cost out."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +19,15 @@ from cocoop.images.train_images import ALIKE, made_with
 from cocoop.manifest import Manifest
 from cocoop.methods.base import Classifier, Method
 from cocoop.splits import class_subset
+from cocoop.text import distinguish
 from cocoop.text import text_encoder as text
+from cocoop.training.loop import autocast
 from cocoop.training.run import LEARNED
 
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -52,11 +57,15 @@ def evaluate(
     alike = {
         key: trained_on[key] for key in ALIKE if trained_on and (key != "manifest" or target == settings["dataset"])
     }
+    remarks = {settings["dataset"]: trained_on.get("notes", ())}
     if manifest:
-        alike |= {"manifest": _listed(manifest, target, alike.get("manifest"), learned)}
+        listing = _listed(manifest, target, alike.get("manifest"), learned)
+        alike |= {"manifest": listing.fingerprint}
+        remarks[target] = listing.notes
     expect = {"dataset": target, **made_with(settings, side.fingerprint), **alike}
     tested = images.live(files, expect, whole) if whole else images.cached(features, expect, side)
     names, truth, records, kept = tested.classnames, tested.truth, [], {}
+    notes = _notes(remarks, settings["backbone"], side, names, template, target)
     for subset in subsets:
         labels = torch.tensor(class_subset(range(len(names)), subset), dtype=torch.long)
         if not len(labels):
@@ -87,7 +96,7 @@ def evaluate(
                     **counts,
                 }
             )
-    _write(out, settings, method, records, kept)
+    _write(out, settings, method, records, kept, notes)
     cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(side.device), "peak_mb": peak_mb()}
     cost |= {"precision": settings["backbone"]["precision"], "provenance": provenance.describe(device)}
     io.write_json(out / "cost.json", {"schema": 1, "kind": "cost", **cost})
@@ -127,14 +136,31 @@ def _method(
     return method, metadata
 
 
-def _listed(manifest: Path, target: str, trained_on: str | None, learned: Path | None) -> str:
-    """Fingerprint of the target's manifest; trained_on: of the one its training images were drawn from, if they were."""
+def _listed(manifest: Path, target: str, trained_on: str | None, learned: Path | None) -> Manifest:
+    """The target's manifest; trained_on: fingerprint of the one its training images were drawn from, if they were."""
     now = Manifest.load(manifest)
     if now.dataset != target:
         raise UserError(f"{manifest}: lists dataset {now.dataset!r}, but this run tests on {target!r}.")
     if trained_on not in (None, now.fingerprint):
         raise UserError(f"{learned}: was trained on images of another manifest than {manifest}; train it again.")
-    return now.fingerprint
+    return now
+
+
+def _notes(
+    remarks: Mapping[str, Sequence[str]],
+    backbone: Mapping[str, Any],
+    side: text.TextEncoder,
+    classnames: Sequence[str],
+    template: str,
+    target: str,
+) -> list[str]:
+    """What a reader of the numbers must know, sorted, logged too. remarks: the notes of manifests by their datasets."""
+    notes = {f"{dataset}: {note}" for dataset, found in remarks.items() for note in found}
+    with autocast(backbone["precision"], side.device):
+        notes |= set(distinguish.warnings(side, classnames, template, backbone["name"], target))
+    for note in sorted(notes):
+        logger.warning("%s", note)
+    return sorted(notes)
 
 
 def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classifier:
@@ -145,7 +171,12 @@ def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classi
 
 
 def _write(
-    out: Path, settings: Mapping[str, Any], method: Method, records: list[dict], kept: dict[str, torch.Tensor]
+    out: Path,
+    settings: Mapping[str, Any],
+    method: Method,
+    records: list[dict],
+    kept: dict[str, torch.Tensor],
+    notes: list[str],
 ) -> None:
     shapes = method.shapes()
     sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
@@ -163,5 +194,6 @@ def _write(
                 "tensors": shapes,
             },
             "records": records,
+            "notes": notes,
         },
     )

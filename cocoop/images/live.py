@@ -68,6 +68,7 @@ def load_live(settings: Mapping[str, Any], files: ImageFiles, whole: Backbone) -
     made = {
         "manifest": manifest.fingerprint,
         "preprocessing": whole.preprocessing.settings,
+        "notes": list(manifest.notes),
         "views": io.sha256_text(io.canonical_json([settings, paths])),
     }
     live = Live(whole, files.root, selected, settings["views"], files.workers)

@@ -51,6 +51,7 @@ def load_views(settings: Mapping[str, Any], paths: Sequence[Path], backbone: str
             f"{paths[0]}: features of {settings['dataset']} hold NaN or infinity; delete the file and run again."
         )
     made = {key: facts[0][key] for key in ALIKE} | {"views": io.sha256_text(io.canonical_json([settings, *facts]))}
+    made["notes"] = facts[0].get("notes", [])  # what the dataset's manifest remarks, for those who test elsewhere
     return Inputs(Cached(features.to(device)), labels.to(device), subset, made)
 
 
