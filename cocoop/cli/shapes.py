@@ -22,6 +22,7 @@ def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
 DATASET = _object(name=TEXT, settings=OBJECT)
 PRECISION = {"enum": ["fp32", "bf16", "fp16", "reference-fp16"]}
 BACKBONE = _object(name=TEXT, model=TEXT, pretrained={"type": ["string", "null"]}, precision=PRECISION)
+BACKBONE["properties"]["preprocessing"] = of_key("backbone", "preprocessing")  # only where the YAML file has it
 IMAGES = _object(backbone=BACKBONE)
 EPOCHS = {"type": ["array", "null"], "items": WHOLE, "minItems": 2, "maxItems": 2}
 VIEWS = _object(backbone=BACKBONE, subset=SUBSET, seeds=SEEDS, views=EPOCHS)

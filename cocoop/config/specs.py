@@ -14,6 +14,8 @@ class BackboneSpec:
     model: an open_clip architecture name, or the path of an open_clip JSON config (relative to the repository).
     pretrained: a tag of open_clip, the path of a checkpoint, or None for random weights (speed measurements only).
     precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything half).
+    preprocessing: a tag of open_clip whose values hold, or some of mean, std, interpolation and resize_mode; None: as
+    `cocoop.backbone.preprocessing` finds them.
     """
 
     name: str
@@ -21,11 +23,13 @@ class BackboneSpec:
     model: str
     pretrained: str | None
     precision: str = "fp32"
+    preprocessing: str | Mapping[str, Any] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the features: everything but the label."""
-        return {"name": self.name, "model": self.model, "pretrained": self.pretrained, "precision": self.precision}
+        """What decides the features: everything but the label. `preprocessing` is there if the YAML file has it."""
+        found = {"name": self.name, "model": self.model, "pretrained": self.pretrained, "precision": self.precision}
+        return found | ({"preprocessing": self.preprocessing} if self.preprocessing else {})
 
 
 @dataclass(frozen=True)
