@@ -7,12 +7,11 @@ from typing import Any
 import open_clip
 
 from cocoop import io
+from cocoop.config.openclip import CHECKPOINT_SUFFIXES, QUICK_GELU, is_checkpoint
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError, listed, unknown
 
 BUILT_IN = frozenset(open_clip.list_models())
-CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-QUICK_GELU = "-quickgelu"
 
 
 def register(spec: BackboneSpec) -> str:
@@ -47,14 +46,14 @@ def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]
     if facts:
         _check_activation(spec, name, spec.pretrained)
         return _download(spec, name, facts), facts
-    if "/" not in spec.pretrained and not spec.pretrained.endswith(CHECKPOINT_SUFFIXES):
+    if "/" not in spec.pretrained and not is_checkpoint(spec.pretrained):
         raise _unknown_tag(spec, name)
     path = io.REPOSITORY / spec.pretrained
     if not path.is_file():
         raise UserError(
             f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or name a tag."
         )
-    if path.suffix not in CHECKPOINT_SUFFIXES:
+    if not is_checkpoint(path.name):
         raise UserError(f"{path}: a checkpoint ends in {listed(CHECKPOINT_SUFFIXES)}; convert it, best to safetensors.")
     if isinstance(spec.preprocessing, str):
         _check_activation(spec, name, spec.preprocessing)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from cocoop import io
 from cocoop.errors import UserError, did_you_mean, unknown
 
-CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
 QUICK_GELU = "-quickgelu"
 OR_PATH, OR_VALUES = "give the path of a checkpoint", "write mean, std, interpolation and resize_mode"
 
@@ -32,10 +33,15 @@ def check_names(backbone: Mapping[str, Any], where: str) -> None:
         _check_tag(backbone["preprocessing"], backbone["model"], f"{where}: preprocessing", OR_VALUES)
     if pretrained is None:
         return
-    if "/" in pretrained or pretrained.endswith(CHECKPOINT_SUFFIXES):
+    if "/" in pretrained or is_checkpoint(pretrained):
         _check_file(pretrained, f"{where}: pretrained")
     elif models():
         _check_tag(pretrained, backbone["model"], f"{where}: pretrained", OR_PATH)
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether a file's name ends as those of checkpoints do; the CoOp authors' code writes `model.pth.tar-50`."""
+    return re.sub(r"-[0-9]+$", "", name).endswith(CHECKPOINT_SUFFIXES)
 
 
 def _check_tag(tag: str, model: str, where: str, instead: str) -> None:
