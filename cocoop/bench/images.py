@@ -3,7 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -77,7 +77,7 @@ def _tower(spec: BackboneSpec, precision: str, device: str, batch: int) -> tuple
     """Seconds of a batch of pixels, from the CPU's memory to features, and what the tower expects of pixels."""
     logging.getLogger(backbone.__name__).disabled = True  # it warns of random weights; here they are meant
     try:
-        model = backbone.load(BackboneSpec(spec.name, spec.label, spec.model, spec.pretrained, precision), device)
+        model = backbone.load(replace(spec, precision=precision), device)
     finally:
         logging.getLogger(backbone.__name__).disabled = False
     size = model.preprocessing.size

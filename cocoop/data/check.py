@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cocoop import io, progress
@@ -17,13 +17,21 @@ from cocoop.errors import UserError, listed
 from cocoop.manifest import SPLITS, counts_per_class
 
 Tokenize = Callable[[str], list[int]]
+TellApart = Callable[[Sequence[str]], str]
 EXAMPLES = 3
 
 
-def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokenize: Tokenize | None = None) -> str:
+def report(
+    spec: DatasetSpec,
+    data_root: Path,
+    sheet: Path | None = None,
+    tokenize: Tokenize | None = None,
+    tell_apart: TellApart | None = None,
+) -> str:
     """The findings as text, one a line; problems start with "problem:".
 
     sheet: where the contact sheet (PNG) goes. tokenize: gives the token ids of a prompt, start and end token included.
+    tell_apart: gives a line on whether a backbone can tell these class names apart.
     A dataset that cannot be read at all is a UserError; one that only differs from what is published is a problem told.
     """
     folder = Path(data_root) / spec.folder
@@ -38,6 +46,7 @@ def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokeni
     )
     bad = unreadable(folder, paths)
     lines += _unreadable(spec, bad) + list(_leaks(folder, listing, paths)) + list(_prompts(spec, listing, tokenize))
+    lines += [tell_apart(listing.classnames)] if tell_apart else []
     if sheet is not None:
         draw_sheet(sheet, folder, listing, set(paths) - set(bad))
         lines.append(f"contact sheet: {sheet}")

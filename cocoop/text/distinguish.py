@@ -3,14 +3,15 @@
 A small vocabulary is the usual reason: the bundled tiny CLIP has the same vector for every word it was not trained on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from cocoop.errors import UserError, listed
-from cocoop.text.text_encoder import TextEncoder
+from cocoop.text.text_encoder import TextEncoder, whole
 
 SAME = 0.9999  # cosine; features that differ only in rounding are nearer, in bf16 too
 ROWS_AT_ONCE = 1024
@@ -60,3 +61,15 @@ def warnings(text: TextEncoder, classnames: Sequence[str], template: str, backbo
     except UserError:
         return []
     return list(filter(None, [sentence(features, classnames, backbone, dataset)]))
+
+
+def check(backbone: Mapping[str, Any], classnames: Sequence[str], template: str, dataset: str) -> str:
+    """A line for `dataset check` about a backbone (its settings), which is loaded for this alone."""
+    name = backbone["name"]
+    try:
+        features = zero_shot_features(whole({**backbone, "precision": "fp32"}), classnames, template)
+    except UserError as error:
+        return f"problem: {error}"
+    if found := sentence(features, classnames, name, dataset):
+        return f"problem: {found}"
+    return f"text features: the backbone {name} tells all {len(classnames)} classes apart"
