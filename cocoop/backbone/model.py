@@ -30,7 +30,7 @@ class Backbone:
     """A frozen model in eval mode.
 
     embed_dim: E; logit_scale: the factor of the cosine similarities, exp of the checkpoint's parameter;
-    fingerprint: sha256 over the architecture and every tensor's bytes in the precision loaded.
+    fingerprint: sha256 over the architecture, the preprocessing and every tensor's bytes in the precision loaded.
     """
 
     spec: BackboneSpec
@@ -100,20 +100,20 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
         checkpoint.fill(model, path)
     model = model.eval().requires_grad_(False)
     model.visual.to(memory_format=torch.channels_last)  # doubles the speed of a ResNet on a CPU
-    config = open_clip.get_model_config(name)
+    config, pixels = open_clip.get_model_config(name), _preprocessing(spec, model, pixels)
     return Backbone(
         spec=spec,
         model=model.to(device),
-        preprocessing=_preprocessing(spec, model, pixels),
+        preprocessing=pixels,
         embed_dim=config["embed_dim"],
         logit_scale=math.exp(float(model.logit_scale)),
-        fingerprint=fingerprint(config, model.state_dict()),
+        fingerprint=fingerprint({"model": config, "preprocessing": pixels.settings}, model.state_dict()),
         device=torch.device(device),
     )
 
 
 def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
-    """sha256 over an architecture and its weights, names sorted."""
+    """sha256 over what is said of a model and its weights, names sorted."""
     digest = hashlib.sha256(io.canonical_json(config).encode())
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()

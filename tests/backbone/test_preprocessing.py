@@ -100,6 +100,14 @@ def test_keys_win_over_the_tag(tmp_path, monkeypatch):
     }  # fmt: skip
 
 
+def test_other_pixels_are_another_fingerprint(tmp_path):
+    """So that features made of other pixels do not fit a run's text tower."""
+    spec = save_golden(tmp_path)
+    specs = [spec, changed(spec, preprocessing=SIGLIP), changed(spec, preprocessing={"interpolation": "bicubic"})]
+    first, second, third = (backbone.load(each).fingerprint for each in specs)
+    assert first == third != second
+
+
 def test_config_beside_the_weights_is_used(tmp_path):
     spec = save_golden(tmp_path)
     content = {"model_cfg": model_config(), "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}

@@ -15,7 +15,7 @@ rule text_tower:
 
 rule features:
     input:
-        weights=ancient("results/backbones/{backbone}/text_tower.safetensors"),  # fetched once, where there is internet
+        weights="results/backbones/{backbone}/text_tower.safetensors",  # fetched once, where there is internet
         manifest="results/datasets/{dataset}/manifest.json",
     output:
         "results/features/{backbone}/{dataset}/test.safetensors",
@@ -39,7 +39,7 @@ rule features:
 
 rule views:
     input:
-        weights=ancient("results/backbones/{backbone}/text_tower.safetensors"),
+        weights="results/backbones/{backbone}/text_tower.safetensors",
         manifest="results/datasets/{dataset}/manifest.json",
         fewshot=selections,
     output:
