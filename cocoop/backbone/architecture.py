@@ -7,12 +7,11 @@ from typing import Any
 import open_clip
 
 from cocoop import io
+from cocoop.config.openclip import CHECKPOINT_SUFFIXES, QUICK_GELU, is_checkpoint
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError, listed, unknown
 
 BUILT_IN = frozenset(open_clip.list_models())
-CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
-QUICK_GELU = "-quickgelu"
 
 
 def register(spec: BackboneSpec) -> str:
@@ -45,17 +44,19 @@ def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]
         return None, {}
     facts = open_clip.get_pretrained_cfg(name, spec.pretrained)
     if facts:
-        _check_activation(spec, name, facts)
+        _check_activation(spec, name, spec.pretrained)
         return _download(spec, name, facts), facts
-    if "/" not in spec.pretrained and not spec.pretrained.endswith(CHECKPOINT_SUFFIXES):
+    if "/" not in spec.pretrained and not is_checkpoint(spec.pretrained):
         raise _unknown_tag(spec, name)
     path = io.REPOSITORY / spec.pretrained
     if not path.is_file():
         raise UserError(
             f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or name a tag."
         )
-    if path.suffix not in CHECKPOINT_SUFFIXES:
+    if not is_checkpoint(path.name):
         raise UserError(f"{path}: a checkpoint ends in {listed(CHECKPOINT_SUFFIXES)}; convert it, best to safetensors.")
+    if isinstance(spec.preprocessing, str):
+        _check_activation(spec, name, spec.preprocessing)
     return path, {}
 
 
@@ -76,12 +77,12 @@ def _register_config(path: Path, where: str) -> str:
     return path.stem
 
 
-def _check_activation(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> None:
+def _check_activation(spec: BackboneSpec, name: str, tag: str) -> None:
     # open_clip only warns, and the accuracy falls by several points.
-    wanted = name + QUICK_GELU
-    if facts.get("quick_gelu") and open_clip.get_pretrained_cfg(wanted, spec.pretrained):
+    wanted, facts = name + QUICK_GELU, open_clip.get_pretrained_cfg(name, tag)
+    if facts.get("quick_gelu") and open_clip.get_pretrained_cfg(wanted, tag):
         raise UserError(
-            f"backbone {spec.name!r}: tag {spec.pretrained!r} was trained with QuickGELU, which {name} does not have; "
+            f"backbone {spec.name!r}: tag {tag!r} was trained with QuickGELU, which {name} does not have; "
             f"write model: {wanted}."
         )
 
@@ -107,7 +108,8 @@ def _download(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> Path:
         sources = " or ".join(filter(None, (facts.get("hf_hub", "").rstrip("/"), facts.get("url"))))
         raise UserError(
             f"backbone {spec.name!r}: cannot download tag {spec.pretrained!r} of {name} ({first_line(error)}). "
-            f"Without internet: fetch it elsewhere ({sources}), copy the file here, and write its path as `pretrained`."
+            f"Without internet: fetch it elsewhere ({sources}), copy the file here, and write its path as `pretrained` and "
+            f"`preprocessing: {spec.pretrained}`."
         ) from error
 
 

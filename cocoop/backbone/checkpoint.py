@@ -1,4 +1,8 @@
-"""Weights from a file into a model, without ever running code that the file brings along."""
+"""Weights from a file into a model, without ever running code that the file brings along.
+
+Tensors are all that is read: safetensors, or torch.load(weights_only=True). A TorchScript archive is a program, and torch has
+no way to take its tensors without loading it, so one is opened only if OpenAI published it (its sha256 is in open_clip's table).
+"""
 
 import pickle
 import warnings
@@ -11,45 +15,52 @@ import open_clip
 import torch
 from open_clip.factory import load_state_dict
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 from cocoop import io
-from cocoop.backbone import tiny
+from cocoop.backbone import formats, state_dicts, tiny
 from cocoop.errors import UserError, listed
 
 OPENAI_HOST = "openaipublic"
 SCRIPT_MARK = "TorchScript"
 MOST_SHOWN = 3
+PLAIN_KINDS = (io.canonical_json("open_clip"), None)
 
 
 def fill(model: nn.Module, path: Path) -> None:
-    """Loads every tensor of a checkpoint; one that is damaged, unsafe or of another architecture is a UserError.
-
-    OpenAI's own files are TorchScript archives, which are programs. One is opened only when its sha256 is that of a
-    file which OpenAI published, as listed by open_clip; it then is what open_clip itself would download and open.
-    """
-    if _is_compact(path):
+    """Loads every tensor of a checkpoint; one that is damaged, unsafe, incomplete or of another architecture is a UserError."""
+    kind = _kind(path)
+    if kind == io.canonical_json(tiny.KIND):
         model.load_state_dict(tiny.expand(path), strict=True)
         return
+    if kind not in PLAIN_KINDS:
+        raise UserError(f"{path}: a file of this benchmark ({kind}), not the weights of a model.")
     official = path.suffix == ".pt" and io.sha256_file(path) in _published()
-    if official and not _quick_gelu(model):
+    content = _read(path, official)
+    state = state_dicts.unwrapped(content)
+    if not state:
+        _refuse(path, formats.of_keys(list(map(str, content))) if isinstance(content, Mapping) else None)
+        raise UserError(f"{path}: no checkpoint of a model: it holds no state dict (tensors by name).")
+    if (official or state_dicts.of_openai(state)) and not _quick_gelu(model):
         raise UserError(f"{path}: OpenAI's weights need QuickGELU; take the model whose name ends in -quickgelu.")
-    state = _read(path, official)
-    _compare_shapes(model, state, path)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=not official)
-    except (RuntimeError, KeyError, AttributeError) as error:
-        raise _other_architecture(model, state, path) from error
+        fitting = state_dicts.as_of(model, state)
+    except (RuntimeError, KeyError, AttributeError) as error:  # of open_clip's converters
+        raise UserError(f"{path}: open_clip cannot convert these weights for this model ({error!r:.200}).") from error
+    _compare_names(model, fitting, path)
+    _compare_shapes(model, fitting, path)
+    model.load_state_dict(fitting, strict=True)
 
 
-def _is_compact(path: Path) -> bool:
-    """Whether the file is written like the bundled tiny CLIP's weights."""
+def _kind(path: Path) -> str | None:
+    """What a safetensors file of this project says it holds, as JSON."""
     try:
         if path.suffix != ".safetensors":
-            return False
+            return None
         with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get("kind") == io.canonical_json(tiny.KIND)
+            metadata = file.metadata() or {}
+            return metadata.get("kind") if io.CHECKSUM in metadata else None
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
 
@@ -61,11 +72,17 @@ def _published() -> frozenset[str]:
     return frozenset(url.split("/")[-2] for url in urls if OPENAI_HOST in url)
 
 
-def _read(path: Path, official: bool) -> dict[str, torch.Tensor]:
+def _read(path: Path, official: bool) -> Any:
+    """What the file holds; only of OpenAI's own files more than tensors and plain values is loaded."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            state = load_state_dict(str(path), weights_only=not official)
+            if official:
+                return load_state_dict(str(path), weights_only=False)
+            if path.suffix == ".safetensors":
+                return load_file(path)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        _refuse(path, formats.of_pickle(path))
         raise UserError(
             f"{path}: refused, because it is damaged or holds other Python objects than tensors, which could run "
             "foreign code; convert it to safetensors where you trust it."
@@ -74,34 +91,51 @@ def _read(path: Path, official: bool) -> dict[str, torch.Tensor]:
         if SCRIPT_MARK in str(error):
             raise UserError(
                 f"{path}: refused, because a TorchScript archive is a program and this one is not a file OpenAI "
-                "published; convert it to safetensors where you trust it."
+                "published; where you trust it, write torch.jit.load(FILE).state_dict() into a file with torch.save."
             ) from error
         raise _damaged(path, error) from error
     except Exception as error:  # a damaged file makes torch's readers raise nearly anything
         raise _damaged(path, error) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no state dict (tensors by name).")
-    return dict(state)
+
+
+def _refuse(path: Path, kind: str | None) -> None:
+    """A UserError if it is known what the file is."""
+    if kind:
+        raise UserError(f"{path}: {kind}.")
+
+
+def _compare_names(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
+    own = model.state_dict()
+    missing, extra = [n for n in own if n not in state], [n for n in state if n not in own]
+    if not missing and not extra:
+        return
+    _refuse(path, formats.of_tensors(state, own))
+    lacks, has = (f"it {verb} {listed(names, MOST_SHOWN)}" for verb, names in (("lacks", missing), ("has", extra)))
+    if not missing:
+        raise UserError(
+            f"{path}: every tensor of the model is there, but {has} too, which the model does not; remove these."
+        )
+    if not extra:
+        raise UserError(f"{path}: incomplete for this model: {lacks}.")
+    prefix = state_dicts.prefix_of(state)
+    if prefix and set(own) <= {name.removeprefix(prefix) for name in state}:
+        others = [name for name in state if not name.startswith(prefix)]
+        raise UserError(
+            f"{path}: every tensor of the model is there under {prefix!r}, but it has {listed(others, MOST_SHOWN)} too, which "
+            "the model does not; remove these."
+        )
+    raise UserError(f"{path}: weights of another architecture: {lacks}; {has}.")
 
 
 def _compare_shapes(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
-    # open_clip would stretch position embeddings of another size without a word.
     own = model.state_dict()
     other = [
         f"{name} is {_shape(tensor)} there and {_shape(own[name])} in the model"
         for name, tensor in state.items()
-        if name in own and tensor.shape != own[name].shape and not (tensor.numel() == own[name].numel() == 1)
+        if tensor.shape != own[name].shape
     ]
     if other:
         raise UserError(f"{path}: weights of another architecture: {'; '.join(other[:MOST_SHOWN])}{_more(other)}.")
-
-
-def _other_architecture(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> UserError:
-    own = model.state_dict()
-    missing, extra = [n for n in own if n not in state], [n for n in state if n not in own]
-    sides = (("it lacks", missing), ("it has", extra))
-    parts = [f"{what} {listed(names, MOST_SHOWN)}" for what, names in sides if names]
-    return UserError(f"{path}: weights of another architecture: {'; '.join(parts) or 'open_clip cannot convert them'}.")
 
 
 def _quick_gelu(model: nn.Module) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from cocoop import io
-from cocoop.backbone import architecture, checkpoint
+from cocoop.backbone import architecture, checkpoint, preprocessing
 from cocoop.backbone.transforms import Preprocessing
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = ("fp32", "bf16", "fp16", "reference-fp16")
 RANDOM_WEIGHTS_SEED = 0
-PREPROCESSING_FACTS = ("mean", "std", "interpolation", "resize_mode")
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Backbone:
     """A frozen model in eval mode.
 
     embed_dim: E; logit_scale: the factor of the cosine similarities, exp of the checkpoint's parameter;
-    fingerprint: sha256 over the architecture and every tensor's bytes in the precision loaded.
+    fingerprint: sha256 over the architecture, the preprocessing and every tensor's bytes in the precision loaded.
     """
 
     spec: BackboneSpec
@@ -93,27 +92,28 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
         )
     name = architecture.register(spec)
     path, facts = architecture.weights(spec, name)
-    model = _build(spec, name, facts)
+    pixels = preprocessing.resolve(spec, name, path, facts)
+    model = _build(spec, name)
     if path is None:
         _warn_random(spec.name)
     else:
         checkpoint.fill(model, path)
     model = model.eval().requires_grad_(False)
     model.visual.to(memory_format=torch.channels_last)  # doubles the speed of a ResNet on a CPU
-    config = open_clip.get_model_config(name)
+    config, pixels = open_clip.get_model_config(name), _preprocessing(spec, model, pixels)
     return Backbone(
         spec=spec,
         model=model.to(device),
-        preprocessing=_preprocessing(spec, model),
+        preprocessing=pixels,
         embed_dim=config["embed_dim"],
         logit_scale=math.exp(float(model.logit_scale)),
-        fingerprint=fingerprint(config, model.state_dict()),
+        fingerprint=fingerprint({"model": config, "preprocessing": pixels.settings}, model.state_dict()),
         device=torch.device(device),
     )
 
 
 def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
-    """sha256 over an architecture and its weights, names sorted."""
+    """sha256 over what is said of a model and its weights, names sorted."""
     digest = hashlib.sha256(io.canonical_json(config).encode())
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -122,15 +122,13 @@ def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _build(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> nn.Module:
-    chosen = {key: facts[key] for key in PREPROCESSING_FACTS if key in facts}
+def _build(spec: BackboneSpec, name: str) -> nn.Module:
     try:
         with quiet(), torch.random.fork_rng(devices=()):
             torch.default_generator.manual_seed(RANDOM_WEIGHTS_SEED)
             return open_clip.create_model(
                 name,
                 precision="fp16" if spec.precision == "reference-fp16" else "fp32",
-                force_preprocess_cfg=chosen,
                 pretrained_text=False,  # weights come from `checkpoint` alone, never from a download behind our back
                 weights_only=True,
             )
@@ -140,16 +138,15 @@ def _build(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> nn.Module:
         ) from error
 
 
-def _preprocessing(spec: BackboneSpec, model: nn.Module) -> Preprocessing:
-    facts = open_clip.get_model_preprocess_cfg(model)
-    size = facts["size"]
+def _preprocessing(spec: BackboneSpec, model: nn.Module, pixels: Mapping[str, Any]) -> Preprocessing:
+    size = open_clip.get_model_preprocess_cfg(model)["size"]
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
         raise UserError(
             f"backbone {spec.name!r}: {spec.model} takes {size[0]} x {size[1]} pixels; only squares work here."
         )
-    mean, std = tuple(facts["mean"]), tuple(facts["std"])
-    return Preprocessing(sides.pop(), mean, std, facts["interpolation"], facts["resize_mode"])
+    mean, std = (tuple(map(float, pixels[key])) for key in ("mean", "std"))
+    return Preprocessing(sides.pop(), mean, std, pixels["interpolation"], pixels["resize_mode"])
 
 
 @cache

@@ -1,10 +1,14 @@
 """`python -m cocoop dataset list | check | new`: what there is, whether it is right, and how to add your own."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cocoop.cli.arguments import command, path, template
 from cocoop.errors import UserError, counted
+
+if TYPE_CHECKING:
+    from cocoop.config import BackboneSpec, Registry
 
 
 def add(commands: Any) -> None:
@@ -19,6 +23,12 @@ def add(commands: Any) -> None:
     parser.add_argument("name", help="a file of config/datasets")
     path(parser, "--data-root", about="folder of all datasets", required=False, default=Path("data"))
     path(parser, "--sheet", about="contact sheet to write (PNG)", required=False)
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help="a file of config/backbones, to look for classes it cannot tell apart; the demo's"
+        " if not given and its weights are here",
+    )
 
     parser = command(verbs, "new", new, "write config/datasets/NAME.yaml from a folder of images or a table of them")
     parser.add_argument(
@@ -37,17 +47,37 @@ def show(data_root: Path) -> None:
     print(table(specs.values(), data_root))
 
 
-def check(name: str, data_root: Path, sheet: Path | None) -> None:
+def check(name: str, data_root: Path, sheet: Path | None, backbone: str | None) -> None:
     from cocoop.config import Registry
     from cocoop.data.check import PROBLEM, report
     from cocoop.text.tokenizer import byte_pair
 
-    spec = Registry().dataset(name, "dataset check")
+    registry = Registry()
+    spec = registry.dataset(name, "dataset check")
+    chosen = _backbone(registry, backbone)
     sheet = sheet or Path("results") / "datasets" / name / "contact_sheet.png"
-    text = report(spec, data_root, sheet, byte_pair().whole)
+
+    def tell_apart(classnames: Sequence[str]) -> str:
+        from cocoop.text import distinguish
+
+        return distinguish.check(chosen.settings, classnames, spec.template, name)
+
+    text = report(spec, data_root, sheet, byte_pair().whole, tell_apart if chosen else None)
     print(text, flush=True)
     if problems := sum(line.startswith(PROBLEM) for line in text.splitlines()):
         raise UserError(f"dataset {name!r}: {counted(problems, 'problem', 'problems')}, listed above.")
+
+
+def _backbone(registry: "Registry", name: str | None) -> "BackboneSpec | None":
+    """The backbone of this name; without a name the demo's, unless its weights are a tag, which could mean a download."""
+    from cocoop.config.openclip import is_checkpoint
+    from cocoop.planning import files
+
+    if name:
+        return registry.backbone(name, "dataset check: --backbone")
+    named = files.load().get("backbone")
+    demo = registry.backbone(named, str(files.DEMO)) if named in registry.names("backbones") else None
+    return demo if demo and demo.pretrained and is_checkpoint(demo.pretrained) else None
 
 
 def new(folder: Path, name: str | None, template: str) -> None:

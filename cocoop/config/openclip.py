@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 from cocoop import io
 from cocoop.errors import UserError, did_you_mean, unknown
 
-CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
 QUICK_GELU = "-quickgelu"
+OR_PATH, OR_VALUES = "give the path of a checkpoint", "write mean, std, interpolation and resize_mode"
 
 
 def check_names(backbone: Mapping[str, Any], where: str) -> None:
@@ -27,18 +29,25 @@ def check_names(backbone: Mapping[str, Any], where: str) -> None:
         raise UserError(
             f"{where}: model: open_clip has no {backbone['model']!r}; open_clip.list_models() lists all.{near}"
         )
+    if isinstance(backbone.get("preprocessing"), str) and models():
+        _check_tag(backbone["preprocessing"], backbone["model"], f"{where}: preprocessing", OR_VALUES)
     if pretrained is None:
         return
-    if "/" in pretrained or pretrained.endswith(CHECKPOINT_SUFFIXES):
+    if "/" in pretrained or is_checkpoint(pretrained):
         _check_file(pretrained, f"{where}: pretrained")
     elif models():
-        _check_tag(pretrained, backbone["model"], f"{where}: pretrained")
+        _check_tag(pretrained, backbone["model"], f"{where}: pretrained", OR_PATH)
 
 
-def _check_tag(tag: str, model: str, where: str) -> None:
+def is_checkpoint(name: str) -> bool:
+    """Whether a file's name ends as those of checkpoints do; the CoOp authors' code writes `model.pth.tar-50`."""
+    return re.sub(r"-[0-9]+$", "", name).endswith(CHECKPOINT_SUFFIXES)
+
+
+def _check_tag(tag: str, model: str, where: str, instead: str) -> None:
     known = tags(model.replace("/", "-").removesuffix(QUICK_GELU))
     if not known:
-        raise UserError(f"{where}: {model} has no tags in open_clip; give the path of a checkpoint instead of {tag!r}.")
+        raise UserError(f"{where}: {model} has no tags in open_clip; {instead} instead of {tag!r}.")
     if tag.lower().replace("-", "_") not in known:
         raise unknown(f"tag of {model}", tag, known, where)
 

@@ -22,6 +22,8 @@ class BackboneSpec:
         model: an open_clip architecture, or the path of an open_clip JSON config (relative to the repository).
         pretrained: a tag of open_clip, the path of a checkpoint, or None for random weights (speed measurements only).
         precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything half).
+        preprocessing: a tag of open_clip whose values hold, or some of mean, std, interpolation and resize_mode; None for
+            those that `cocoop.backbone.preprocessing` finds.
         label: the name in tables and figures; it decides no number.
     """
 
@@ -29,12 +31,14 @@ class BackboneSpec:
     model: str
     pretrained: str | None
     precision: str = "fp32"
+    preprocessing: str | Mapping[str, Any] | None = None
     label: str = field(default="", compare=False)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the features: everything but the label."""
-        return {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
+        """What decides the features: everything but the label. `preprocessing` is there if the YAML file has it."""
+        found = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
+        return found if self.preprocessing else {key: value for key, value in found.items() if key != "preprocessing"}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cocoop import io, progress
@@ -18,15 +18,23 @@ from cocoop.data.verify import problems
 from cocoop.errors import counted, cut, listed, shown
 from cocoop.manifest import SPLITS, counts_per_class
 
+TellApart = Callable[[Sequence[str]], str]
 EXAMPLES = 3
 PROMPT_LENGTH = 120  # characters shown of one
 PROBLEM = "problem: "
 
 
-def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokenize: Tokenize | None = None) -> str:
+def report(
+    spec: DatasetSpec,
+    data_root: Path,
+    sheet: Path | None = None,
+    tokenize: Tokenize | None = None,
+    tell_apart: TellApart | None = None,
+) -> str:
     """The findings as text, one a line; problems start with PROBLEM.
 
     sheet: where the contact sheet (PNG) goes. tokenize: gives the token ids of a prompt, start and end token included.
+    tell_apart: gives a line on whether a backbone can tell these class names apart.
     A dataset that cannot be read at all is a UserError.
     """
     folder = Path(data_root) / spec.folder
@@ -43,6 +51,7 @@ def report(spec: DatasetSpec, data_root: Path, sheet: Path | None = None, tokeni
     bad, findings = survey(folder, paths)
     lines += [*_unreadable(spec, bad), *findings, *_without_images(listing, set(paths) - set(bad))]
     lines += [*_leaks(folder, listing, [path for path in paths if path not in bad]), *_prompts(spec, listing, tokenize)]
+    lines += [tell_apart(listing.classnames)] if tell_apart else []
     if sheet is not None:
         draw_sheet(sheet, folder, listing, set(paths) - set(bad))
         lines.append(f"contact sheet: {sheet}")

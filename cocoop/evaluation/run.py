@@ -12,6 +12,7 @@ from torch import Tensor
 from cocoop import io, methods
 from cocoop.errors import UserError
 from cocoop.evaluation.counts import tally
+from cocoop.evaluation.notes import notes_of
 from cocoop.evaluation.predict import most_at_once, predict
 from cocoop.images.inputs import ALIKE, TestFiles, TestImages, image_side, made_with
 from cocoop.images.loading import test_images
@@ -48,7 +49,8 @@ def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, b
     results = Results()
     for subset in evaluation.subsets:
         _test(evaluation, files, method, images, subset, results, budget_mb)
-    _write(out, run, method, results)
+    notes = notes_of(evaluation, files.manifest, made, text, images.classnames)
+    _write(out, run, method, results, notes)
     write_cost(out / "cost.json", run, device, start)
 
 
@@ -129,7 +131,7 @@ def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classi
         raise UserError(f"{where}: {error}") from error
 
 
-def _write(out: Path, run: Run, method: Method, results: Results) -> None:
+def _write(out: Path, run: Run, method: Method, results: Results, notes: list[str]) -> None:
     shapes = method.shapes()
     sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
     predictions = {"kind": "predictions", "run": run.to_dict()}
@@ -147,5 +149,6 @@ def _write(out: Path, run: Run, method: Method, results: Results) -> None:
                 "tensors": shapes,
             },
             "records": results.records,
+            "notes": notes,
         },
     )

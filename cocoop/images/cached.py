@@ -49,7 +49,7 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
     _check_epochs(paths, [metadata["epochs"] for metadata in facts], run.views)
     names = facts[0]["classnames"]
     subset = tuple(names[label] for label in class_subset(range(len(names)), run.subset))
-    made = {key: facts[0][key] for key in ALIKE} | {"views": digest(run, facts)}
+    made = {key: facts[0][key] for key in ALIKE} | {"views": digest(run, facts), "notes": facts[0]["notes"]}
     source = Cached(torch.cat(parts, 1).to(device))  # (S, V, N, E)
     return TrainingImages(source, labels.to(device), subset, made, source)
 

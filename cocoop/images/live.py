@@ -61,6 +61,7 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages
     made = {
         "manifest": manifest.fingerprint,
         "preprocessing": whole.preprocessing.settings,
+        "notes": list(manifest.notes),
         "views": digest(run, paths),
     }
     live = Live(whole, files.root, selected, run.views, files.workers)

@@ -85,6 +85,7 @@ def extract(
         "epochs": [epochs.start, epochs.stop] if epochs else None,
         "classnames": list(manifest.classnames),
         "manifest": manifest.fingerprint,
+        "notes": list(manifest.notes),
         "width": backbone.embed_dim,
         **backbone.identity,
         "computed_on": provenance.computed_on(str(backbone.device)),

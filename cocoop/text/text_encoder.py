@@ -160,7 +160,7 @@ def load(
         )
     if metadata["literal"]:
         _announce(backbone["name"], metadata["literal"])
-        return replace(_whole(backbone, device, budget_mb), fingerprint=metadata["fingerprint"])
+        return replace(whole(backbone, device, budget_mb), fingerprint=metadata["fingerprint"])
     tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(backbone["precision"])
     return replace(TextEncoder.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
 
@@ -169,7 +169,8 @@ def _announce(backbone: str, reason: str) -> None:
     logger.info("backbone %s takes the literal text path: %s", backbone, reason)
 
 
-def _whole(settings: dict[str, Any], device: str, budget_mb: int) -> TextEncoder:
+def whole(settings: dict[str, Any], device: str = "cpu", budget_mb: int = DEFAULT_BUDGET_MB) -> TextEncoder:
+    """The text side straight from a backbone's weights, on the literal path, which takes every tower."""
     from cocoop.backbone import model as backbone
     from cocoop.text import hf_tokenizer as foreign
 

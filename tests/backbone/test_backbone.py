@@ -165,7 +165,7 @@ def test_failed_download_says_what_to_do(spec, monkeypatch):
     message = refusal(spec, model="ViT-B-32-quickgelu", pretrained="openai")
     assert "cannot download tag 'openai' of ViT-B-32-quickgelu (Failed to download file)" in message
     assert "timm/vit_base_patch32_clip_224.openai or https://" in message
-    assert message.endswith("copy the file here, and write its path as `pretrained`.")
+    assert message.endswith("write its path as `pretrained` and `preprocessing: openai`.")
 
 
 @pytest.mark.parametrize("name", ["vit_b16", "vit_b32", "rn50", "rn101"])

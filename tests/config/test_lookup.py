@@ -36,6 +36,7 @@ def test_models_and_tags_are_open_clips():
         ({"pretrained": "such.pt"}, "pretrained: such.pt: no such file"),
         ({"model": "MobileCLIP-B", "pretrained": "openai"}, "unknown tag of MobileCLIP-B"),
         ({"model": "cocoop/assets/tiny_clip/tiny_clip.json"}, "tiny_clip.json has no tags"),
+        ({"preprocessing": "no_such_name"}, "preprocessing: unknown tag of ViT-B-16 'no_such_name'; known: .*openai"),
     ],
 )
 def test_a_backbone_that_cannot_be(change, expected):

@@ -1,11 +1,14 @@
 """`dataset check`, `dataset new`, `dataset list`: what a user sees."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from cocoop import io
+from cocoop.cli import main
 from cocoop.config.specs import DatasetSpec
 from cocoop.config.validation import validate
 from cocoop.data import prepare
@@ -197,3 +200,52 @@ def test_a_misspelt_key_is_refused_with_the_right_one():
     settings["reader"] = {"kind": "image_folder", "image": "x", "split": SPLIT}
     with pytest.raises(UserError, match=r"own: reader: unknown key 'image'; known: .*Did you mean 'images'\?"):
         validate(settings, "dataset", "own")
+
+
+@pytest.fixture
+def config_of_two(tmp_path, monkeypatch):
+    """A working folder with two datasets: `known` has classes that the bundled tiny CLIP knows, `clothes` has not."""
+    shutil.copytree(io.REPOSITORY / "config", tmp_path / "config")
+    for name, classnames in (("known", ("red circle", "blue square")), ("clothes", ("Shirt", "Pullover"))):
+        lay_out(
+            {f"{c}/{n}.jpg": picture(n + 100 * len(c)) for c in classnames for n in range(10)}, tmp_path / "data" / name
+        )
+        settings = {"title": name, "template": "a photo of a {}.", "reader": {"kind": "image_folder", "split": SPLIT}}
+        (tmp_path / "config/datasets" / f"{name}.yaml").write_text(json.dumps(settings))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "config"
+
+
+SAME = (
+    "problem: the backbone tiny gives 2 of 2 classes of clothes the same text feature as another class (Pullover = Shirt): it "
+    "cannot tell them apart zero-shot, and results on them mean little"
+)
+
+
+@pytest.mark.parametrize("words", [[], ["--backbone", "tiny"]])
+def test_check_says_whether_the_demos_backbone_tells_classes_apart(words, config_of_two, capsys):
+    assert main(["dataset", "check", "known", *words]) == 0
+    assert "text features: the backbone tiny tells all 2 classes apart" in capsys.readouterr().out.splitlines()
+    assert main(["dataset", "check", "clothes", *words]) == 0
+    assert SAME in capsys.readouterr().out.splitlines()
+
+
+def test_check_loads_no_backbone_whose_weights_are_a_tag(config_of_two, capsys):
+    path = config_of_two / "config.yaml"
+    path.write_text(path.read_text().replace("backbone: tiny", "backbone: vit_b16"))
+    assert main(["dataset", "check", "clothes"]) == 0
+    assert "backbone" not in capsys.readouterr().out
+
+
+def test_check_refuses_a_backbone_nobody_knows(config_of_two, capsys):
+    assert main(["dataset", "check", "clothes", "--backbone", "tiney"]) == 2
+    assert "unknown backbone 'tiney'; known: " in capsys.readouterr().err
+
+
+def test_check_goes_on_where_a_backbone_cannot_be_loaded(config_of_two, capsys):
+    (config_of_two / "broken.pt").write_bytes(b"hello")
+    content = {"label": "x", "model": "RN50", "pretrained": str(config_of_two / "broken.pt")}
+    (config_of_two / "backbones/broken.yaml").write_text(json.dumps(content))
+    assert main(["dataset", "check", "clothes", "--backbone", "broken"]) == 0
+    out = capsys.readouterr().out
+    assert f"problem: {config_of_two / 'broken.pt'}: damaged, or no checkpoint" in out and "contact sheet:" in out

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.data.readers.base import json_content, text
-from cocoop.errors import UserError, listed, shown
+from cocoop.errors import UserError, cut, listed, shown
 
 TABS, LINES = (".tsv", ".tab"), (".jsonl", ".ndjson")
 SUFFIXES = (".csv", *TABS, ".json", *LINES)

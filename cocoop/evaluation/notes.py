@@ -1,0 +1,29 @@
+"""What a reader of an evaluation's numbers must know: remarks of the manifests, and classes the backbone cannot tell apart."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cocoop.manifest import Manifest
+from cocoop.run import Evaluation
+from cocoop.text import distinguish
+from cocoop.text.text_encoder import TextEncoder
+
+logger = logging.getLogger(__name__)
+TEMPLATE = "a photo of a {}."  # one for all methods, so that all of an experiment get the same sentence
+
+
+def notes_of(
+    evaluation: Evaluation, manifest: Path | None, made: Mapping[str, Any], text: TextEncoder, classnames: Sequence[str]
+) -> list[str]:
+    """Sorted and logged. manifest: the target's; made: how the training images were made, with the notes of their manifest."""
+    run, target = evaluation.run, evaluation.target
+    remarks = {run.dataset: made.get("notes", ())}
+    if manifest:
+        remarks[target] = Manifest.load(manifest).notes
+    notes = {f"{dataset}: {note}" for dataset, found in remarks.items() for note in found}
+    notes |= set(distinguish.warnings(text, classnames, TEMPLATE, run.backbone.name, target))
+    for note in sorted(notes):
+        logger.warning("%s", note)
+    return sorted(notes)
