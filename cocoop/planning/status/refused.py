@@ -40,10 +40,9 @@ def reason(message: str) -> str:
     """One line: what sbatch said, the last line first because it sums up the others; else the start of the message."""
     words = [line.strip() for line in SBATCH.findall(message.replace("'.\n", "\n").removesuffix("'."))]
     if not words:
-        return UNSUBMITTED + " ".join(message.split())[:MOST_CHARACTERS]
+        return UNSUBMITTED + (" ".join(message.split())[:MOST_CHARACTERS] or "no reason given")
     *details, last = words
-    because = f" ({'; '.join(details)})" if details else ""
-    return f"{REFUSED}{last.removeprefix(FAILED)}{because}"
+    return REFUSED + ": ".join([last.removeprefix(FAILED), *details])
 
 
 def _write(job: Any, why: str) -> None:
@@ -51,14 +50,18 @@ def _write(job: Any, why: str) -> None:
     for member in getattr(job, "jobs", [job]):
         if all(Path(path).exists() for path in member.input):
             for log in member.log:
-                _append(Path(log), why)
+                _append(Path(log), why, job.attempt)
 
 
-def _append(log: Path, why: str) -> None:
-    """After a failed attempt, the summary has to show its error too."""
+def _append(log: Path, why: str, attempt: int) -> None:
+    """If an earlier attempt ran and failed, the line has its error too."""
     earlier = ending(log).error
+    if earlier and why in earlier:
+        return
     if earlier and not earlier.startswith((REFUSED, UNSUBMITTED)):
-        why = f"{earlier}; tried again: {why}"
+        why = f"{earlier}; attempt {attempt} was {why}"
+    elif attempt > 1:
+        why += f" (attempt {attempt})"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"\nerror: {why}\n")
