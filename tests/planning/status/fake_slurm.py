@@ -12,7 +12,10 @@ from cocoop.io import REPOSITORY
 PROGRAMS = {"sacct", "sacctmgr", "salloc", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun", "sshare"}
 ANSWERS = {
     "sbatch": "echo 'sbatch: error: this test expects no submission' >&2; exit 1",
-    "sinfo": "echo 'gpu*|4|gpu:a100:4(S:0-1),gpu:h100:2'; echo 'cpu|9|(null)'; echo 'cloud|0|(null)'",
+    "sinfo": (
+        """case "$*" in *%G*) echo 'gpu*|4|gpu:a100:4(S:0-1),gpu:h100:2'; echo 'cpu|9|(null)'; echo 'cloud|0|(null)';;\n"""
+        """*) echo 'gpu*'; echo cpu; echo cloud;; esac"""
+    ),
     "sacctmgr": "echo ' lab '; echo ' project '",
     **dict.fromkeys(("sacct", "squeue", "sshare", "scontrol", "scancel"), "exit 0"),
 }

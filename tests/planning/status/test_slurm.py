@@ -158,7 +158,7 @@ def test_refused_second_attempt_keeps_the_error_of_the_first(fake):
     fake.answer(
         "sbatch",
         f"if test -e ran; then echo 'sbatch: error: Batch job submission failed: time limit' >&2; exit 1; fi\n"
-        f"touch ran; echo 'error: the disk is full' > {log}; echo 7",
+        f"touch ran; mkdir -p $(dirname {log}); echo 'error: the disk is full' > {log}; echo 7",
     )
     code, text = fake.snakemake("--retries", "1", "--", "results/features/tiny/shapes/test.safetensors")
     assert code == 1
