@@ -56,4 +56,4 @@ def test_words_of_sbatch_name_what_it_refused(make_clone):
     failed = re.findall(r"^failed: (\w+) .*: not accepted by sbatch: (.*)", clone.log(), re.MULTILINE)
     assert {stage for stage, _ in failed} == {"features", "views"}
     assert {words.partition(":")[0] for _, words in failed} == {"Requested node configuration is not available"}
-    assert clone.status()["failed"] == len(failed) == 3
+    assert clone.status()["failed"] == len(failed) == 2
