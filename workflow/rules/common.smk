@@ -241,24 +241,6 @@ def say_where_it_cannot_write():
         )
 
 
-def prepare_submission():
-    """Before the first job: stops if Slurm could not run it, and records from then on why a submission fails."""
-    from cocoop.planning.status import refused, slurm
-
-    refused.record()
-    if workflow.executor_plugin.name != "slurm":
-        return
-    submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
-    try:
-        slurm.check(
-            (job.resources for job in submitted),
-            workflow.executor_settings.status_command,
-        )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(2)  # a WorkflowError would add places in the Snakefiles; the lock is released either way
-
-
 def say_what_failed():
     """The last words of a benchmark with failures: which jobs, where their logs are, how to run them alone."""
     from cocoop.planning.status.report import show_failures

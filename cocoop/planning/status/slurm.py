@@ -7,11 +7,13 @@ import getpass
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cocoop.errors import UserError
+from cocoop.planning.status import refused
 
 SECONDS = 20  # within which Slurm has to answer
 PROFILE = "slurm/profile.yaml"
@@ -39,6 +41,22 @@ class Partition:
 
     gres: frozenset[str] = frozenset()
     has_nodes: bool = False
+
+
+def start(workflow: Any) -> None:
+    """For Snakemake's onstart: checks what Slurm is asked for, and has failed submissions recorded from then on.
+
+    workflow: Snakemake's. Exits with code 2 after one line; a WorkflowError would add locations in the Snakefiles.
+    """
+    refused.record()
+    if workflow.executor_plugin.name != "slurm":
+        return
+    submitted = (job.resources for job in workflow.dag.needrun_jobs() if not job.is_local)
+    try:
+        check(submitted, workflow.executor_settings.status_command)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
 
 
 def check(resources: Iterable[Mapping[str, Any]], status_command: str | None) -> None:
