@@ -12,7 +12,7 @@ from cocoop.io import REPOSITORY
 PACKAGE = REPOSITORY / "cocoop"
 NESTED = {"planning", "reporting", "demo"}  # folders whose subfolders are rooms of their own
 ROWS = [
-    {"errors", "io", "metrics", "progress"},
+    {"errors", "io", "metrics", "progress", "fonts"},
     {"config", "manifest", "provenance", "device"},
     {"splits", "demo.drawing", "demo.miniatures", "data"},
     {"text", "backbone", "images"},

@@ -15,7 +15,9 @@ def add(commands: Any) -> None:
 
     parser = command(commands, "collect", collect, "gather metrics files into one tidy table")
     path(parser, "--metrics", about="file that lists metrics.json files, one a line")
-    path(parser, "--out", about="records.csv")
+    about = "few-shot selections of the runs, to note classes with fewer images than shots"
+    path(parser, "--fewshot", about=about, nargs="*", required=False, default=[])
+    path(parser, "--out", about="records.csv; its checksum and notes are written beside it")
 
     parser = command(commands, "tables", tables, "write an experiment's tables as CSV, Markdown and LaTeX")
     path(parser, "--experiment", about="experiment.json")
@@ -25,6 +27,7 @@ def add(commands: Any) -> None:
     parser = command(commands, "paired", paired, "compare variants image by image over the same seeds")
     path(parser, "--experiment", about="experiment.json")
     path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    path(parser, "--records", about="records.csv")
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "figures", figures, "draw an experiment's figures as SVG and PNG")
@@ -53,22 +56,22 @@ def experiment(settings: str, out: Path) -> None:
     io.write_json(out, {"schema": 1, "kind": "experiment", **parsed(settings)})
 
 
-def collect(metrics: Path, out: Path) -> None:
-    from cocoop.reporting import records as results
+def collect(metrics: Path, fewshot: list[Path], out: Path) -> None:
+    from cocoop.reporting.records.records import collect
 
-    results.collect(_listed(metrics), out)
+    collect(_listed(metrics), out, fewshot)
 
 
 def tables(experiment: Path, records: Path, out: Path) -> None:
-    from cocoop.reporting import tables
+    from cocoop.reporting.tables import build_all
 
-    tables.build_all(experiment, records, out)
+    build_all(experiment, records, out)
 
 
-def paired(experiment: Path, metrics: Path, out: Path) -> None:
-    from cocoop.reporting.records import paired
+def paired(experiment: Path, metrics: Path, records: Path, out: Path) -> None:
+    from cocoop.reporting.records.paired import build
 
-    paired.build(experiment, _listed(metrics), out)
+    build(experiment, _listed(metrics), records, out)
 
 
 def figures(experiment: Path, records: Path, runs: Path, out: Path) -> None:

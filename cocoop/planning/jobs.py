@@ -8,7 +8,7 @@ from cocoop.planning.plan import Block, Evaluation, Plan
 
 EXPERIMENT_STAGES = {
     "experiment": ("experiment.json",),
-    "collect": ("records.csv", "records.csv.sha256"),
+    "collect": ("records.csv", "records.csv.sha256", "records.csv.notes.json"),
     "tables": ("tables",),
     "paired": ("paired",),
     "figures": ("figures",),

@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from cocoop import io
 from cocoop.config import paper
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
@@ -173,8 +174,17 @@ def view_ranges(views: int) -> list[tuple[int, int]]:
 
 
 def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
-    """What tables and figures must know of an experiment, with every record that has to be there."""
+    """What tables and figures must know of an experiment, with every record that has to be there.
+
+    made_with: sha256 of all settings that decide its numbers, so that a changed one can be told from this content alone.
+    """
     spec = plan.experiments[name]
+    evaluations = sorted(set(plan.evaluations_of(spec)))
+    datasets = sorted({name for e in evaluations for name in (e.block.dataset, e.target)})
+    settings = [
+        [plan.settings_of(block) for block in sorted({e.block for e in evaluations})],
+        {name: plan.datasets[name].settings for name in datasets},
+    ]
     variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]
     return {
         "name": spec.name,
@@ -192,7 +202,8 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
         "target_subsets": list(spec.target_subsets),
         "shots": list(spec.shots),
         "seeds": list(plan.config["seeds"]),
-        "expected": [key for evaluation in sorted(set(plan.evaluations_of(spec))) for key in _records(evaluation)],
+        "made_with": io.sha256_text(io.canonical_json(settings)),
+        "expected": [key for evaluation in evaluations for key in _records(evaluation)],
     }
 
 

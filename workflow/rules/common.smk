@@ -205,6 +205,18 @@ def trained_of(wildcards):
     ]
 
 
+def drawn_of(wildcards):
+    blocks = {e.block for e in evaluations_of(wildcards.experiment)}
+    return sorted(
+        {
+            f"results/datasets/{block.dataset}/fewshot/shots{block.shots}_seed{seed}.json"
+            for block in blocks
+            if PLAN.variant_of(block).trainable
+            for seed in block.seeds
+        }
+    )
+
+
 def tested_of(wildcards):
     return [str(Path(metrics).parent) for metrics in metrics_of(wildcards)]
 

@@ -16,10 +16,12 @@ rule experiment:
 rule collect:
     input:
         metrics=metrics_of,
+        fewshot=drawn_of,
         code=sources("reporting/records"),
     output:
         records="results/experiments/{experiment}/records.csv",
         seal="results/experiments/{experiment}/records.csv.sha256",
+        notes="results/experiments/{experiment}/records.csv.notes.json",
     log:
         "results/logs/collect/{experiment}.log",
     conda:
@@ -28,7 +30,7 @@ rule collect:
         "collect {wildcards.experiment}"
     shell:
         "printf '%s\\n' {input.metrics:q} | python -m cocoop collect --metrics /dev/stdin"
-        " --out {output.records:q} > {log:q} 2>&1"
+        " --fewshot {input.fewshot:q} --out {output.records:q} > {log:q} 2>&1"
 
 
 rule tables:
@@ -36,6 +38,7 @@ rule tables:
         experiment="results/experiments/{experiment}/experiment.json",
         records="results/experiments/{experiment}/records.csv",
         seal="results/experiments/{experiment}/records.csv.sha256",
+        notes="results/experiments/{experiment}/records.csv.notes.json",
         code=sources("reporting/tables"),
     output:
         report(
@@ -59,6 +62,9 @@ rule paired:
     input:
         experiment="results/experiments/{experiment}/experiment.json",
         metrics=metrics_of,
+        records="results/experiments/{experiment}/records.csv",
+        seal="results/experiments/{experiment}/records.csv.sha256",
+        notes="results/experiments/{experiment}/records.csv.notes.json",
         code=sources("reporting/records"),
     output:
         directory("results/experiments/{experiment}/paired"),
@@ -70,7 +76,7 @@ rule paired:
         "paired comparison of {wildcards.experiment}"
     shell:
         "printf '%s\\n' {input.metrics:q} | python -m cocoop paired --experiment {input.experiment:q}"
-        " --metrics /dev/stdin --out {output:q} > {log:q} 2>&1"
+        " --metrics /dev/stdin --records {input.records:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule figures:
@@ -78,6 +84,7 @@ rule figures:
         experiment="results/experiments/{experiment}/experiment.json",
         records="results/experiments/{experiment}/records.csv",
         seal="results/experiments/{experiment}/records.csv.sha256",
+        notes="results/experiments/{experiment}/records.csv.notes.json",
         learned=learned_of,
         code=sources("reporting/figures"),
     output:

@@ -47,7 +47,7 @@ def _handle(look: style.Look, trained: bool) -> Line2D:
 
 def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     if part["mean"].isna().all():
-        style.mark_empty(axes)
+        style.mark_empty(axes, part)
         axes.set_yticks([])
         return
     counts = sorted({int(number) for number in part["trained"].dropna() if number})
@@ -70,6 +70,7 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None
             capsize=2,
         )
     _parameter_axis(axes, counts)
+    style.widen(axes, "y", 2.0)
 
 
 def _apart(counts: list[int]) -> dict[int, float]:

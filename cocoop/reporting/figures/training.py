@@ -11,8 +11,7 @@ from matplotlib.lines import Line2D
 
 from cocoop.errors import UserError, listed
 from cocoop.reporting.figures import style
-from cocoop.reporting.figures.data import Data
-from cocoop.reporting.records.jobs import job_of
+from cocoop.reporting.figures.data import Data, job_of
 from cocoop.reporting.records.records import read_text
 
 COLUMNS = ["seed", "epoch", "lr", "loss", "accuracy"]
@@ -54,6 +53,7 @@ def draw(data: Data, history: pd.DataFrame) -> Figure:
     for line, dataset in zip(grid, datasets, strict=True):
         for axes, (quantity, title) in zip(line, PANELS.items(), strict=True):
             _panel(axes, shown[shown["dataset"] == dataset], quantity, looks)
+            style.widen(axes, "y", 2.0 if quantity == "accuracy" else 0.02)
             axes.set_title(title if dataset == datasets[0] else "")
         line[0].set_ylabel(data.datasets[dataset])
     figure.supxlabel("Share of the training, in per cent of its epochs", fontsize=9)

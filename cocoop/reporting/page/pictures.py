@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from cocoop import io
 from cocoop.config import Registry
 from cocoop.data.images import open_rgb
 from cocoop.errors import UserError
 from cocoop.manifest import Manifest
 from cocoop.reporting.page.classes import Tally
-from cocoop.reporting.records.arrays import read_arrays
 
 THUMBNAIL_PIXELS = 56
 EXAMPLES = 3
@@ -52,7 +52,7 @@ class Examples:
         path = tally.job.folder / "predictions.safetensors"
         if not self.items or not pairs or not path.exists():
             return {}
-        arrays, _ = read_arrays(path, "predictions")
+        arrays, _ = io.read_arrays(path, "predictions")
         index, labels = arrays[f"{subset}.index"], arrays[f"{subset}.labels"]
         guesses = [array for name, array in sorted(arrays.items()) if name.endswith(f".{subset}.predicted")]
         found = {}

@@ -10,9 +10,9 @@ from PIL import Image
 from cocoop.errors import UserError
 from cocoop.io import REPOSITORY
 from cocoop.reporting import figures
-from cocoop.reporting import records as results
 from cocoop.reporting.figures import ablation, changes, cost, curves, parameters, style, training
-from cocoop.reporting.figures.data import gather
+from cocoop.reporting.figures.data import gather, job_of
+from cocoop.reporting.records import records as results
 from cocoop.reporting.tables import KINDS
 from tests.reporting.records import made
 
@@ -148,8 +148,9 @@ def draw(folder, kind, out):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gets_the_files_it_was_promised(folder, tmp_path, kind):
     paths = draw(folder, kind, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(figures.outputs(kind))
-    assert sorted(path.name for path in paths) == sorted(figures.outputs(kind))
+    promised = sorted(f"{name}.{form}" for name in figures.NAMES[kind] for form in ("svg", "png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == promised
+    assert sorted(path.name for path in paths) == promised
     for path in paths:
         if path.suffix == ".svg":
             assert ElementTree.parse(path).getroot().tag.endswith("svg")
@@ -169,8 +170,8 @@ def test_the_same_bytes_each_time_in_another_process(folder, tmp_path):
     )
     arguments = [folder / "experiments/base_to_new", folder / "runs", tmp_path / "b"]
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=REPOSITORY, check=True)
-    for name in figures.outputs("base_to_new"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
 def test_cost_is_per_run(folder):
@@ -203,3 +204,16 @@ def test_a_panel_without_results_says_so(kind, draw_figure):
         figure = draw_figure.draw(data(kind, lambda key: None if key["target"] == "digits" else 0.5))
     written = {axes.get_title(): {text.get_text() for text in axes.texts} for axes in figure.axes if axes.get_visible()}
     assert {title for title, texts in written.items() if "missing" in texts} == {"Average", "Digits"}
+
+
+def test_a_cost_file_belongs_to_what_stands_beside_it(tmp_path):
+    made.results_folder(tmp_path, made.experiment())
+    costs = sorted((tmp_path / "results").rglob("cost.json"))
+    jobs = [job_of(path) for path in costs]
+    assert {(job.stage, job.settings["variant"], job.target) for job in jobs} == {
+        *(("evaluate", variant, target) for variant in ("clip", "coop", "cocoop") for target in ("digits", "shapes")),
+        *(("train", variant, None) for variant in ("coop", "cocoop")),
+    }
+    costs[0].with_name("metrics.json").unlink()
+    with pytest.raises(UserError, match=r"neither learned\.safetensors nor metrics\.json beside it"):
+        job_of(costs[0])
