@@ -26,7 +26,7 @@ def draw(data: Data) -> Figure:
         axes.set_title(title)
         axes.set_yticks(range(len(series)), [data.labels[name] for name in series])
         axes.grid(axis="x", visible=False)
-        style.widen(axes, "x", 2.0)
+        style.accuracy_limits(axes, "x")
     grid[0, 0].set_ylim(len(series) - 0.5, -0.5)
     for axes in grid.flat[len(data.titles) :]:
         axes.set_visible(False)

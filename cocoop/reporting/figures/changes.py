@@ -23,7 +23,9 @@ def draw(data: Data, method: str) -> Figure:
     reference = data.first_of(method)
     series = [name for name in data.labels if name != reference]
     if reference is None or not series:
-        return style.note(f"No {method!r} and another method in this experiment: nothing to compare.")
+        return style.note(
+            f"Nothing to draw: this compares a variant of {method!r} with others, and they are not both in this experiment."
+        )
     changes = against(data, reference)
     panels = [metric for metric in data.metrics() if metric != "h"]
     sources = list(dict.fromkeys(data.summary["source"]))

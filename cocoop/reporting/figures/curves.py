@@ -67,4 +67,4 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look], shots: 
     axes.set_xlim(min(ticks) / SIDE, max(ticks) * SIDE)
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
-    style.widen(axes, "y", 2.0)
+    style.accuracy_limits(axes, "y")

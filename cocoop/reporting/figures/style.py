@@ -24,7 +24,8 @@ DPI = 160
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--", "**", "||")
-MOST_NOTES, NOTE_CHARACTERS, NOTE_SIZE = 12, 125, 6.5
+MOST_NOTES, NOTE_CHARACTERS, NOTE_SIZE = 12, 150, 6.5
+LEAST_ACCURACY = 5.0
 LEGEND_LINE_INCHES = 0.16
 
 
@@ -94,6 +95,14 @@ def widen(axes: Axes, which: str, least: float) -> None:
     if abs(high - low) < least:
         middle = (low + high) / 2
         getattr(axes, f"set_{which}lim")(middle - least / 2, middle + least / 2)
+
+
+def accuracy_limits(axes: Axes, which: str) -> None:
+    """Limits of an axis of accuracies in per cent: at least `LEAST_ACCURACY` wide and, but for a margin, within 0 to 100."""
+    widen(axes, which, LEAST_ACCURACY)
+    low, high = getattr(axes, f"get_{which}lim")()
+    low, high = max(low, -1.0), min(high, 101.0)
+    getattr(axes, f"set_{which}lim")(min(low, 101.0 - LEAST_ACCURACY), max(high, LEAST_ACCURACY - 1.0))
 
 
 def mark_empty(axes: Axes, part: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from cocoop.reporting.records.records import read_text
 COLUMNS = ["seed", "epoch", "lr", "loss", "accuracy"]
 PANELS = {"loss": "Training loss", "accuracy": "Training accuracy (per cent)"}
 PANEL_INCHES = 1.5
+LEAST_LOSS = 0.02
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
@@ -53,7 +54,10 @@ def draw(data: Data, history: pd.DataFrame) -> Figure:
     for line, dataset in zip(grid, datasets, strict=True):
         for axes, (quantity, title) in zip(line, PANELS.items(), strict=True):
             _panel(axes, shown[shown["dataset"] == dataset], quantity, looks)
-            style.widen(axes, "y", 2.0 if quantity == "accuracy" else 0.02)
+            if quantity == "accuracy":
+                style.accuracy_limits(axes, "y")
+            else:
+                style.widen(axes, "y", LEAST_LOSS)
             axes.set_title(title if dataset == datasets[0] else "")
         line[0].set_ylabel(data.datasets[dataset])
     figure.supxlabel("Share of the training, in per cent of its epochs", fontsize=9)

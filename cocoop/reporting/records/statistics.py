@@ -78,7 +78,8 @@ def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFra
                 f"trained, not {describe(foreign.iloc[0])}; take table: transfer."
             )
         frame = frame.assign(source="")
-    frame[["trained", "without_biases"]] = frame[["trained", "without_biases"]].astype("Int64")
+    # without a trained variant, concat makes objects of them
+    frame = frame.astype({"present": "bool", "one_class": "bool", "trained": "Int64", "without_biases": "Int64"})
     return frame[[*CELL, "metric", "seed", "value", "present", "one_class", "trained", "without_biases"]]
 
 

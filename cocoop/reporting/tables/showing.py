@@ -9,7 +9,7 @@ from cocoop.planning import Plan, experiment_content
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes, records
 
-STALE = "STALE: the configuration has changed since this table was made; run it again with the same --configfile."
+STALE = "STALE: this table was not made with the configuration as it is now; run the configuration to make it anew."
 MOST_NOTES = 6
 
 
@@ -31,9 +31,10 @@ def show(plan: Plan, results: Path) -> None:
             f"{results}: no tables yet of {plan.where} ({listed(lacking)}); make them with `make demo` or "
             f"`snakemake --cores all`.{elsewhere}"
         )
-    print(f"{plan.where}: {listed(ours, 40)}\n")
+    old = {name for name in ours if stale(plan, name, folder / name / "experiment.json")}
+    print(f"{plan.where}: {listed([name + ' (stale)' * (name in old) for name in ours], 40)}\n")
     for name in ours:
-        if stale(plan, name, folder / name / "experiment.json"):
+        if name in old:
             print(f"{STALE}\n")
         print(records.read_text(folder / name / "tables" / "table.txt", "table"))
     if lacking:
