@@ -107,7 +107,7 @@ class Odd:
         yield "experiment", ["experiment", "--settings", content, "--out", which[1]]
         yield "collect", ["collect", "--metrics", "metrics.txt", "--out", records[1]]
         yield "tables", ["tables", *which, *records, "--out", f"{experiment}/tables"]
-        yield "paired", ["paired", *which, "--metrics", "metrics.txt", "--out", f"{experiment}/paired"]
+        yield "paired", ["paired", *which, *records, "--metrics", "metrics.txt", "--out", f"{experiment}/paired"]
         yield "figures", ["figures", *which, *records, "--runs", "runs.txt", "--out", f"{experiment}/figures"]
         yield "report", ["report", "--results", "results", "--experiments", which[1], "--data-root", "data", "--out",
                          "results/report.html"]  # fmt: skip

@@ -166,9 +166,12 @@ class World:
                 made / "run/learned.safetensors", "--out", out / "test",
             ],
             "experiment": ["--settings", text(experiment_content(self.plan, "flags")), "--out", out / "experiment.json"],
-            "collect": ["--metrics", made / "metrics.txt", "--out", out / "records.csv"],
+            "collect": ["--metrics", made / "metrics.txt", "--fewshot", *selections, "--out", out / "records.csv"],
             "tables": ["--experiment", made / "experiment.json", "--records", made / "records.csv", "--out", out / "tables"],
-            "paired": ["--experiment", made / "experiment.json", "--metrics", made / "metrics.txt", "--out", out / "paired"],
+            "paired": [
+                "--experiment", made / "experiment.json", "--metrics", made / "metrics.txt", "--records", made / "records.csv",
+                "--out", out / "paired",
+            ],
             "figures": [
                 "--experiment", made / "experiment.json", "--records", made / "records.csv", "--runs", made / "runs.txt",
                 "--out", out / "figures",
