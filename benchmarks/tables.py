@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 
 from cocoop import io
-from cocoop.reporting import records as results
 from cocoop.reporting import tables
+from cocoop.reporting.records import records as results
 
 SEEDS, SUBSETS, CLASSES = (1, 2, 3), ("base", "new"), 50
 DATASETS = [f"dataset{number}" for number in range(11)]

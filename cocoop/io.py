@@ -165,23 +165,32 @@ def write_tensors(path: str | Path, tensors: Mapping[str, "torch.Tensor"], metad
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
     """Tensors and metadata of a file of `write_tensors`; anything else or any flipped bit is a UserError."""
+    return _read_safetensors(path, kind, "pt")
+
+
+def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same as numpy arrays and without torch, for tables and figures; numpy has no bf16."""
+    return _read_safetensors(path, kind, "np")
+
+
+def _read_safetensors(path: str | Path, kind: str, framework: str) -> tuple[dict[str, Any], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
-    tensors: dict[str, torch.Tensor] = {}
+    arrays: dict[str, Any] = {}
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, framework) as file:
             text = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         digest = text.pop(CHECKSUM, "")
         metadata = {key: json.loads(value) for key, value in text.items()}
-        damaged = digest != _tensor_digest(tensors, text) or metadata.get("kind") != kind
+        damaged = digest != _tensor_digest(arrays, text) or metadata.get("kind") != kind
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such {kind} file.") from error
-    except (SafetensorError, OSError, ValueError, RecursionError):
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError):
         damaged = True
     if damaged:
         raise UserError(f"{path}: damaged, or no {kind} file of this benchmark; delete it and run again.")
-    return tensors, metadata
+    return arrays, metadata
 
 
 def _sort_metadata(path: Path) -> None:
@@ -194,16 +203,20 @@ def _sort_metadata(path: Path) -> None:
         file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size))
 
 
-def _tensor_digest(tensors: Mapping[str, "torch.Tensor"], metadata: Mapping[str, str]) -> str:
+def _tensor_digest(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
+    """Of torch tensors or numpy arrays: canonical metadata, then each one's name, torch type, shape and bytes."""
     digest = hashlib.sha256(canonical_json(dict(metadata)).encode("utf-8", "surrogatepass"))
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode("utf-8", "surrogatepass"))
+        kind = f"torch.{str(tensor.dtype).removeprefix('torch.')}"
+        digest.update(f"{name} {kind} {list(tensor.shape)}".encode("utf-8", "surrogatepass"))
         digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 
-def _bytes(tensor: "torch.Tensor") -> memoryview:
+def _bytes(tensor: Any) -> bytes | memoryview:
+    if not hasattr(tensor, "data_ptr"):  # a numpy array
+        return tensor.tobytes()
     import torch
 
     return memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if tensor.numel() else memoryview(b"")

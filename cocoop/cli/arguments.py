@@ -60,6 +60,11 @@ def path(parser: argparse.ArgumentParser, *flags: str, about: str, required: boo
     parser.add_argument(*flags, type=Path, required=required, metavar="PATH", help=about, **options)
 
 
+def configfile(parser: argparse.ArgumentParser) -> None:
+    about = "as for snakemake: exactly these files, the later laid over the earlier; without it the demo"
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[], metavar="PATH", help=about)
+
+
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
     """The type of an option that takes a whole number in a range."""
 

@@ -1,17 +1,16 @@
 """Before and while a benchmark runs: what it will cost, and how far it is."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli.arguments import command, path
+from cocoop.cli.arguments import command, configfile, path
 from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
     """Adds plan and status."""
     parser = command(commands, "plan", plan, "what a configuration will cost: jobs, passes, disk, GPU hours")
-    _configfile(parser)
+    configfile(parser)
     path(parser, "--throughput", about="what `python -m cocoop bench --json` wrote on the device", required=False)
     parser.add_argument(
         "--images-per-second",
@@ -27,12 +26,7 @@ def add(commands: Any) -> None:
     )
 
     parser = command(commands, "status", status, "how far a running or stopped benchmark is, from its files alone")
-    _configfile(parser)
-
-
-def _configfile(parser: argparse.ArgumentParser) -> None:
-    about = "as for snakemake: exactly these files, the later laid over the earlier; without it the demo"
-    parser.add_argument("--configfile", type=Path, nargs="+", default=[], metavar="PATH", help=about)
+    configfile(parser)
 
 
 def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None, workers: int | None) -> None:

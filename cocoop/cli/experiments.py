@@ -19,7 +19,9 @@ def add(commands: Any) -> None:
 
     parser = command(commands, "collect", collect, "gather metrics files into one tidy table")
     path(parser, "--metrics", about="file that lists metrics.json files, one a line")
-    path(parser, "--out", about="records.csv")
+    about = "few-shot selections of the runs, to note classes with fewer images than shots"
+    path(parser, "--fewshot", about=about, nargs="*", required=False, default=[])
+    path(parser, "--out", about="records.csv; its checksum and notes are written beside it")
 
     parser = command(commands, "tables", tables, "write an experiment's tables as CSV, Markdown and LaTeX")
     path(parser, "--experiment", about="experiment.json")
@@ -29,6 +31,7 @@ def add(commands: Any) -> None:
     parser = command(commands, "paired", paired, "compare variants image by image over the same seeds")
     path(parser, "--experiment", about="experiment.json")
     path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    path(parser, "--records", about="records.csv")
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "figures", figures, "draw an experiment's figures as SVG and PNG")
@@ -41,6 +44,8 @@ def add(commands: Any) -> None:
     parser = command(commands, "report", report, "one HTML page with everything, to be opened offline")
     path(parser, "--results", about="results folder")
     path(parser, "--experiments", about="experiment.json files", nargs="+")
+    path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    path(parser, "--manifests", about="manifest.json of each dataset", nargs="+")
     path(parser, "--data-root", about="folder of the images, for examples of confused pairs", required=False)
     path(parser, "--out", about="HTML file to write")
 
@@ -70,22 +75,22 @@ def _write_only(out: Path, kind: str, settings: str) -> None:
             other.unlink(missing_ok=True)
 
 
-def collect(metrics: Path, out: Path) -> None:
-    from cocoop.reporting import records as results
+def collect(metrics: Path, fewshot: list[Path], out: Path) -> None:
+    from cocoop.reporting.records.records import collect
 
-    results.collect(_listed(metrics), out)
+    collect(_listed(metrics), out, fewshot)
 
 
 def tables(experiment: Path, records: Path, out: Path) -> None:
-    from cocoop.reporting import tables
+    from cocoop.reporting.tables import build_all
 
-    tables.build_all(experiment, records, out)
+    build_all(experiment, records, out)
 
 
-def paired(experiment: Path, metrics: Path, out: Path) -> None:
-    from cocoop.reporting.records import paired
+def paired(experiment: Path, metrics: Path, records: Path, out: Path) -> None:
+    from cocoop.reporting.records.paired import build
 
-    paired.build(experiment, _listed(metrics), out)
+    build(experiment, _listed(metrics), records, out)
 
 
 def figures(experiment: Path, records: Path, costs: Path, histories: Path, out: Path) -> None:
@@ -94,8 +99,11 @@ def figures(experiment: Path, records: Path, costs: Path, histories: Path, out: 
     figures.build_all(experiment, records, _listed(costs), _listed(histories), out)
 
 
-def report(results: Path, experiments: list[Path], data_root: Path | None, out: Path) -> None:
+def report(
+    results: Path, experiments: list[Path], metrics: Path, manifests: list[Path], data_root: Path | None, out: Path
+) -> None:
     from cocoop import io
     from cocoop.reporting.page import build
 
-    build(results, [io.read_json(path, "experiment") for path in experiments], out, data_root)
+    contents = [io.read_json(path, "experiment") for path in experiments]
+    build(results, contents, _listed(metrics), manifests, out, data_root)

@@ -1,14 +1,15 @@
-"""What users call by hand: check a configuration, datasets, bench, status, plan, the tiny CLIP."""
+"""What users call by hand after a run, or never: the tables, and the tiny CLIP."""
 
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli.arguments import SEED, command, path, whole
+from cocoop.cli.arguments import SEED, command, configfile, path, whole
 
 
 def add(commands: Any) -> None:
     """Adds show and pretrain-tiny."""
-    parser = command(commands, "show", show, "print the tables of a results folder")
+    parser = command(commands, "show", show, "print a configuration's tables")
+    configfile(parser)
     path(parser, "--results", about="results folder", required=False, default=Path("results"))
 
     parser = command(
@@ -19,10 +20,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--seed", type=SEED, default=0, help="of pictures, captions and weights")
 
 
-def show(results: Path) -> None:
+def show(configfile: list[Path], results: Path) -> None:
+    from cocoop.planning.files import plan_of
     from cocoop.reporting.tables.showing import show
 
-    show(results)
+    show(plan_of(configfile), results)
 
 
 def pretrain_tiny(out: Path, steps: int, seed: int) -> None:

@@ -1,5 +1,5 @@
 """From a configuration to the runs, evaluations and jobs it asks for. Does not import torch."""
 
-from cocoop.planning.plan import Plan, experiment_content
+from cocoop.planning.plan import Plan, experiment_content, experiment_file
 
-__all__ = ["Plan", "experiment_content"]
+__all__ = ["Plan", "experiment_content", "experiment_file"]

@@ -209,12 +209,14 @@ class Jobs:
         yield (content := self.content(name))
         of_experiment = {"experiment": content.outputs["experiment"]}
         metrics = {"metrics": tuple(job.outputs["metrics"] for job in tests)}
-        collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics)
+        drawn = {self.fewshot(self.plan.datasets[run.dataset], run.shots, seed) for run in runs for seed in run.seeds}
+        fewshot = {"fewshot": tuple(sorted(job.outputs["fewshot"] for job in drawn))}
+        collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics | fewshot)
         records = of_experiment | collect.outputs
         costs = {"costs": tuple(job.outputs["cost"] for job in [*map(self.train, runs), *tests])}
         yield collect
         yield Job(stages.TABLES, name, {"experiment": name}, records)
-        yield Job(stages.PAIRED, name, {"experiment": name}, of_experiment | metrics)
+        yield Job(stages.PAIRED, name, {"experiment": name}, records | metrics)
         histories = {"histories": tuple(self.train(run).outputs["history"] for run in runs)}
         yield Job(stages.FIGURES, name, {"experiment": name}, records | costs | histories)
 
@@ -233,9 +235,15 @@ class Jobs:
             for stage in (stages.TABLES, stages.FIGURES, stages.PAIRED)
             for path in stage.outputs.values()
         )
-        contents = tuple(self.content(name).outputs["experiment"] for name in names)
+        inputs = {
+            **configuration.outputs,
+            "experiments": tuple(self.content(name).outputs["experiment"] for name in names),
+            "parts": parts,
+            "metrics": tuple(self.evaluate(evaluation).outputs["metrics"] for evaluation in self.plan.evaluations),
+            "manifests": tuple(self.manifest(spec).outputs["manifest"] for spec in self.plan.datasets.values()),
+        }
         yield configuration
-        yield Job(stages.PAGE, "report", {}, {**configuration.outputs, "experiments": contents, "parts": parts})
+        yield Job(stages.PAGE, "report", {}, inputs)
 
 
 def view_ranges(views: int) -> list[tuple[int, int]]:

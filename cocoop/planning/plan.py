@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from cocoop import io
@@ -10,6 +11,7 @@ from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
+from cocoop.planning.stages import CONTENT
 from cocoop.run import Evaluation, Run
 
 MOST_VIEWS = 10_000
@@ -187,7 +189,10 @@ def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, A
 
 
 def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
-    """What tables and figures must know of an experiment, with every record that has to be there."""
+    """What tables and figures must know of an experiment, with every record that has to be there.
+
+    made_with: digest of all settings that decide its numbers: other settings give another content.
+    """
     spec = plan.experiments[name]
     evaluations = _sorted(plan.evaluations_of(spec))
     variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]
@@ -207,10 +212,14 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
         "target_subsets": list(spec.target_subsets),
         "shots": list(spec.shots),
         "seeds": list(plan.config["seeds"]),
+        "made_with": io.identity([evaluation.identity for evaluation in evaluations]),
         "expected": [key for evaluation in evaluations for key in _records(evaluation)],
-        # Other settings of a run give another file, so that tables made of other results are never taken for current ones.
-        "evaluations": io.identity([evaluation.identity for evaluation in evaluations]),
     }
+
+
+def experiment_file(plan: Plan, name: str) -> str:
+    """The name of the file with `experiment_content`."""
+    return Path(CONTENT.outputs["experiment"]).name.format(id=io.identity(experiment_content(plan, name)))
 
 
 def _sorted(evaluations: Iterator[Evaluation]) -> list[Evaluation]:

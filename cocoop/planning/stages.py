@@ -81,7 +81,7 @@ CONTENT = Stage(
     {"experiment": f"{EXPERIMENT}/experiment-{{id}}.json"},
     "results/logs/experiment/{experiment}-{id}.log",
 )
-COLLECT = _of_experiment("collect", records="records.csv", seal="records.csv.sha256")
+COLLECT = _of_experiment("collect", records="records.csv", seal="records.csv.sha256", notes="records.csv.notes.json")
 TABLES = _of_experiment("tables", tables="tables")
 PAIRED = _of_experiment("paired", paired="paired")
 FIGURES = _of_experiment("figures", figures="figures")

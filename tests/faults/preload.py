@@ -11,7 +11,7 @@ import cocoop.images.features
 import cocoop.images.views
 import cocoop.reporting.figures.drawing
 import cocoop.reporting.page.page
-import cocoop.reporting.records
+import cocoop.reporting.records.paired
 import cocoop.reporting.tables
 import cocoop.text.text_encoder
 import cocoop.training.run  # noqa: F401

@@ -8,8 +8,7 @@ import torch
 
 from cocoop import io
 from cocoop.manifest import Manifest
-from cocoop.reporting import records as results
-from cocoop.reporting.records.arrays import read_arrays
+from cocoop.reporting.records import records as results
 from cocoop.splits import load_few_shot
 from tests.faults import processes
 from tests.faults.mutations import fuzz
@@ -78,7 +77,7 @@ def test_tensors(name, copy, full, figures):
 
 def test_tensors_without_torch(copy, full, figures):
     bad = fuzz(
-        copy / "test/predictions.safetensors", lambda path: read_arrays(path, "predictions"), same_tensors,
+        copy / "test/predictions.safetensors", lambda path: io.read_arrays(path, "predictions"), same_tensors,
         MUTATIONS if full else MUTATIONS_IN_CI, lambda what: figures.add("mutated bytes: predictions, read as arrays", what),
     )  # fmt: skip
     assert not bad, bad[:5]

@@ -154,12 +154,14 @@ class World:
         which = ["--experiment", made / "experiment.json"]
         records, metrics = ["--records", made / "records.csv"], ["--metrics", made / "metrics.txt"]
         costs = ["--costs", made / "costs.txt", "--histories", made / "histories.txt"]
-        pages = ["--results", made / "results", "--experiments", made / "experiment.json", "--data-root", made / "data"]
+        drawn = ["--fewshot", *(made / f"fewshot{seed}.json" for seed in SEEDS)]
+        pages = ["--results", made / "results", "--experiments", made / "experiment.json", *metrics, "--manifests",
+                 made / "manifest.json", "--data-root", made / "data"]  # fmt: skip
         download = ["--data-root", out / "data", "--out", out / "source.json"]
         lines = {  # the rules themselves have the lines of what comes after the evaluations
-            "collect": [*metrics, "--out", out / "records.csv"],
+            "collect": [*metrics, *drawn, "--out", out / "records.csv"],
             "tables": [*which, *records, "--out", out / "tables"],
-            "paired": [*which, *metrics, "--out", out / "paired"],
+            "paired": [*which, *metrics, *records, "--out", out / "paired"],
             "figures": [*which, *records, *costs, "--out", out / "figures"],
             "report": [*pages, "--out", out / "report.html"],
             "draw": ["--dataset", io.canonical_json(DRAWN), *download],

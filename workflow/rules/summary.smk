@@ -42,7 +42,7 @@ rule collect:
         "collect {wildcards.experiment}"
     shell:
         "printf '%s\\n' {input.metrics:q} | python -m cocoop collect --metrics /dev/stdin"
-        " --out {output.records:q} > {log:q} 2>&1"
+        " --fewshot {input.fewshot:q} --out {output.records:q} > {log:q} 2>&1"
 
 
 rule tables:
@@ -81,7 +81,7 @@ rule paired:
         "paired comparison of {wildcards.experiment}"
     shell:
         "printf '%s\\n' {input.metrics:q} | python -m cocoop paired --experiment {input.experiment:q}"
-        " --metrics /dev/stdin --out {output:q} > {log:q} 2>&1"
+        " --metrics /dev/stdin --records {input.records:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule figures:
@@ -123,5 +123,5 @@ rule page:
     message:
         "report"
     shell:
-        "python -m cocoop report --results results --experiments {input.experiments:q}"
-        " --data-root {params.root:q} --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop report --results results --experiments {input.experiments:q} --manifests {input.manifests:q}"
+        " --metrics <(printf '%s\\n' {input.metrics:q}) --data-root {params.root:q} --out {output:q} > {log:q} 2>&1"

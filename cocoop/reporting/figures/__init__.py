@@ -1,4 +1,4 @@
-"""The paper's figures as SVG and PNG. Light to import: Snakemake asks it for file names."""
+"""The paper's figures as SVG and PNG. Light to import: the report asks it for their names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,18 +14,12 @@ NAMES = {
     "ablation": ("ablation", *ALWAYS),
     "curves": ("few_shot_curves", *ALWAYS),
 }
-SUFFIXES = (".svg", ".png")
-
-
-def outputs(table_kind: str) -> list[str]:
-    """File names that `build_all` writes for an experiment of this kind."""
-    return [name + suffix for name in NAMES[table_kind] for suffix in SUFFIXES]
 
 
 def build_all(
     experiment_json: Path, records_csv: Path, cost_paths: Sequence[Path], history_paths: Sequence[Path], out_dir: Path
 ) -> list[Path]:
-    """Draws an experiment's figures as `outputs` says (see `cocoop.reporting.figures.drawing`) and returns their paths."""
+    """Draws the figures `NAMES` of an experiment's kind (see `cocoop.reporting.figures.drawing`) and returns their paths."""
     from cocoop.reporting.figures import drawing
 
     return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir)

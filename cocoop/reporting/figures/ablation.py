@@ -26,6 +26,7 @@ def draw(data: Data) -> Figure:
         axes.set_title(title)
         axes.set_yticks(range(len(series)), [data.labels[name] for name in series])
         axes.grid(axis="x", visible=False)
+        style.accuracy_limits(axes, "x")
     grid[0, 0].set_ylim(len(series) - 0.5, -0.5)
     for axes in grid.flat[len(data.titles) :]:
         axes.set_visible(False)
@@ -37,7 +38,7 @@ def draw(data: Data) -> Figure:
 
 def _panel(axes: Axes, part: pd.DataFrame, series: list[str], looks: dict[str, style.Look]) -> None:
     if part["mean"].isna().all():
-        style.mark_empty(axes)
+        style.mark_empty(axes, part)
     offsets = {metric: 0.2 * (place - (len(looks) - 1) / 2) for place, metric in enumerate(looks)}
     for row in part.itertuples():
         look, y = looks[row.metric], series.index(row.series) + offsets[row.metric]

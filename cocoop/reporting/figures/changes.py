@@ -11,6 +11,7 @@ from cocoop.reporting.figures.data import METRICS, Data
 from cocoop.reporting.records.statistics import AVERAGE
 
 BAR_INCHES = 0.17
+LEAST_POINTS = 2.0
 
 
 def draw(data: Data, method: str) -> Figure:
@@ -22,7 +23,9 @@ def draw(data: Data, method: str) -> Figure:
     reference = data.first_of(method)
     series = [name for name in data.labels if name != reference]
     if reference is None or not series:
-        return style.note(f"No {method!r} and another method in this experiment: nothing to compare.")
+        return style.note(
+            f"Nothing to draw: this compares a variant of {method!r} with others, and they are not both in this experiment."
+        )
     changes = against(data, reference)
     panels = [metric for metric in data.metrics() if metric != "h"]
     sources = list(dict.fromkeys(data.summary["source"]))
@@ -35,6 +38,7 @@ def draw(data: Data, method: str) -> Figure:
             part = changes[(changes["metric"] == metric) & (changes["source"] == source)]
             _panel(axes, data, part, series, looks)
             axes.set_title(METRICS[metric] + (f", trained on {data.datasets[source]}" if source else ""))
+    style.widen(grid[0, 0], "x", LEAST_POINTS)
     figure.supxlabel(f"Change against {data.labels[reference]} in percentage points", fontsize=9)
     handles = [Patch(facecolor=looks[name].color, hatch=looks[name].hatch, edgecolor="black") for name in series]
     style.legend(figure, handles, [data.labels[name] for name in series])
@@ -42,7 +46,7 @@ def draw(data: Data, method: str) -> Figure:
 
 
 def against(data: Data, reference: str) -> pd.DataFrame:
-    """Change of every series against a reference, in percentage points: source, target, series, metric, change, std.
+    """Change of every series against a reference, in percentage points: source, target, metric, series, change, std, one_class.
 
     Paired by seed; an untrained reference has one value, which stands beside every seed.
     """
@@ -59,8 +63,10 @@ def against(data: Data, reference: str) -> pd.DataFrame:
     for key, part in joined.groupby([*keys, "series"], sort=False):
         changes = [None if pd.isna(value) else float(value) for value in part["change"]]
         spread = metrics.sample_std(changes) if None not in changes else None
-        rows.append((*key, metrics.mean(changes), spread))
-    columns = [*keys, "series", "change", "std"]
+        mean = metrics.mean(changes)
+        mean = None if mean is None else round(mean, 9) + 0.0  # no -1e-17 where nothing changes
+        rows.append((*key, mean, spread, part["one_class"].any()))
+    columns = [*keys, "series", "change", "std", "one_class"]
     return pd.DataFrame(rows, columns=columns).astype({"change": "float64", "std": "float64"})
 
 
@@ -83,7 +89,8 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], loo
             if row is None:
                 continue
             if pd.isna(row.change):
-                axes.text(0, y, " missing", va="center", ha="left", fontsize=6, style="italic", color="0.35")
+                why = " one class only" if row.one_class else " missing"
+                axes.text(0, y, why, va="center", ha="left", fontsize=6, style="italic", color="0.35")
                 continue
             look = looks[name]
             axes.barh(y, row.change, height, color=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.5)

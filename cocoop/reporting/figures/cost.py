@@ -10,8 +10,7 @@ from matplotlib.patches import Patch
 
 from cocoop import io
 from cocoop.reporting.figures import style
-from cocoop.reporting.figures.data import Data
-from cocoop.reporting.records.jobs import job_of
+from cocoop.reporting.figures.data import Data, job_of
 
 STAGES = {"train": "Training", "evaluate": "Evaluation"}
 MEMORY = {"peak_mb": "Peak memory of the process (MB)", "peak_gpu_mb": "Peak memory of the GPU (MB)"}
@@ -51,6 +50,7 @@ def draw(data: Data, cost: pd.DataFrame) -> Figure:
         axes.set_xlabel("Seconds per run" if quantity == "seconds" else MEMORY[quantity], fontsize=8)
         axes.grid(axis="y", visible=False)
         axes.margins(x=0.22)
+        axes.set_xlim(left=0)
     grid[0].set_yticks(range(len(there)), [variants[name] for name in there])
     grid[0].invert_yaxis()
     handles = [Patch(facecolor=looks[stage].color, hatch=looks[stage].hatch, edgecolor="black") for stage in stages]

@@ -12,6 +12,7 @@ from cocoop.reporting.figures.data import METRICS, Data
 
 COLUMNS = 3
 PANEL_INCHES = 1.9
+SIDE = 1.2  # the first and last number of shots times this: the ends of the axis
 
 
 def draw(data: Data) -> Figure:
@@ -44,22 +45,26 @@ def draw(data: Data) -> Figure:
 
 def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look], shots: list[int]) -> None:
     if part["mean"].isna().all():
-        style.mark_empty(axes)
+        style.mark_empty(axes, part)
         axes.set_yticks([])
         return
+    untrained = bool((part["shots"] == 0).any())
+    none = shots[0] / 2 if shots else 1.0  # where 0 shots are on a logarithmic axis
+    ticks = {**({none: "0"} if untrained else {}), **{number: str(number) for number in shots}}
     for name, rows in part.groupby("series", observed=True, sort=True):
         look, rows = looks[name], rows.sort_values("shots")
         mean = 100 * rows["mean"]
         if (rows["shots"] == 0).all():
             axes.axhline(mean.iloc[0], color=look.color, linestyle=look.line, linewidth=1.2)
-            axes.plot(shots[0] / 2, mean.iloc[0], color=look.color, marker=look.marker, markersize=5)
+            axes.plot(none, mean.iloc[0], color=look.color, marker=look.marker, markersize=5)
             continue
         axes.plot(
             rows["shots"], mean, color=look.color, marker=look.marker, linestyle=look.line, linewidth=1.3, markersize=4
         )
         std = 100 * rows["std"].fillna(0)
         axes.fill_between(rows["shots"], mean - std, mean + std, color=look.color, alpha=0.18, linewidth=0)
-    untrained = bool((part["shots"] == 0).any())
     axes.set_xscale("log", base=2)
-    axes.set_xticks([shots[0] / 2] * untrained + shots, ["0"] * untrained + [str(number) for number in shots])
+    axes.set_xlim(min(ticks) / SIDE, max(ticks) * SIDE)
+    axes.set_xticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
+    style.accuracy_limits(axes, "y")

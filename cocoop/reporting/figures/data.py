@@ -1,13 +1,16 @@
-"""An experiment's numbers in the form that figures need: in per cent, with titles, in order."""
+"""What figures are drawn from: an experiment's numbers with titles, in order, and the job that a file belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cocoop import io
+from cocoop.errors import UserError
 from cocoop.reporting.records import experiment as experiments
-from cocoop.reporting.records import statistics
+from cocoop.reporting.records import notes, statistics
 from cocoop.reporting.records.statistics import AVERAGE
 
 METRICS = {"base": "Base classes", "new": "New classes", "h": "H", "all": "All classes"}
@@ -19,7 +22,7 @@ class Data:
 
     summary: of `statistics.summarize`; values: of `statistics.per_seed`. labels: text of each series, in order; methods:
     the method of each series; titles: text of each target, in order, with the average (if there is one) first;
-    datasets: text of each dataset trained on.
+    datasets: text of each dataset trained on; notes: of `notes.of`.
     """
 
     experiment: Mapping[str, Any]
@@ -29,6 +32,7 @@ class Data:
     methods: dict[str, str]
     titles: dict[str, str]
     datasets: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     def first_of(self, method: str) -> str | None:
         """The first series of a method; None if the experiment has none."""
@@ -39,15 +43,18 @@ class Data:
         return [metric for metric in METRICS if metric in set(self.summary["metric"])]
 
 
-def gather(experiment: Mapping[str, Any], records: pd.DataFrame) -> Data:
-    """Selects and summarizes an experiment's records."""
+def gather(experiment: Mapping[str, Any], records: pd.DataFrame, said: Sequence[str] = ()) -> Data:
+    """Selects and summarizes an experiment's records; said: what its jobs noted (`records.load_notes`)."""
     selected = experiments.select(experiment, records)
     summary = statistics.summarize(experiment, selected)
     method_of = {variant["name"]: variant["method"] for variant in experiment["variants"]}
     firsts = selected.drop_duplicates("series")
     there = set(summary["target"])
-    average = {AVERAGE: "Average"} if AVERAGE in there else {}
     titles = {name: title for name, title in experiments.dataset_titles(experiment).items() if name in there}
+    targets = [name for name in titles if name not in set(summary["source"])]
+    averaged = len(statistics.without_single_classes(targets, summary))
+    part = "" if averaged == len(targets) else f" ({averaged} of {len(targets)})"
+    average = {AVERAGE: f"Average{part}"} if AVERAGE in there else {}
     return Data(
         experiment=experiment,
         summary=summary,
@@ -58,4 +65,24 @@ def gather(experiment: Mapping[str, Any], records: pd.DataFrame) -> Data:
         },
         titles={**average, **titles},
         datasets=experiments.named(experiment["train_datasets"]),
+        notes=notes.of(experiment, selected, said),
     )
+
+
+class Job(NamedTuple):
+    """A training or an evaluation. settings: of the block of runs; target: None for a training."""
+
+    stage: str
+    settings: dict[str, Any]
+    target: str | None
+
+
+def job_of(path: Path) -> Job:
+    """The job that wrote cost.json or history.csv into a folder, as the result beside it says, never the path."""
+    learned, metrics = path.with_name("learned.safetensors"), path.with_name("metrics.json")
+    if learned.exists():
+        return Job("train", io.read_arrays(learned, "learned")[1]["run"], None)
+    if metrics.exists():
+        content = io.read_json(metrics, "metrics")
+        return Job("evaluate", content["run"], content["records"][0]["target"])
+    raise UserError(f"{path}: neither learned.safetensors nor metrics.json beside it; run its job again.")

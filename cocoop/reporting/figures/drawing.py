@@ -23,7 +23,7 @@ def build_all(
     experiment = experiments.load(experiment_json)
     if experiment["table"] not in NAMES:
         raise unknown("kind of table", experiment["table"], NAMES, f"{experiment_json}: table")
-    data = gather(experiment, records.load(records_csv))
+    data = gather(experiment, records.load(records_csv), records.load_notes(records_csv))
     draw: Mapping[str, Callable[[], Figure]] = {
         "change_vs_clip": lambda: changes.draw(data, "clip"),
         "change_vs_coop": lambda: changes.draw(data, "coop"),
@@ -36,5 +36,5 @@ def build_all(
     paths: list[Path] = []
     with style.theme():
         for name in NAMES[experiment["table"]]:
-            paths += style.save(draw[name](), Path(out_dir) / name)
+            paths += style.save(draw[name](), Path(out_dir) / name, () if name == "cost" else data.notes)
     return paths

@@ -34,7 +34,8 @@ def draw(data: Data) -> Figure:
     figure.supxlabel("Trained parameters, counted from the tensors (nearly equal numbers are drawn apart)", fontsize=9)
     figure.supylabel(f"{METRICS[metric]} in per cent", fontsize=9)
     counts = {name: rows["trained"].max() for name, rows in summary.groupby("series", observed=True)}
-    handles = [_handle(looks[name], bool(counts[name] > 0)) for name in data.labels]
+    untrained = {variant["name"] for variant in data.experiment["variants"] if not variant["trainable"]}
+    handles = [_handle(looks[name], name not in untrained) for name in data.labels]
     style.legend(figure, handles, [f"{label} ({count(counts[name])})" for name, label in data.labels.items()])
     return figure
 
@@ -47,7 +48,7 @@ def _handle(look: style.Look, trained: bool) -> Line2D:
 
 def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
     if part["mean"].isna().all():
-        style.mark_empty(axes)
+        style.mark_empty(axes, part)
         axes.set_yticks([])
         return
     counts = sorted({int(number) for number in part["trained"].dropna() if number})
@@ -70,6 +71,7 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None
             capsize=2,
         )
     _parameter_axis(axes, counts)
+    style.accuracy_limits(axes, "y")
 
 
 def _apart(counts: list[int]) -> dict[int, float]:
@@ -83,6 +85,7 @@ def _apart(counts: list[int]) -> dict[int, float]:
 
 def _parameter_axis(axes: Axes, counts: list[int]) -> None:
     if not counts:
+        axes.set_xticks([])
         return
     axes.set_xscale("log")
     if counts[-1] < 10 * counts[0]:

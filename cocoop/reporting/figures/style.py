@@ -1,30 +1,37 @@
 """How every figure looks: legible in black-and-white and for the colour-blind, the same bytes each time."""
 
 import io as buffer
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
+import pandas as pd
 import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
-from cocoop import io
+from cocoop import fonts, io
+from cocoop.reporting.records.text import per_cent
 
 WIDTH_INCHES = 7.2
 DPI = 160
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--", "**", "||")
-DECIMALS_MINUS = "\N{MINUS SIGN}"
+MOST_NOTES, NOTE_CHARACTERS, NOTE_SIZE = 12, 150, 6.5
+LEAST_ACCURACY = 5.0
+LEGEND_LINE_INCHES = 0.16
 
 
 @dataclass(frozen=True)
 class Look:
-    """One series in every figure: colour, marker, line and hatch differ between series, so any one of them is enough."""
+    """One series in every figure: colour, marker, line and hatch, of which any one tells the first few series apart."""
 
     color: tuple[float, float, float]
     marker: str
@@ -35,15 +42,12 @@ class Look:
 def looks(series: Iterable[str]) -> dict[str, Look]:
     """A look for each series by its place in the experiment, so that it is the same in all of its figures."""
     palette = seaborn.color_palette("colorblind")
-    return {
-        name: Look(
-            palette[place % len(palette)],
-            MARKERS[place % len(MARKERS)],
-            DASHES[place % len(DASHES)],
-            HATCHES[place % len(HATCHES)],
-        )
-        for place, name in enumerate(series)
-    }
+    found = {}
+    for place, name in enumerate(series):
+        shifted = place + place // len(palette)  # after the last colour, the first comes with another marker and hatch
+        marker, hatch = MARKERS[shifted % len(MARKERS)], HATCHES[shifted % len(HATCHES)]
+        found[name] = Look(palette[place % len(palette)], marker, DASHES[place % len(DASHES)], hatch)
+    return found
 
 
 @contextmanager
@@ -52,7 +56,8 @@ def theme() -> Iterator[None]:
     settings = {
         **seaborn.axes_style("whitegrid"),
         **seaborn.plotting_context("paper"),
-        "font.family": "DejaVu Sans",
+        "font.family": fonts.matplotlib_families(),
+        "axes.formatter.useoffset": False,
         "svg.hashsalt": "cocoop",
         "text.parse_math": False,  # titles come from files: $ is a dollar
         "hatch.linewidth": 0.6,
@@ -69,20 +74,41 @@ def canvas(height: float, width: float = WIDTH_INCHES) -> Figure:
 
 
 def legend(figure: Figure, handles: list[Artist], labels: list[str]) -> None:
-    """One legend above all panels, in as many columns as fit the width."""
+    """One legend above all panels, in as many columns as fit the width; the figure grows by its further lines."""
     longest = max((len(label) for label in labels), default=1)
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 12 / (longest + 8))))
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=3.2)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * max(0, math.ceil(len(labels) / columns) - 1))
 
 
 def signed(points: float) -> str:
-    """A difference in percentage points: `+13.19`."""
-    return f"{points:+.2f}".replace("-", DECIMALS_MINUS)
+    """A difference in percentage points: `+13.19`, and never `-0.00`."""
+    return per_cent(points / 100, sign=True)
 
 
-def mark_empty(axes: Axes) -> None:
-    """Says that a panel shows nothing because its runs are missing."""
-    axes.text(0.5, 0.5, "missing", transform=axes.transAxes, ha="center", va="center", style="italic", color="0.35")
+def widen(axes: Axes, which: str, least: float) -> None:
+    """Makes an axis span at least so much: of equal values matplotlib would show differences of rounding.
+
+    which: x or y; least: in the axis's units.
+    """
+    low, high = getattr(axes, f"get_{which}lim")()
+    if abs(high - low) < least:
+        middle = (low + high) / 2
+        getattr(axes, f"set_{which}lim")(middle - least / 2, middle + least / 2)
+
+
+def accuracy_limits(axes: Axes, which: str) -> None:
+    """Limits of an axis of accuracies in per cent: at least `LEAST_ACCURACY` wide and, but for a margin, within 0 to 100."""
+    widen(axes, which, LEAST_ACCURACY)
+    low, high = getattr(axes, f"get_{which}lim")()
+    low, high = max(low, -1.0), min(high, 101.0)
+    getattr(axes, f"set_{which}lim")(min(low, 101.0 - LEAST_ACCURACY), max(high, LEAST_ACCURACY - 1.0))
+
+
+def mark_empty(axes: Axes, part: pd.DataFrame) -> None:
+    """Says why a panel shows nothing: its runs are missing, or it is about a single class. part: its rows of a summary."""
+    text = "one class only" if part["one_class"].all() else "missing"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", style="italic", color="0.35")
     axes.set_xticks([])
 
 
@@ -93,14 +119,25 @@ def note(text: str) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Writes path.svg and path.png without dates or versions, in one layout; returns both."""
+def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> list[Path]:
+    """Writes path.svg and path.png without dates or versions, in one layout, with notes below; returns both."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    area = Bbox.from_bounds(0, 0, figure.get_figwidth(), figure.get_figheight())
+    if notes:
+        area.y0 = -_write_below(figure, notes)
     paths = []
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         content = buffer.BytesIO()
-        figure.savefig(content, format=kind, metadata=metadata)
+        figure.savefig(content, format=kind, metadata=metadata, bbox_inches=area)
         paths.append(path.with_suffix(f".{kind}"))
         io.write_bytes(paths[-1], content.getvalue())
     return paths
+
+
+def _write_below(figure: Figure, notes: Sequence[str]) -> float:
+    """Writes notes below the figure's lower edge; the inches they take."""
+    more = [f"And {len(notes) - MOST_NOTES} more notes, under the tables."] if len(notes) > MOST_NOTES else []
+    lines = [line for text in (*notes[:MOST_NOTES], *more) for line in wrap(text, NOTE_CHARACTERS)]
+    figure.text(0.01, 0, "\n".join(lines), va="top", fontsize=NOTE_SIZE, linespacing=1.25)
+    return 0.06 + len(lines) * NOTE_SIZE * 1.5 / 72

@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 
 from cocoop.errors import UserError, listed
 from cocoop.reporting.figures import style
-from cocoop.reporting.figures.data import Data
-from cocoop.reporting.records.jobs import job_of
+from cocoop.reporting.figures.data import Data, job_of
 from cocoop.reporting.records.records import read_text
 
 COLUMNS = ["seed", "epoch", "lr", "loss", "accuracy"]
 PANELS = {"loss": "Training loss", "accuracy": "Training accuracy (per cent)"}
 PANEL_INCHES = 1.5
+LEAST_LOSS = 0.02
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
@@ -54,6 +54,10 @@ def draw(data: Data, history: pd.DataFrame) -> Figure:
     for line, dataset in zip(grid, datasets, strict=True):
         for axes, (quantity, title) in zip(line, PANELS.items(), strict=True):
             _panel(axes, shown[shown["dataset"] == dataset], quantity, looks)
+            if quantity == "accuracy":
+                style.accuracy_limits(axes, "y")
+            else:
+                style.widen(axes, "y", LEAST_LOSS)
             axes.set_title(title if dataset == datasets[0] else "")
         line[0].set_ylabel(data.datasets[dataset])
     figure.supxlabel("Share of the training, in per cent of its epochs", fontsize=9)

@@ -6,12 +6,18 @@ from typing import Any
 
 
 def build(
-    results_dir: Path, experiments: Sequence[Mapping[str, Any]], out_html: Path, data_root: Path | None = None
+    results: Path,
+    experiments: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Path],
+    manifests: Sequence[Path],
+    out: Path,
+    data_root: Path | None = None,
 ) -> None:
     """Writes a self-contained page that opens offline (see `cocoop.reporting.page.page`).
 
-    experiments: contents of experiment.json files. data_root: the folder of the images, for examples of confused pairs.
+    experiments: contents of experiment.json files. metrics: metrics.json of each evaluation. manifests: of the datasets.
+    data_root: the folder of the images, for examples of confused pairs.
     """
     from cocoop.reporting.page import page
 
-    page.build(Path(results_dir), experiments, Path(out_html), data_root and Path(data_root))
+    page.build(results, experiments, metrics, manifests, out, data_root)

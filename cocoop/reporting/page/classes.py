@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cocoop.metrics import accuracy, mean
-from cocoop.reporting.page.jobs import Job
+from cocoop.reporting.page.evaluations import Evaluated
 
 MOST_PAIRS = 5
 
@@ -24,7 +24,7 @@ class Tally:
     """Counts of one series over its seeds; job is the first of them, which examples are taken from."""
 
     label: str
-    job: Job
+    job: Evaluated
     seeds: list[int] = field(default_factory=list)
     correct: Counter[int] = field(default_factory=Counter)
     total: Counter[int] = field(default_factory=Counter)
@@ -66,7 +66,7 @@ class Group:
         return sorted(rows, key=lambda row: (2.0 if mean(row.rates) is None else mean(row.rates), row.name))
 
 
-def group(jobs: Sequence[Job], titles: Mapping[str, str]) -> list[Group]:
+def group(jobs: Sequence[Evaluated], titles: Mapping[str, str]) -> list[Group]:
     """Target subsets in the order of `titles`; of each variant the runs with the most shots.
 
     titles: text of each dataset.
@@ -83,7 +83,9 @@ def group(jobs: Sequence[Job], titles: Mapping[str, str]) -> list[Group]:
     return sorted(groups.values(), key=lambda found: (order.index(found.target), found.subset))
 
 
-def _add(groups: dict[tuple[str, str], Group], job: Job, record: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+def _add(
+    groups: dict[tuple[str, str], Group], job: Evaluated, record: Mapping[str, Any], titles: Mapping[str, str]
+) -> None:
     place = record["target"], record["target_subset"]
     found = groups.setdefault(place, Group(*place))
     for entry in record["classes"]:
@@ -92,13 +94,13 @@ def _add(groups: dict[tuple[str, str], Group], job: Job, record: Mapping[str, An
     tally.add(record)
 
 
-def _series(job: Job) -> tuple:
+def _series(job: Evaluated) -> tuple:
     """What is told apart: the variant and, if it is trained, what on."""
     settings = job.settings
     return settings["variant"], *((settings["dataset"], settings["subset"]) if settings["shots"] else ())
 
 
-def _label(job: Job, titles: Mapping[str, str]) -> str:
+def _label(job: Evaluated, titles: Mapping[str, str]) -> str:
     settings = job.settings
     if not settings["shots"]:
         return settings["variant"]

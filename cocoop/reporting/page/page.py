@@ -10,14 +10,15 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cocoop import __version__, io
-from cocoop.reporting import figures
+from cocoop.manifest import Manifest
+from cocoop.reporting import figures, tables
 from cocoop.reporting.page.classes import Group, group
-from cocoop.reporting.page.jobs import Job, find
+from cocoop.reporting.page.evaluations import Evaluated, find
 from cocoop.reporting.page.pictures import Examples, data_uri
 from cocoop.reporting.records import experiment as experiments_of
 from cocoop.reporting.records import records
 from cocoop.reporting.records.text import count, per_cent
-from cocoop.reporting.tables import building, paper
+from cocoop.reporting.tables import captions, paper
 
 FOLDER = Path(__file__).parent
 HARDEST_CLASSES = 60
@@ -32,12 +33,20 @@ FIGURE_TITLES = {
 }
 
 
-def build(results: Path, experiments: Sequence[Mapping[str, Any]], out: Path, data_root: Path | None) -> None:
-    """Writes the page. Reads results/experiments/NAME/{records.csv, figures, paired}, results/runs and results/datasets.
+def build(
+    results: Path,
+    experiments: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Path],
+    manifests: Sequence[Path],
+    out: Path,
+    data_root: Path | None,
+) -> None:
+    """Writes the page. Reads results/experiments/NAME/{records.csv, figures, paired} and the files named.
 
     What is not there is left out of the page or named as missing in its tables.
     """
-    jobs = find(results, experiments)
+    jobs = find(results, metrics, experiments)
+    examples = {manifest.dataset: Examples(manifest, data_root) for manifest in map(Manifest.load, manifests)}
     titles: dict[str, str] = {}
     for experiment in experiments:
         titles |= experiments_of.dataset_titles(experiment)
@@ -45,7 +54,7 @@ def build(results: Path, experiments: Sequence[Mapping[str, Any]], out: Path, da
         "version": __version__,
         "experiments": [_experiment(results, experiment) for experiment in experiments],
         "backbones": sorted({experiment["backbone"]["label"] for experiment in experiments}),
-        "datasets": list(_datasets(results, group(jobs, titles), titles, data_root)),
+        "datasets": list(_datasets(group(jobs, titles), titles, examples)),
         "variants": _variants(jobs),
         "jobs": [_run(job, titles, out.parent) for job in jobs],
         "places": _places(jobs),
@@ -69,12 +78,13 @@ def _environment() -> Environment:
 def _experiment(results: Path, experiment: Mapping[str, Any]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
     shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
-    paired = folder / "paired" / "paired.csv"
+    paired, path = folder / "paired" / "paired.csv", folder / "records.csv"
+    frame = records.load(path)
     return {
         "name": experiment["name"],
         "title": experiment["title"],
-        "caption": experiment["caption"],
-        "tables": building.build(experiment, records.load(folder / "records.csv"), paper.load()),
+        "caption": captions.caption(experiment, experiments_of.select(experiment, frame)),
+        "tables": tables.build(experiment, frame, paper.load(), records.load_notes(path)),
         "figures": [_figure(folder / "figures" / f"{name}.svg", FIGURE_TITLES[name]) for name in shown],
         "paired": _paired(experiment, pd.read_csv(paired)) if paired.exists() else [],
     }
@@ -95,12 +105,11 @@ def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str
 
 
 def _datasets(
-    results: Path, groups: Sequence[Group], titles: Mapping[str, str], data_root: Path | None
+    groups: Sequence[Group], titles: Mapping[str, str], examples: Mapping[str, Examples]
 ) -> Iterator[dict[str, Any]]:
     """Per dataset and subset the classes, hardest first, and what each series takes for what."""
     for target in dict.fromkeys(found.target for found in groups):
-        examples = Examples(results, target, data_root)
-        subsets = [_subset(found, examples) for found in groups if found.target == target]
+        subsets = [_subset(found, examples[target]) for found in groups if found.target == target]
         yield {"name": target, "title": titles[target], "subsets": subsets}
 
 
@@ -126,7 +135,7 @@ def _subset(found: Group, examples: Examples) -> dict[str, Any]:
     }
 
 
-def _variants(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
     """Each variant once, with its settings; trained parameters and epochs may differ between datasets."""
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
@@ -143,7 +152,7 @@ def _variants(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     ]
 
 
-def _run(job: Job, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
     links = {name: os.path.relpath(path, folder).replace(os.sep, "/") for name, path in job.files.items()}
     trained = (
         f"{titles[job.settings['dataset']]} ({job.settings['subset']})" if job.settings["shots"] else "not trained"
@@ -158,7 +167,7 @@ def _run(job: Job, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
     }
 
 
-def _places(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+def _places(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
     """Versions, commit and device, and how many evaluations were made there."""
     counts = Counter(io.canonical_json(job.provenance) for job in jobs)
     described = {io.canonical_json(job.provenance): job.provenance for job in jobs}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from cocoop import io
 from cocoop.config import Registry
 from cocoop.data.images import open_rgb
 from cocoop.errors import UserError
 from cocoop.manifest import Manifest
 from cocoop.reporting.page.classes import Tally
-from cocoop.reporting.records.arrays import read_arrays
 
 THUMBNAIL_PIXELS = 56
 EXAMPLES = 3
@@ -42,17 +42,16 @@ def thumbnail(path: Path) -> str | None:
 class Examples:
     """Test images of a dataset by their place in its manifest."""
 
-    def __init__(self, results: Path, dataset: str, data_root: Path | None) -> None:
-        manifest = results / "datasets" / dataset / "manifest.json"
-        self.folder = data_root and data_root / Registry().dataset(dataset, "report").folder
-        self.items = Manifest.load(manifest).splits["test"] if self.folder and manifest.exists() else ()
+    def __init__(self, manifest: Manifest, data_root: Path | None) -> None:
+        self.folder = data_root and data_root / Registry().dataset(manifest.dataset, "report").folder
+        self.items = manifest.splits["test"] if self.folder else ()
 
     def confused(self, tally: Tally, subset: str, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], list[str]]:
         """Pictures of the first images that the tally's first job took for another class, by (true, predicted) label."""
         path = tally.job.folder / "predictions.safetensors"
         if not self.items or not pairs or not path.exists():
             return {}
-        arrays, _ = read_arrays(path, "predictions")
+        arrays, _ = io.read_arrays(path, "predictions")
         index, labels = arrays[f"{subset}.index"], arrays[f"{subset}.labels"]
         guesses = [array for name, array in sorted(arrays.items()) if name.endswith(f".{subset}.predicted")]
         found = {}

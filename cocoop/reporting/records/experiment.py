@@ -11,8 +11,8 @@ from cocoop.errors import UserError, listed
 from cocoop.reporting.records.records import COLUMNS, KEY
 
 FIELDS = (
-    "name", "title", "table", "caption", "paper", "backbone", "variants", "train_datasets", "targets", "target_subsets",
-    "shots", "seeds", "expected",
+    "name", "title", "table", "caption", "paper", "backbone", "variants", "train_datasets", "train_subset", "targets",
+    "target_subsets", "shots", "seeds", "expected",
 )  # fmt: skip
 
 

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from tabulate import tabulate
 
 from cocoop import io, progress
 from cocoop.errors import UserError
 from cocoop.reporting.records import experiment as experiments
-from cocoop.reporting.records import paired_text
-from cocoop.reporting.records.arrays import read_arrays
+from cocoop.reporting.records import notes, records
+from cocoop.reporting.records.text import markdown_escape, per_cent
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -22,6 +23,12 @@ COLUMNS = [
     "dataset", "target", "target_subset", "shots", "first", "second", "seed", "images", "first_accuracy", "second_accuracy",
     "difference", "interval_low", "interval_high", "only_first", "only_second", "mcnemar_p",
 ]  # fmt: skip
+HEADER = ("Tested on", "Classes", "First", "Second", "Second − first", "95 % interval", "McNemar p per seed")
+NOTE = (
+    f"Percentage points, over the same seeds and test images. The interval is a bootstrap over test images (percentile, "
+    f"{RESAMPLES} resamples, seeds kept), so it says nothing about the spread over seeds. p: McNemar's exact test of each "
+    "seed's predictions, not corrected for the number of tests."
+)
 ALL_SEEDS = "all"
 
 
@@ -42,32 +49,36 @@ class Answers(NamedTuple):
     correct: dict[int, np.ndarray]
 
 
-def build(experiment_json: Path, metrics_paths: Sequence[Path], out_dir: Path) -> pd.DataFrame:
+def build(experiment_json: Path, metrics_paths: Sequence[Path], records_csv: Path, out_dir: Path) -> pd.DataFrame:
     """Compares every two variants of an experiment and writes paired.csv (fractions) and paired.md (per cent).
 
-    metrics_paths: metrics.json files with predictions.safetensors beside them.
+    metrics_paths: metrics.json files with predictions.safetensors beside them; records_csv: what `collect` made of them.
     """
     experiment = experiments.load(experiment_json)
     frame = compare(experiment, read(experiment, metrics_paths))
+    selected = experiments.select(experiment, records.load(records_csv))
+    noted = notes.of(experiment, selected, records.load_notes(records_csv))
     io.write_text(Path(out_dir) / "paired.csv", frame.to_csv(index=False, lineterminator="\n"))
-    io.write_text(Path(out_dir) / "paired.md", paired_text.to_markdown(experiment, frame, RESAMPLES))
+    io.write_text(Path(out_dir) / "paired.md", to_markdown(experiment, frame, noted))
     return frame
 
 
 def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[Place, Answers]:
-    """Which test images the runs of an experiment got right."""
+    """Which test images the runs of an experiment got right; groups of a single class, where all are right, are left out."""
     backbone = experiment["backbone"]["name"]
     wanted = {_place(expected) for expected in experiment["expected"]}
     found: dict[Place, Answers] = {}
     for path in progress.track(metrics_paths, "predictions", "file"):
-        records = [
-            r for r in io.read_json(path, "metrics")["records"] if r["backbone"] == backbone and _place(r) in wanted
+        tested_here = [
+            record
+            for record in io.read_json(path, "metrics")["records"]
+            if record["backbone"] == backbone and _place(record) in wanted and len(record["classes"]) > 1
         ]
-        if not records:
+        if not tested_here:
             continue
         predictions = path.with_name("predictions.safetensors")
-        arrays, _ = read_arrays(predictions, "predictions")
-        for record in records:
+        arrays, _ = io.read_arrays(predictions, "predictions")
+        for record in tested_here:
             subset, seed = record["target_subset"], record["seed"]
             try:
                 index, labels = arrays[f"{subset}.index"], arrays[f"{subset}.labels"]
@@ -168,3 +179,22 @@ def _mcnemar(one: np.ndarray, other: np.ndarray) -> float:
 
     table = [[(one & other).sum(), (one & ~other).sum()], [(~one & other).sum(), (~one & ~other).sum()]]
     return float(mcnemar(table, exact=True).pvalue)
+
+
+def to_markdown(experiment: Mapping[str, Any], frame: pd.DataFrame, noted: Sequence[str] = ()) -> str:
+    """One line per pair and target subset of a comparison (see `compare`), with footnotes."""
+    labels, titles = experiments.named(experiment["variants"]), experiments.dataset_titles(experiment)
+    keys = ["dataset", "target", "target_subset", "shots", "first", "second"]
+    several_shots = len(experiment["shots"]) > 1
+    rows = []
+    for (_, target, subset, shots, first, second), part in frame.groupby(keys, sort=False):
+        total, seeds = part[part["images"].notna() & part["mcnemar_p"].isna()].iloc[0], part[part["mcnemar_p"].notna()]
+        names = [labels[first], labels[second] + (f", {shots} shots" if several_shots else "")]
+        interval = f"{per_cent(total['interval_low'], sign=True)} to {per_cent(total['interval_high'], sign=True)}"
+        texts = [titles[target], subset, *names, per_cent(total["difference"], sign=True), interval]
+        rows.append([*map(markdown_escape, texts), ", ".join(f"{value:.2g}" for value in seeds["mcnemar_p"])])
+    align = ["left"] * 4 + ["right"] * 3
+    table = tabulate(rows, headers=HEADER, tablefmt="pipe", disable_numparse=True, colalign=align if rows else None)
+    title = markdown_escape(f"{experiment['title']}: paired comparison")
+    footnotes = "".join(f"\n{markdown_escape(note)}\n" for note in (NOTE, *noted))
+    return f"### {title}\n\n{table}\n{footnotes}"

@@ -2,6 +2,7 @@
 
 import io as text_io
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,34 +11,55 @@ import pandas as pd
 
 from cocoop import io, progress
 from cocoop.errors import UserError, listed
+from cocoop.splits import SUBSETS, class_subset, load_few_shot
 
 KEY = ["backbone", "dataset", "subset", "variant", "shots", "seed", "target", "target_subset"]
 COUNTS = ["correct", "total"]
 ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
 PARAMETERS = ["trained", "without_biases"]
-COLUMNS = [*KEY, "method", *COUNTS, *ACCURACIES, *PARAMETERS]
+DRAWN = "fewest_images"
+COLUMNS = [*KEY, "method", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
 
 TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method")
-TYPES = {column: "str" if column in TEXTS else "float64" if column in ACCURACIES else "int64" for column in COLUMNS}
+TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(ACCURACIES, "float64")
+TYPES[DRAWN] = "Int64"
 
 
-def collect(metrics: Sequence[Path], out: Path) -> None:
-    """Writes records.csv, and its checksum beside it: columns `COLUMNS`, rows sorted by `KEY`, accuracies as fractions.
+def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) -> None:
+    """Writes records.csv, its checksum and its notes: columns `COLUMNS`, rows sorted by `KEY`, accuracies as fractions.
 
-    The same record in two files (a run that serves two experiments) becomes one row; two different results for one key
-    are a UserError that names a file of each.
+    fewshot: the selections that the runs were trained on, which say how many images the smallest class had (`DRAWN`,
+    blank without them and for untrained variants). The same record in two files (a run that serves two experiments)
+    becomes one row; two different results for one key are a UserError that names a file of each.
     """
     rows: dict[tuple, tuple[dict[str, Any], Path]] = {}
+    drawn, said = _fewest(fewshot), set()
     for path in progress.track(metrics, "collect", "file"):
-        for row in read_rows(path):
+        content = io.read_json(path, "metrics")
+        said |= set(content.get("notes", ()))
+        for row in _rows(path, content):
+            row[DRAWN] = drawn.get(tuple(row[name] for name in ("dataset", "subset", "shots", "seed")))
             key = tuple(row[name] for name in KEY)
             known, first = rows.setdefault(key, (row, path))
             if known != row:
                 raise UserError(f"{path}: other numbers than {first} for {describe(row)}; delete the outdated one.")
-    frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS)
+    frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS).astype({DRAWN: "Int64"})
     text = frame.sort_values(KEY).to_csv(index=False, lineterminator="\n")
     io.write_text(out, text)
     io.write_text(seal_of(out), f"{io.sha256_text(text)}  {Path(out).name}\n")
+    io.write_json(notes_of(out), {"schema": 1, "kind": "notes", "notes": sorted(said)})
+
+
+def _fewest(fewshot: Sequence[Path]) -> dict[tuple[str, str, int, int], int]:
+    """Training images of the smallest class, by (dataset, subset, shots, seed)."""
+    found = {}
+    for path in fewshot:
+        drawn = load_few_shot(path)
+        images = Counter(drawn["labels"])
+        for subset in SUBSETS:
+            counts = [images[label] for label in class_subset(range(len(drawn["classnames"])), subset)]
+            found[drawn["dataset"], subset, drawn["shots"], drawn["seed"]] = min(counts, default=0)
+    return found
 
 
 def seal_of(path: Path) -> Path:
@@ -45,17 +67,24 @@ def seal_of(path: Path) -> Path:
     return Path(path).with_name(f"{Path(path).name}.sha256")
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of one metrics.json as flat rows with the number of trained parameters."""
-    content = io.read_json(path, "metrics")
+def notes_of(path: Path) -> Path:
+    """The file beside records.csv that holds what its jobs noted."""
+    return Path(path).with_name(f"{Path(path).name}.notes.json")
+
+
+def load_notes(path: Path) -> list[str]:
+    """What the jobs behind a records.csv noted, each note once; a missing or damaged file is a UserError that names it."""
+    return io.read_json(notes_of(path), "notes")["notes"]
+
+
+def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters."""
     try:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
-            row = {name: record[name] for name in COLUMNS if name not in parameters}
-            yield {
-                **{name: "" if value is None and name in TEXTS else value for name, value in row.items()},
-                **parameters,
-            }
+            row = {name: record[name] for name in COLUMNS if name not in (*PARAMETERS, "classes", DRAWN)}
+            row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}
+            yield {**row, "classes": len(record["classes"]), **parameters}
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: no {error} in it, which every metrics file has; delete it and run again.") from error
 
@@ -65,7 +94,7 @@ def load(path: Path) -> pd.DataFrame:
     text = _sealed_text(Path(path))
     try:
         frame = pd.read_csv(
-            text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in ACCURACIES}
+            text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in (*ACCURACIES, DRAWN)}
         )
         lacking = [column for column in COLUMNS if column not in frame]
         if lacking:

@@ -1,5 +1,6 @@
 """Mean and spread over seeds, H, and averages over datasets: the tidy numbers under every table and figure."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ TRANSFER_KINDS = ("transfer", "domain")
 CELL = ["source", "target", "series", "shots"]
 COLUMNS = [
     *CELL, "label", "variant", "metric", "n", "expected", "mean", "std", "std_ddof0", "interval_low", "interval_high",
-    "trained", "without_biases",
+    "one_class", "trained", "without_biases",
 ]  # fmt: skip
 
 
@@ -23,8 +24,12 @@ def summarize(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataF
 
     selected: of `cocoop.reporting.records.experiment.select`. Returns columns `COLUMNS`, accuracies as fractions. `mean` is missing
     unless all `expected` seeds (of an average: of all datasets) are there; `n` says how many are. Standard deviations are
-    over the seeds that are there: ddof 1 and, as the reference prints, ddof 0 (parse_test_res.py:117). The interval is
-    Student's t at 95 %. H is that of the mean base and new accuracy, its spread that of H per seed (CoCoOp, section 4.1).
+    over the seeds that are there: ddof 1 and, as the reference prints, ddof 0 (parse_test_res.py:117). H is that of the
+    mean base and new accuracy, its spread that of H per seed (CoCoOp, section 4.1). `one_class` says that a group of
+    classes holds a single one: its accuracy, 1 by definition, is left out here and its dataset is in no average.
+
+    The interval is Student's t at 95 %, cut to [0, 1]. A mean accuracy lies in there, so the cut takes away no value it
+    could have and the coverage stays what it was; a t interval of logits would have none for accuracies of 0 and 1.
     """
     values = per_seed(experiment, selected)
     rows = [_row(key, part) for key, part in _groups(values, [*CELL, "metric"])]
@@ -39,18 +44,27 @@ def summarize(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataF
 def per_seed(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
     """What `summarize` summarizes: one row per cell, metric and seed, with H and the averages over datasets of each seed.
 
-    Columns: `CELL`, metric, seed, value (a fraction, missing where a run is), trained, without_biases.
+    Columns: `CELL`, metric, seed, value (a fraction; missing where the run is missing, or one_class), present (whether
+    all of its runs are there), one_class, trained, without_biases.
     """
     values = _values(experiment, selected)
     averaged = pd.concat([values, _averages(values)], ignore_index=True)
     return pd.concat([averaged, _harmonic(averaged)], ignore_index=True)
 
 
+def without_single_classes(targets: Iterable[str], summary: pd.DataFrame) -> list[str]:
+    """The targets of which no group of classes holds a single class: those that averages are over."""
+    single = set(summary.loc[summary["one_class"], "target"])
+    return [target for target in targets if target not in single]
+
+
 def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
     """One row per record: CELL, metric, seed, value. An untrained variant stands beside every source it is compared on."""
     frame = selected.rename(columns={"target_subset": "metric", "accuracy": "value"}).assign(
-        series=selected["series"].astype(str)
+        series=selected["series"].astype(str), one_class=selected["classes"] == 1
     )
+    frame["one_class"] = frame.groupby(["target", "metric"])["one_class"].transform("any")
+    frame["value"] = frame["value"].mask(frame["one_class"])
     trained = frame["shots"] > 0
     if experiment["table"] in TRANSFER_KINDS:
         sources = list(dict.fromkeys(frame.loc[trained, "dataset"])) or [""]
@@ -64,40 +78,53 @@ def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFra
                 f"trained, not {describe(foreign.iloc[0])}; take table: transfer."
             )
         frame = frame.assign(source="")
-    frame[["trained", "without_biases"]] = frame[["trained", "without_biases"]].astype("Int64")
-    return frame[[*CELL, "metric", "seed", "value", "trained", "without_biases"]]
+    # without a trained variant, concat makes objects of them
+    frame = frame.astype({"present": "bool", "one_class": "bool", "trained": "Int64", "without_biases": "Int64"})
+    return frame[[*CELL, "metric", "seed", "value", "present", "one_class", "trained", "without_biases"]]
 
 
 def _averages(values: pd.DataFrame) -> pd.DataFrame:
-    """Per seed, the mean over all targets but the source; a gap where one of them is missing."""
+    """Per seed, the mean over all targets but the source; a gap where one of them is missing.
+
+    A target with a single class in one group is left out of all averages, so that base, new and H are over the same ones.
+    """
     targets = values[values["target"] != values["source"]]
+    targets = targets[targets["target"].isin(without_single_classes(targets["target"].unique(), values))]
     wanted = targets.groupby("source")["target"].nunique()
     rows = []
     for key, part in _groups(targets, ["source", "series", "shots", "metric", "seed"]):
         if wanted[key["source"]] > 1:
             complete = len(part) == wanted[key["source"]]
-            rows.append({**key, "target": AVERAGE, "value": metrics.mean(_listed(part["value"])) if complete else None})
-    return pd.DataFrame(rows, columns=values.columns).astype({"value": "float64"})
+            value = metrics.mean(_listed(part["value"])) if complete else None
+            rows.append({**key, "target": AVERAGE, "value": value, "present": value is not None, "one_class": False})
+    return pd.DataFrame(rows, columns=values.columns).astype(
+        {"value": "float64", "present": "bool", "one_class": "bool"}
+    )
 
 
 def _harmonic(values: pd.DataFrame) -> pd.DataFrame:
     """H per cell and seed, wherever base and new are both asked for."""
     halves = values[values["metric"].isin(["base", "new"])]
-    wide = halves.set_index([*CELL, "seed", "metric"])["value"].unstack()
-    if not {"base", "new"} <= set(wide.columns):
+    if not {"base", "new"} <= set(halves["metric"]):
         return values.iloc[:0]
-    wide["value"] = [metrics.harmonic_mean(*_listed(pair)) for pair in zip(wide["base"], wide["new"], strict=True)]
-    return wide.reset_index()[[*CELL, "seed", "value"]].assign(metric="h").astype({"value": "float64"})
+    wide = halves.set_index([*CELL, "seed", "metric"])[["value", "present", "one_class"]].unstack()
+    base, new = (wide.xs(metric, axis="columns", level="metric") for metric in ("base", "new"))
+    h = base.assign(
+        value=[metrics.harmonic_mean(*_listed(pair)) for pair in zip(base["value"], new["value"], strict=True)],
+        present=base["present"] & new["present"],
+        one_class=base["one_class"] | new["one_class"],
+    )
+    return h.reset_index().assign(metric="h").astype({"value": "float64"})
 
 
 def _row(key: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
     values = _listed(part["value"])
     there = [value for value in values if value is not None]
-    low, high = metrics.t_interval(there) or (None, None)
+    low, high = (min(max(end, 0.0), 1.0) for end in metrics.t_interval(there) or (math.nan, math.nan))
     spread = {"std": metrics.sample_std(there), "std_ddof0": metrics.population_std(there) if len(there) > 1 else None}
     return {
-        **key, "n": len(there), "expected": len(values), "mean": metrics.mean(values), **spread,
-        "interval_low": low, "interval_high": high,
+        **key, "n": int(part["present"].sum()), "expected": len(values), "mean": metrics.mean(values), **spread,
+        "interval_low": low, "interval_high": high, "one_class": bool(part["one_class"].any()),
     }  # fmt: skip
 
 

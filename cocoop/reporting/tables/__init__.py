@@ -1,58 +1,53 @@
-"""The paper's tables from records: CSV, Markdown, LaTeX and text. Light to import: Snakemake asks it for file names."""
+"""An experiment's tables from its records: the numbers, the paper's numbers beside them, and their spread."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas
+import pandas as pd
 
-    from cocoop.reporting.tables.model import Table
+from cocoop.errors import unknown
+from cocoop.reporting.records import experiment as experiments
+from cocoop.reporting.records import records, statistics
+from cocoop.reporting.tables import against, captions, notes, numbers, paper, rendering
+from cocoop.reporting.tables.grids import grid
+from cocoop.reporting.tables.rendering import Table
 
 KINDS = ("base_to_new", "transfer", "domain", "parameter_matched", "incremental", "ablation", "curves")
 NAMES = ("table", "against_paper", "spread")
-SUFFIXES = (".csv", "_wide.csv", ".md", ".tex", ".txt")
 
 
-def outputs(table_kind: str) -> list[str]:
-    """File names that `build_all` writes for an experiment of this kind."""
-    return [name + suffix for name in NAMES for suffix in SUFFIXES]
+def build(
+    experiment: Mapping[str, Any],
+    frame: pd.DataFrame,
+    papers: Mapping[str, paper.PaperTable] | None,
+    said: Sequence[str] = (),
+) -> list[Table]:
+    """The tables `NAMES` of an experiment, each with its caption and footnotes.
+
+    frame: records of `records.load`; papers: of `paper.load`; said: of `records.load_notes`. Runs that are missing leave
+    a gap, blank every mean over them, and are named.
+    """
+    if experiment["table"] not in KINDS:
+        raise unknown("kind of table", experiment["table"], KINDS, f"experiment {experiment['name']!r}: table")
+    selected = experiments.select(experiment, frame)
+    printed = paper.choose(papers, experiment)
+    summary = against.with_paper(statistics.summarize(experiment, selected), printed)
+    layout = grid(experiment, summary)
+    caption = captions.caption(experiment, selected)
+    common = notes.common(experiment, selected, said)
+    per_seed = statistics.per_seed(experiment, selected)
+    return [
+        numbers.table(experiment, summary, per_seed, layout, caption, common),
+        against.table(experiment, summary, layout, printed, caption, common),
+        numbers.spread(experiment, summary, layout, caption, common),
+    ]
 
 
-def build(experiment: Mapping[str, Any], records: "pandas.DataFrame", paper: Mapping[str, Any] | None) -> "list[Table]":
-    """The tables `NAMES` of an experiment (see `cocoop.reporting.tables.building`)."""
-    from cocoop.reporting.tables import building
-
-    return building.build(experiment, records, paper)
-
-
-def build_all(experiment_json: Path, records_csv: Path, out_dir: Path) -> "list[Table]":
-    """Builds an experiment's tables with the paper's numbers beside ours and writes them as `outputs` says."""
-    from cocoop.reporting.records import experiment, records
-    from cocoop.reporting.tables import building, paper, rendering
-
-    tables = building.build(experiment.load(experiment_json), records.load(records_csv), paper.load())
+def build_all(experiment_json: Path, records_csv: Path, out_dir: Path) -> list[Table]:
+    """Builds an experiment's tables and writes each in all forms (`rendering.write`)."""
+    experiment, frame = experiments.load(experiment_json), records.load(records_csv)
+    tables = build(experiment, frame, paper.load(), records.load_notes(records_csv))
     for table in tables:
         rendering.write(table, Path(out_dir))
     return tables
-
-
-def write(table: "Table", folder: Path) -> None:
-    """Writes one table in all forms."""
-    from cocoop.reporting.tables import rendering
-
-    rendering.write(table, folder)
-
-
-def to_terminal(table: "Table") -> str:
-    """A table as aligned text."""
-    from cocoop.reporting.tables import rendering
-
-    return rendering.to_terminal(table)
-
-
-def print_table(table: "Table | Path | str") -> None:
-    """Prints a table, or the text form beside any of a written table's files."""
-    from cocoop.reporting.tables import rendering
-
-    print(rendering.text_of(table))

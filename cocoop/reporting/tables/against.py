@@ -5,18 +5,16 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.reporting.records.statistics import AVERAGE
+from cocoop.reporting.records.statistics import AVERAGE, without_single_classes
 from cocoop.reporting.records.text import GAP, count, per_cent
-from cocoop.reporting.tables import notes
-from cocoop.reporting.tables.grids import Grid, Line
-from cocoop.reporting.tables.model import Cell, Table
-from cocoop.reporting.tables.numbers import Numbers
+from cocoop.reporting.tables.grids import Grid, Line, Numbers, mean_text
 from cocoop.reporting.tables.paper import PaperTable, Printed
+from cocoop.reporting.tables.rendering import Cell, Table
 
 DAGGER = "†"
 WITHIN, BEYOND = "✓", "✗"
 ADDED = ("paper", "paper_verified", "difference", "difference_in_std", "within_std")
-TIDY = ["source", "target", "label", "variant", "shots", "metric", "n", "mean", "std", *ADDED]
+TIDY = ["source", "target", "label", "variant", "shots", "metric", "n", "mean", "std", "one_class", *ADDED]
 
 
 def with_paper(summary: pd.DataFrame, paper: PaperTable | None) -> pd.DataFrame:
@@ -24,7 +22,7 @@ def with_paper(summary: pd.DataFrame, paper: PaperTable | None) -> pd.DataFrame:
 
     within_std: the paper's number is at most one standard deviation over seeds (ddof 1) away from our mean.
     """
-    targets = frozenset(summary["target"]) - frozenset(summary["source"]) - {AVERAGE}
+    targets = frozenset(without_single_classes(summary["target"], summary)) - {*summary["source"], AVERAGE}
     found = [_find(paper, row, targets) for row in summary.to_dict("records")]
     difference = summary["mean"] - pd.Series([printed.value if printed else None for printed in found], dtype="float64")
     comparable = difference.notna() & (summary["std"] > 0)
@@ -38,7 +36,12 @@ def with_paper(summary: pd.DataFrame, paper: PaperTable | None) -> pd.DataFrame:
 
 
 def table(
-    experiment: Mapping[str, Any], summary: pd.DataFrame, grid: Grid, paper: PaperTable | None, gaps: Sequence[str]
+    experiment: Mapping[str, Any],
+    summary: pd.DataFrame,
+    grid: Grid,
+    paper: PaperTable | None,
+    caption: str,
+    common: Sequence[str],
 ) -> Table:
     """For each number that the paper prints too: ours, the paper's, the difference with ✓ or ✗ for the spread."""
     numbers = Numbers(summary, grid)
@@ -53,13 +56,13 @@ def table(
     return Table(
         name="against_paper",
         title=f"{experiment['title']}: beside the paper's numbers",
-        caption=_caption(experiment, paper),
+        caption=_caption(caption, paper),
         tidy=tidy,
         wide=pd.DataFrame([_wide(numbers, grid, row, columns) for row in rows]),
         header=(*grid.names, *counting, *header),
         rows=tuple(shown),
         labels=grid.texts,
-        notes=_notes(tidy, paper, gaps),
+        notes=_notes(tidy, paper, common),
     )
 
 
@@ -82,11 +85,11 @@ def _cells(numbers: Sequence[Mapping[str, Any] | None]) -> tuple[Cell, ...]:
     texts: list[str] = []
     for number in numbers:
         if number is None or not _printed(number):
-            texts += [per_cent(number["mean"]) if number else "", "", ""]
+            texts += [mean_text(number) if number else "", "", ""]
             continue
         mark = "" if pd.isna(number["within_std"]) else f" {WITHIN if number['within_std'] else BEYOND}"
         paper = per_cent(number["paper"]) + DAGGER * (not number["paper_verified"])
-        texts += [per_cent(number["mean"]), paper, per_cent(number["difference"], sign=True) + mark]
+        texts += [mean_text(number), paper, per_cent(number["difference"], sign=True) + mark]
     return tuple(map(Cell, texts))
 
 
@@ -99,13 +102,11 @@ def _wide(numbers: Numbers, grid: Grid, row: Line, columns: Sequence[Line]) -> d
     return wide
 
 
-def _caption(experiment: Mapping[str, Any], paper: PaperTable | None) -> str:
-    if paper is None:
-        return f"{experiment['caption']} The paper has no such table."
-    return f"Ours ({experiment['backbone']['label']}) beside {paper.title} ({paper.setting})."
+def _caption(caption: str, paper: PaperTable | None) -> str:
+    return caption + (f" Beside it {paper.title} ({paper.setting})." if paper else " The paper has no such table.")
 
 
-def _notes(tidy: pd.DataFrame, paper: PaperTable | None, gaps: Sequence[str]) -> tuple[str, ...]:
+def _notes(tidy: pd.DataFrame, paper: PaperTable | None, common: Sequence[str]) -> tuple[str, ...]:
     if paper is None or tidy.empty:
         return ("The paper prints no number for these datasets and methods.",)
     found = [
@@ -114,4 +115,4 @@ def _notes(tidy: pd.DataFrame, paper: PaperTable | None, gaps: Sequence[str]) ->
     ]
     if not tidy["paper_verified"].all():
         found.append(f"{DAGGER} not confirmed by two independent sources ({'; '.join(paper.sources)}).")
-    return (*found, *notes.missing(gaps))
+    return (*found, *common)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cocoop.reporting.records.experiment import dataset_titles
-from cocoop.reporting.records.statistics import AVERAGE, TRANSFER_KINDS
-from cocoop.reporting.records.text import count
+from cocoop.reporting.records.notes import ONE_CLASS
+from cocoop.reporting.records.statistics import AVERAGE, TRANSFER_KINDS, without_single_classes
+from cocoop.reporting.records.text import GAP, count, per_cent
 
 METRICS = {"base": "Base", "new": "New", "h": "H", "all": "All"}
 
@@ -38,6 +39,24 @@ class Grid:
     def texts(self) -> int:
         """How many of a row's labels are words."""
         return len(self.names) - self.counts
+
+
+class Numbers:
+    """The numbers of a summary by their place in a grid."""
+
+    def __init__(self, summary: pd.DataFrame, grid: Grid) -> None:
+        self._keys = sorted({**grid.rows[0].key, **grid.columns[0].key})
+        self._numbers = {tuple(row[key] for key in self._keys): row for row in summary.to_dict("records")}
+
+    def at(self, row: Line, column: Line) -> dict[str, Any] | None:
+        """The summary's row at this place; None where the experiment asks for none."""
+        key = row.key | column.key
+        return self._numbers.get(tuple(key[name] for name in self._keys))
+
+
+def mean_text(number: Mapping[str, Any]) -> str:
+    """A mean as it is printed; a dash with a mark for a group of a single class."""
+    return GAP + ONE_CLASS if number["one_class"] else per_cent(number["mean"])
 
 
 def grid(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
@@ -102,8 +121,10 @@ def _targets_in_order(experiment: Mapping[str, Any], summary: pd.DataFrame, aver
     titles |= {name: name for name in summary["target"].unique() if name not in titles and name != AVERAGE}
     if AVERAGE not in there:
         return titles
-    averaged = len([name for name in titles if name not in set(summary["source"])])
-    average = {AVERAGE: f"Average over {averaged} {'targets' if (summary['source'] != '').all() else 'datasets'}"}
+    targets = [name for name in titles if name not in set(summary["source"])]
+    averaged = len(without_single_classes(targets, summary))
+    number = str(averaged) if averaged == len(targets) else f"{averaged} of {len(targets)}"
+    average = {AVERAGE: f"Average over {number} {'targets' if (summary['source'] != '').all() else 'datasets'}"}
     return {**average, **titles} if average_first else {**titles, **average}
 
 

@@ -1,13 +1,21 @@
-"""Footnotes: what a number means, and which runs are not there."""
+"""Footnotes: what a number means, which runs are not there, and what was noted about the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from cocoop.reporting.records import experiment as experiments
+from cocoop.reporting.records import notes as noted
 from cocoop.reporting.records.statistics import AVERAGE
 from cocoop.reporting.records.text import GAP
 
 MOST_NAMED = 12
+
+
+def common(experiment: Mapping[str, Any], selected: pd.DataFrame, said: Sequence[str]) -> tuple[str, ...]:
+    """What stands under each table of an experiment: missing runs, then all notes of `cocoop.reporting.records.notes`."""
+    return (*missing(experiments.missing(selected)), *noted.of(experiment, selected, said))
 
 
 def missing(gaps: Sequence[str]) -> tuple[str, ...]:

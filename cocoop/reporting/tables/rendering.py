@@ -1,18 +1,64 @@
-"""A table as CSV, Markdown, LaTeX and text for the terminal."""
+"""A table as it is shown, and its forms: CSV, Markdown, LaTeX and text for the terminal."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
+from typing import NamedTuple
 
+import pandas as pd
 from tabulate import tabulate
 
 from cocoop import io
-from cocoop.reporting.records.records import read_text
 from cocoop.reporting.records.text import markdown_escape
-from cocoop.reporting.tables.latex import to_latex
-from cocoop.reporting.tables.model import Cell, Table
 
-NOTE_WIDTH = 110
+WIDTH = 110
+MOST_LATEX_COLUMNS = 8
+ESCAPES = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
+    "±": r" $\pm$ ", "−": "$-$", "—": "---", "†": r"$^\dagger$", "‡": r"$^\ddagger$",
+    "✓": r"$\surd$", "✗": r"$\times$", "·": r"$\cdot$",
+}  # fmt: skip
+
+
+class Cell(NamedTuple):
+    """What stands in one place of a table; `best` is shown in bold."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in all its forms.
+
+    tidy: one row per number, accuracies as fractions; wide: the same numbers in the shape of the table.
+    header, rows: the rendered form in per cent. The first `labels` columns name a row; a rule is drawn between blocks of
+    rows that share the first of them. notes: footnotes, in order.
+    """
+
+    name: str
+    title: str
+    caption: str
+    tidy: pd.DataFrame
+    wide: pd.DataFrame
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    labels: int
+    notes: tuple[str, ...]
+
+    def blocks(self) -> list[list[tuple[Cell, ...]]]:
+        """Rows in blocks of equal first cell; the first cell stands only once in each."""
+        blocks: list[list[tuple[Cell, ...]]] = []
+        for place, row in enumerate(self.rows):
+            if self.labels > 1 and place and row[0] == self.rows[place - 1][0]:
+                blocks[-1].append((Cell(""), *row[1:]))
+            elif self.labels > 1 or not blocks:
+                blocks.append([row])
+            else:
+                blocks[-1].append(row)
+        return blocks
 
 
 def write(table: Table, folder: Path) -> None:
@@ -36,19 +82,10 @@ def to_markdown(table: Table) -> str:
 
 
 def to_terminal(table: Table) -> str:
-    """Aligned text; the best number has a star before it, because a terminal may have no bold."""
+    """Aligned text with caption and footnotes; a bold number has a star before it, because a terminal may have no bold."""
     grid = _grid(table, "simple", lambda cell: "*" * cell.best + cell.text)
-    stars = ["* best of those compared"] if any(cell.best for row in table.rows for cell in row) else []
-    notes = [fill(note, NOTE_WIDTH, subsequent_indent="  ") for note in (*stars, *table.notes)]
-    return "\n".join([table.title, "", grid, "", *notes, ""])
-
-
-def text_of(table: Table | Path | str) -> str:
-    """The text form of a table, or of one already written, given any of its files."""
-    if isinstance(table, Table):
-        return to_terminal(table)
-    path = Path(table)
-    return read_text(path.with_name(path.stem.removesuffix("_wide") + ".txt"), "table")
+    notes = [fill(note, WIDTH, subsequent_indent="  ") for note in table.notes]
+    return "\n".join([table.title, "", fill(table.caption, WIDTH), "", grid, "", *notes, ""])
 
 
 def _best(text: str, cell: Cell) -> str:
@@ -60,3 +97,42 @@ def _grid(table: Table, style: str, show: Callable[[Cell], str]) -> str:
     header = [show(Cell(text)) for text in table.header]
     align = ["left"] * table.labels + ["right"] * (len(table.header) - table.labels)
     return tabulate(rows, headers=header, tablefmt=style, colalign=align if rows else None, disable_numparse=True)
+
+
+def to_latex(table: Table) -> str:
+    """A `table` environment with caption and footnotes; blocks are parted by a `\\midrule`.
+
+    It needs `\\usepackage{booktabs}` and nothing else.
+    """
+    columns = "l" * table.labels + "r" * (len(table.header) - table.labels)
+    blocks = [[_latex_line([_latex_cell(cell) for cell in row]) for row in block] for block in table.blocks()]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}[t]",
+        r"\centering",
+        *([r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if len(table.header) > MOST_LATEX_COLUMNS else []),
+        rf"\caption{{{latex_escape(f'{table.title}. {table.caption}')}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _latex_line([latex_escape(text) for text in table.header]),
+        *[line for block in blocks for line in (r"\midrule", *block)],
+        r"\bottomrule",
+        r"\end{tabular}",
+        *[rf"\par\footnotesize {latex_escape(note)}" for note in table.notes],
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return "".join(ESCAPES.get(character, character) for character in text).replace("  ", " ")
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = latex_escape(cell.text)
+    return f"\\textbf{{{text}}}" if cell.best else text
+
+
+def _latex_line(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"

@@ -1,21 +1,45 @@
-"""A results folder on the terminal: every experiment's table, and where everything lies."""
+"""A configuration's results on the terminal: the table of each of its experiments, and where everything is."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from cocoop.errors import UserError
-from cocoop.reporting.tables import print_table
+from cocoop.errors import UserError, listed
+from cocoop.planning import Plan, experiment_file
+from cocoop.reporting.records import experiment as experiments
+from cocoop.reporting.records import notes, records
 
-FIRST = ("base_to_new", "parameter_matched")
+STALE = "STALE: this table was not made with the configuration as it is now; run the configuration to make it anew."
+MOST_NOTES = 6
 
 
-def show(results: Path) -> None:
-    """Prints the main table of each experiment of `results`; a UserError if there is none yet."""
-    folders = {path.parent.parent.name: path.parent.parent for path in results.glob("experiments/*/tables/table.txt")}
-    if not folders:
-        raise UserError(f"{results}: no tables yet; make them with `make demo` or `snakemake --cores all`.")
-    for name in sorted(folders, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name)):
-        print_table(folders[name] / "tables" / "table.txt")
-        print()
+def show(plan: Plan, results: Path) -> None:
+    """Prints the main table of each experiment of a configuration, and one line for each thing that is not there.
+
+    A table that was made with other settings is marked; tables of other experiments are
+    named only. Raises a UserError if no experiment of the configuration has a table.
+    """
+    folder = results / "experiments"
+    made = {path.parent.parent.name for path in folder.glob("*/tables/table.txt")}
+    ours = [name for name in plan.experiments if name in made]
+    others, lacking = sorted(made - set(ours)), [name for name in plan.experiments if name not in made]
+    if not ours:
+        elsewhere = (
+            f" There are tables of {listed(others)}: name their configuration with --configfile." if others else ""
+        )
+        raise UserError(
+            f"{results}: no tables yet of {plan.where} ({listed(lacking)}); make them with `make demo` or "
+            f"`snakemake --cores all`.{elsewhere}"
+        )
+    old = {name for name in ours if stale(plan, name, folder / name)}
+    print(f"{plan.where}: {listed([name + ' (stale)' * (name in old) for name in ours], 40)}\n")
+    for name in ours:
+        if name in old:
+            print(f"{STALE}\n")
+        print(records.read_text(folder / name / "tables" / "table.txt", "table"))
+    if lacking:
+        print(f"Not made yet: {listed(lacking, 40)}")
+    if others:
+        print(f"Not of this configuration, so not shown: {listed(others, 40)} (another --configfile shows them)")
     for what, where in (
         ("tables", "experiments/*/tables/*.{csv,md,tex}"),
         ("figures", "experiments/*/figures/*.{svg,png}"),
@@ -23,3 +47,31 @@ def show(results: Path) -> None:
         ("report", "report.html (opens offline in any browser)"),
     ):
         print(f"{what:12} {results}/{where}")
+
+
+def stale(plan: Plan, name: str, folder: Path) -> bool:
+    """Whether an experiment's table was made with other settings, or before those of the configuration were written down."""
+    content, table = folder / experiment_file(plan, name), folder / "tables" / "table.txt"
+    return not content.exists() or table.stat().st_mtime < content.stat().st_mtime
+
+
+def show_notes(plan: Plan, results: Path) -> None:
+    """The first notes on a finished configuration's results, each once, and where all are. Prints nothing without notes."""
+    found = list(
+        dict.fromkeys(note for name in plan.experiments for note in _notes(plan, results / "experiments" / name))
+    )
+    if not found:
+        return
+    print("Notes on these results:")
+    for note in found[:MOST_NOTES]:
+        print(f"  - {note}")
+    if len(found) > MOST_NOTES:
+        print(f"  and {len(found) - MOST_NOTES} more, under the tables: python -m cocoop show")
+
+
+def _notes(plan: Plan, folder: Path) -> Iterator[str]:
+    path, content = folder / "records.csv", folder / experiment_file(plan, folder.name)
+    if path.exists() and content.exists():
+        experiment = experiments.load(content)
+        selected = experiments.select(experiment, records.load(path))
+        yield from notes.of(experiment, selected, records.load_notes(path))

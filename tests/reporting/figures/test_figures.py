@@ -7,12 +7,13 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
+from cocoop.cli import main
 from cocoop.errors import UserError
 from cocoop.io import REPOSITORY
 from cocoop.reporting import figures
-from cocoop.reporting import records as results
 from cocoop.reporting.figures import ablation, changes, cost, curves, parameters, style, training
-from cocoop.reporting.figures.data import gather
+from cocoop.reporting.figures.data import gather, job_of
+from cocoop.reporting.records import records as results
 from cocoop.reporting.tables import KINDS
 from tests.reporting.records import made
 
@@ -82,7 +83,7 @@ def test_a_missing_run_is_written_out_not_drawn():
 def test_nothing_to_compare_with_is_said():
     with style.theme():
         figure = changes.draw(data(variants=[made.COOP, made.COCOOP]), "clip")
-    assert "No 'clip'" in figure.texts[0].get_text()
+    assert figure.texts[0].get_text().startswith("Nothing to draw: this compares a variant of 'clip' with others")
 
 
 def test_transfer_bars_mark_the_source():
@@ -148,8 +149,9 @@ def draw(folder, kind, out):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gets_the_files_it_was_promised(folder, tmp_path, kind):
     paths = draw(folder, kind, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(figures.outputs(kind))
-    assert sorted(path.name for path in paths) == sorted(figures.outputs(kind))
+    promised = sorted(f"{name}.{form}" for name in figures.NAMES[kind] for form in ("svg", "png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == promised
+    assert sorted(path.name for path in paths) == promised
     for path in paths:
         if path.suffix == ".svg":
             assert ElementTree.parse(path).getroot().tag.endswith("svg")
@@ -169,8 +171,8 @@ def test_the_same_bytes_each_time_in_another_process(folder, tmp_path):
     )
     arguments = [folder / "experiments/base_to_new", folder / "runs", tmp_path / "b"]
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], cwd=REPOSITORY, check=True)
-    for name in figures.outputs("base_to_new"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
 
 
 def test_cost_is_per_run(folder):
@@ -195,6 +197,95 @@ def test_a_damaged_history_is_named(folder, tmp_path):
         training.read([tmp_path / "history.csv"])
 
 
+DRAWN = {
+    "base_to_new": lambda found: changes.draw(found, "clip"),
+    "transfer": lambda found: changes.draw(found, "coop"),
+    "curves": curves.draw,
+    "parameter_matched": parameters.draw,
+    "ablation": ablation.draw,
+}
+OTHER = {**made.CLIP, "name": "other", "label": "Other"}
+SETTINGS = [{**made.COOP, "name": f"coop{number}", "label": f"CoOp, setting {number}"} for number in range(14)]
+ONE = {"train_datasets": [{"name": "digits", "title": "Digits"}]}
+ODD = {  # what a grid is changed to, and the accuracies
+    "one variant, not trained": ({"variants": [made.CLIP]}, accuracy),
+    "only variants that are not trained": ({"variants": [made.CLIP, OTHER]}, accuracy),
+    "one variant, trained": ({"variants": [made.COOP]}, accuracy),
+    "one dataset": (ONE, accuracy),
+    "one seed": ({"seeds": [1]}, accuracy),
+    "15 variants": ({"variants": [made.CLIP, *SETTINGS]}, accuracy),
+    "all numbers equal": ({}, lambda key: 0.5),
+    "all numbers 0": ({}, lambda key: 0.0),
+    "differences of rounding": ({}, lambda key: 0.5 + 1e-15 * key["seed"]),
+    "no results at all": ({}, lambda key: None),
+    "no result of a dataset": ({}, lambda key: None if key["target"] == "digits" else 0.5),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("kind", DRAWN)
+def test_odd_experiments_are_drawn_on_sensible_axes(kind, odd):
+    """Nothing crashes, no axis shows differences of rounding, and all labels have room."""
+    changed, value = ODD[odd]
+    content = made.experiment(kind, **GRIDS.get(kind, {}) | changed)
+    every = made.records(content, lambda key: 0.5 if value(key) is None else value(key))
+    there = [value(key) is not None for key in content["expected"]]
+    with style.theme():
+        figure = DRAWN[kind](gather(content, every[there]))
+        figure.draw_without_rendering()
+    assert figure.axes or "Nothing to draw" in figure.texts[0].get_text()
+    for axes in (axes for axes in figure.axes if axes.get_visible()):
+        which = "x" if kind in ("base_to_new", "transfer", "ablation") else "y"
+        low, high = getattr(axes, f"get_{which}lim")()
+        empty = {text.get_text().strip() for text in axes.texts} & {"missing"}
+        assert empty or high - low >= 2.0
+        assert not getattr(axes, f"{which}axis").get_offset_text().get_text()
+        assert not {"-0.00", "\N{MINUS SIGN}0.00"} & {text.get_text() for text in axes.texts}
+        assert axes.get_position().height > 0.05, "no room left for the panel"
+
+
+def test_fifteen_variants_have_fifteen_looks():
+    looks = list(style.looks(map(str, range(15))).values())
+    assert len({(look.color, look.hatch) for look in looks}) == 15, "bars"
+    assert len({(look.color, look.marker) for look in looks}) == 15, "points"
+
+
+def test_curves_without_training_are_level_lines_and_a_report(tmp_path):
+    """As who only wants zero-shot CLIP on all classes does: `few_shot_curves: {variants: [clip]}`."""
+    content = made.experiment("curves", **GRIDS["curves"] | {"variants": [made.CLIP], "name": "few_shot_curves"})
+    metrics = made.results_folder(tmp_path, content, images=2)
+    here = tmp_path / "results/experiments/few_shot_curves"
+    (tmp_path / "metrics.txt").write_text("\n".join(map(str, metrics)))
+    (tmp_path / "runs.txt").write_text("\n".join(str(path.parent) for path in metrics))
+    which, records = ["--experiment", here / "experiment.json"], ["--records", here / "records.csv"]
+    for line in (
+        ["collect", "--metrics", tmp_path / "metrics.txt", "--out", here / "records.csv"],
+        ["tables", *which, *records, "--out", here / "tables"],
+        ["figures", *which, *records, "--runs", tmp_path / "runs.txt", "--out", here / "figures"],
+        ["report", "--results", tmp_path / "results", "--experiments", which[1], "--out", tmp_path / "report.html"],
+    ):
+        assert main(list(map(str, line))) == 0
+    assert (tmp_path / "report.html").read_text().count("data:image/svg+xml") == len(figures.NAMES["curves"])
+    found = gather(content, results.load(here / "records.csv"))
+    with style.theme():
+        digits = curves.draw(found).axes[1]
+    assert digits.get_title() == "Digits" and [tick.get_text() for tick in digits.get_xticklabels()] == ["0"]
+    mean = found.summary.query("target == 'digits'")["mean"].item()
+    assert list(digits.lines[0].get_ydata()) == [100 * mean] * 2, "the level line"
+
+
+def test_a_group_of_one_class_is_said_not_drawn():
+    content = made.experiment()
+    frame = made.records(content, accuracy)
+    frame.loc[frame["target"].eq("shapes") & frame["target_subset"].eq("new"), "classes"] = 1
+    with style.theme():
+        figure = changes.draw(gather(content, frame), "clip")
+    base, new = figure.axes
+    assert labels(base) == labels(new) == ["Digits", "Shapes"], "one dataset is left: no average"
+    assert [text.get_text() for text in new.texts].count(" one class only") == len(new.patches) == 2
+    assert not any("one class" in text.get_text() for text in base.texts)
+
+
 @pytest.mark.parametrize(
     ("kind", "draw_figure"), [("curves", curves), ("parameter_matched", parameters), ("ablation", ablation)]
 )
@@ -203,3 +294,16 @@ def test_a_panel_without_results_says_so(kind, draw_figure):
         figure = draw_figure.draw(data(kind, lambda key: None if key["target"] == "digits" else 0.5))
     written = {axes.get_title(): {text.get_text() for text in axes.texts} for axes in figure.axes if axes.get_visible()}
     assert {title for title, texts in written.items() if "missing" in texts} == {"Average", "Digits"}
+
+
+def test_a_cost_file_belongs_to_what_stands_beside_it(tmp_path):
+    made.results_folder(tmp_path, made.experiment())
+    costs = sorted((tmp_path / "results").rglob("cost.json"))
+    jobs = [job_of(path) for path in costs]
+    assert {(job.stage, job.settings["variant"], job.target) for job in jobs} == {
+        *(("evaluate", variant, target) for variant in ("clip", "coop", "cocoop") for target in ("digits", "shapes")),
+        *(("train", variant, None) for variant in ("coop", "cocoop")),
+    }
+    costs[0].with_name("metrics.json").unlink()
+    with pytest.raises(UserError, match=r"neither learned\.safetensors nor metrics\.json beside it"):
+        job_of(costs[0])

@@ -63,18 +63,30 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
     """One row of records.csv."""
     trained, without_biases = PARAMETERS.get(key["variant"], (100, 90))
     scores = {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": accuracy}
-    counts = {"method": key["variant"], "correct": round(accuracy * 1000), "total": 1000}
+    counts = {"method": key["variant"], "correct": round(accuracy * 1000), "total": 1000, "classes": 4}
+    counts |= {"fewest_images": key["shots"] or None}
     return {"backbone": "tiny", **key, **counts, **scores, "trained": trained, "without_biases": without_biases}
 
 
 def records(content: dict[str, Any], accuracy: Any) -> pd.DataFrame:
     """records.csv of an experiment; accuracy(key) gives each number, None leaves the record out."""
     rows = [(key, accuracy(key)) for key in content["expected"]]
-    return pd.DataFrame([record(key, value) for key, value in rows if value is not None])
+    frame = pd.DataFrame([record(key, value) for key, value in rows if value is not None])
+    return frame.astype({"fewest_images": "Int64"})
 
 
-def results_folder(root: Path, content: dict[str, Any], images: int = 10, skill: float = 0.6) -> list[Path]:
-    """Writes metrics, predictions, cost, history, manifests and images of an experiment; returns the metrics files."""
+def results_folder(
+    root: Path,
+    content: dict[str, Any],
+    images: int = 10,
+    skill: float = 0.6,
+    notes: tuple[str, ...] = (),
+    one_class: tuple[str, ...] = (),
+) -> list[Path]:
+    """Writes metrics, predictions, cost, history, manifests and images of an experiment; returns the metrics files.
+
+    notes: of every evaluation; the metrics have that key only if there are any. one_class: datasets with one new class.
+    """
     datasets = sorted({key["target"] for key in content["expected"]})
     for dataset in datasets:
         _dataset(root, dataset, images)
@@ -83,7 +95,7 @@ def results_folder(root: Path, content: dict[str, Any], images: int = 10, skill:
         run = tuple(key[name] for name in ("dataset", "subset", "variant", "shots", "target"))
         blocks.setdefault(run, []).append(key)
     io.write_json(root / "results/experiments" / content["name"] / "experiment.json", content)
-    return [_block(root, content, keys, images, skill) for keys in blocks.values()]
+    return [_block(root, content, keys, images, skill, notes, one_class) for keys in blocks.values()]
 
 
 def _dataset(root: Path, dataset: str, images: int) -> None:
@@ -98,7 +110,15 @@ def _dataset(root: Path, dataset: str, images: int) -> None:
     Manifest(dataset, tuple(AWKWARD), {"test": tuple(items)}).save(root / f"results/datasets/{dataset}/manifest.json")
 
 
-def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], images: int, skill: float) -> Path:
+def _block(
+    root: Path,
+    content: dict[str, Any],
+    keys: list[dict[str, Any]],
+    images: int,
+    skill: float,
+    notes: tuple[str, ...],
+    one_class: tuple[str, ...],
+) -> Path:
     first, seeds = keys[0], sorted({key["seed"] for key in keys})
     run = (
         root / f"results/runs/tiny/{first['dataset']}/{first['subset']}/{first['variant']}/shots{first['shots']}/seeds1"
@@ -109,6 +129,8 @@ def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], imag
     tensors, kept = {}, []
     for key in keys:
         labels = {"base": [0, 1, 2], "new": [3, 4, 5], "all": list(range(6))}[key["target_subset"]]
+        if key["target"] in one_class and key["target_subset"] == "new":
+            labels = [3]
         truth = np.repeat(labels, images)
         generator = np.random.default_rng([key["seed"], len(first["variant"]), len(first["target"])])
         predicted = np.where(generator.random(len(truth)) < skill, truth, generator.choice(labels, len(truth)))
@@ -128,7 +150,7 @@ def _block(root: Path, content: dict[str, Any], keys: list[dict[str, Any]], imag
     io.write_tensors(folder / "predictions.safetensors", tensors, {"kind": "predictions", "run": settings})
     parameters = {"trained": trained, "without_biases": without_biases, "tensors": {}}
     metrics = {"schema": 1, "kind": "metrics", "run": settings, "parameters": parameters, "records": kept}
-    io.write_json(folder / "metrics.json", metrics)
+    io.write_json(folder / "metrics.json", metrics | ({"notes": list(notes)} if notes else {}))
     _cost(folder / "cost.json", 2.0)
     if first["shots"]:
         io.write_tensors(run / "learned.safetensors", {"ctx": torch.zeros(1)}, {"kind": "learned", "run": settings})

@@ -8,6 +8,7 @@ import pytest
 from cocoop import io
 from cocoop.errors import UserError
 from cocoop.reporting.records import paired
+from cocoop.reporting.records import records as results
 from cocoop.reporting.records.paired import Answers, Place
 from tests.reporting.records import made
 
@@ -86,14 +87,15 @@ def test_files_to_tables(tmp_path):
     content = made.experiment()
     metrics = made.results_folder(tmp_path, content)
     path = tmp_path / "results/experiments/base_to_new/experiment.json"
-    frame = paired.build(path, metrics, tmp_path / "a")
+    results.collect(metrics, tmp_path / "records.csv")
+    frame = paired.build(path, metrics, tmp_path / "records.csv", tmp_path / "a")
     assert len(frame) == 2 * 2 * 3 * 4  # datasets, subsets, pairs, three seeds and their sum
     for entry, file in [(e, f) for f in metrics for e in io.read_json(f, "metrics")["records"]]:
         places = frame["target"].eq(entry["target"]) & frame["target_subset"].eq(entry["target_subset"])
         seeds = frame["seed"].eq(entry["seed"]) if entry["shots"] else frame["seed"].ne("all")
         rows = frame[places & seeds & frame["first"].eq(entry["variant"])]
         assert rows["first_accuracy"].tolist() == pytest.approx([entry["accuracy"]] * len(rows)), file
-    paired.build(path, metrics[::-1], tmp_path / "b")
+    paired.build(path, metrics[::-1], tmp_path / "records.csv", tmp_path / "b")
     for name in ("paired.csv", "paired.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert "| Digits      | base      | CLIP    | CoOp " in (tmp_path / "a/paired.md").read_text()

@@ -7,7 +7,7 @@ import pytest
 from cocoop import io
 from cocoop.cli import main
 from cocoop.errors import UserError
-from cocoop.reporting import records as results
+from cocoop.reporting.records import records as results
 from cocoop.reporting.records.records import COLUMNS, KEY
 from tests.reporting.records import made
 
@@ -21,7 +21,8 @@ def metrics_file(path, rows, **changes):
 
 def row(**changes):
     key = made.experiment()["expected"][-1]
-    return {name: value for name, value in made.record(key, 0.5).items() if name in COLUMNS} | changes
+    found = {name: value for name, value in made.record(key, 0.5).items() if name in COLUMNS}
+    return found | {"classes": [{"label": 0}, {"label": 1}]} | changes
 
 
 def test_rows_are_those_of_the_files_with_parameters(tmp_path):

@@ -48,14 +48,47 @@ def test_base_to_new_as_the_paper_arranges_it():
     ]
 
 
-def test_the_best_of_each_block_is_bold_and_ties_all_are():
+def bold(table):
+    return [tuple(cell.best for cell in row[table.labels :]) for row in table.rows]
+
+
+def test_a_number_is_bold_only_if_it_leads_by_more_than_the_spread():
+    """On the new digits CLIP leads by one point, CoCoOp's standard deviation; trained methods here rise and fall together."""
     table = build(made.experiment())["table"]
-    best = [tuple(cell.best for cell in row[2:]) for row in table.rows]
-    assert best == [
-        (False, True, False), (True, False, False), (False, True, True),
-        (False, True, False), (True, False, False), (False, False, True),
-        (False, False, False), (True, False, False), (True, True, True),
+    assert bold(table) == [
+        (False, False, False), (True, False, False), (False, False, True),
+        (False, False, False), (True, False, False), (False, False, True),
+        (False, False, False), (False, False, False), (False, False, True),
     ]  # fmt: skip
+    assert any(note.startswith("Bold, in plain text with a star: higher than every number") for note in table.notes)
+
+
+def test_a_lead_far_below_the_spread_is_not_bold():
+    digits = {"train_datasets": [{"name": "digits", "title": "Digits"}], "variants": [made.COOP, made.COCOOP]}
+    apart = {
+        ("coop", 1): 0.5,
+        ("coop", 2): 0.7,
+        ("coop", 3): 0.6,
+        ("cocoop", 1): 0.7,
+        ("cocoop", 2): 0.5,
+        ("cocoop", 3): 0.63,
+    }
+    table = build(made.experiment(**digits), lambda key: apart[key["variant"], key["seed"]])["table"]
+    assert not any(any(cells) for cells in bold(table))
+
+
+def test_one_seed_has_no_known_spread_and_nothing_is_bold():
+    table = build(made.experiment(seeds=[1]), lambda key: 0.9 if key["variant"] == "coop" else 0.2)["table"]
+    assert not any(any(cells) for cells in bold(table))
+    assert "With one seed the spread is not known, so no trained method is bold and none is beaten." in table.notes
+
+
+def test_methods_without_training_differ_by_any_difference():
+    other = {**made.CLIP, "name": "other", "label": "Other"}
+    table = build(
+        made.experiment(variants=[made.CLIP, other]), lambda key: 0.5 if key["variant"] == "clip" else 0.5002
+    )["table"]
+    assert bold(table) == 3 * [(False, False, False), (True, True, True)]
 
 
 def test_a_missing_run_is_a_dash_a_blank_average_and_a_footnote():
@@ -191,6 +224,53 @@ def test_without_a_table_of_the_paper_that_is_said():
     assert found.notes == ("The paper prints no number for these datasets and methods.",)
 
 
+def test_notes_are_under_the_papers_numbers_too():
+    content = made.experiment(
+        train_datasets=[{"name": "dtd", "title": "DTD"}, {"name": "eurosat", "title": "EuroSAT"}],
+        paper="table1_base_to_new",
+    )
+    frame = made.records(content, lambda key: 0.5)
+    frame.loc[frame["target"].eq("dtd") & frame["target_subset"].eq("new"), "classes"] = 1
+    frame.loc[frame["dataset"].eq("eurosat") & frame["shots"].gt(0), "fewest_images"] = 1
+    against = tables.build(content, frame, PAPERS, ["dtd: leakage"])[1]
+    assert [row[0] for row in texts(against)] == ["DTD"] * 3 + ["EuroSAT"] * 3
+    assert texts(against)[0][5:8] == ("—‡", "59.90", "—")
+    assert against.notes[-1] == "dtd: leakage"
+    assert against.notes[-2].startswith("EuroSAT (base classes), 16 shots: a class has only 1 image to train on")
+    assert against.notes[-3].startswith("‡ One class only: DTD (new).")
+
+
+def test_intervals_stay_where_accuracies_are():
+    """Student's t of 98, 99 and 100 per cent, and of 1, 0 and 0, would reach beyond 0 to 100."""
+    high = {1: 0.98, 2: 0.99, 3: 1.0}
+    rows = texts(build(made.experiment(variants=[made.COOP]), lambda key: high[key["seed"]])["spread"])
+    assert {row[-2] for row in rows} == {"96.52 to 100.00"}
+    rows = texts(build(made.experiment(variants=[made.COOP]), lambda key: round(1 - high[key["seed"]], 2))["spread"])
+    assert {row[-2] for row in rows if row[2] != "H"} == {"0.00 to 3.48"}
+
+
+def test_captions_say_what_was_done():
+    """A caption from a file cannot know what a configuration replaces: shots, classes, seeds, datasets, methods."""
+    one = made.experiment("curves", shots=[16], train_subset="all", target_subsets=["all"], seeds=[1])
+    words = build(one)["table"].caption
+    assert words == (
+        "What a reader must know. Backbone: Tiny CLIP. Trained on all classes of each dataset with 16 shots and one seed; "
+        "CLIP not trained. Tested on all classes. Guessing scores 25.00 per cent."
+    )
+    some = made.experiment("curves", shots=[4, 1], variants=[made.COOP], target_subsets=["all"], caption="")
+    assert build(some)["table"].caption.startswith(
+        "Backbone: Tiny CLIP. Trained on the base classes (the first half) of each dataset with 1 and 4 shots and 3 seeds. Tested"
+    )
+    none = build(made.experiment(variants=[made.CLIP], target_subsets=["new"]))["table"].caption
+    assert "Nothing was trained. Tested on the new classes alone." in none
+    frame = made.records(transfer(), lambda key: 0.5)
+    frame["classes"] = frame["target"].map({"imagenet": 1000, "dtd": 47, "eurosat": 10})
+    assert tables.build(transfer(), frame, None)[0].caption.endswith(
+        "Trained on all classes of ImageNet with 16 shots and 3 seeds; CLIP not trained. Tested on all classes of ImageNet, DTD "
+        "and EuroSAT. Guessing scores 0.10 to 10.00 per cent, by the number of classes."
+    )
+
+
 def test_spread_states_both_standard_deviations_interval_and_runs():
     table = build(made.experiment())["spread"]
     assert table.header == (
@@ -216,18 +296,24 @@ def test_errors_name_the_choices():
 
 
 def test_terminal_text_is_aligned():
-    text = tables.to_terminal(build(made.experiment())["table"])
-    assert text.splitlines()[2:7] == [
-        "Dataset                  Method             Base            New              H",
-        "-----------------------  --------  -------------  -------------  -------------",
-        "Average over 2 datasets  CLIP              75.00         *70.00          72.41",
-        "                         CoOp      *86.00 ± 1.00   60.50 ± 1.00   71.03 ± 1.03",
-        "                         CoCoOp     85.50 ± 1.00  *70.00 ± 1.00  *76.98 ± 1.01",
+    text = rendering.to_terminal(build(made.experiment())["table"])
+    assert text.splitlines()[:3] == [
+        "A title & more",
+        "",
+        "What a reader must know. Backbone: Tiny CLIP. Trained on the base classes (the first half) of each dataset",
+    ]
+    start = text.splitlines().index(next(line for line in text.splitlines() if line.startswith("Dataset")))
+    assert text.splitlines()[start : start + 5] == [
+        "Dataset                  Method             Base           New              H",
+        "-----------------------  --------  -------------  ------------  -------------",
+        "Average over 2 datasets  CLIP              75.00         70.00          72.41",
+        "                         CoOp      *86.00 ± 1.00  60.50 ± 1.00   71.03 ± 1.03",
+        "                         CoCoOp     85.50 ± 1.00  70.00 ± 1.00  *76.98 ± 1.01",
     ]
 
 
 def test_markdown_and_latex_forms_agree_with_the_text():
     table = build(made.experiment())["table"]
-    for render in (rendering.to_markdown, tables.to_terminal):
+    for render in (rendering.to_markdown, rendering.to_terminal):
         for row in texts(table):
             assert all(cell in render(table) for cell in row)

@@ -1,4 +1,4 @@
-"""Every training and evaluation that the experiments asked for: its settings, its files, where it ran."""
+"""The evaluations that the experiments asked for: their settings, their files, where they ran."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cocoop import io, progress
 
 
 @dataclass(frozen=True)
-class Job:
+class Evaluated:
     """One evaluation of a block of runs. records and parameters: of its metrics.json; files: what can be linked, by name."""
 
     settings: Mapping[str, Any]
@@ -28,35 +28,25 @@ class Job:
         return list(dict.fromkeys(record["target_subset"] for record in self.records))
 
 
-def find(results: Path, experiments: Sequence[Mapping[str, Any]]) -> list[Job]:
-    """The evaluations below results/runs that at least one experiment expects, variants in the experiments' order."""
-    wanted = {
-        (experiment["backbone"]["name"], *_key(expected))
-        for experiment in experiments
-        for expected in experiment["expected"]
-    }
-    jobs = []
-    for path in progress.track(sorted((results / "runs").rglob("metrics.json")), "report", "file"):
-        content = io.read_json(path, "metrics")
-        if any((record["backbone"], *_key(record)) in wanted for record in content["records"]):
-            jobs.append(_job(results, path, content))
+def find(results: Path, metrics: Sequence[Path], experiments: Sequence[Mapping[str, Any]]) -> list[Evaluated]:
+    """The evaluations behind metrics.json files, as far as they are there, variants in the experiments' order."""
+    found = [
+        _evaluated(results, path, io.read_json(path, "metrics"))
+        for path in progress.track([path for path in metrics if path.exists()], "report", "file")
+    ]
     order = list(dict.fromkeys(variant["name"] for experiment in experiments for variant in experiment["variants"]))
-    return sorted(jobs, key=lambda job: (order.index(job.settings["variant"]), *_place(job.records[0])))
+    return sorted(found, key=lambda job: (order.index(job.settings["variant"]), *_place(job.records[0])))
 
 
 def _place(record: Mapping[str, Any]) -> tuple:
     return tuple(record[key] for key in ("dataset", "subset", "shots", "target", "seed", "target_subset"))
 
 
-def _key(record: Mapping[str, Any]) -> tuple:
-    return tuple(record[key] for key in ("dataset", "subset", "variant", "shots", "seed", "target", "target_subset"))
-
-
-def _job(results: Path, path: Path, content: Mapping[str, Any]) -> Job:
+def _evaluated(results: Path, path: Path, content: Mapping[str, Any]) -> Evaluated:
     cost = path.with_name("cost.json")
     provenance = io.read_json(cost, "cost")["provenance"] if cost.exists() else {}
     files = dict(_files(results, path.parent))
-    return Job(content["run"], content["parameters"], content["records"], path.parent, files, provenance)
+    return Evaluated(content["run"], content["parameters"], content["records"], path.parent, files, provenance)
 
 
 def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -1,0 +1,73 @@
+"""Which number of those that are compared is shown in bold: the highest, if it leads by more than the spread over seeds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cocoop import metrics
+from cocoop.reporting.records.statistics import CELL
+from cocoop.reporting.tables.grids import Grid, Numbers
+
+KEY = [*CELL, "metric"]
+MEANING = (
+    "Bold, in plain text with a star: higher than every number that it is compared with by more than one standard "
+    "deviation, over seeds, of their difference (between methods without training: by any difference)."
+)
+ONE_SEED = "With one seed the spread is not known, so no trained method is bold and none is beaten."
+
+
+def place(number: Mapping[str, Any]) -> tuple:
+    """What tells a number of a summary from all others."""
+    return tuple(number[key] for key in KEY)
+
+
+def leaders(numbers: Numbers, per_seed: pd.DataFrame, grid: Grid) -> set[tuple]:
+    """Places of the numbers in bold; none in a group with a gap.
+
+    per_seed: of `statistics.per_seed`. Two numbers are paired by seed; one without training stands beside every seed of
+    the other.
+    """
+    values = {key: part.set_index("seed")["value"] for key, part in per_seed.groupby(KEY, sort=False, observed=True)}
+    found = set()
+    for group in _groups(numbers, grid):
+        if any(pd.isna(number["mean"]) for number in group):
+            continue
+        highest = max(group, key=lambda number: number["mean"])
+        others = [number for number in group if number is not highest]
+        if others and all(_leads(highest, other, values) for other in others):
+            found.add(place(highest))
+    return found
+
+
+def footnotes(numbers: Numbers, grid: Grid) -> tuple[str, ...]:
+    """What bold means, wherever numbers compete."""
+    compared = [number for group in _groups(numbers, grid) if len(group) > 1 for number in group]
+    if not compared:
+        return ()
+    return (MEANING, *([ONE_SEED] if any(number["shots"] and number["expected"] == 1 for number in compared) else []))
+
+
+def _groups(numbers: Numbers, grid: Grid) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """The numbers that compete: down a block's column, or along a row. Those of a single class do not."""
+    groups: dict[tuple, list[Mapping[str, Any]]] = {}
+    for line, row in enumerate(grid.rows):
+        for column in grid.columns:
+            number = numbers.at(row, column)
+            if number is not None and not number["one_class"]:
+                group = (line,) if grid.compete_along_row else (row.labels[0], column.labels)
+                groups.setdefault(group, []).append(number)
+    yield from groups.values()
+
+
+def _leads(one: Mapping[str, Any], other: Mapping[str, Any], values: Mapping[tuple, pd.Series]) -> bool:
+    lead = one["mean"] - other["mean"]
+    if round(lead, 4) <= 0:  # equal as printed
+        return False
+    if not one["shots"] and not other["shots"]:
+        return True
+    first, second = (
+        values[place(number)] if number["shots"] else values[place(number)].iloc[0] for number in (one, other)
+    )
+    spread = metrics.sample_std((first - second).dropna().tolist())
+    return spread is not None and round(lead - spread, 9) > 0

@@ -1,0 +1,84 @@
+"""An experiment's caption, from what was done: nothing in it is taken on trust from a configuration file."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cocoop.errors import listed
+from cocoop.reporting.records.notes import counted
+from cocoop.reporting.records.statistics import TRANSFER_KINDS
+from cocoop.reporting.records.text import per_cent
+
+MOST_NAMED = 4
+SUBSETS = {"base": "the base classes", "new": "the new classes", "all": "all classes"}
+
+
+def caption(experiment: Mapping[str, Any], selected: pd.DataFrame) -> str:
+    """The experiment's own words, then the backbone, what was trained on what, what was tested, and what guessing scores.
+
+    selected: of `cocoop.reporting.records.experiment.select`.
+    """
+    parts = (
+        experiment["caption"].strip(),
+        f"Backbone: {experiment['backbone']['label']}.",
+        _trained(experiment, selected),
+        _tested(experiment),
+        _guessing(selected),
+    )
+    return " ".join(part for part in parts if part)
+
+
+def _trained(experiment: Mapping[str, Any], selected: pd.DataFrame) -> str:
+    untrained = [variant["label"] for variant in experiment["variants"] if not variant["trainable"]]
+    if len(untrained) == len(experiment["variants"]):
+        return "Nothing was trained."
+    subset = SUBSETS[experiment["train_subset"]] + (" (the first half)" if experiment["train_subset"] == "base" else "")
+    datasets = _datasets(experiment["train_datasets"], experiment["table"] in TRANSFER_KINDS)
+    seeds = len(experiment["seeds"])
+    rest = f"; {_joined(untrained)} not trained" if untrained else ""
+    return (
+        f"Trained on {subset} of {datasets} with {_shots(experiment['shots'])}{_fewer(selected)} and "
+        f"{'one seed' if seeds == 1 else f'{seeds} seeds'}{rest}."
+    )
+
+
+def _tested(experiment: Mapping[str, Any]) -> str:
+    groups = [SUBSETS[subset] for subset in SUBSETS if subset in experiment["target_subsets"]]
+    apart = ", each group among its own classes only" if len(groups) > 1 else ""
+    alone = " alone" if groups == [SUBSETS["base"]] or groups == [SUBSETS["new"]] else ""
+    where = f" of {_datasets(experiment['targets'], named=True)}" if experiment["targets"] else ""
+    return f"Tested on {_joined(groups)}{alone}{where}{apart}."
+
+
+def _guessing(selected: pd.DataFrame) -> str:
+    """Chance level: one over the number of classes, whatever their sizes."""
+    classes = selected["classes"].dropna()
+    classes = classes[classes > 1]
+    if classes.empty:
+        return ""
+    low, high = per_cent(1 / classes.max()), per_cent(1 / classes.min())
+    span = f"{low} per cent" if low == high else f"{low} to {high} per cent, by the number of classes"
+    return f"Guessing scores {span}."
+
+
+def _shots(shots: Sequence[int]) -> str:
+    return _joined([str(number) for number in sorted(shots)]) + (" shot" if list(shots) == [1] else " shots")
+
+
+def _fewer(selected: pd.DataFrame) -> str:
+    short = selected["fewest_images"].notna() & (selected["fewest_images"] < selected["shots"])
+    if not short.any():
+        return ""
+    return f" (fewer in a class that has fewer images: as few as {counted(selected.loc[short, 'fewest_images'].min())})"
+
+
+def _datasets(datasets: Sequence[Mapping[str, str]], named: bool) -> str:
+    titles = [dataset["title"] for dataset in datasets]
+    if len(titles) == 1:
+        return titles[0]
+    return (listed(titles, MOST_NAMED) if len(titles) > MOST_NAMED else _joined(titles)) if named else "each dataset"
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), words[-1]])
