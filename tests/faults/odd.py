@@ -87,7 +87,6 @@ class Odd:
 
     def lines(self) -> Iterator[tuple[str, list[str]]]:
         """Stage and command line, as the workflow runs them."""
-<<<<<<< HEAD
         for job in self.jobs:
             if job.stage not in (stages.DOWNLOAD, stages.TEXT_TOWER) and job.command[1:]:
                 yield job.stage.name, job.command
@@ -106,30 +105,6 @@ class Odd:
         yield "tables", ["tables", *which, *records, "--out", str(folder / "tables")]
         yield "paired", ["paired", *which, *listed, *records, "--out", str(folder / "paired")]
         yield "figures", ["figures", *which, *records, *costs, "--out", str(folder / "figures")]
-=======
-        text, experiment = io.canonical_json, "results/experiments/odd"
-        spec = self.plan.datasets["odd"]
-        yield "manifest", ["manifest", "--settings", text({"name": "odd", "settings": spec.settings}), "--data-root", "data",
-                           "--out", "results/datasets/odd/manifest.json"]  # fmt: skip
-        yield "fewshot", ["fewshot", "--manifest", "results/datasets/odd/manifest.json", "--shots", str(self.shots), "--seed", "1",
-                          "--out", f"results/datasets/odd/fewshot/shots{self.shots}_seed1.json"]  # fmt: skip
-        for job in jobs_of(self.plan):
-            if line := by_hand.stage(self.plan, job):
-                words = shlex.split(line)  # the environment in front: the stages run with the tests' own
-                yield job.stage, words[words.index("cocoop") + 1 :]
-        tests = [paths.evaluation_folder(self.plan, evaluation) for evaluation in self.plan.evaluations]
-        runs = [paths.run_folder(self.plan, block) for block in self.plan.blocks]
-        (self.folder / "metrics.txt").write_text("".join(f"{test}/metrics.json\n" for test in tests))
-        (self.folder / "runs.txt").write_text("\n".join([*runs, *tests]))
-        which = ["--experiment", f"{experiment}/experiment.json"]
-        records = ["--records", f"{experiment}/records.csv"]
-        content = text(experiment_content(self.plan, "odd"))
-        yield "experiment", ["experiment", "--settings", content, "--out", which[1]]
-        yield "collect", ["collect", "--metrics", "metrics.txt", "--out", records[1]]
-        yield "tables", ["tables", *which, *records, "--out", f"{experiment}/tables"]
-        yield "paired", ["paired", *which, *records, "--metrics", "metrics.txt", "--out", f"{experiment}/paired"]
-        yield "figures", ["figures", *which, *records, "--runs", "runs.txt", "--out", f"{experiment}/figures"]
->>>>>>> main
         yield "report", ["report", "--results", "results", "--experiments", which[1], *listed, "--manifests", manifest,
                          "--data-root", "data", "--out", "results/report.html"]  # fmt: skip
 

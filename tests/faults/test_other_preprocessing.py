@@ -9,7 +9,6 @@ from cocoop import io
 from tests.faults import workflow
 
 
-
 def features(folder):
     """What the features rule makes for the configuration as it is now."""
     made = set(folder.glob("results/features/**/*.safetensors"))

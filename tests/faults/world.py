@@ -220,8 +220,4 @@ def contents(folder: Path) -> dict[str, str]:
 
 def _passing(path: Path) -> bool:
     hidden = any(part.startswith(".") or part.endswith(".parts") for part in path.parts)
-    return (
-        hidden
-        or path.name in (*TIMED, "checkpoint.safetensors", *LISTS)
-        or path.suffix in (".log", ".part")
-    )
+    return hidden or path.name in (*TIMED, "checkpoint.safetensors", *LISTS) or path.suffix in (".log", ".part")
