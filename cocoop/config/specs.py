@@ -132,6 +132,13 @@ class TrainingSpec:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
 
+    def __post_init__(self) -> None:
+        """`momentum: 0` and `momentum: 0.0` are one setting, with one identity."""
+        for part in fields(self):
+            if part.type is float:
+                object.__setattr__(self, part.name, float(getattr(self, part.name)))
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
+
 
 @dataclass(frozen=True)
 class VariantSpec:
