@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cocoop import io, methods
+from cocoop import io, methods, provenance
 from cocoop.errors import UserError
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.notes import notes_of
@@ -150,5 +150,6 @@ def _write(out: Path, run: Run, method: Method, results: Results, notes: list[st
             },
             "records": results.records,
             "notes": notes,
+            "code": provenance.numeric_code(),
         },
     )

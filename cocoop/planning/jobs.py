@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.state import request
 from cocoop.planning import stages
-from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views
+from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views, view_ranges
 from cocoop.planning.plan import Plan, configuration_content, experiment_content
 from cocoop.run import Evaluation, Run, seeds_text
-
-VIEW_LADDER = (0, 10, 50, 100, 200, 400, 800, 1600)
 
 
 def jobs_of(plan: Plan) -> list[Job]:
@@ -244,11 +241,6 @@ class Jobs:
         }
         yield configuration
         yield Job(stages.PAGE, "report", {}, inputs)
-
-
-def view_ranges(views: int) -> list[tuple[int, int]]:
-    """[0, views) cut at the steps of a fixed ladder: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
-    return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))
 
 
 def _options(inputs: Mapping[str, Files]) -> list[str]:
