@@ -23,7 +23,7 @@ class Prompts:
     """
 
     classes: tuple[tuple[int, ...], ...]
-    contexts: int
+    n_ctx: int
     shared: bool = True
 
 
@@ -43,23 +43,23 @@ def learnable(
     tokenizer: Tokenizer,
     context_length: int,
     classnames: Sequence[str],
-    contexts: int,
+    n_ctx: int,
     words: str | None = None,
     position: str = "end",
     shared: bool = True,
 ) -> Prompts:
-    """Prompts with M = `contexts` learned vectors at the end, middle or front of the class name's place.
+    """Prompts with M = `n_ctx` learned vectors at the end, middle or front of the class name's place.
 
     words: initial words, which take the places of the context in the tokenised prompt; placeholders if None.
     Like the reference, a word that the tokenizer cuts leaves its last pieces in the prompt as fixed tokens.
     """
-    lead = spoken(words) if words else " ".join([PLACEHOLDER] * contexts)
-    skip = contexts if words else len(tokenizer.encode(lead))  # only for CLIP a placeholder is always one token
-    slots = tuple(-(m + 1) for m in range(contexts))
-    half = contexts // 2
+    lead = spoken(words) if words else " ".join([PLACEHOLDER] * n_ctx)
+    skip = n_ctx if words else len(tokenizer.encode(lead))  # only for CLIP a placeholder is always one token
+    slots = tuple(-(m + 1) for m in range(n_ctx))
+    half = n_ctx // 2
     classes = []
     for name in classnames:
-        tokens = _tokens(tokenizer, context_length, f"{lead} {spoken(name)}.", name, skip - contexts)
+        tokens = _tokens(tokenizer, context_length, f"{lead} {spoken(name)}.", name, skip - n_ctx)
         front, suffix = tokens[: tokenizer.front], tokens[tokenizer.front + skip :]
         length = tokenizer.length(spoken(name), lead)
         own, rest = suffix[:length], suffix[length:]
@@ -69,7 +69,7 @@ def learnable(
             "front": (own, slots, rest),
         }[position]
         classes.append(tokenizer.padded(sum(order, front), context_length))
-    return Prompts(tuple(classes), contexts, shared)
+    return Prompts(tuple(classes), n_ctx, shared)
 
 
 def _tokens(tokenizer: Tokenizer, context_length: int, text: str, name: str, spare: int = 0) -> tuple[int, ...]:

@@ -94,28 +94,26 @@ class TextEncoder:
         """Prompts without a context."""
         return prompts.templated(self.tokenizer, self.context_length, classnames, template)
 
-    def learnable(self, classnames: Sequence[str], contexts: int, **options: Any) -> Prompts:
+    def learnable(self, classnames: Sequence[str], n_ctx: int, **options: Any) -> Prompts:
         """Prompts with M context vectors; options as in `prompts.learnable`."""
-        return prompts.learnable(self.tokenizer, self.context_length, classnames, contexts, **options)
+        return prompts.learnable(self.tokenizer, self.context_length, classnames, n_ctx, **options)
 
-    def embedded_words(self, words: str, contexts: int) -> Tensor:
+    def embedded_words(self, words: str, n_ctx: int) -> Tensor:
         """Token embeddings (M, D) of initial words (coop.py:72-80): the vectors at positions 1..M of the tokenised words."""
         spoken = prompts.spoken(words)
-        if len(spoken.split(" ")) != contexts:
+        if len(spoken.split(" ")) != n_ctx:
             raise UserError(
-                f"words {words!r} are {len(spoken.split(' '))} words for {contexts} context vectors; give one word a vector."
+                f"words {words!r} are {len(spoken.split(' '))} words for {n_ctx} context vectors; give one word a vector."
             )
         tokens = self.tokenizer.encode(spoken)
-        if len(tokens) < contexts:
-            raise UserError(
-                f"words {words!r} are {len(tokens)} tokens for {contexts} context vectors; take other words."
-            )
-        if len(tokens) != contexts:
+        if len(tokens) < n_ctx:
+            raise UserError(f"words {words!r} are {len(tokens)} tokens for {n_ctx} context vectors; take other words.")
+        if len(tokens) != n_ctx:
             logger.warning(
                 "initial words %r: %d words are %d tokens; like the reference, the last pieces stay fixed in the prompt",
-                words, contexts, len(tokens),
+                words, n_ctx, len(tokens),
             )  # fmt: skip
-        ids = torch.tensor(tokens[:contexts], device=self.device)
+        ids = torch.tensor(tokens[:n_ctx], device=self.device)
         return self.embed(ids).detach().to(self.dtype) if self.embed else self.table[ids]
 
 
