@@ -52,10 +52,10 @@ class Draw:
     def _term(self, rate: float, layer: int, name: str) -> LowRank:
         number = 10 * layer + "qkvo".index(name)
 
-        def drop(classes: int, length: int) -> Tensor:
-            shape = self.n, 9, 77, self.width
+        def drop(_: int, length: int) -> Tensor:
+            shape = self.n, self.classes, 77, self.width
             draw = torch.rand(shape, generator=torch.Generator().manual_seed(number), dtype=torch.float64)
-            return (draw[:, :classes, :length] >= rate) / (1 - rate)
+            return (draw[:, :, :length] >= rate) / (1 - rate)
 
         down, up = self.leaf(RANK, self.width), self.leaf(self.width, RANK)
         return LowRank(down, up, 2**-0.5, drop if rate else None)
