@@ -31,9 +31,9 @@ def goldens() -> Mapping[str, np.ndarray]:
         return dict(arrays)
 
 
-def model_config() -> dict[str, Any]:
-    """The golden CLIP as an open_clip model config."""
-    names = facts()["architecture"]
+def model_config(architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A CLIP as an open_clip model config: the golden one, or of another architecture in the goldens' words."""
+    names = architecture or facts()["architecture"]
     return {
         "embed_dim": names["embed_dim"],
         "quick_gelu": names["activation"] == "quick_gelu",
@@ -61,6 +61,15 @@ def golden_model() -> open_clip.CLIP:
     return model.eval()
 
 
+def model_by_formula(architecture: Mapping[str, Any], weight_seed: int) -> open_clip.CLIP:
+    """A CLIP of another architecture with weights by the goldens' formula: eval mode, fp32, CPU, frozen."""
+    model = open_clip.CLIP(**model_config(architecture))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    weights = {name: torch.from_numpy(_weights(name, shape, weight_seed)) for name, shape in shapes.items()}
+    model.load_state_dict(weights, strict=True)
+    return model.eval().requires_grad_(False)
+
+
 def golden_images(prefix: str = "image") -> list[Image.Image]:
     """The pictures of the goldens: prefix "image" (6 to classify) or "train_image" (12 to train on)."""
     names = [name for name in goldens() if name.removeprefix(f"{prefix}_").isdecimal()]
@@ -70,13 +79,15 @@ def golden_images(prefix: str = "image") -> list[Image.Image]:
 @cache
 def _state_dict() -> dict[str, torch.Tensor]:
     shapes = {name: tensor.shape for name, tensor in open_clip.CLIP(**model_config()).state_dict().items()}
-    return {name: torch.from_numpy(_weights(name, tuple(shape))) for name, shape in shapes.items()}
+    return {
+        name: torch.from_numpy(_weights(name, tuple(shape), facts()["weight_seed"])) for name, shape in shapes.items()
+    }
 
 
-def _weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _weights(name: str, shape: tuple[int, ...], weight_seed: int) -> np.ndarray:
     if name == "logit_scale":
         return np.full(shape, np.log(1 / 0.07), np.float32)
-    seed = (zlib.crc32(name.encode()) + facts()["weight_seed"]) % 2**32
+    seed = (zlib.crc32(name.encode()) + weight_seed) % 2**32
     x = np.random.RandomState(seed).standard_normal(shape)
     return (_offset(name) + _scale(name, shape) * x).astype(np.float32)
 
