@@ -29,7 +29,7 @@ from cocoop.text.tower import TextTower
 DEFAULT_BUDGET_MB = 2048
 KEPT_BY_ROW = 11  # vectors of width D a token keeps in a layer: norms' inputs 2, q k v 3, attention's result 1, MLP 5
 KEPT_BY_KEY = 2  # and what a key keeps for each tile that sees it: copies of it and of its value
-KEPT_BY_CHANGE = 6  # what a token keeps for adapters and low-rank terms, and once more for dropout
+KEPT_BY_CHANGE = 4  # what a token keeps for adapters and low-rank terms, and once more for dropout
 ROWS_IN_CACHE = (
     2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
 )
