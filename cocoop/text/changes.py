@@ -3,10 +3,11 @@
 Every tensor begins with N, the batch of contexts (seeds, or seeds times images); the gradient reaches all of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from cocoop.errors import UserError
@@ -33,6 +34,20 @@ class LowRank:
     up: Tensor
     scale: float = 1.0
     dropout: Dropout | None = None
+
+
+def dropout(rate: float, seeds: Sequence[int], width: int, device: torch.device) -> Dropout:
+    """Factors drawn from `seeds`, one for each of the batch: give other ones at every step, and for every matrix.
+
+    Seeds of a batch are drawn one by one, so that they have the same factors together as alone.
+    """
+
+    def factors(classes: int, length: int) -> Tensor:
+        draws = (torch.Generator(device).manual_seed(seed) for seed in seeds)
+        kept = [torch.rand(classes, length, width, generator=draw, device=device) >= rate for draw in draws]
+        return torch.stack(kept) / (1 - rate)
+
+    return factors
 
 
 class Form(NamedTuple):
@@ -65,8 +80,8 @@ class TextChanges:
     adapters: Mapping[int, Adapter] = field(default_factory=dict)
     low_rank: Mapping[int, Mapping[str, LowRank]] = field(default_factory=dict)
 
-    def check(self, layers: int, context: Tensor) -> None:
-        """Raises UserError for a layer the tower does not have, ValueError for shapes that do not fit the context's."""
+    def check(self, layers: int, classes: int, context: Tensor) -> None:
+        """Raises UserError for a layer the tower does not have, ValueError for shapes that do not fit context and classes."""
         for what, changed in self._by_layer().items():
             for layer in changed:
                 if layer not in range(layers):
@@ -78,7 +93,7 @@ class TextChanges:
             raise ValueError("prompts at layer 0 are the context itself")
         n, m, d = context.shape[0], *context.shape[-2:]
         k = next(iter(self.inserted.values())).shape[1] if self.inserted else 0
-        expected = [(t, (n, m, d) if t.ndim == 3 else (n, t.shape[1], m, d)) for t in self.prompts.values()]
+        expected = [(t, (n, m, d) if t.ndim == 3 else (n, classes, m, d)) for t in self.prompts.values()]
         expected += [(t, (n, k, d)) for t in self.inserted.values()]
         for term in (term for terms in self.low_rank.values() for term in terms.values()):
             rank = term.down.shape[1]

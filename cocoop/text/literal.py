@@ -94,7 +94,8 @@ class LiteralEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.budget_mb, self.embedding = model, budget_mb, token_embedding(model)
-        self.front, self.longest = tokenizer.front, max(map(len, prompts.classes))
+        causal = getattr(text_tower(model), "attn_mask", None) is not None
+        self.front, self.longest = tokenizer.front, max(map(len, prompts.classes)) if causal else context_length
         weight = self.embedding.weight
         tokens = torch.zeros(len(prompts.classes), context_length, dtype=torch.long)
         for row, entries in zip(tokens, prompts.classes, strict=True):
@@ -116,7 +117,7 @@ class LiteralEncoder(nn.Module):
         context: (N, M, D), or (N, C, M, D) when class-specific; M may be 0. changes: what a method changes inside of the tower.
         """
         if changes is not UNCHANGED:
-            changes.check(len(blocks_of(text_tower(self.model))), context)
+            changes.check(len(blocks_of(text_tower(self.model))), len(self.tokens), context)
         classes, batch, at_once = len(self.tokens), len(context), self._prompts_at_once()
         if batch * classes <= at_once:
             return self._features(context, changes, 0, classes)

@@ -81,7 +81,7 @@ class PromptEncoder(nn.Module):
         context: (N, M, D), or (N, C, M, D) when class-specific; M may be 0. changes: what a method changes inside of the tower.
         """
         if changes is not UNCHANGED:
-            changes.check(len(self.tower.blocks), context)
+            changes.check(len(self.tower.blocks), self.classes, context)
         stages = self.stages(changes)
         ends = [*(stage.layer for stage in stages[1:]), len(self.tower.blocks)]
         rows = None

@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from cocoop.text.changes import TextChanges
+from cocoop.text.literal import LiteralEncoder
+from cocoop.text.prompt_encoder import PromptEncoder
 from cocoop.text.prompts import POSITIONS, learnable, templated
+from cocoop.text.tower import TextTower
 from tests.oracle import TOKENIZER, text_model
 from tests.text.changed import Draw, compare
 
@@ -103,6 +107,22 @@ def test_pieces_of_classes_and_seeds_are_the_whole(model, position, adapted):
     prompts = learnable(TOKENIZER, 77, names, M, position=position)
     encoder = compare(model, prompts, context, changes, draw.leaves, budget_mb=0)
     assert all(stage.layout.tiles > 1 for stage in encoder.stages(changes))
+
+
+@pytest.mark.parametrize("encoder_of", ["exact", "literal"])
+def test_a_step_never_waits_for_the_device(model, encoder_of):
+    """Fake tensors have no values: whatever would read one on the host, or make a shape of it, raises."""
+    draw = drawn()
+    context, changes = draw.context(), everything(draw, draw.adapters(2))
+    if encoder_of == "exact":
+        encoder = PromptEncoder(TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot), learned())
+    else:
+        encoder = LiteralEncoder(model, learned(), 77, TOKENIZER)
+    encoder(context, changes)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        found = encoder(context.clone(), changes)
+        gradients = torch.autograd.grad(found.sum(), draw.leaves[1:])
+    assert found.shape == (N, len(NAMES), 32) and len(gradients) == len(draw.leaves) - 1
 
 
 def everything(draw: Draw, adapters) -> TextChanges:
