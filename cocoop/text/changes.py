@@ -65,13 +65,16 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True)
 class TextChanges:
-    """prompts: what takes the places of the context at the input of a layer, (N, M, D), or (N, C, M, D) when class-specific (MaPLe,
+    """By layer; a method gives those it has.
+
+    prompts: what takes the places of the context at the input of a layer, (N, M, D), or (N, C, M, D) when class-specific (MaPLe,
     IVLP, TCP); weight: w in w * prompts + (1 - w) * what is there.
 
     inserted: K tokens (N, K, D) that are put in behind SOS at the input of the first of these layers, and replaced at the
     others (MMRL). Tokens behind them see them; they see SOS and each other, causally, and have no position.
 
-    adapters: of a layer, applied to its output (MMA); low_rank: of a layer, by matrix: q, k, v or o (CLIP-LoRA).
+    adapters: by layer, applied to its output, for the whole batch at once (MMA); low_rank: by layer, then by matrix: q, k, v or o
+    (CLIP-LoRA).
     """
 
     prompts: Mapping[int, Tensor] = field(default_factory=dict)

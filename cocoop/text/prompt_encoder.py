@@ -22,6 +22,7 @@ from cocoop.text.changes import UNCHANGED, Form, TextChanges
 from cocoop.text.entries import Entries
 from cocoop.text.layers import attention_output, feed_forward, first_norm, layer_norm, project_normed
 from cocoop.text.layout import Layout
+from cocoop.text.packing import Packing
 from cocoop.text.piece import Piece, joined
 from cocoop.text.prompts import Prompts
 from cocoop.text.tower import TextTower
@@ -66,7 +67,7 @@ class PromptEncoder(nn.Module):
         self._stages: dict[tuple[tuple[int, Form], ...], list[Stage]] = {}
 
     @property
-    def packing(self):
+    def packing(self) -> Packing:
         """The layout of the prompts where a method changes nothing."""
         return self.layout.packing
 
@@ -113,7 +114,7 @@ class PromptEncoder(nn.Module):
         return [second._replace(fixed=rows.index_select(1, second.source)), *found[2:]]
 
     def at_once(self, device: torch.device, layout: Layout | None = None) -> tuple[int, int]:
-        """Contexts, and tiles of classes, whose activations fit the budget together (one of each at least)."""
+        """How much of the batch, and how many tiles of classes, fit the budget together (one of each at least)."""
         layout = layout or self.layout
         tiles, size, keys = layout.mask.shape
         prefix, prefix_keys = layout.prefix_mask.shape[1:]
@@ -121,10 +122,10 @@ class PromptEncoder(nn.Module):
         tile = size * row + keys * KEPT_BY_KEY  # vectors of width D in one layer
         alone = prefix * row + prefix_keys * KEPT_BY_KEY  # of a piece's own prefix
         room = self._vectors_at_once()
-        contexts, at_once = room // (alone + tiles * tile), (room - alone) // tile
+        batch, at_once = room // (alone + tiles * tile), (room - alone) // tile
         if not torch.is_grad_enabled() and device.type == "cpu":
-            contexts, at_once = min(contexts, ROWS_IN_CACHE // (tiles * size)), min(at_once, ROWS_IN_CACHE // size)
-        return max(1, contexts), max(1, at_once)
+            batch, at_once = min(batch, ROWS_IN_CACHE // (tiles * size)), min(at_once, ROWS_IN_CACHE // size)
+        return max(1, batch), max(1, at_once)
 
     def _vectors_at_once(self) -> int:
         """Vectors of width D in one layer that fit the budget: all layers are kept with gradients, one without."""

@@ -32,7 +32,8 @@ class TextEncoder:
     """Frozen text tower and tokenizer.
 
     table: token embeddings (vocabulary, D), whose dtype is that of what is learned; embed_dim: E of a feature;
-    scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D) to text features (N, C, E);
+    scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D), and `TextChanges` if a
+    method has any, to text features (N, C, E);
     fingerprint: that of the backbone's weights, which image features must share; embed: token ids (...) to vectors (..., D),
     None for a look into the table; kept: zero-shot features.
     """
