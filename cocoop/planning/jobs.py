@@ -37,8 +37,6 @@ class Jobs:
         jobs += self._of_configuration()
         yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
 
-    # ---- what everything needs -----------------------------------------------------------------------------------
-
     def _local_weights(self) -> tuple[str, ...]:
         """The backbone's own files on this machine."""
         named = (self.backbone.model, self.backbone.pretrained)
@@ -111,8 +109,6 @@ class Jobs:
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
 
-    # ---- runs ----------------------------------------------------------------------------------------------------
-
     def views_of(self, run: Run) -> list[Views]:
         """The cached images that a run reads, in order; runs of different length share the early ones."""
         draw = (run.dataset, run.subset, run.shots, run.seeds)
@@ -171,8 +167,6 @@ class Jobs:
             "backbone": run.backbone.name, "dataset": run.dataset, "subset": run.subset, "variant": run.variant,
             "shots": str(run.shots), "seeds": run.seeds_text, "id": run.identity,
         }  # fmt: skip
-
-    # ---- experiments ---------------------------------------------------------------------------------------------
 
     def _of_experiment(self, name: str) -> Iterator[Job]:
         evaluations = sorted(set(self.plan.evaluations_of(self.plan.experiments[name])), key=lambda e: e.order)
