@@ -12,7 +12,7 @@ from open_clip.tokenizer import get_clean_fn
 from cocoop.backbone import architecture
 from cocoop.backbone.model import quiet
 from cocoop.config.specs import BackboneSpec
-from cocoop.errors import UserError
+from cocoop.errors import UserError, cut
 from cocoop.text.tokenizer import Tokenizer, byte_pair
 
 PROBE = "a X"
@@ -39,7 +39,7 @@ class ForeignTokenizer(Tokenizer):
         before, joined = self.encode(lead), self.encode(f"{lead} {name}")
         if joined[: len(before)] != before:
             raise UserError(
-                f"class {name!r}: the tokenizer joins it with the words {lead!r} in front of it; take other initial words."
+                f"class {cut(name)!r}: the tokenizer joins it with the words {lead!r} in front of it; take other initial words."
             )
         return len(joined) - len(before)
 

@@ -143,7 +143,7 @@ def test_a_class_folder_of_files_of_another_kind(own):
         (per_class("cat"), "only one class folder with images, cat (10 images); a dataset needs two or more"),
         ([f"train/{n}.jpg" for n in range(3)], "only one class folder with images, train (3 images)"),
         ([], "found neither class folders with images, nor train and test folders, nor a table of images"),
-        ([*per_class("train/cat", "test/cat", "test/dog")], "test: 1 classes that train does not have: dog"),
+        ([*per_class("train/cat", "test/cat", "test/dog")], "test: 1 class that train does not have: dog"),
         (
             [*per_class("cat", number=1), *per_class("dog")],
             "class 'cat' has 1 image, too few for a split into 50% train",
