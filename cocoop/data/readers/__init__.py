@@ -45,7 +45,7 @@ def _named(found: tuple[str, ...], settings: Mapping[str, Any], folder: Path) ->
     names, rename = settings.get("names"), settings.get("rename", {})
     if names is not None and len(names) != len(found):
         raise UserError(
-            f"{folder}: reader: names has {len(names)} class names, found {len(found)} classes: {listed(found)};"
+            f"{folder}: reader: names has {len(names)} class names, found {len(found)} classes: {listed(map(cut, found))};"
             " give one name for each, in this order."
         )
     for old in rename:
