@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocoop import io
@@ -42,6 +43,7 @@ class TextEncoder:
     fingerprint: str = ""
     tokenizer: Tokenizer = field(default_factory=byte_pair)
     embed: Callable[[Tensor], Tensor] | None = None
+    constant: dict[tuple, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextEncoder":
@@ -97,6 +99,24 @@ class TextEncoder:
     def learnable(self, classnames: Sequence[str], contexts: int, **options: Any) -> Prompts:
         """Prompts with M context vectors; options as in `prompts.learnable`."""
         return prompts.learnable(self.tokenizer, self.context_length, classnames, contexts, **options)
+
+    @torch.no_grad()
+    def zero_shot(self, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
+        """Text features (C, E) of hand-crafted prompts, without gradient, computed once.
+
+        One template: not normalised; several: the mean of their unit features. Raises UserError without any.
+        """
+        if not templates:
+            raise UserError(
+                "no templates: a method that uses them says `needs: [templates]` in its file in config/methods."
+            )
+        key = tuple(classnames), tuple(templates)
+        if key not in self.constant:
+            nothing = torch.zeros(1, 0, self.width, dtype=self.dtype, device=self.device)
+            each = [self.encoder(self.templated(classnames, template))(nothing)[0] for template in templates]
+            mean = torch.stack([F.normalize(features, dim=-1) for features in each]).mean(0)
+            self.constant[key] = each[0] if len(each) == 1 else mean
+        return self.constant[key]
 
     def embedded_words(self, words: str, contexts: int) -> Tensor:
         """Token embeddings (M, D) of initial words (coop.py:72-80): the vectors at positions 1..M of the tokenised words."""

@@ -1,0 +1,62 @@
+"""Classifiers whose text features do not depend on the image."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from cocoop.errors import UserError
+
+_HELD: ContextVar[dict[Callable[[], Tensor], Tensor] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def holding() -> Iterator[None]:
+    """A block in which no tensor changes, so that every `held` function is computed once."""
+    token = _HELD.set({})
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def held(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """The function, which within a `holding` block is computed once; everywhere else at every call."""
+
+    def found() -> Tensor:
+        kept = _HELD.get()
+        if kept is None:
+            return compute()
+        if found not in kept:
+            kept[found] = compute()
+        return kept[found]
+
+    return found
+
+
+class SharedText:
+    """A classifier by cosine similarity to text features (S or 1, C, E) that do not depend on the image."""
+
+    def __init__(self, features: Callable[[], Tensor], scale: float) -> None:
+        self.features, self.scale = held(lambda: F.normalize(features(), dim=-1)), scale
+
+    def __call__(self, image_features: Tensor) -> Tensor:
+        text = self.features().to(image_features.dtype)
+        return self.scale * F.normalize(image_features, dim=-1) @ text.mT
+
+
+def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[str]) -> None:
+    """A UserError unless these are the class names, in the same order, that class-bound tensors were learned for.
+
+    Equal numbers prove nothing: the halves of a dataset are as large, and every accuracy would look plausible.
+    """
+    if tuple(trained_on) == tuple(asked):
+        return
+    first = next((pair for pair in zip(trained_on, asked, strict=False) if pair[0] != pair[1]), None)
+    differ = f"; the first that differs: {first[1]!r}, learned was {first[0]!r}" if first else ""
+    raise UserError(
+        f"{what} of {len(trained_on)} classes cannot classify {len(asked)} others{differ}; "
+        "test on the classes trained on."
+    )
