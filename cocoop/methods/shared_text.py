@@ -37,14 +37,20 @@ def held(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 
 class SharedText:
-    """A classifier by cosine similarity to text features (S or 1, C, E) that do not depend on the image."""
+    """A classifier by cosine similarity to text features (S or 1, C, E) that do not depend on the image.
+
+    features: computes them, not normalised; as an attribute it gives them normalised.
+    """
 
     def __init__(self, features: Callable[[], Tensor], scale: float) -> None:
         self.features, self.scale = held(lambda: F.normalize(features(), dim=-1)), scale
 
     def __call__(self, image_features: Tensor) -> Tensor:
-        text = self.features().to(image_features.dtype)
-        return self.scale * F.normalize(image_features, dim=-1) @ text.mT
+        return self.logits(image_features, self.features())
+
+    def logits(self, image_features: Tensor, text: Tensor) -> Tensor:
+        """Logits (S, B, C) with given unit text features (S or 1, C, E), for losses that use the features too."""
+        return self.scale * F.normalize(image_features, dim=-1) @ text.to(image_features.dtype).mT
 
 
 def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[str]) -> None:
