@@ -51,7 +51,10 @@ def texts_of(
     if isinstance(templates, str):
         templates = (templates,)
     if not templates:
-        raise UserError("templates: the list is empty; give at least one, such as 'a photo of a {}.'")
+        raise UserError(
+            "templates: the list is empty; give at least one, such as 'a photo of a {}.'; a method that uses a dataset's "
+            "templates says `needs: [templates]` in its file in config/methods."
+        )
     return tuple(tuple(template.format(spoken(name)) for template in templates) for name in classnames)
 
 

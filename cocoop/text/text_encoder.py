@@ -118,8 +118,8 @@ class TextEncoder:
         """Frozen text features (C, E) of classes, without gradient: the first call computes and keeps them.
 
         templates: a template, several, or texts by class name (descriptions). "{}" in a template becomes the name with spaces
-        for underscores. average, of a class's texts: "unit", as CLIP's authors do (each feature normalised, their mean
-        normalised), or "raw", the plain mean (TaskRes, PromptSRC). Do not change the result in place.
+        for underscores. average, of a class's texts: "unit", as CLIP did (each
+        feature and their mean normalised), or "raw", the plain mean (TaskRes, PromptSRC). Do not change the result in place.
         """
         if average not in ("unit", "raw"):
             raise ValueError(f"average: {average!r} is neither 'unit' nor 'raw'")

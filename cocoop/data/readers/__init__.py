@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.data.readers.base import Absent, Listing
-from cocoop.errors import UserError, did_you_mean, listed, shown, unknown
+from cocoop.errors import UserError, cut, did_you_mean, listed, shown, unknown
 
 __all__ = ["KINDS", "Absent", "Listing", "read"]
 
