@@ -10,73 +10,70 @@ other. Prints a Markdown table.
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
 from cocoop import io, methods
 from cocoop.backbone import model as backbone
-from cocoop.config.specs import BackboneSpec, TrainingSpec
 from cocoop.evaluation.predict import predict
 from cocoop.images import feature_file
-from cocoop.images.train_images import load_views
+from cocoop.images.cached import load_views
+from cocoop.methods.base import Task
+from cocoop.run import Run
 from cocoop.text import text_encoder as text
 from cocoop.text.text_encoder import TextEncoder
-from cocoop.training.loop import fit
+from cocoop.training.loop import Trainer
 
-RESULTS, TEMPLATE = Path("results"), "a photo of a {}."
+RESULTS = Path("results")
 TOWER = RESULTS / "backbones/tiny/text_tower.safetensors"
 SHARE, TESTED = 20, 25  # a twentieth of the epochs; test images
 WAYS = ("literal", "exact", "exact, seeds apart")
-Settings = dict[str, Any]
 
 
-def trained() -> Iterator[tuple[Settings, Path, Path]]:
-    """Settings, views and test features of the demo's trainings."""
+def trained() -> Iterator[tuple[Run, Path, Path]]:
+    """Views and test features of the demo's trainings."""
     for learned in sorted(RESULTS.glob("runs/tiny/*/base/*/shots*/seeds*/learned.safetensors")):
-        settings = io.read_tensors(learned, "learned")[1]["settings"]
-        dataset = settings["dataset"]
-        yield (
-            settings,
-            next(RESULTS.glob(f"views/tiny/{dataset}/**/plain.safetensors")),
-            RESULTS / f"features/tiny/{dataset}/test.safetensors",
-        )
+        run = Run.from_dict(io.read_tensors(learned, "learned")[1]["run"], str(learned))
+        if run.training is None:
+            continue
+        views = next(RESULTS.glob(f"views/tiny/{run.dataset}/**/plain.safetensors"))
+        yield run, views, RESULTS / f"features/tiny/{run.dataset}/test.safetensors"
 
 
-def measure(settings: Settings, side: TextEncoder, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
+def measure(run: Run, side: TextEncoder, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
     """Seconds of the training and, for CoCoOp, of the test; each once to warm up and once timed."""
-    features, labels, names, _ = load_views(settings, [views], fingerprint, side.device)
-    method = methods.build(settings, side, TEMPLATE, names)
-    epochs = max(1, settings["training"]["epochs"] // SHARE)
-    training = TrainingSpec(**settings["training"] | {"epochs": epochs, "warmup_epochs": 0})
-    images = feature_file.load(tests, "features", {"dataset": settings["dataset"]})[0]["features"][:TESTED]
+    few = load_views(run, [views], fingerprint, side.device)
+    method = methods.build(run, Task(side, run.seeds, few.classnames, run.templates))
+    training = replace(run.training, epochs=max(1, run.training.epochs // SHARE), warmup_epochs=0)
+    images = feature_file.load(tests, "features", {"dataset": run.dataset})[0]["features"][:TESTED]
 
     def train() -> None:
-        fit(method, method.for_classes(names), features, labels, training)
+        Trainer(method, method.for_classes(few.classnames), few, training).run()
 
     def test() -> None:
-        predict(method.for_classes(names), [images], len(images), len(method.seeds), "fp32", "test")
+        predict(method.for_classes(few.classnames), [images], len(images), len(method.seeds), "fp32", "test")
 
-    works = {"training": train} | ({"test": test} if settings["method"] == "cocoop" else {})
+    works = {"training": train} | ({"test": test} if run.method == "cocoop" else {})
     seconds = {}
-    for name, run in works.items():
-        run()
+    for name, work in works.items():
+        work()
         start = time.perf_counter()
-        run()
-        seconds[f"{settings['variant']}, {name}"] = time.perf_counter() - start
+        work()
+        seconds[f"{run.variant}, {name}"] = time.perf_counter() - start
     return seconds
 
 
 def main() -> None:
     seconds = {way: Counter() for way in WAYS}
-    for settings, *files in trained():
-        exact = text.load(TOWER, settings["backbone"])
-        model = backbone.load(BackboneSpec(**settings["backbone"])).model
-        seconds["literal"].update(measure(settings, TextEncoder.literal(model), *files, exact.fingerprint))
-        seconds["exact"].update(measure(settings, exact, *files, exact.fingerprint))
-        for seed in settings["seeds"]:
-            alone = settings | {"seeds": [seed]}
+    for run, *files in trained():
+        exact = text.load(TOWER, run.backbone.settings)
+        model = backbone.load(run.backbone).model
+        seconds["literal"].update(measure(run, TextEncoder.literal(model), *files, exact.fingerprint))
+        seconds["exact"].update(measure(run, exact, *files, exact.fingerprint))
+        for seed in run.seeds:
+            alone = replace(run, seeds=(seed,))
             seconds["exact, seeds apart"].update(measure(alone, exact, *files, exact.fingerprint))
     rows = []
     for work in sorted(seconds["exact"]):

@@ -4,12 +4,14 @@ import logging
 import os
 import re
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 from cocoop.errors import UserError
+from cocoop.io import canonical_json, sha256_text
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,6 +84,20 @@ def deterministic(step: Callable[[], T], where: str) -> T:
         logger.warning("%s: its last digits may change from run to run (%s)", where, str(error).split(". ")[0])
         torch.use_deterministic_algorithms(True, warn_only=True)
         return step()
+
+
+@contextmanager
+def seeded(device: torch.device, *moment: object) -> Iterator[None]:
+    """A block in which torch's own random numbers depend on `moment` (JSON values) alone; it leaves no trace outside."""
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(number_of(*moment))
+        yield
+
+
+def number_of(*moment: object) -> int:
+    """A seed made of JSON values."""
+    return int(sha256_text(canonical_json(moment))[:15], 16)
 
 
 def peak_gpu_mb(device: torch.device) -> float | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cocoop.errors import CannotWrite, UserError
+from cocoop.yaml_loader import UniqueKeyLoader
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +118,7 @@ def read_json(path: str | Path, kind: str) -> dict[str, Any]:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Reads a YAML mapping safely; a repeated key or a syntax error is a UserError with the line."""
     try:
-        content = yaml.load(_read(path, "YAML"), Loader=_UniqueKeyLoader)
+        content = yaml.load(_read(path, "YAML"), Loader=UniqueKeyLoader)
     except yaml.YAMLError as error:
         line = getattr(error, "problem_mark", None)
         place = f", line {line.line + 1}" if line else ""
@@ -241,20 +242,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML 1.1 without silent overwriting of a repeated key."""
-
-
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)

@@ -7,8 +7,10 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from cocoop import __version__
-from cocoop.io import REPOSITORY, sha256_file, sha256_text
+from cocoop.io import REPOSITORY
+from cocoop.source_code import digest
 
+NUMERIC = ("backbone", "text", "images", "training", "evaluation")
 LIBRARIES = ("torch", "open_clip_torch", "torchvision", "numpy", "pillow", "safetensors", "snakemake")
 
 
@@ -32,9 +34,14 @@ def commit() -> str | None:
 
 @cache
 def code(*parts: str) -> str:
-    """sha256 over the source files of parts of this package: what a checkpoint is only continued with."""
+    """sha256 over the code of parts of this package; comments, docstrings and layout do not count."""
     files = sorted(path for part in parts for path in (REPOSITORY / "cocoop" / part).rglob("*.py"))
-    return sha256_text("".join(f"{path.relative_to(REPOSITORY)} {sha256_file(path)}\n" for path in files))
+    return digest(files, REPOSITORY)
+
+
+def numeric_code() -> str:
+    """sha256 over the code that every run shares and that computes numbers. A method's own code is part of its run."""
+    return code(*NUMERIC)
 
 
 def library_versions() -> dict[str, str]:

@@ -32,7 +32,7 @@ def goldens() -> Mapping[str, np.ndarray]:
 
 
 def model_config(architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The golden CLIP, or another one described like it, as an open_clip model config."""
+    """A CLIP as an open_clip model config: the golden one, or of another architecture in the goldens' words."""
     names = architecture or facts()["architecture"]
     return {
         "embed_dim": names["embed_dim"],
@@ -59,6 +59,15 @@ def golden_model() -> open_clip.CLIP:
     model = open_clip.CLIP(**model_config())
     model.load_state_dict(_state_dict(), strict=True)
     return model.eval()
+
+
+def model_by_formula(architecture: Mapping[str, Any], weight_seed: int) -> open_clip.CLIP:
+    """A CLIP of another architecture with weights by the goldens' formula: eval mode, fp32, CPU, frozen."""
+    model = open_clip.CLIP(**model_config(architecture))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    state = {name: torch.from_numpy(weights(name, shape, weight_seed)) for name, shape in shapes.items()}
+    model.load_state_dict(state, strict=True)
+    return model.eval().requires_grad_(False)
 
 
 def golden_images(prefix: str = "image") -> list[Image.Image]:

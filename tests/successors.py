@@ -1,8 +1,4 @@
-"""Numbers of the authors' own code of methods that change both towers, with the random CLIPs they were computed with.
-
-tests/goldens_successors holds one npz and one json for each method, made in fp32 on the CPU through the published trainers. A
-case's learned tensors are set to values by formula (`given`); features, logits and gradients are taken there.
-"""
+"""Numbers of the successors' own code: MaPLe, IVLP, PromptSRC, TCP, CLIP-LoRA, MMA, MMRL, TaskRes, Tip-Adapter, fp32 on the CPU."""
 
 import json
 import zlib
@@ -14,23 +10,26 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tests import reference
 
-FOLDER = Path(__file__).parent / "goldens_successors"
+GOLDENS = Path(__file__).parent / "goldens_successors"
 
 
 @cache
 def facts(method: str) -> dict[str, Any]:
-    """Cases and CLIPs of a method."""
-    return json.loads((FOLDER / f"{method}.json").read_text(encoding="utf-8"))
+    """Settings and losses of a method's cases."""
+    return json.loads((GOLDENS / f"{method}.json").read_text(encoding="utf-8"))
+
+
+def case(method: str, name: str) -> dict[str, Any]:
+    return facts(method)["cases"][name]
 
 
 @cache
 def arrays(method: str) -> Mapping[str, np.ndarray]:
-    """All arrays of a method by name, `{case}_{what}`."""
-    with np.load(FOLDER / f"{method}.npz") as found:
+    with np.load(GOLDENS / f"{method}.npz") as found:
         return dict(found)
 
 
@@ -38,28 +37,41 @@ def array(method: str, name: str) -> Tensor:
     return torch.from_numpy(arrays(method)[name])
 
 
-def clip(method: str, case: str) -> nn.Module:
-    """The CLIP of a case: eval mode, fp32, frozen. Weights by the formula of `reference`."""
-    described = facts(method)["clips"][facts(method)["cases"][case]["clip"]]
-    model = open_clip.CLIP(**reference.model_config(described["architecture"]))
-    state = {
-        name: torch.from_numpy(reference.weights(name, tuple(tensor.shape), described["weight_seed"]))
-        for name, tensor in model.state_dict().items()
-    }
-    model.load_state_dict(state)
-    return model.eval().requires_grad_(False)
+def golden(method: str, name: str, what: str) -> Tensor:
+    return array(method, f"{name}_{what}")
 
 
-def given(method: str, case: str) -> dict[str, Tensor]:
-    """The learned tensors of a case by their official names, at the values given by formula; they ask for gradients."""
-    about, found = facts(method)["cases"][case], {}
-    for name, learned in about["learned"].items():
-        (base, scale), seed = learned["given"], (zlib.crc32(name.encode()) + about["given_seed"]) % 2**32
-        noise = np.random.RandomState(seed).standard_normal(learned["shape"])
-        found[name] = torch.from_numpy((base + scale * noise).astype(np.float32)).requires_grad_()
-    return found
+@cache
+def clip(method: str, name: str) -> open_clip.CLIP:
+    """The frozen CLIP of a case; TCP's has a deeper text tower in some."""
+    settings = case(method, name)
+    if "clip" in settings:
+        of = facts(method)["clips"][settings["clip"]]
+        return reference.model_by_formula(of["architecture"], of["weight_seed"])
+    architecture = reference.facts()["architecture"] | settings.get("architecture", {})
+    return reference.model_by_formula(architecture, reference.facts()["weight_seed"])
+
+
+def given(method: str, case_name: str, tensor: str) -> Tensor:
+    """A learned tensor as the goldens were taken at it, with gradient."""
+    of = case(method, case_name)
+    base, scale = of["learned"][tensor]["given"]
+    draw = np.random.RandomState((zlib.crc32(tensor.encode()) + of["given_seed"]) % 2**32)
+    values = base + scale * draw.standard_normal(of["learned"][tensor]["shape"])
+    return torch.from_numpy(values.astype(np.float32)).requires_grad_()
+
+
+def given_all(method: str, name: str) -> dict[str, Tensor]:
+    """All learned tensors of a case by their official names."""
+    return {tensor: given(method, name, tensor) for tensor in case(method, name)["learned"]}
 
 
 def pixels() -> Tensor:
     """The six pictures to classify, (6, 3, 32, 32)."""
     return torch.from_numpy(reference.goldens()["pixels"])
+
+
+def close(found: Tensor, expected: Tensor, tolerance: float = 1e-3) -> None:
+    """Relative norm of the difference."""
+    assert found.shape == expected.shape
+    assert (found - expected).norm() <= tolerance * expected.norm()

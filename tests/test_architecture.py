@@ -12,7 +12,7 @@ from cocoop.io import REPOSITORY
 PACKAGE = REPOSITORY / "cocoop"
 NESTED = {"planning", "reporting", "demo"}  # folders whose subfolders are rooms of their own
 ROWS = [
-    {"errors", "fonts", "io", "metrics", "progress"},
+    {"errors", "fonts", "io", "metrics", "progress", "source_code", "yaml_loader"},
     {"config", "manifest", "provenance", "device"},
     {"run"},
     {"splits", "demo.drawing", "demo.miniatures", "data"},
@@ -25,13 +25,13 @@ ROWS = [
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 WITHIN_ROW = {  # the only edges inside a row, all downwards: (importer, imported)
-    ("io", "errors"), ("config", "manifest"), ("demo.miniatures", "demo.drawing"), ("data", "splits"),
-    ("data", "demo.miniatures"), ("images", "backbone"), ("images", "text"), ("text", "backbone"),
-    ("evaluation", "training"), ("bench", "planning.cost"), ("planning.cost", "planning"),
-    ("planning.status", "planning"), ("planning.status", "planning.cost"), ("reporting.tables", "reporting.records"),
-    ("reporting.figures", "reporting.records"), ("reporting.figures", "reporting.tables"),
-    ("reporting.page", "reporting.records"), ("reporting.page", "reporting.tables"),
-    ("reporting.page", "reporting.figures"),
+    ("io", "errors"), ("io", "yaml_loader"), ("source_code", "io"), ("config", "manifest"),
+    ("demo.miniatures", "demo.drawing"), ("data", "splits"), ("data", "demo.miniatures"), ("images", "backbone"),
+    ("images", "text"), ("text", "backbone"), ("evaluation", "training"), ("bench", "planning.cost"),
+    ("planning.cost", "planning"), ("planning.status", "planning"), ("planning.status", "planning.cost"),
+    ("reporting.tables", "reporting.records"), ("reporting.figures", "reporting.records"),
+    ("reporting.figures", "reporting.tables"), ("reporting.page", "reporting.records"),
+    ("reporting.page", "reporting.tables"), ("reporting.page", "reporting.figures"),
 }  # fmt: skip
 TORCH_FREE = [
     "cocoop", "cocoop.config", "cocoop.fonts", "cocoop.run", "cocoop.splits", "cocoop.manifest", "cocoop.provenance",

@@ -10,15 +10,16 @@ import torch.nn.functional as F
 
 from cocoop.backbone.transforms import Preprocessing
 from cocoop.config.specs import TrainingSpec
+from cocoop.methods.base import Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.methods.zero_shot import ZeroShot
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
-from cocoop.training.loop import fit
-from cocoop.training.schedule import learning_rate
+from cocoop.training.schedule import Schedule
 from tests.oracle import TOKENIZER
 from tests.reference import GOLDENS, facts, golden_images, golden_model, goldens
+from tests.training.trained import fit
 
 NAMES = facts()["classnames"]
 LABELS = torch.tensor(facts()["labels"])[None]
@@ -57,14 +58,15 @@ def coop(text, variant: dict) -> CoOp:
     words, specific = variant.get("ctx_init"), variant.get("csc", False)
     contexts = len(words.split()) if words else variant["n_ctx"]
     position = variant.get("pos", "end")
-    return CoOp(
-        text, [1], "", n_ctx=contexts, ctx_init=words, class_token_position=position, csc=specific, classnames=NAMES
-    )
+    task = Task(text, (1,), tuple(NAMES))
+    return CoOp(task, n_ctx=contexts, ctx_init=words, class_token_position=position, csc=specific)
 
 
 def cocoop(text, variant: dict) -> CoCoOp:
     words = variant.get("ctx_init")
-    return CoCoOp(text, [1], "", n_ctx=len(words.split()) if words else variant["n_ctx"], ctx_init=words, reduction=16)
+    return CoCoOp(
+        Task(text, (1,)), n_ctx=len(words.split()) if words else variant["n_ctx"], ctx_init=words, reduction=16
+    )
 
 
 def put(method: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
@@ -73,7 +75,7 @@ def put(method: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("index", range(len(facts()["templates"])))
 def test_zero_shot_logits(text, index):
-    classifier = ZeroShot(text, [0], facts()["templates"][index]).for_classes(NAMES)
+    classifier = ZeroShot(Task(text, (0,), templates=(facts()["templates"][index],))).for_classes(NAMES)
     near(classifier(features())[0], golden(f"zero_shot_logits_{index}"))
 
 
@@ -131,7 +133,7 @@ def test_training_trajectory(text, model, name):
     targets = labels[0].view(steps, -1).repeat(facts_of["epochs"], 1)
     found = [float(F.cross_entropy(x[0], y)) for x, y in zip(losses, targets, strict=True)]
     assert found == pytest.approx(facts_of["losses"], rel=1e-3)
-    assert [row[2] for row in done.history for _ in range(steps)] == pytest.approx(facts_of["lrs"], rel=1e-9)
+    assert [row["lr"] for row in done.history for _ in range(steps)] == pytest.approx(facts_of["lrs"], rel=1e-9)
     for key, parameter in method.named_parameters():
         near_in_norm(parameter[0].detach(), golden(f"{name}_final_{key}"))
     with torch.no_grad():
@@ -150,4 +152,4 @@ def train_features(model) -> torch.Tensor:
 def test_learning_rates(epochs):
     expected = json.loads((GOLDENS / "learning_rates.json").read_text())[epochs]
     training = TrainingSpec(int(epochs), 1, 0.002, 1, 1e-5, 0.9, 5e-4)
-    assert [learning_rate(training, epoch) for epoch in range(int(epochs))] == pytest.approx(expected, rel=1e-12)
+    assert [Schedule(training, 1).rate(epoch, 0) for epoch in range(int(epochs))] == pytest.approx(expected, rel=1e-12)

@@ -34,7 +34,7 @@ class Operations(NamedTuple):
 
 def required(encoder: PromptEncoder) -> Operations:
     """What an exact computation cannot leave out, for one context and all classes."""
-    packing, tower = encoder.packing, encoder.tower
+    layout, packing, tower = encoder.layout, encoder.packing, encoder.tower
     d, layers = tower.width, tower.facts.layers
     tails, (_, prefix) = packing.tails, packing.prefix()
     rows, classes = packing.tail_entries + len(prefix), len(tails.leaves)
@@ -43,8 +43,8 @@ def required(encoder: PromptEncoder) -> Operations:
     linear += (layers - 2) * rows * 12 * d * d
     linear += rows * 2 * d * d + classes * (10 * d * d + d * tower.embed_dim)  # last layer
     padding = tails.padding * (len(packing.shared) + 1)
-    pairs = int(encoder.mask.sum() + encoder.prefix_mask.sum()) - padding
-    asked = int(encoder.mask.flatten(0, 1)[encoder.leaves].sum())
+    pairs = int((layout.mask == 0).sum() + (layout.prefix_mask == 0).sum()) - padding
+    asked = int((layout.mask.flatten(0, 1)[layout.leaves] == 0).sum())
     learned = len(prefix) * rows  # pairs of the first layer whose key depends on the context
     forward = 4 * d * ((layers - 1) * pairs + asked)
     backward = 8 * d * ((layers - 2) * pairs + asked) + 6 * d * learned

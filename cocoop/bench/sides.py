@@ -11,14 +11,17 @@ from open_clip.transformer import QuickGELU, TextTransformer
 from torch import Tensor, nn
 
 from cocoop.bench.cases import Case
-from cocoop.methods.base import Classifier, Method
+from cocoop.config.specs import TrainingSpec
+from cocoop.images.cached import Cached
+from cocoop.images.inputs import TrainingImages
+from cocoop.methods.base import Batch, Classifier, Method, Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.text.prompts import Prompts
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tokenizer import byte_pair
 from cocoop.text.tower import TextTower
-from cocoop.training.loop import autocast, update
+from cocoop.training.loop import Trainer, autocast
 
 GEOMETRY = {
     "context_length": 77,
@@ -30,6 +33,7 @@ GEOMETRY = {
 }  # ViT-B/16
 CONTEXTS, WORDS = 4, "a photo of a"
 SEED = 0
+TRAINING = TrainingSpec(1, 1, 0.002, 0, 0.0, 0.9, 0.0005)
 
 
 class TextModel(nn.Module):
@@ -80,16 +84,13 @@ class Work:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        self.optimizer = torch.optim.SGD(self.method.parameters(), lr=0.002, momentum=0.9, weight_decay=0.0005)
+        images = TrainingImages(Cached(self.images[:, None]), self.labels, (), {})
+        self.trainer = Trainer(self.method, self.classifier, images, TRAINING, self.case.precision)
 
     def run(self) -> Tensor:
         """A whole training step, giving its loss, or the logits of an evaluation."""
         if self.case.work == "train":
-            return update(
-                self.method, self.classifier, self.optimizer, None, self.images, self.labels, self.case.precision
-            )[0]
-        if self.case.method == "coop":
-            self.classifier.kept = None  # text features once for every list of classes, not never
+            return self.trainer.step(Batch(self.images, self.labels))[0]["cross_entropy"]
         with torch.no_grad(), autocast(self.case.precision, self.images.device):
             return self.classifier(self.images)
 
@@ -122,10 +123,11 @@ def class_names(count: int) -> list[str]:
 
 def work(case: Case, text: TextEncoder) -> Work:
     """A case on random image features and labels."""
+    task = Task(text, (SEED,))
     if case.method == "cocoop":
-        method: Method = CoCoOp(text, [SEED], "", n_ctx=CONTEXTS, ctx_init=WORDS, reduction=16)
+        method: Method = CoCoOp(task, n_ctx=CONTEXTS, ctx_init=WORDS, reduction=16)
     else:
-        method = CoOp(text, [SEED], "", n_ctx=CONTEXTS, ctx_init=WORDS, class_token_position="end", csc=False)
+        method = CoOp(task, n_ctx=CONTEXTS, ctx_init=WORDS, class_token_position="end", csc=False)
     random = torch.Generator().manual_seed(SEED)
     images = F.normalize(torch.randn(1, case.batch, text.embed_dim, generator=random), dim=-1)
     labels = torch.randint(case.classes, (1, case.batch), generator=random)

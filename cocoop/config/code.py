@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cocoop.errors import UserError, unknown
 from cocoop.io import canonical_json, sha256_text
+from cocoop.source_code import canonical
 
 
 def check_class(implementation: str, where: str) -> None:
@@ -38,7 +39,7 @@ def digest(implementation: str, where: str) -> str:
         if path.suffix != ".py":
             return ""
         tree = _parsed(path, path.stat().st_mtime_ns, where)
-        found[module] = _canonical(tree)
+        found[module] = canonical(tree)
         todo += [name for name in _imported(tree) if package and _within(name, package, where)]
     return sha256_text(canonical_json(found))
 
@@ -60,20 +61,6 @@ def _within(name: str, package: str, where: str) -> bool:
         return Path(str(_module(name, where).origin)).suffix == ".py"
     except UserError:
         return False
-
-
-def _canonical(node: object) -> object:
-    """A syntax tree as JSON values that are the same under every version of Python: empty fields and docstrings left out."""
-    if isinstance(node, list):
-        return [_canonical(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return node if isinstance(node, str | int | float | bool | None) else repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
-    body = fields.get("body")
-    documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    if documented and body and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = body[1:]
-    return [type(node).__name__, {name: _canonical(value) for name, value in fields.items()}]
 
 
 def _module(module: str, where: str) -> ModuleSpec:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.readers import Listing
-from cocoop.errors import UserError
+from cocoop.errors import UserError, cut
 from cocoop.manifest import Item
 
 
@@ -39,7 +39,7 @@ def _is_text(name: str) -> bool:
 
 def _not_text(spec: DatasetSpec, folder: Path, what: str, name: str) -> UserError:
     return UserError(
-        f"dataset {spec.name!r}: the name of {what} {name!a} in {folder} is no UTF-8 text; rename it"
+        f"dataset {spec.name!r}: the name of {what} {cut(name)!a} in {folder} is no UTF-8 text; rename it"
         " (`convmv` does so for many files), or correct it in the list it stands in."
     )
 

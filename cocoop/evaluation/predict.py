@@ -8,6 +8,7 @@ from torch import Tensor
 from cocoop import progress
 from cocoop.errors import UserError
 from cocoop.methods.base import Classifier
+from cocoop.methods.shared_text import holding
 from cocoop.training.loop import autocast
 
 MOST_IMAGES = 500
@@ -24,7 +25,7 @@ def predict(
 ) -> tuple[Tensor, Tensor]:
     """Predicted class inside the subset (S, N) and its probability (S, N); batches: (B, E) or (B, 3, H, W), N images in all."""
     predicted, confidence = [], []
-    with progress.bar(images, where, "image") as bar:
+    with progress.bar(images, where, "image") as bar, holding():
         for batch in batches:
             with autocast(precision, batch.device):
                 logits = classifier(batch.expand(runs, *batch.shape)).float()  # (S, B, C)

@@ -1,15 +1,16 @@
 """The `evaluate` stage: learned tensors and test images in; metrics, predictions and cost out."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from cocoop import io, methods
+from cocoop import io, methods, provenance
+from cocoop.device import seeded
 from cocoop.errors import UserError
 from cocoop.evaluation.counts import tally
 from cocoop.evaluation.notes import notes_of
@@ -17,23 +18,37 @@ from cocoop.evaluation.predict import most_at_once, predict
 from cocoop.images.inputs import ALIKE, TestFiles, TestImages, image_side, made_with
 from cocoop.images.loading import test_images
 from cocoop.manifest import Manifest
-from cocoop.methods.base import Classifier, Method
+from cocoop.methods.base import Classifier, Method, Task
 from cocoop.run import Evaluation, Run
 from cocoop.splits import class_subset
-from cocoop.text import text_encoder
-from cocoop.text.text_encoder import TextEncoder
+from cocoop.text import descriptions, text_encoder
+from cocoop.training.loop import autocast
 from cocoop.training.run import LEARNED, write_cost
 
-if TYPE_CHECKING:
-    from cocoop.backbone.model import Backbone
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is tested on what: the methods hold all seeds together, or one each where they are not `stacked`."""
+
+    evaluation: Evaluation
+    methods: Sequence[Method]
+    images: TestImages
+    learned: Path | None
+    budget_mb: int
+    notes: list[str]
 
 
-@dataclass
-class Results:
-    """What an evaluation writes: records by seed and subset, and tensors of predictions."""
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of one subset: index (n,) of its test images, their truth (n,), and by seed the predicted labels (n,) and their
+    probability (n,). All labels are the dataset's.
+    """
 
-    records: list[dict[str, Any]] = field(default_factory=list)
-    predictions: dict[str, Tensor] = field(default_factory=dict)
+    subset: str
+    labels: Tensor
+    index: Tensor
+    truth: Tensor
+    by_seed: Mapping[int, tuple[Tensor, Tensor]]
 
 
 def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, budget_mb: int) -> None:
@@ -41,42 +56,64 @@ def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, b
 
     budget_mb: memory for the text tower's activations.
     """
-    start, run = time.perf_counter(), evaluation.run
+    start = time.perf_counter()
+    loaded = load(evaluation, files, device, budget_mb)
+    predicted = [predict_subset(loaded, subset) for subset in evaluation.subsets]
+    write(out, loaded, predicted)
+    write_cost(out / "cost.json", evaluation.run, device, start)
+
+
+def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) -> Loaded:
+    """Reads everything and checks that it belongs together."""
+    run = evaluation.run
     text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
     whole = image_side(run, text.fingerprint, device)
-    method, made = _method(evaluation, files, text, whole)
-    images = test_images(run, files, _expected(evaluation, files, text, made), text.table, whole)
-    results = Results()
-    for subset in evaluation.subsets:
-        _test(evaluation, files, method, images, subset, results, budget_mb)
-    notes = notes_of(evaluation, files.manifest, made, text, images.classnames)
-    _write(out, run, method, results, notes)
-    write_cost(out / "cost.json", run, device, start)
+    about = descriptions.of(run, evaluation.descriptions, files.descriptions)
+    tensors, metadata = _learned(run, files.learned)
+    trained_on = tuple(metadata.get("classnames", ()))
+    task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole)
+    built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
+    expect = _expected(evaluation, files, metadata.get("made", {})) | made_with(run, text.fingerprint)
+    images = test_images(run, files, expect, text.table, whole)
+    notes = notes_of(evaluation, files.manifest, metadata.get("made", {}), text, images.classnames)
+    return Loaded(evaluation, built, images, files.learned, budget_mb, notes)
 
 
-def _method(
-    evaluation: Evaluation, files: TestFiles, text: TextEncoder, whole: "Backbone | None"
-) -> tuple[Method, dict[str, Any]]:
-    """The method as it was trained, and how its training images were made; nothing for an untrained one."""
-    run, template = evaluation.run, (*evaluation.templates, "")[0]
-    if files.learned is None:
+def _learned(run: Run, path: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A run's tensors and what their file says about them; nothing for an untrained run."""
+    if path is None:
         if run.trainable:
             raise UserError(f"{run.variant} is trained: give --learned.")
-        return methods.build(run, text, template, (), whole), {}
-    tensors, metadata = io.read_tensors(files.learned, LEARNED)
-    trained = Run.from_dict(metadata["run"], f"{files.learned}: run")
+        return {}, {}
+    tensors, metadata = io.read_tensors(path, LEARNED)
+    trained = Run.from_dict(metadata["run"], f"{path}: run")
     if trained != run:
         differ = [part.name for part in fields(Run) if getattr(trained, part.name) != getattr(run, part.name)]
-        raise UserError(f"{files.learned}: was trained with other settings ({', '.join(differ)}); train it again.")
-    method = methods.build(run, text, template, metadata["classnames"], whole)
-    method.load_learned({name: tensor.to(text.device) for name, tensor in tensors.items()}, str(files.learned))
-    return method, metadata["made"]
+        raise UserError(f"{path}: was trained with other settings ({', '.join(differ)}); train it again.")
+    return tensors, metadata
 
 
-def _expected(evaluation: Evaluation, files: TestFiles, text: TextEncoder, made: dict[str, Any]) -> dict[str, Any]:
+def _tasks(run: Run, task: Task) -> Iterator[Task]:
+    if run.stacked:
+        yield task
+    else:
+        yield from (replace(task, seeds=(seed,)) for seed in run.seeds)
+
+
+def _method(run: Run, task: Task, tensors: dict[str, Tensor], path: Path | None) -> Method:
+    """The method as it was trained."""
+    device = task.text.device
+    with seeded(device, "start", task.seeds), autocast(run.backbone.precision, device):
+        method = methods.build(run, task)
+    if path is not None:
+        method.load_learned({name: tensor.to(device) for name, tensor in tensors.items()}, str(path))
+    return method.eval()
+
+
+def _expected(evaluation: Evaluation, files: TestFiles, made: Mapping[str, Any]) -> dict[str, Any]:
     """What the test images must be made of; made: of the training images, empty for an untrained run."""
-    run, target = evaluation.run, evaluation.target
-    alike = {key: made[key] for key in ALIKE if made and (key != "manifest" or target == run.dataset)}
+    target = evaluation.target
+    alike = {key: made[key] for key in ALIKE if made and (key != "manifest" or target == evaluation.run.dataset)}
     if files.manifest:
         now = Manifest.load(files.manifest)
         if now.dataset != target:
@@ -86,44 +123,43 @@ def _expected(evaluation: Evaluation, files: TestFiles, text: TextEncoder, made:
                 f"{files.learned}: was trained on images of another manifest than {files.manifest}; train it again."
             )
         alike |= {"manifest": now.fingerprint}
-    return {"dataset": target, **made_with(run, text.fingerprint), **alike}
+    return {"dataset": target, **alike}
 
 
-def _test(
-    evaluation: Evaluation,
-    files: TestFiles,
-    method: Method,
-    images: TestImages,
-    subset: str,
-    results: Results,
-    budget_mb: int,
-) -> None:
-    run, names = evaluation.run, images.classnames
-    labels = torch.tensor(class_subset(range(len(names)), subset), dtype=torch.long)
-    where = f"dataset {evaluation.target!r}: subset {subset!r}"
+def predict_subset(loaded: Loaded, subset: str) -> Predicted:
+    """Predictions of all seeds on the test images of a subset, among its classes."""
+    evaluation, images = loaded.evaluation, loaded.images
+    labels = torch.tensor(class_subset(range(len(images.classnames)), subset), dtype=torch.long)
     if not len(labels):
-        raise UserError(f"{where} has no class ({len(names)} in all).")
+        raise UserError(
+            f"dataset {evaluation.target!r}: subset {subset!r} has no class ({len(images.classnames)} in all)."
+        )
     index = torch.isin(images.truth, labels).nonzero()[:, 0]
     if not len(index):
-        raise UserError(f"{where} has no test image.")
-    where = f"evaluate {run.variant} on {evaluation.target}/{subset}"
-    classifier = _classifier(
-        method, [names[label] for label in labels], f"{files.learned}: {where}" if files.learned else where
-    )
-    runs = len(method.seeds)
-    batches = images.batches(index, most_at_once(runs, len(labels), method.text.embed_dim, budget_mb))
-    predicted, confidence = predict(classifier, batches, len(index), runs, run.backbone.precision, where)
-    results.predictions |= {f"{subset}.index": index.int(), f"{subset}.labels": images.truth[index].int()}
-    described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
-    for i, seed in enumerate(method.seeds):
-        guess = labels[predicted[i]]
-        results.predictions[f"seed{seed}.{subset}.predicted"] = guess.int()
-        results.predictions[f"seed{seed}.{subset}.confidence"] = confidence[i]
-        tested = {"seed": seed, "target": evaluation.target, "target_subset": subset}
-        counts = tally(images.truth[index].tolist(), guess.tolist(), labels.tolist(), names)
-        results.records.append({"backbone": run.backbone.name, **described, **tested, **counts})
+        raise UserError(f"dataset {evaluation.target!r}: subset {subset!r} has no test image.")
+    found = Predicted(subset, labels, index, images.truth[index], {})
+    by_seed = {}
+    for method in loaded.methods:
+        predicted, confidence = _predicted(loaded, method, found)
+        by_seed |= {seed: (labels[predicted[i]], confidence[i]) for i, seed in enumerate(method.seeds)}
+    return replace(found, by_seed=by_seed)
 
 
+def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor, Tensor]:
+    """Predicted class inside the subset (S, n) and its probability (S, n)."""
+    run, seeds, device = loaded.evaluation.run, method.seeds, method.text.device
+    where = f"evaluate {run.variant} on {loaded.evaluation.target}/{asked.subset}"
+    classnames, precision = [loaded.images.classnames[label] for label in asked.labels], run.backbone.precision
+    at_once = most_at_once(len(seeds), len(classnames), method.text.embed_dim, loaded.budget_mb)
+    method.noise.restart("evaluation")
+    with seeded(device, "evaluation", seeds):
+        with autocast(precision, device):
+            classifier = _classifier(method, classnames, f"{loaded.learned}: {where}" if loaded.learned else where)
+        batches = loaded.images.batches(asked.index, at_once)
+        return predict(classifier, batches, len(asked.index), len(seeds), precision, where)
+
+
+@torch.no_grad()
 def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classifier:
     try:
         return method.for_classes(classnames)
@@ -131,11 +167,17 @@ def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classi
         raise UserError(f"{where}: {error}") from error
 
 
-def _write(out: Path, run: Run, method: Method, results: Results, notes: list[str]) -> None:
-    shapes = method.shapes()
+def write(out: Path, loaded: Loaded, predicted: Sequence[Predicted]) -> None:
+    """Writes predictions.safetensors and metrics.json."""
+    run, shapes = loaded.evaluation.run, loaded.methods[0].shapes()
     sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
-    predictions = {"kind": "predictions", "run": run.to_dict()}
-    io.write_tensors(out / "predictions.safetensors", results.predictions, predictions)
+    tensors: dict[str, Tensor] = {}
+    for one in predicted:
+        tensors |= {f"{one.subset}.index": one.index.int(), f"{one.subset}.labels": one.truth.int()}
+        for seed, (guess, confidence) in one.by_seed.items():
+            tensors[f"seed{seed}.{one.subset}.predicted"] = guess.int()
+            tensors[f"seed{seed}.{one.subset}.confidence"] = confidence
+    io.write_tensors(out / "predictions.safetensors", tensors, {"kind": "predictions", "run": run.to_dict()})
     io.write_json(
         out / "metrics.json",
         {
@@ -148,7 +190,18 @@ def _write(out: Path, run: Run, method: Method, results: Results, notes: list[st
                 "without_biases": sum(size for name, size in sizes.items() if not name.endswith("bias")),
                 "tensors": shapes,
             },
-            "records": results.records,
-            "notes": notes,
+            "records": [record for one in predicted for record in records_of(loaded, one)],
+            "notes": loaded.notes,
+            "code": provenance.numeric_code(),
         },
     )
+
+
+def records_of(loaded: Loaded, one: Predicted) -> Iterator[dict[str, Any]]:
+    """A record with counts and metrics for each seed."""
+    run = loaded.evaluation.run
+    described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
+    for seed, (guess, _) in one.by_seed.items():
+        tested = {"seed": seed, "target": loaded.evaluation.target, "target_subset": one.subset}
+        counts = tally(one.truth.tolist(), guess.tolist(), one.labels.tolist(), loaded.images.classnames)
+        yield {"backbone": run.backbone.name, **described, **tested, **counts}

@@ -1,7 +1,7 @@
 """Methods, found by the import string in their YAML file (config/methods)."""
 
 import inspect
-from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -9,39 +9,40 @@ from cocoop.errors import UserError
 from cocoop.run import Run
 
 if TYPE_CHECKING:
-    from cocoop.backbone.model import Backbone
-    from cocoop.methods.base import Method
-    from cocoop.text.text_encoder import TextEncoder
+    from cocoop.methods.base import Method, Task
 
 
-def build(
-    run: Run,
-    text: "TextEncoder",
-    template: str,
-    classnames: Sequence[str],
-    backbone: "Backbone | None" = None,
-) -> "Method":
-    """The method a run names, for its seeds.
+def build(run: Run, task: "Task") -> "Method":
+    """The method a run names, for the task's seeds; of templates and descriptions it sees what it `needs`.
 
-    classnames: those trained on; only class-specific contexts depend on them. backbone: for a method that takes images.
+    Raises UserError for parameters that its class does not take, and for tensors without a dimension for the seeds.
     """
-    implementation = find(run.implementation, run.method)
-    accepts = inspect.signature(implementation).parameters
-    if run.inputs != implementation.inputs:
-        raise UserError(
-            f"config/methods/{run.method}.yaml: {implementation.__name__} takes {implementation.inputs}; "
-            f"write `inputs: {implementation.inputs}` instead of {run.inputs!r}."
-        )
-    offered = {"classnames": classnames, "backbone": backbone}
-    extra = {name: value for name, value in offered.items() if name in accepts}
-    given = set(run.params)
-    needed = {name for name, one in accepts.items() if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
-    for verb, names in (("takes no", given - set(accepts)), ("needs", needed - given - set(extra))):
+    implementation, where = find(run.implementation, run.method), f"config/methods/{run.method}.yaml"
+    accepts, given = options_of(implementation), set(run.params)
+    needed = {name for name, one in accepts.items() if one.default is one.empty}
+    for verb, names in (("takes no", given - set(accepts)), ("needs", needed - given)):
         if names:
-            raise UserError(
-                f"config/methods/{run.method}.yaml: {implementation.__name__} {verb} {', '.join(sorted(names))}."
-            )
-    return implementation(text, run.seeds, template, **run.params, **extra)
+            raise UserError(f"{where}: {implementation.__name__} {verb} {', '.join(sorted(names))}.")
+    for name in ("templates", "descriptions"):
+        if name in run.needs and not getattr(task, name):
+            raise UserError(f"{where}: {implementation.__name__} needs {name}, but the run has none.")
+    templates = task.templates if "templates" in run.needs else ()
+    descriptions = task.descriptions if "descriptions" in run.needs else None
+    method = implementation(replace(task, templates=templates, descriptions=descriptions), **run.params)
+    method.saved()
+    return method
+
+
+def options_of(implementation: type) -> dict[str, inspect.Parameter]:
+    """The keyword arguments of a class; those of its parents too where it passes **options on."""
+    found: dict[str, inspect.Parameter] = {}
+    for cls in implementation.__mro__:
+        if "__init__" in vars(cls):
+            own = inspect.signature(cls.__init__).parameters
+            found = {name: one for name, one in own.items() if one.kind is one.KEYWORD_ONLY} | found
+            if not any(one.kind is one.VAR_KEYWORD for one in own.values()):
+                break
+    return found
 
 
 def find(implementation: str, method: str) -> type["Method"]:

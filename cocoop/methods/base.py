@@ -1,97 +1,184 @@
-"""What a method is: learned tensors for several seeds at once, and a classifier for any list of class names."""
+"""What a method is: tensors learned for several seeds at once, how they are learned, and a classifier for any class names."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from cocoop.errors import UserError, shown
+from cocoop.errors import UserError
+from cocoop.methods.noise import Noise
 from cocoop.text.text_encoder import TextEncoder
 
+if TYPE_CHECKING:
+    from cocoop.backbone.model import Backbone
+
 Classifier = Callable[[Tensor], Tensor]
-"""Image features (S, B, E), not normalised, to logits (S, B, C); of a method with inputs = "images", normalised pixels
+"""Image features (S, B, E), not normalised, to logits (S, B, C); of a method that takes images, normalised pixels
 (S, B, 3, H, W)."""
+Losses = dict[str, Tensor]
+"""Named terms (S,) of each seed's loss, which is their sum."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is built for.
+
+    Attributes:
+        text: the frozen text tower.
+        seeds: S of them, one set of learned tensors each.
+        classnames: trained on; empty for an untrained method.
+        templates: hand-crafted prompts of the dataset at hand; empty unless the method `needs` them.
+        descriptions: sentences about each class of the dataset at hand; None unless the method `needs` them.
+        image: the frozen backbone, for a method that takes images.
+    """
+
+    text: TextEncoder
+    seeds: tuple[int, ...]
+    classnames: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    descriptions: Mapping[str, Sequence[str]] | None = None
+    image: "Backbone | None" = None
+
+
+class Batch(NamedTuple):
+    """What a step learns from.
+
+    inputs: features (S, B, E), or pixels (S, B, 3, H, W); labels (S, B); frozen: the frozen backbone's features (S, B, E) of the
+    same views, None for a method that takes images and does not need them.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    frozen: Tensor | None = None
+
+
+class FewShot(NamedTuple):
+    """All training images at once.
+
+    features (S, V, N, E), None for a method that takes images and does not need them; labels (S, N); val_features (S, Nv, E) and
+    val_labels (S, Nv) of the validation draw, None unless the method needs it.
+    """
+
+    features: Tensor | None
+    labels: Tensor
+    val_features: Tensor | None = None
+    val_labels: Tensor | None = None
 
 
 class Method(nn.Module, ABC):
-    """S runs that differ in their seed only. Every parameter has S as its first dimension, so no seed sees another.
+    """S runs that differ in their seed only.
 
-    A subclass takes (text, seeds, template, **params), registers its parameters, and implements `for_classes`; one that
-    learns by itself also has `fit(features (S, V, N, E), labels (S, N))`.
-
-    inputs: "features" (cached) or "images": its classifiers take pixels, and its constructor gets the `backbone`.
+    A subclass takes (task, **params) and implements `for_classes`. Learned are its parameters that require a gradient; whatever
+    else must be saved it registers with `keep`. Every one of these tensors has S as its first dimension, so no seed sees
+    another. A module without such parameters is frozen: it is neither saved nor counted, and stays in eval mode. A tensor
+    whose shape only the training images decide is an nn.UninitializedParameter (or Buffer) that `fit` materialises.
     """
 
-    inputs: ClassVar[str] = "features"
-
-    def __init__(self, text: TextEncoder, seeds: Sequence[int], template: str) -> None:
+    def __init__(self, task: Task) -> None:
         super().__init__()
-        self.text, self.seeds, self.template = text, tuple(seeds), template
+        self.task, self.noise = task, Noise(task.seeds, task.text.device)
+        self._kept: list[str] = []
+
+    @property
+    def text(self) -> TextEncoder:
+        return self.task.text
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.task.seeds
 
     @abstractmethod
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        """A classifier among these classes that uses this method's learned tensors as they are at each call."""
+        """A classifier among these classes that uses this method's tensors as they are at each call."""
+
+    def fit(self, few_shot: FewShot) -> None:
+        """Called once before the first step; all there is for a method that learns by itself."""
+
+    def losses(self, classify: Classifier, batch: Batch) -> tuple[Tensor, Losses]:
+        """Logits (S, B, C) and the terms of the loss; each term is a column of history.csv."""
+        logits = classify(batch.inputs)
+        return logits, {"cross_entropy": cross_entropy(logits, batch.labels)}
+
+    def backward(self, losses: Losses) -> None:
+        """Fills in the gradients of the learned tensors."""
+        torch.stack(list(losses.values())).sum().backward()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups for the optimizer; a group may have its own settings, and an `lr_scale` that multiplies the learning rate."""
+        return [{"params": list(self.learned_parameters().values())}]
+
+    def after_epoch(self, epoch: int, epochs: int) -> None:
+        """Called after each epoch (from 0) of so many."""
+
+    def keep(self, name: str, tensor: Tensor) -> None:
+        """Registers a tensor (S, ...) that is saved with the learned ones, but is not one of them."""
+        self.register_buffer(name, tensor)
+        self._kept.append(name)
+
+    def train(self, mode: bool = True) -> "Method":
+        super().train(mode)
+        for module in self.children():
+            for part in module.modules():
+                parameters = list(part.parameters())
+                if parameters and not any(parameter.requires_grad for parameter in parameters):
+                    part.eval()
+        return self
+
+    def learned_parameters(self) -> dict[str, nn.Parameter]:
+        """The learned tensors (S, ...) by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def saved(self) -> dict[str, Tensor]:
+        """All tensors (S, ...) that make the trained method: the learned ones and those of `keep`.
+
+        A UserError for one whose first dimension is not S.
+        """
+        found = self.learned_parameters() | {name: self.get_buffer(name) for name in self._kept}
+        for name, tensor in found.items():
+            if not is_lazy(tensor) and tensor.shape[:1] != (len(self.seeds),):
+                raise UserError(
+                    f"{type(self).__name__}.{name}: shape {tuple(tensor.shape)}, but the first dimension of a saved tensor "
+                    f"must be the {len(self.seeds)} seeds."
+                )
+        return found
 
     def learned(self) -> dict[str, Tensor]:
-        """Learned tensors of each seed: `seed1.ctx` (M, D), ..."""
-        named = list(self.named_parameters())
-        return {f"seed{seed}.{name}": t.detach()[i] for i, seed in enumerate(self.seeds) for name, t in named}
+        """What is saved, by seed: `seed1.ctx` (M, D), ..."""
+        named = self.saved()
+        return {f"seed{seed}.{name}": t.detach()[i] for i, seed in enumerate(self.seeds) for name, t in named.items()}
 
     @torch.no_grad()
-    def load_learned(self, tensors: dict[str, Tensor], where: str) -> None:
+    def load_learned(self, tensors: Mapping[str, Tensor], where: str) -> None:
         """Takes over what `learned` gave; a tensor that is missing or of another shape is a UserError naming `where`."""
-        for name, parameter in self.named_parameters():
+        for name, own in self.saved().items():
             for i, seed in enumerate(self.seeds):
                 tensor = tensors.get(f"seed{seed}.{name}")
-                if tensor is None or tensor.shape != parameter.shape[1:]:
+                if tensor is not None and is_lazy(own):
+                    own.materialize((len(self.seeds), *tensor.shape), self.text.device, tensor.dtype)
+                if tensor is None or tensor.shape != own.shape[1:]:
                     found = "is missing" if tensor is None else f"has shape {tuple(tensor.shape)}"
+                    expected = "" if is_lazy(own) else f", expected {tuple(own.shape[1:])}"
                     raise UserError(
-                        f"{where}: learned tensor seed{seed}.{name} {found}, expected {tuple(parameter.shape[1:])}; "
+                        f"{where}: learned tensor seed{seed}.{name} {found}{expected}; "
                         "it was made for another backbone, class list or variant. Train it again."
                     )
-                parameter[i] = tensor
+                own[i] = tensor
 
     def shapes(self) -> dict[str, list[int]]:
         """Shape of each learned tensor of one run."""
-        return {name: list(tensor.shape[1:]) for name, tensor in self.named_parameters()}
+        return {name: list(tensor.shape[1:]) for name, tensor in self.learned_parameters().items()}
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy (S,) of logits (S, B, C) and labels (S, B) (coop.py:273, cocoop.py:192)."""
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels).mean(1)
 
 
 def generator(seed: int) -> torch.Generator:
     """The source of a run's initial values, on the CPU so that every device starts alike."""
     return torch.Generator().manual_seed(seed)
-
-
-def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[str]) -> None:
-    """A UserError unless these are the class names, in the same order, that class-bound tensors were learned for.
-
-    Equal numbers prove nothing: the halves of a dataset are as large, and every accuracy would look plausible.
-    """
-    if tuple(trained_on) == tuple(asked):
-        return
-    first = next((pair for pair in zip(trained_on, asked, strict=False) if pair[0] != pair[1]), None)
-    differ = f"; the first that differs: {shown(first[1])}, learned was {shown(first[0])}" if first else ""
-    raise UserError(
-        f"{what} of {len(trained_on)} classes cannot classify {len(asked)} others{differ}; "
-        "test on the classes trained on."
-    )
-
-
-class SharedText:
-    """A classifier whose text features do not depend on the image; without gradients they are computed once."""
-
-    def __init__(self, features: Callable[[], Tensor], scale: float) -> None:
-        self.features, self.scale = features, scale
-        self.kept: Tensor | None = None
-
-    def __call__(self, image_features: Tensor) -> Tensor:
-        return self.scale * F.normalize(image_features, dim=-1) @ self._text(image_features.dtype).mT
-
-    def _text(self, dtype: torch.dtype) -> Tensor:
-        if torch.is_grad_enabled():
-            return F.normalize(self.features(), dim=-1).to(dtype)  # (S, C, E)
-        if self.kept is None:
-            self.kept = F.normalize(self.features(), dim=-1).to(dtype)
-        return self.kept

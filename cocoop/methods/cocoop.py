@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.methods.base import Classifier, Method, generator
+from cocoop.methods.base import Classifier, Method, Task, generator
 from cocoop.methods.context import initial_context
 from cocoop.text.text_encoder import TextEncoder
 
@@ -45,22 +45,12 @@ class MetaNet(nn.Module):
 class CoCoOp(Method):
     """v_m(x) = v_m + pi with pi = h_theta(x); the prompt of class i is {v_1(x) .. v_M(x), c_i} (CoCoOp, section 3.2)."""
 
-    def __init__(
-        self,
-        text: TextEncoder,
-        seeds: Sequence[int],
-        template: str,
-        *,
-        n_ctx: int,
-        ctx_init: str | None,
-        reduction: int,
-        classnames: Sequence[str] = (),
-    ) -> None:
-        super().__init__(text, seeds, template)
-        generators = [generator(seed) for seed in seeds]
+    def __init__(self, task: Task, *, n_ctx: int, ctx_init: str | None, reduction: int) -> None:
+        super().__init__(task)
+        generators = [generator(seed) for seed in task.seeds]
         self.ctx_init = ctx_init
-        self.ctx = initial_context(text, generators, n_ctx, ctx_init)
-        self.meta_net = MetaNet(text, reduction, generators)
+        self.ctx = initial_context(task.text, generators, n_ctx, ctx_init)
+        self.meta_net = MetaNet(task.text, reduction, generators)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[1], words=self.ctx_init))

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from cocoop.methods.base import Classifier, Method, SharedText, generator, refuse_other_classes
+from cocoop.methods.base import Classifier, Method, Task, generator
 from cocoop.methods.context import initial_context
-from cocoop.text.text_encoder import TextEncoder
+from cocoop.methods.shared_text import SharedText, refuse_other_classes
 
 
 class CoOp(Method):
@@ -15,23 +15,13 @@ class CoOp(Method):
     its own copy of them; the reference ignores CSC when words are given and learns one shared context (coop.py:72-90).
     """
 
-    def __init__(
-        self,
-        text: TextEncoder,
-        seeds: Sequence[int],
-        template: str,
-        *,
-        n_ctx: int,
-        ctx_init: str | None,
-        class_token_position: str,
-        csc: bool,
-        classnames: Sequence[str] = (),
-    ) -> None:
-        super().__init__(text, seeds, template)
+    def __init__(self, task: Task, *, n_ctx: int, ctx_init: str | None, class_token_position: str, csc: bool) -> None:
+        super().__init__(task)
         self.options = {"words": ctx_init, "position": class_token_position, "shared": not csc}
-        self.bound_to = tuple(classnames) if csc else None
-        classes = len(classnames) if csc else None
-        self.ctx = initial_context(text, [generator(seed) for seed in seeds], n_ctx, ctx_init, classes)
+        self.bound_to = task.classnames if csc else None
+        classes = len(task.classnames) if csc else None
+        generators = [generator(seed) for seed in task.seeds]
+        self.ctx = initial_context(task.text, generators, n_ctx, ctx_init, classes)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         if self.bound_to is not None:

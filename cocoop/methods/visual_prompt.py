@@ -5,11 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cocoop.backbone.model import Backbone
 from cocoop.errors import UserError
-from cocoop.methods.base import Classifier, generator
+from cocoop.methods.base import Classifier, Task, generator
 from cocoop.methods.zero_shot import ZeroShot
-from cocoop.text.text_encoder import TextEncoder
 
 
 class VisualPrompt(ZeroShot):
@@ -19,23 +17,20 @@ class VisualPrompt(ZeroShot):
     (visual_prompting models/prompters.py, PadPrompter).
     """
 
-    inputs = "images"
-
-    def __init__(
-        self, text: TextEncoder, seeds: Sequence[int], template: str, *, backbone: Backbone, border: int
-    ) -> None:
-        super().__init__(text, seeds, template)
-        self.backbone, inner = backbone, backbone.image_size - 2 * border
+    def __init__(self, task: Task, *, border: int) -> None:
+        super().__init__(task)
+        backbone = task.image
+        inner = backbone.image_size - 2 * border
         if inner < 1:
             raise UserError(
                 f"visual_prompt: a border of {border} pixels leaves nothing of an image of {backbone.image_size}; "
                 f"take at most {(backbone.image_size - 1) // 2}."
             )
-        generators = [generator(seed) for seed in seeds]
+        generators = [generator(seed) for seed in task.seeds]
 
         def drawn(height: int, width: int) -> nn.Parameter:
             noise = [torch.randn(3, height, width, generator=g) for g in generators]
-            return nn.Parameter(torch.stack(noise).to(text.device))
+            return nn.Parameter(torch.stack(noise).to(task.text.device))
 
         self.top, self.bottom = drawn(border, backbone.image_size), drawn(border, backbone.image_size)
         self.left, self.right = drawn(inner, border), drawn(inner, border)
@@ -51,7 +46,7 @@ class VisualPrompt(ZeroShot):
 
         def logits(pixels: Tensor) -> Tensor:
             framed = pixels + self.frame()[:, None]  # (S, B, 3, H, W)
-            features = self.backbone.encode_images(framed.flatten(0, 1))
+            features = self.task.image.encode_images(framed.flatten(0, 1))
             return classify(features.unflatten(0, pixels.shape[:2]).to(self.text.dtype))
 
         return logits

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-import torch
-
-from cocoop.methods.base import Classifier, Method, SharedText
+from cocoop.methods.base import Classifier, Method
+from cocoop.methods.shared_text import SharedText
 
 
 class ZeroShot(Method):
-    """Nothing is learned; the dataset's template gives the prompts."""
+    """Nothing is learned; the dataset's templates give the prompts."""
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        encoder = self.text.encoder(self.text.templated(classnames, self.template))
-        nothing = torch.zeros(1, 0, self.text.width, dtype=self.text.dtype, device=self.text.device)
-        return SharedText(lambda: encoder(nothing), self.text.scale)
+        templates = self.task.templates
+        average = "unit" if len(templates) > 1 else "raw"  # of a single one, the classifier normalises the feature
+        text = self.text.zero_shot(classnames, templates, average)[None]  # (1, C, E)
+        return SharedText(lambda: text, self.text.scale)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 from cocoop.planning.stages import Stage
 from cocoop.run import Evaluation, Run
 
 PLAIN, VALIDATION = "plain", "validation"
+VIEW_LADDER = (0, 10, 50, 100, 200, 400, 800, 1600)
 Files = str | tuple[str, ...]
 
 
@@ -95,3 +97,8 @@ class Job:
     def command(self) -> list[str]:
         """The stage's words behind `python -m cocoop`."""
         return [self.stage.name.replace("_", "-"), *self.words()]
+
+
+def view_ranges(views: int) -> list[tuple[int, int]]:
+    """[0, views) cut at the steps of a fixed ladder: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
+    return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))

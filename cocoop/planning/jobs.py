@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.state import request
 from cocoop.planning import stages
-from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views
+from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views, view_ranges
 from cocoop.planning.plan import Plan, configuration_content, experiment_content
 from cocoop.run import Evaluation, Run, seeds_text
-
-VIEW_LADDER = (0, 10, 50, 100, 200, 400, 800, 1600)
 
 
 def jobs_of(plan: Plan) -> list[Job]:
@@ -39,8 +36,6 @@ class Jobs:
         jobs = [replace(job, experiments=tuple(names)) for job, names in self._found.values()]
         jobs += self._of_configuration()
         yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
-
-    # ---- what everything needs -----------------------------------------------------------------------------------
 
     def _local_weights(self) -> tuple[str, ...]:
         """The backbone's own files on this machine."""
@@ -114,8 +109,6 @@ class Jobs:
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
 
-    # ---- runs ----------------------------------------------------------------------------------------------------
-
     def views_of(self, run: Run) -> list[Views]:
         """The cached images that a run reads, in order; runs of different length share the early ones."""
         draw = (run.dataset, run.subset, run.shots, run.seeds)
@@ -174,8 +167,6 @@ class Jobs:
             "backbone": run.backbone.name, "dataset": run.dataset, "subset": run.subset, "variant": run.variant,
             "shots": str(run.shots), "seeds": run.seeds_text, "id": run.identity,
         }  # fmt: skip
-
-    # ---- experiments ---------------------------------------------------------------------------------------------
 
     def _of_experiment(self, name: str) -> Iterator[Job]:
         evaluations = sorted(set(self.plan.evaluations_of(self.plan.experiments[name])), key=lambda e: e.order)
@@ -244,11 +235,6 @@ class Jobs:
         }
         yield configuration
         yield Job(stages.PAGE, "report", {}, inputs)
-
-
-def view_ranges(views: int) -> list[tuple[int, int]]:
-    """[0, views) cut at the steps of a fixed ladder: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
-    return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))
 
 
 def _options(inputs: Mapping[str, Files]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Prompt entries as vectors: constant tokens at their positions, and the places where context vectors go."""
+"""Prompt entries as vectors: constant tokens at their positions, and the places where learned vectors go."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -11,24 +11,57 @@ from cocoop.text.packing import Row
 from cocoop.text.tower import TextTower
 
 
+class Slots(nn.Module):
+    """Among T rows, the places of the learned vectors numbered [first, last)."""
+
+    def __init__(self, rows: Sequence[Row], first: int, last: int, device: torch.device) -> None:
+        super().__init__()
+        numbers = [-row.entry - 1 if row.entry < 0 else -1 for row in rows]
+        chosen = [first <= number < last for number in numbers]
+        slots = [
+            (i, row.owner, row.position, numbers[i] - first) for i, row in enumerate(rows) if chosen[i]
+        ]  # row, class, position, vector
+        self.before = [0, *accumulate(chosen)]
+        slots = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
+        self.register_buffer("slots", slots, persistent=False)  # (K, 4)
+
+    def of(self, vectors: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Rows (k) among [start, stop), their positions (k) and vectors (N, k, D); None if there are none.
+
+        vectors: (N, M, D), or (N, C, M, D) when every class has its own.
+        """
+        first, last = self.before[start], self.before[stop]
+        if first == last:
+            return None
+        row, owner, position, vector = self.slots[first:last].unbind(1)
+        return row - start, position, vectors[:, vector] if vectors.ndim == 3 else vectors[:, owner, vector]
+
+    def put(self, x: Tensor, vectors: Tensor, start: int, stop: int, weight: float = 1.0) -> Tensor:
+        """x (N, t, D) of rows [start, stop), in whose places stand weight * vectors + (1 - weight) * x."""
+        found = self.of(vectors, start, stop)
+        if found is None:
+            return x
+        row, _, placed = found
+        if weight != 1:
+            placed = weight * placed + (1 - weight) * x.index_select(1, row)
+        return x.index_copy(1, row, placed.to(x.dtype))
+
+
 class Entries(nn.Module):
     """T entries one behind the other. Their first-layer projections are computed once: no context changes those of constants."""
 
-    def __init__(self, tower: TextTower, rows: Sequence[Row]) -> None:
+    def __init__(self, tower: TextTower, rows: Sequence[Row], n_ctx: int = 0) -> None:
         """Looks the rows' tokens up; a slot's constant is a stand-in that `fill` replaces."""
         super().__init__()
         self.tower = tower
         device = tower.positional_embedding.device
         tokens = torch.tensor([max(row.entry, 0) for row in rows], dtype=torch.long, device=device)
         at = torch.tensor([row.position for row in rows], dtype=torch.long, device=device)
-        slots = [(i, row.owner, row.position, -row.entry - 1) for i, row in enumerate(rows) if row.entry < 0]
         constant = tower.token_embedding[tokens] + tower.positional_embedding[at]
         projection = project(tower.blocks[0], constant, tower.facts.epsilon)
-        self.slots_before = [0, *accumulate(row.entry < 0 for row in rows)]
+        self.slots = Slots(rows, 0, n_ctx, device)
         self.register_buffer("constant", constant, persistent=False)  # (T, D)
         self.register_buffer("projection", projection, persistent=False)  # (T, 3D)
-        slots = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
-        self.register_buffer("slots", slots, persistent=False)  # (K, 4): row, class, position, context vector
 
     def __len__(self) -> int:
         return len(self.constant)
@@ -40,12 +73,10 @@ class Entries(nn.Module):
         """
         stop = len(self) if stop is None else stop
         x, projected = (t[start:stop].expand(len(context), -1, -1) for t in (self.constant, self.projection))
-        first, last = self.slots_before[start], self.slots_before[stop]
-        if first == last:
+        found = self.slots.of(context, start, stop)
+        if found is None:
             return x, projected
-        row, owner, position, vector = self.slots[first:last].unbind(1)
-        placed = context[:, vector] if context.ndim == 3 else context[:, owner, vector]
+        row, position, placed = found
         placed = placed + self.tower.positional_embedding[position]  # (N, K, D)
         learned = project(self.tower.blocks[0], placed, self.tower.facts.epsilon)
-        row = row - start
         return x.to(placed.dtype).index_copy(1, row, placed), projected.to(learned.dtype).index_copy(1, row, learned)

@@ -20,10 +20,24 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
 
 def project(block: Block, x: Tensor, epsilon: float, parts: slice = slice(0, 3)) -> Tensor:
     """Queries, keys and values (…, 3D) of x (…, D), or the `parts` of them that are needed (1:3 for keys and values)."""
-    width = x.shape[-1]
+    return project_normed(block, first_norm(block, x, epsilon), parts)
+
+
+def first_norm(block: Block, x: Tensor, epsilon: float) -> Tensor:
+    """The layer norm in front of attention."""
+    return layer_norm(x, block.ln_1_weight, block.ln_1_bias, epsilon)
+
+
+def project_normed(block: Block, normed: Tensor, parts: slice = slice(0, 3)) -> Tensor:
+    """As `project`, of `first_norm`'s result."""
+    width = normed.shape[-1]
     rows = slice(parts.start * width, parts.stop * width)
-    normed = layer_norm(x, block.ln_1_weight, block.ln_1_bias, epsilon)
     return F.linear(normed.to(block.in_weight.dtype), block.in_weight[rows], block.in_bias[rows])
+
+
+def attention_output(block: Block, mixed: Tensor) -> Tensor:
+    """The output projection (…, D) of what attention mixed (…, D)."""
+    return F.linear(mixed, block.out_weight, block.out_bias)
 
 
 def feed_forward(tower: TextTower, block: Block, x: Tensor) -> Tensor:
@@ -35,15 +49,20 @@ def feed_forward(tower: TextTower, block: Block, x: Tensor) -> Tensor:
 def tiled_attention(qkv: Tensor, before: Sequence[Tensor], mask: Tensor, heads: int) -> Tensor:
     """Attention of rows qkv (N, tiles * R, 3D) to keys and values before them and to the rows of their own tile.
 
-    before: keys and values, each (N or 1, tiles or 1, k, 2D); mask: what each row sees, (tiles, R, sum of k + R) booleans.
+    before: keys and values, each (N or 1, tiles or 1, k, 2D); mask: what each row sees, (tiles, R, sum of k + R), of `additive`.
     Returns (N, tiles * R, D).
     """
     n, (tiles, size, keys), width = len(qkv), mask.shape, qkv.shape[-1] // 3
     query, own = qkv.unflatten(1, (tiles, size)).split([width, 2 * width], -1)
     seen = torch.cat([*(t.to(own.dtype).expand(n, tiles, -1, -1) for t in before), own], 2).flatten(0, 1)
     q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query.flatten(0, 1), *seen.chunk(2, -1)))
-    mask = mask.expand(n, -1, -1, -1).reshape(n * tiles, 1, size, keys)
+    mask = mask.to(own.dtype).expand(n, -1, -1, -1).reshape(n * tiles, 1, size, keys)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(n, tiles * size, width)
+
+
+def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """Booleans as what attention adds to its scores: 0 where a key is seen, else -inf. (It makes this of booleans at each call.)"""
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, -torch.inf)
 
 
 def own_rows_mask(tiles: Tiles, device: torch.device) -> Tensor:

@@ -1,10 +1,14 @@
 """The literal text path, for towers the exact encoder does not cover: all tokens through open_clip's own modules."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cocoop.errors import UserError
+from cocoop.text.changes import UNCHANGED, TextChanges
+from cocoop.text.hooks import Hooks, blocks_of
 from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 from cocoop.text.prompts import Prompts
 from cocoop.text.tokenizer import Tokenizer
@@ -90,6 +94,8 @@ class LiteralEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.budget_mb, self.embedding = model, budget_mb, token_embedding(model)
+        causal = getattr(text_tower(model), "attn_mask", None) is not None
+        self.front, self.longest = tokenizer.front, max(map(len, prompts.classes)) if causal else context_length
         weight = self.embedding.weight
         tokens = torch.zeros(len(prompts.classes), context_length, dtype=torch.long)
         for row, entries in zip(tokens, prompts.classes, strict=True):
@@ -99,21 +105,30 @@ class LiteralEncoder(nn.Module):
                 f"a prompt has token {int(tokens.max())}, and the text tower knows {len(weight)} tokens; "
                 "its tokenizer must be another one."
             )
-        at = [[entries.index(-m - 1) for m in range(prompts.contexts)] for entries in prompts.classes]
-        at = torch.tensor(at, dtype=torch.long, device=weight.device).view(len(tokens), prompts.contexts, 1)
+        at = [[entries.index(-m - 1) for m in range(prompts.n_ctx)] for entries in prompts.classes]
+        at = torch.tensor(at, dtype=torch.long, device=weight.device).view(len(tokens), prompts.n_ctx, 1)
         at = at.expand(-1, -1, weight.shape[1])  # where contexts stand
         self.register_buffer("tokens", tokens.to(weight.device), persistent=False)  # (C, L)
         self.register_buffer("at", at, persistent=False)  # (C, M, D)
 
-    def forward(self, context: Tensor) -> Tensor:
-        """context: (N, M, D), or (N, C, M, D) when class-specific -> text features (N, C, E), not normalised."""
-        classes, at_once = len(self.tokens), self._prompts_at_once()
-        if len(context) * classes <= at_once:
-            return self._features(context, 0, classes)
-        step = min(classes, at_once)
+    def forward(self, context: Tensor, changes: TextChanges = UNCHANGED) -> Tensor:
+        """Text features (N, C, E), not normalised.
+
+        context: (N, M, D), or (N, C, M, D) when class-specific; M may be 0. changes: what a method changes inside of the tower.
+        """
+        if changes is not UNCHANGED:
+            changes.check(len(blocks_of(text_tower(self.model))), len(self.tokens), context)
+        classes, batch, at_once = len(self.tokens), len(context), self._prompts_at_once()
+        if batch * classes <= at_once:
+            return self._features(context, changes, 0, classes)
+        step, n = min(classes, at_once), max(1, at_once // classes)
+        if changes.adapters:
+            step, n = max(1, at_once // batch), batch  # an adapter sees the whole batch
         pieces = [(first, min(first + step, classes)) for first in range(0, classes, step)]
-        parts = context.split(max(1, at_once // classes))
-        return torch.cat([torch.cat([self._piece(part, *piece) for piece in pieces], 1) for part in parts])
+        parts = [(context, changes)]
+        if n < batch:
+            parts = [(context[at : at + n], changes.part(at, at + n)) for at in range(0, batch, n)]
+        return torch.cat([torch.cat([self._piece(*part, *piece) for piece in pieces], 1) for part in parts])
 
     def _prompts_at_once(self) -> int:
         """Prompts whose activations fit the budget: all layers' with gradients, half of one layer's without."""
@@ -124,12 +139,12 @@ class LiteralEncoder(nn.Module):
         prompt = vectors * weight.shape[1] * weight.element_size() * self.tokens.shape[1]
         return max(1, self.budget_mb * 2**20 // prompt)
 
-    def _piece(self, context: Tensor, first: int, last: int) -> Tensor:
+    def _piece(self, *piece) -> Tensor:
         if not torch.is_grad_enabled():
-            return self._features(context, first, last)
-        return checkpoint(self._features, context, first, last, use_reentrant=False, preserve_rng_state=False)
+            return self._features(*piece)
+        return checkpoint(self._features, *piece, use_reentrant=False, preserve_rng_state=False)
 
-    def _features(self, context: Tensor, first: int, last: int) -> Tensor:
+    def _features(self, context: Tensor, changes: TextChanges, first: int, last: int) -> Tensor:
         """Features (N, last - first, E) of some classes. Shapes do not depend on values: a device is never waited for."""
         n, inserted = len(context), []
         own = context[:, first:last] if context.ndim == 4 else context[:, None].expand(-1, last - first, -1, -1)
@@ -140,8 +155,10 @@ class LiteralEncoder(nn.Module):
             return embedded.scatter(1, at, own.flatten(0, 1).to(embedded.dtype))
 
         handle = self.embedding.register_forward_hook(insert)
+        hooks = Hooks(changes, n, (first, last, len(self.tokens)), self.at[..., 0], self.front, self.longest)
         try:
-            features = self.model.encode_text(self.tokens[first:last].repeat(n, 1))
+            with nullcontext() if changes is UNCHANGED else hooks.on(text_tower(self.model)):
+                features = self.model.encode_text(self.tokens[first:last].repeat(n, 1))
         finally:
             handle.remove()
         if len(inserted) != 1 or not isinstance(features, Tensor):

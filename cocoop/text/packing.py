@@ -5,6 +5,9 @@ A prompt is a row of entries, each a token id or a context vector. For a causal 
     shared    entries that all prompts begin with ([SOS][context] with the class name at the end); computed once per context
     head      a class's own entries before its first context vector (class token position "front"); constant, computed once
     tail      the rest up to EOT; the only part computed per class and context, in tiles (`tiles.py`)
+
+Where a method changes the tower itself, nothing in front of the context is constant ("live"), and dropout inside the tower
+leaves prompts nothing to share ("apart").
 """
 
 from collections.abc import Sequence
@@ -26,15 +29,17 @@ class Row(NamedTuple):
 
 
 class Packing:
-    """The layout of one list of prompts."""
+    """The layout of one list of prompts. live: no entry is constant; apart: prompts share no entry."""
 
-    def __init__(self, prompts: Prompts) -> None:
-        self.prompts = prompts
+    def __init__(self, prompts: Prompts, live: bool = False, apart: bool = False) -> None:
+        self.prompts, self.live, self.apart = prompts, live, apart
         first, last, shortest = min(prompts.classes), max(prompts.classes), min(prompts.classes, key=len)
         self.shared = shortest[: min(shared_length(first, last), len(shortest) - 1)]
         if not prompts.shared:
             self.shared = self.shared[: _constants(self.shared)]
-        self.constants = _constants(self.shared)
+        if apart:
+            self.shared = ()
+        self.constants = 0 if live else _constants(self.shared)
         self.learned = any(entry < 0 for entries in prompts.classes for entry in entries)
         self.head_lengths = [self._head(entries[len(self.shared) :]) for entries in prompts.classes]
         self.tails: Tiles = lay_out([self._tail(c) for c in range(len(prompts.classes))])
@@ -50,6 +55,15 @@ class Packing:
         """The shared entries before the first context vector, and those from it on."""
         rows = [Row(0, position, entry) for position, entry in enumerate(self.shared)]
         return rows[: self.constants], rows[self.constants :]
+
+    def places(self, c: int) -> list[int]:
+        """Where each entry of a class's prompt lies among the rows of tails, then prefix, constants and heads."""
+        prefix = len(self.tails.rows)
+        constants = prefix + len(self.shared) - self.constants
+        heads = constants + self.constants
+        head = self.heads.path(self._headed().index(c)) if self.head_lengths[c] else []
+        front = [*range(constants, heads), *range(prefix, constants)]
+        return [*front, *(heads + row for row in reversed(head)), *reversed(self.tails.path(c))]
 
     def seen_heads(self) -> tuple[list[list[int]], list[tuple[list[int], slice]]]:
         """Which constant heads the tails see: of each tile, its classes' head rows; of each class, its tail rows and its columns
@@ -68,7 +82,7 @@ class Packing:
         return [c for c, head in enumerate(self.head_lengths) if head]
 
     def _head(self, own: Sequence[int]) -> int:
-        if not self.learned or self.constants < len(self.shared):
+        if self.live or not self.learned or self.constants < len(self.shared):
             return 0
         return min(_constants(own), len(own) - 1)
 
@@ -77,7 +91,7 @@ class Packing:
 
     def _tail(self, c: int) -> list[Row]:
         """A class's tail. Behind a context or head of its own it belongs to the class; else equal beginnings are equal rows."""
-        own = not self.prompts.shared or self.head_lengths[c] > 0
+        own = self.apart or not self.prompts.shared or self.head_lengths[c] > 0
         return self._rows(c, self._start(c), len(self.prompts.classes[c]), c if own else 0)
 
     def _rows(self, c: int, start: int, stop: int, owner: int) -> list[Row]:

@@ -4,174 +4,230 @@ CoCoOp's price is that every image needs its own text features for every class (
 runs 77 tokens for each pair (trainers/cocoop.py:183-189). The tower is causal, so nothing after EOT matters, a prefix does
 not see what follows, and in the last layer only EOT is needed. Everything here follows from that, and is exact: same
 logits, same gradients.
+
+Methods that change the tower itself (`changes.py`) give tokens another form from some layer on: class-specific vectors end the
+sharing of the prefix, adapters end the constancy of SOS. The rows are then laid out anew at that layer, and the layers before
+stay as cheap as they were; where nothing is learned before it, they are computed once for all steps.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cocoop.text.changes import UNCHANGED, Form, TextChanges
 from cocoop.text.entries import Entries
-from cocoop.text.layers import causal_mask, feed_forward, layer_norm, own_rows_mask, project, tiled_attention
+from cocoop.text.layers import attention_output, feed_forward, first_norm, layer_norm, project_normed
+from cocoop.text.layout import Layout
 from cocoop.text.packing import Packing
+from cocoop.text.piece import Piece, joined
 from cocoop.text.prompts import Prompts
-from cocoop.text.tower import Block, TextTower
+from cocoop.text.tower import TextTower
 
 DEFAULT_BUDGET_MB = 2048
 KEPT_BY_ROW = 11  # vectors of width D a token keeps in a layer: norms' inputs 2, q k v 3, attention's result 1, MLP 5
 KEPT_BY_KEY = 2  # and what a key keeps for each tile that sees it: copies of it and of its value
+KEPT_BY_CHANGE = 4  # what a token keeps for adapters and low-rank terms, and once more for dropout
 ROWS_IN_CACHE = (
     2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
 )
 
 
+class Stage(NamedTuple):
+    """Some layers in one layout, from the input of `layer` on.
+
+    source: where its rows come from among those of the stage before and its constants, None for the first; fixed: the constants'
+    states there, (1, constants, D), or the whole input (1, T + P, D) where nothing is learned before.
+    """
+
+    layer: int
+    layout: Layout
+    source: Tensor | None = None
+    fixed: Tensor | None = None
+
+
 class PromptEncoder(nn.Module):
     """Text features of C prompts under N contexts at once. Holds constants only; nothing in it is learned.
 
-    Linear layers see plain rows: the tails of all contexts, then the prefixes of all contexts.
     budget_mb: memory for activations. What does not fit at once is cut over contexts, then over tiles of classes (each piece
     with its own prefix rows), and computed again in the backward pass.
     """
 
     def __init__(self, tower: TextTower, prompts: Prompts, budget_mb: int = DEFAULT_BUDGET_MB) -> None:
         super().__init__()
-        self.tower, self.budget_mb = tower, budget_mb
-        self.packing = Packing(prompts)
+        self.tower, self.prompts, self.budget_mb = tower, prompts, budget_mb
         with torch.no_grad():
-            self._prepare()
+            self.layout = Layout(tower, prompts, Form(prompts.shared))
+            self.prefix = Entries(tower, self.packing.prefix()[1], prompts.n_ctx)
+            self.tails = Entries(tower, self.packing.tails.rows, prompts.n_ctx)
+        self._layouts = {self.layout.form: self.layout}
+        self._stages: dict[tuple[tuple[int, Form], ...], list[Stage]] = {}
 
-    def _prepare(self) -> None:
-        """What no context changes, computed once: the constant prefix and the constant heads in every layer, and masks."""
-        device, tails = self.tower.positional_embedding.device, self.packing.tails
-        before, after = self.packing.prefix()
-        self.constants = self._run_constants(Entries(self.tower, before), [], causal_mask(len(before), 0, device))
-        self.prefix = Entries(self.tower, after)
-        self.tails = Entries(self.tower, tails.rows)
-        self.heads, head_mask = self._run_heads(device)
-        shared = torch.ones(tails.count, tails.size, len(self.packing.shared), dtype=torch.bool, device=device)
-        mask = torch.cat([shared, head_mask, own_rows_mask(tails, device)], 2)
-        self.register_buffer("mask", mask, persistent=False)  # (tiles, R, P + heads + R)
-        self.register_buffer("prefix_mask", causal_mask(len(after), len(before), device), persistent=False)
-        self.leaves_before = [sum(row < tile * tails.size for row in tails.leaves) for tile in range(tails.count + 1)]
-        place = {row: place for place, row in enumerate(tails.leaves)}
-        self.register_buffer("leaves", torch.tensor(tails.leaves, device=device), persistent=False)
-        self.register_buffer(
-            "unsort", torch.tensor([place[end] for end in tails.ends], device=device), persistent=False
-        )
+    @property
+    def packing(self) -> Packing:
+        """The layout of the prompts where a method changes nothing."""
+        return self.layout.packing
 
     @property
     def classes(self) -> int:
         """C, the number of prompts."""
-        return len(self.packing.prompts.classes)
+        return len(self.prompts.classes)
 
-    def forward(self, context: Tensor) -> Tensor:
-        """context: (N, M, D), or (N, C, M, D) when class-specific -> text features (N, C, E), not normalised."""
-        tiles = self.packing.tails.count
-        contexts, at_once = self.at_once(context.device)
-        if len(context) <= contexts and tiles <= at_once:
-            return self._features(context, 0, tiles).index_select(1, self.unsort)
-        pieces = [(first, min(first + at_once, tiles)) for first in range(0, tiles, at_once)]
-        features = [torch.cat([self._piece(part, *piece) for piece in pieces], 1) for part in context.split(contexts)]
-        return torch.cat(features).index_select(1, self.unsort)
+    def forward(self, context: Tensor, changes: TextChanges = UNCHANGED) -> Tensor:
+        """Text features (N, C, E), not normalised.
 
-    def at_once(self, device: torch.device) -> tuple[int, int]:
-        """Contexts, and tiles of classes, whose activations fit the budget together (one of each at least)."""
-        tiles, size, keys = self.mask.shape
-        prefix, prefix_keys = self.prefix_mask.shape[1:]
-        tile = size * KEPT_BY_ROW + keys * KEPT_BY_KEY  # vectors of width D in one layer
-        alone = prefix * KEPT_BY_ROW + prefix_keys * KEPT_BY_KEY  # of a piece's own prefix
+        context: (N, M, D), or (N, C, M, D) when class-specific; M may be 0. changes: what a method changes inside of the tower.
+        """
+        if changes is not UNCHANGED:
+            changes.check(len(self.tower.blocks), self.classes, context)
+        stages = self.stages(changes)
+        ends = [*(stage.layer for stage in stages[1:]), len(self.tower.blocks)]
+        rows = None
+        for stage, end in zip(stages, ends, strict=True):
+            rows = self._run(stage, end, context, rows, changes)
+        return rows.index_select(1, stages[-1].layout.unsort)
+
+    def stages(self, changes: TextChanges) -> list[Stage]:
+        """The stages that changes call for, made at the first call with changes of their kind."""
+        forms = changes.forms(self.prompts.shared)
+        if forms not in self._stages:
+            with torch.no_grad():
+                self._stages[forms] = self._made(forms)
+        return self._stages[forms]
+
+    def _made(self, forms: Sequence[tuple[int, Form]]) -> list[Stage]:
+        found = [Stage(0, self.layout)]
+        for layer, form in forms[1:]:
+            if form not in self._layouts:
+                self._layouts[form] = Layout(self.tower, self.prompts, form)
+            layout, before = self._layouts[form], found[-1].layout
+            found.append(Stage(layer, layout, layout.source(before), before.constant_states(layer)))
+        if len(found) == 1 or self.prompts.n_ctx:
+            return found
+        first, second = found[:2]  # nothing learned before the second
+        nothing = self.tower.positional_embedding.new_zeros(1, 0, self.tower.width)
+        rows = self._run(first, second.layer, nothing, None, UNCHANGED)
+        rows = torch.cat([rows, second.fixed.to(rows.dtype)], 1)
+        return [second._replace(fixed=rows.index_select(1, second.source)), *found[2:]]
+
+    def at_once(self, device: torch.device, layout: Layout | None = None) -> tuple[int, int]:
+        """How much of the batch, and how many tiles of classes, fit the budget together (one of each at least)."""
+        layout = layout or self.layout
+        tiles, size, keys = layout.mask.shape
+        prefix, prefix_keys = layout.prefix_mask.shape[1:]
+        row = KEPT_BY_ROW + KEPT_BY_CHANGE * (layout.form.live + layout.form.apart)
+        tile = size * row + keys * KEPT_BY_KEY  # vectors of width D in one layer
+        alone = prefix * row + prefix_keys * KEPT_BY_KEY  # of a piece's own prefix
         room = self._vectors_at_once()
-        contexts, at_once = room // (alone + tiles * tile), (room - alone) // tile
+        batch, at_once = room // (alone + tiles * tile), (room - alone) // tile
         if not torch.is_grad_enabled() and device.type == "cpu":
-            contexts, at_once = min(contexts, ROWS_IN_CACHE // (tiles * size)), min(at_once, ROWS_IN_CACHE // size)
-        return max(1, contexts), max(1, at_once)
+            batch, at_once = min(batch, ROWS_IN_CACHE // (tiles * size)), min(at_once, ROWS_IN_CACHE // size)
+        return max(1, batch), max(1, at_once)
 
     def _vectors_at_once(self) -> int:
         """Vectors of width D in one layer that fit the budget: all layers are kept with gradients, one without."""
         layers = self.tower.facts.layers if torch.is_grad_enabled() else 1
         return self.budget_mb * 2**20 // (self.tower.width * self.tower.positional_embedding.element_size() * layers)
 
-    def _piece(self, context: Tensor, first: int, last: int) -> Tensor:
-        if not torch.is_grad_enabled():
-            return self._features(context, first, last)
-        return checkpoint(self._features, context, first, last, use_reentrant=False, preserve_rng_state=False)
+    def _run(self, stage: Stage, end: int, context: Tensor, rows: Tensor | None, changes: TextChanges) -> Tensor:
+        """One stage up to the input of layer `end`: its rows (N, T + P, D); or up to the top: features (N, classes, E).
 
-    def _features(self, context: Tensor, first: int, last: int) -> Tensor:
-        """Text features (N, classes, E) of the tiles [first, last); classes that differ in nothing count once."""
-        size = self.packing.tails.size
-        tails, tails_qkv = self.tails.fill(context, first * size, last * size)
-        prefix, prefix_qkv = self.prefix.fill(context)
-        shapes = [tails.shape[:2], prefix.shape[:2]]
-        x = torch.cat([tails.flatten(0, 1), prefix.flatten(0, 1)])  # (rows, D)
-        for layer, block in enumerate(self.tower.blocks[:-1]):
-            if layer:
-                tails_qkv, prefix_qkv = _parted(project(block, x, self.tower.facts.epsilon), shapes)
-            mixed = self._attend_tails(layer, tails_qkv, prefix_qkv, first, last)
-            prefix_mixed = self._attend_prefix(layer, prefix_qkv)
-            x = self._finish(block, x, torch.cat([mixed.flatten(0, 1), prefix_mixed.flatten(0, 1)]))
-        return self._eot(x, shapes, first, last)
-
-    def _eot(self, x: Tensor, shapes: Sequence[torch.Size], first: int, last: int) -> Tensor:
-        """The last layer, for EOT only: keys and values of all rows, queries and MLP of each class's last; then features."""
-        tower, block, size = self.tower, self.tower.blocks[-1], self.packing.tails.size
-        leaves = self.leaves[self.leaves_before[first] : self.leaves_before[last]] - first * size
-        eot = _parted(x, shapes)[0].index_select(1, leaves)  # (N, classes, D)
-        tails_kv, prefix_kv = _parted(project(block, x, tower.facts.epsilon, slice(1, 3)), shapes)
-        asked = project(block, eot, tower.facts.epsilon, slice(0, 1))
-        query = asked.new_zeros(*shapes[0], tower.width).index_copy(1, leaves, asked)
-        mixed = self._attend_tails(tower.facts.layers - 1, torch.cat([query, tails_kv], -1), prefix_kv, first, last)
-        x = self._finish(block, eot.flatten(0, 1), mixed.index_select(1, leaves).flatten(0, 1))
-        x = layer_norm(x, tower.ln_final_weight, tower.ln_final_bias, tower.facts.epsilon)
-        return F.linear(x.to(tower.text_projection.dtype), tower.text_projection.T).unflatten(0, eot.shape[:2])
-
-    def _attend_tails(self, layer: int, qkv: Tensor, prefix: Tensor, first: int, last: int) -> Tensor:
-        """Tails (N, T, 3D) attend to the constant prefix, to the prefix's keys and values, and inside of their tiles."""
-        before = [self.constants[layer], prefix[:, None, :, -2 * self.tower.width :]]
-        if self.heads:
-            before.append(self.heads[layer][:, first:last])
-        return tiled_attention(qkv, before, self.mask[first:last], self.tower.facts.heads)
-
-    def _attend_prefix(self, layer: int, qkv: Tensor) -> Tensor:
-        if not len(self.prefix):
-            return qkv[..., : self.tower.width]
-        return tiled_attention(qkv, [self.constants[layer]], self.prefix_mask, self.tower.facts.heads)
-
-    def _finish(self, block: Block, x: Tensor, mixed: Tensor) -> Tensor:
-        return feed_forward(self.tower, block, x + F.linear(mixed, block.out_weight, block.out_bias))
-
-    def _run_constants(self, entries: Entries, before: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
-        """Keys and values (1, 1, T, 2D) in every layer of entries that no context changes, behind others `before`."""
-        x, found = entries.constant, []
-        for layer, block in enumerate(self.tower.blocks):
-            qkv = project(block, x, self.tower.facts.epsilon)[None]
-            found.append(qkv[:, None, :, self.tower.width :])
-            mixed = tiled_attention(qkv, [t[layer] for t in before], mask, self.tower.facts.heads)
-            x = self._finish(block, x, mixed.flatten(0, 1))
-        return found
-
-    def _run_heads(self, device: torch.device) -> tuple[list[Tensor], Tensor]:
-        """In every layer, keys and values (1, tiles, heads, 2D) of the constant heads that each tile of tails sees.
-
-        Also the mask (tiles, R, heads): which of them a row sees.
+        Classes that differ in nothing count once. rows: those of the stage before, all of them.
         """
-        tails, heads = self.packing.tails, self.packing.heads
-        if heads is None:
-            return [], torch.zeros(tails.count, tails.size, 0, dtype=torch.bool, device=device)
-        shared = torch.ones(heads.count, heads.size, len(self.packing.shared), dtype=torch.bool, device=device)
-        mask = torch.cat([shared, own_rows_mask(heads, device)], 2)
-        found = self._run_constants(Entries(self.tower, heads.rows), [self.constants], mask)
-        columns, seen = self.packing.seen_heads()
-        widest = max(map(len, columns))
-        index = torch.tensor([rows + [0] * (widest - len(rows)) for rows in columns], device=device)
-        mask = torch.zeros(tails.count * tails.size, widest, dtype=torch.bool)
-        for rows, where in seen:
-            mask[rows, where] = True
-        return [t[:, 0, index] for t in found], mask.view(tails.count, tails.size, widest).to(device)
+        tiles, batch = stage.layout.tiles, len(context)
+        n, at_once = self.at_once(context.device, stage.layout)
+        if changes.adapters:
+            n, at_once = batch, max(1, at_once // batch)  # an adapter sees the whole batch
+        if batch <= n and tiles <= at_once:
+            found = self._piece(stage, end, context, rows, changes, 0, tiles)
+            return found[0] if len(found) == 1 else torch.cat(found, 1)
+        found = []
+        for start in range(0, batch, n):
+            part = slice(start, start + n)
+            entering = None if rows is None else rows[part]
+            changed = changes if n >= batch else changes.part(start, start + n)
+            pieces = [
+                self._again(stage, end, context[part], entering, changed, first, min(first + at_once, tiles))
+                for first in range(0, tiles, at_once)
+            ]
+            found.append(torch.cat([*(piece[0] for piece in pieces), *pieces[0][1:]], 1))
+        return torch.cat(found)
+
+    def _again(self, *piece) -> tuple[Tensor, ...]:
+        """A piece that keeps nothing and is computed again in the backward pass."""
+        if not torch.is_grad_enabled():
+            return self._piece(*piece)
+        return checkpoint(self._piece, *piece, use_reentrant=False, preserve_rng_state=False)
+
+    def _piece(
+        self,
+        stage: Stage,
+        end: int,
+        context: Tensor,
+        rows: Tensor | None,
+        changes: TextChanges,
+        first: int,
+        last: int,
+    ) -> tuple[Tensor, ...]:
+        """Tails (N, T, D) of tiles [first, last) and prefix (N, P, D), as layer `end` takes them; or features (N, classes, E)."""
+        piece = Piece(stage.layout, changes, len(context), first, last)
+        x, qkv = self._entering(stage, piece, context, rows)
+        for layer in range(stage.layer, min(end, len(self.tower.blocks) - 1)):
+            x, qkv = self._layer(piece, layer, x, qkv), None
+        return (self._eot(piece, x),) if end == len(self.tower.blocks) else tuple(piece.parted(x))
+
+    def _entering(
+        self, stage: Stage, piece: Piece, context: Tensor, rows: Tensor | None
+    ) -> tuple[Tensor, list[Tensor] | None]:
+        """The piece's rows, and in the first layer the queries, keys and values of its tails and its prefix."""
+        if stage.source is None:
+            tails, tails_qkv = self.tails.fill(context, piece.rows.start, piece.rows.stop)
+            prefix, prefix_qkv = self.prefix.fill(context)
+            return joined(tails, prefix), [tails_qkv, prefix_qkv]
+        tails = len(stage.layout.packing.tails.rows)
+        if rows is None:
+            rows = stage.fixed.expand(len(context), -1, -1)
+            return joined(rows[:, piece.rows], rows[:, tails:]), None
+        rows = torch.cat([rows, stage.fixed.to(rows.dtype).expand(len(context), -1, -1)], 1)
+        places = stage.source[piece.rows], stage.source[tails:]
+        return joined(*(rows.index_select(1, place) for place in places)), None
+
+    def _layer(self, piece: Piece, layer: int, x: Tensor, qkv: list[Tensor] | None) -> Tensor:
+        """One layer for all rows (rows, D). qkv: queries, keys and values where they are known."""
+        block, layout, normed = self.tower.blocks[layer], piece.layout, None
+        if qkv is None:
+            x = piece.put(layer, x)
+            normed = first_norm(block, x, self.tower.facts.epsilon)
+            qkv = piece.parted(_plus(project_normed(block, normed), piece.low_rank(layer, "qkv", normed)))
+        mixed = layout.attend(layer, *qkv, piece.first, piece.last)
+        mixed = joined(mixed, layout.attend_prefix(layer, qkv[1]))
+        out = x + _plus(attention_output(block, mixed), piece.low_rank(layer, "o", mixed))
+        return piece.adapted(layer, normed, feed_forward(self.tower, block, out))
+
+    def _eot(self, piece: Piece, x: Tensor) -> Tensor:
+        """The last layer, for EOT only: keys and values of all rows, queries and MLP of each class's last; then features."""
+        tower, block, top = self.tower, self.tower.blocks[-1], len(self.tower.blocks) - 1
+        leaves = piece.layout.leaves_of(piece.first, piece.last)
+        x = piece.put(top, x)
+        eot = piece.parted(x)[0].index_select(1, leaves)  # (N, classes, D)
+        classes = eot.shape[:2]
+        normed, eot_normed = (first_norm(block, t, tower.facts.epsilon) for t in (x, eot.flatten(0, 1)))
+        kv = _plus(project_normed(block, normed, slice(1, 3)), piece.low_rank(top, "kv", normed))
+        asked = project_normed(block, eot_normed, slice(0, 1))
+        asked = _plus(asked, piece.low_rank(top, "q", eot_normed, eot=True)).unflatten(0, classes)
+        tails_kv, prefix_kv = piece.parted(kv)
+        query = asked.new_zeros(*tails_kv.shape[:2], tower.width).index_copy(1, leaves, asked)
+        mixed = piece.layout.attend(top, torch.cat([query, tails_kv], -1), prefix_kv, piece.first, piece.last)
+        mixed = mixed.index_select(1, leaves).flatten(0, 1)
+        out = _plus(attention_output(block, mixed), piece.low_rank(top, "o", mixed, eot=True))
+        x = feed_forward(tower, block, eot.flatten(0, 1) + out)
+        x = piece.adapted(top, eot_normed, x, eot=True)
+        x = layer_norm(x, tower.ln_final_weight, tower.ln_final_bias, tower.facts.epsilon)
+        return F.linear(x.to(tower.text_projection.dtype), tower.text_projection.T).unflatten(0, classes)
 
 
-def _parted(rows: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
-    """Rows (tails of N contexts, then prefixes of N contexts) as (N, T, …) and (N, P, …)."""
-    parts = rows.split([n * tokens for n, tokens in shapes])
-    return [part.view(*shape, rows.shape[-1]) for part, shape in zip(parts, shapes, strict=True)]
+def _plus(x: Tensor, term: Tensor | None) -> Tensor:
+    return x if term is None else x + term.to(x.dtype)

@@ -2,12 +2,13 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocoop import io
@@ -22,6 +23,8 @@ from cocoop.text.tower import TextTower
 
 logger = logging.getLogger(__name__)
 KIND = "text-tower"
+TEXTS_AT_ONCE = 1000
+Templates = str | Sequence[str] | Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class TextEncoder:
     """Frozen text tower and tokenizer.
 
     table: token embeddings (vocabulary, D), whose dtype is that of what is learned; embed_dim: E of a feature;
-    scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D) to text features (N, C, E);
+    scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D), and `TextChanges` if a
+    method has any, to text features (N, C, E);
     fingerprint: that of the backbone's weights, which image features must share; embed: token ids (...) to vectors (..., D),
-    None for a look into the table.
+    None for a look into the table; kept: zero-shot features.
     """
 
     table: Tensor
@@ -42,6 +46,7 @@ class TextEncoder:
     fingerprint: str = ""
     tokenizer: Tokenizer = field(default_factory=byte_pair)
     embed: Callable[[Tensor], Tensor] | None = None
+    kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextEncoder":
@@ -94,28 +99,65 @@ class TextEncoder:
         """Prompts without a context."""
         return prompts.templated(self.tokenizer, self.context_length, classnames, template)
 
-    def learnable(self, classnames: Sequence[str], contexts: int, **options: Any) -> Prompts:
+    def learnable(self, classnames: Sequence[str], n_ctx: int, **options: Any) -> Prompts:
         """Prompts with M context vectors; options as in `prompts.learnable`."""
-        return prompts.learnable(self.tokenizer, self.context_length, classnames, contexts, **options)
+        return prompts.learnable(self.tokenizer, self.context_length, classnames, n_ctx, **options)
 
-    def embedded_words(self, words: str, contexts: int) -> Tensor:
+    @torch.no_grad()
+    def features(self, texts: Sequence[str]) -> Tensor:
+        """Text features (T, E) of whole texts, not normalised, without gradient. Each call computes them: keep them.
+
+        Raises UserError for a text that is too long.
+        """
+        nothing = torch.zeros(1, 0, self.width, dtype=self.dtype, device=self.device)
+        parts = [texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        made = (prompts.sentences(self.tokenizer, self.context_length, part) for part in parts)
+        return torch.cat([self.encoder(of)(nothing)[0] for of in made])
+
+    def zero_shot(self, classnames: Sequence[str], templates: Templates, average: str = "unit") -> Tensor:
+        """Frozen text features (C, E) of classes, without gradient: the first call computes and keeps them.
+
+        templates: a template, several, or texts by class name (descriptions). "{}" in a template becomes the name with spaces
+        for underscores. average, of a class's texts: "unit", as CLIP did (each
+        feature and their mean normalised), or "raw", the plain mean (TaskRes, PromptSRC). Do not change the result in place.
+        """
+        if average not in ("unit", "raw"):
+            raise ValueError(f"average: {average!r} is neither 'unit' nor 'raw'")
+        texts = prompts.texts_of(classnames, templates)
+        if (texts, average) not in self.kept:
+            self.kept[texts, average] = self._averaged(texts, average == "unit")
+        return self.kept[texts, average]
+
+    @torch.no_grad()
+    def _averaged(self, texts: tuple[tuple[str, ...], ...], unit: bool) -> Tensor:
+        """Of C classes' texts, one round after another: each class's first text, its second, ..."""
+        sums = torch.zeros(len(texts), self.embed_dim, dtype=torch.promote_types(self.dtype, torch.float32))
+        sums = sums.to(self.device)
+        for number in range(max(map(len, texts))):
+            having = [c for c, own in enumerate(texts) if number < len(own)]
+            found = self.features([texts[c][number] for c in having])
+            dtype = found.dtype
+            found = found.to(sums.dtype)
+            sums[having] += F.normalize(found, dim=-1) if unit else found
+        mean = sums / torch.tensor([[len(own)] for own in texts], device=self.device)
+        return (F.normalize(mean, dim=-1) if unit else mean).to(dtype)
+
+    def embedded_words(self, words: str, n_ctx: int) -> Tensor:
         """Token embeddings (M, D) of initial words (coop.py:72-80): the vectors at positions 1..M of the tokenised words."""
         spoken = prompts.spoken(words)
-        if len(spoken.split(" ")) != contexts:
+        if len(spoken.split(" ")) != n_ctx:
             raise UserError(
-                f"words {words!r} are {len(spoken.split(' '))} words for {contexts} context vectors; give one word a vector."
+                f"words {words!r} are {len(spoken.split(' '))} words for {n_ctx} context vectors; give one word a vector."
             )
         tokens = self.tokenizer.encode(spoken)
-        if len(tokens) < contexts:
-            raise UserError(
-                f"words {words!r} are {len(tokens)} tokens for {contexts} context vectors; take other words."
-            )
-        if len(tokens) != contexts:
+        if len(tokens) < n_ctx:
+            raise UserError(f"words {words!r} are {len(tokens)} tokens for {n_ctx} context vectors; take other words.")
+        if len(tokens) != n_ctx:
             logger.warning(
                 "initial words %r: %d words are %d tokens; like the reference, the last pieces stay fixed in the prompt",
-                words, contexts, len(tokens),
+                words, n_ctx, len(tokens),
             )  # fmt: skip
-        ids = torch.tensor(tokens[:contexts], device=self.device)
+        ids = torch.tensor(tokens[:n_ctx], device=self.device)
         return self.embed(ids).detach().to(self.dtype) if self.embed else self.table[ids]
 
 

@@ -5,6 +5,7 @@ The checkpoint of the last epoch stays: when a group of jobs fails as a whole, i
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from cocoop import io
 from cocoop.errors import UserError
 from cocoop.methods.base import Method
 from cocoop.training.loop import Progress
+from cocoop.training.optimizer import State
 
 KIND = "checkpoint"
 SECONDS_BETWEEN = 30.0
@@ -33,14 +35,16 @@ class Keeper:
         done.seconds = time.perf_counter() - self.start
         if done.epochs != self.epochs and time.monotonic() - self.written < SECONDS_BETWEEN:
             return
-        tensors = {f"parameter.{name}": tensor for name, tensor in self.method.named_parameters()}
-        tensors |= {f"momentum.{name}": tensor for name, tensor in done.momentum.items()}
+        of_optimizer = [(f"{number}.{key}", v) for number, kept in done.optimizer.items() for key, v in kept.items()]
+        tensors = self.method.learned()
+        tensors |= {f"optimizer.{key}": value for key, value in of_optimizer if torch.is_tensor(value)}
+        numbers = {key: value for key, value in of_optimizer if not torch.is_tensor(value)}
         state = {"epochs": done.epochs, "scaler": done.scaler, "history": done.history, "seconds": done.seconds}
-        io.write_tensors(self.path, tensors, {"kind": KIND, "fingerprint": self.fingerprint} | state)
+        head = {"kind": KIND, "fingerprint": self.fingerprint, "optimizer": numbers}
+        io.write_tensors(self.path, tensors, head | state)
         self.written = time.monotonic()
 
 
-@torch.no_grad()
 def resume(method: Method, path: Path, fingerprint: str) -> Progress:
     """The state of an interrupted training with the same fingerprint; a fresh one if there is none."""
     if not path.exists():
@@ -51,8 +55,12 @@ def resume(method: Method, path: Path, fingerprint: str) -> Progress:
         return Progress()
     if metadata["fingerprint"] != fingerprint:
         return Progress()
-    for name, parameter in method.named_parameters():
-        parameter.copy_(tensors[f"parameter.{name}"])
-    momentum = {name.removeprefix("momentum."): t for name, t in tensors.items() if name.startswith("momentum.")}
-    history = [tuple(row) for row in metadata["history"]]
-    return Progress(metadata["epochs"], momentum, metadata["scaler"], history, metadata["seconds"])
+    method.load_learned(tensors, str(path))
+    optimizer: State = {}
+    kept: dict[str, Any] = {
+        key.removeprefix("optimizer."): v for key, v in tensors.items() if key.startswith("optimizer.")
+    }
+    for key, value in (kept | metadata["optimizer"]).items():
+        number, _, name = key.partition(".")
+        optimizer.setdefault(int(number), {})[name] = value
+    return Progress(metadata["epochs"], optimizer, metadata["scaler"], metadata["history"], metadata["seconds"])

@@ -1,41 +1,43 @@
-"""The training loop: S seeds of one variant at once, by SGD on cached image features."""
+"""The training loop: S seeds of one variant at once, by gradient descent on what the method minimises."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cocoop import progress
 from cocoop.config.specs import TrainingSpec
-from cocoop.device import deterministic
+from cocoop.device import deterministic, number_of, seeded
 from cocoop.errors import UserError
-from cocoop.images.cached import Cached
-from cocoop.images.inputs import Source
-from cocoop.methods.base import Classifier, Method
+from cocoop.images.inputs import TrainingImages
+from cocoop.methods.base import Batch, Classifier, Method
+from cocoop.training.optimizer import State, optimizer_of, restore, set_rate, state_of
 from cocoop.training.scaling import SeedScaler, of_others
-from cocoop.training.schedule import batches, learning_rate, shuffled
+from cocoop.training.schedule import Schedule, shuffled
 
 Order = Callable[[int, int, int], Tensor]
+Row = dict[str, int | float]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
 class Progress:
-    """What a training must remember to continue: epochs done, optimizer state, history rows (seed, epoch, lr, loss, accuracy).
+    """What a training must remember to continue.
 
-    seconds: what the epochs done took, over all attempts.
+    epochs: done; optimizer, scaler: their states; history: a row per seed and epoch, with the columns of history.csv; seconds:
+    what the epochs done took, over all attempts.
     """
 
     epochs: int = 0
-    momentum: dict[str, Tensor] = field(default_factory=dict)
+    optimizer: State = field(default_factory=dict)
     scaler: dict[str, list[float]] = field(default_factory=dict)
-    history: list[tuple[int, int, float, float, float]] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -45,90 +47,125 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, dtype) if dtype else nullcontext()
 
 
-def fit(
-    method: Method,
-    classifier: Classifier,
-    images: Source | Tensor,
-    labels: Tensor,
-    training: TrainingSpec,
-    *,
-    precision: str = "fp32",
-    order: Order = shuffled,
-    done: Progress | None = None,
-    after_epoch: Callable[[Progress], Any] = lambda done: None,
-    where: str = "training",
-) -> Progress:
-    """Trains the method's tensors in place by mean cross-entropy (coop.py:273, cocoop.py:192).
+@dataclass
+class Trainer:
+    """Trains a method's tensors in place.
 
-    images: N of each seed, or their cached features (S, V, N, E); labels: (S, N) inside the subset; order: which an epoch visits.
-    done: where to continue. after_epoch is called with the state after each epoch. Raises UserError for a loss that is not finite.
+    Attributes:
+        method, classifier: what is trained, and its classifier among the classes trained on.
+        images: what it learns from.
+        training: how.
+        precision: of the backbone.
+        order: which images an epoch visits, one after the other.
+        where: the training, for messages.
     """
-    done, images = done or Progress(), Cached(images) if isinstance(images, Tensor) else images
-    optimizer = _optimizer(method, training, done)
-    scaler = SeedScaler(method.seeds, labels.device, done.scaler, where) if precision == "fp16" else None
-    seeds, size = method.seeds, training.batch_size
-    steps, first = batches(images.images, size), (done.epochs, 0)
-    rows = torch.arange(len(seeds), device=labels.device)[:, None]
-    with progress.bar(training.epochs * steps, where, "step", initial=done.epochs * steps) as bar:
-        for epoch in range(done.epochs, training.epochs):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(training, epoch)
-            visit = torch.stack([order(seed, epoch, images.images) for seed in seeds]).to(labels.device)  # (S, N)
-            losses, hits = [], []
-            for step, batch in enumerate(images.batches(epoch, visit, size, steps)):
-                target = labels[rows, visit[:, step * size : (step + 1) * size]]  # (S, B)
-                run = partial(update, method, classifier, optimizer, scaler, batch, target, precision)
-                loss, hit = deterministic(run, where) if (epoch, step) == first else run()
-                losses.append(loss)
-                hits.append(hit)
-                bar.update()
-            _record(done, method, epoch, torch.stack(losses), torch.stack(hits), optimizer.param_groups[0]["lr"], where)
-            done.momentum = _momentum(method, optimizer)
-            if scaler:
-                done.scaler = scaler.after_epoch(epoch, epoch + 1 == training.epochs)
-            after_epoch(done)
-    return done
 
+    method: Method
+    classifier: Classifier
+    images: TrainingImages
+    training: TrainingSpec
+    precision: str = "fp32"
+    order: Order = shuffled
+    where: str = "training"
 
-def update(method, classifier, optimizer, scaler, image, target, precision) -> tuple[Tensor, Tensor]:
-    """One update; returns each seed's loss and accuracy (S,) without waiting for the device. scaler: fp16's, or None."""
-    with autocast(precision, image.device):
-        logits = classifier(image.to(method.text.dtype))  # (S, B, C)
-        loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none").view_as(target).mean(1)
-    optimizer.zero_grad(set_to_none=True)
-    if scaler:
-        scaler.step(loss, optimizer)
-    else:
-        loss.sum().backward()
-        optimizer.step()
-    return loss.detach().float(), (logits.detach().argmax(-1) == target).float().mean(1)
+    def __post_init__(self) -> None:
+        self.device = self.images.labels.device
+        self.schedule = Schedule(self.training, self.images.source.images)
+        self.optimizer = optimizer_of(self.method, self.training)
+        self.scaler = self._scaler({}) if self.precision == "fp16" else None
 
+    def _scaler(self, state: dict[str, list[float]]) -> SeedScaler:
+        return SeedScaler(self.method.seeds, self.device, state, self.where)
 
-def _optimizer(method: Method, training: TrainingSpec, done: Progress) -> torch.optim.SGD:
-    optimizer = torch.optim.SGD(method.parameters(), training.lr, training.momentum, weight_decay=training.weight_decay)
-    for name, parameter in method.named_parameters():
-        if name in done.momentum:
-            optimizer.state[parameter]["momentum_buffer"] = done.momentum[name].to(parameter)
-    return optimizer
+    def run(self, done: Progress | None = None, after_epoch: Callable[[Progress], Any] = lambda done: None) -> Progress:
+        """Trains to the end; done: where to continue; after_epoch is called with the state after each epoch.
 
+        Raises UserError for a loss that is not finite.
+        """
+        done, schedule = done or Progress(), self.schedule
+        if done.epochs:
+            restore(self.optimizer, done.optimizer)
+            self.scaler = self.scaler and self._scaler(done.scaler)
+        self.method.train()
+        first = done.epochs
+        with (
+            progress.bar(
+                schedule.steps, self.where, "step", initial=min(schedule.steps, first * schedule.per_epoch)
+            ) as bar,
+            seeded(self.device),
+        ):
+            for epoch in range(first, schedule.epochs):
+                losses, hits = [], []
+                self._restart(epoch)
+                for step, batch in enumerate(self._batches(epoch)):
+                    set_rate(self.optimizer, schedule.rate(epoch, step))
+                    run = (
+                        partial(self._first, epoch, batch) if (epoch, step) == (first, 0) else partial(self.step, batch)
+                    )
+                    terms, hit = deterministic(run, self.where) if (epoch, step) == (first, 0) else run()
+                    losses.append(terms)
+                    hits.append(hit)
+                    bar.update()
+                self.method.after_epoch(epoch, schedule.epochs)
+                self._record(done, epoch, losses, hits)
+                done.optimizer = state_of(self.optimizer)
+                if self.scaler:
+                    done.scaler = self.scaler.after_epoch(epoch, epoch + 1 == schedule.epochs)
+                after_epoch(done)
+        self.method.eval()
+        return done
 
-def _momentum(method: Method, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
-    """Momentum by parameter; empty without momentum."""
-    found = {name: optimizer.state[p].get("momentum_buffer") for name, p in method.named_parameters()}
-    return {name: buffer for name, buffer in found.items() if buffer is not None}
+    def _restart(self, epoch: int) -> None:
+        """Random numbers of an epoch do not depend on what was drawn before it, so that a training can continue there."""
+        torch.manual_seed(number_of("epoch", self.method.seeds, epoch))
+        self.method.noise.restart("epoch", epoch)
 
+    def _first(self, epoch: int, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """The first step, which may be tried twice, with the same random numbers each time."""
+        self._restart(epoch)
+        return self.step(batch)
 
-def _record(done: Progress, method: Method, epoch: int, losses: Tensor, hits: Tensor, lr: float, where: str) -> None:
-    """losses, hits: (steps, S). Here and in the scaler's `after_epoch` the loop waits for the device, nowhere else."""
-    losses, hits = losses.double().cpu(), hits.double().cpu()
-    for step, values in enumerate(losses.tolist()):
-        for seed, value in zip(method.seeds, values, strict=True):
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{where}: the loss of seed {seed} is {value} in epoch {epoch + 1}, step {step + 1}; "
-                    "training stopped. Look at the features, or take a smaller lr or precision fp32."
-                    + of_others(method.seeds)
-                )
-    for i, seed in enumerate(method.seeds):
-        done.history.append((seed, epoch + 1, lr, float(losses[:, i].mean()), float(hits[:, i].mean())))
-    done.epochs = epoch + 1
+    def _batches(self, epoch: int) -> Iterator[Batch]:
+        images, seeds, size = self.images, self.method.seeds, self.training.batch_size
+        steps, dtype = self.schedule.steps_of(epoch), self.method.text.dtype
+        rows = torch.arange(len(seeds), device=self.device)[:, None]
+        visit = torch.stack([self.order(seed, epoch, images.source.images) for seed in seeds]).to(self.device)  # (S, N)
+        own = images.frozen is not None and images.frozen is not images.source
+        beside = images.frozen.batches(epoch, visit, size, steps) if own else repeat(None, steps)
+        for step, (x, frozen) in enumerate(zip(images.source.batches(epoch, visit, size, steps), beside, strict=True)):
+            x, labels = x.to(dtype), images.labels[rows, visit[:, step * size : (step + 1) * size]]  # (S, B)
+            frozen = frozen.to(dtype) if own else (x if images.frozen is not None else None)
+            yield Batch(x, labels, frozen)
+
+    def step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """One update; each seed's losses and accuracy (S,) without waiting for the device."""
+        with autocast(self.precision, self.device):
+            logits, losses = self.method.losses(self.classifier, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.scaler:
+            self.scaler.step(self.method, losses, self.optimizer)
+        else:
+            self.method.backward(losses)
+            self.optimizer.step()
+        hits = (logits.detach().argmax(-1) == batch.labels).float().mean(1)
+        return {name: loss.detach().float() for name, loss in losses.items()}, hits
+
+    def _record(self, done: Progress, epoch: int, losses: list[dict[str, Tensor]], hits: list[Tensor]) -> None:
+        """Here and in the scaler's `after_epoch` the loop waits for the device, nowhere else."""
+        terms = {name: torch.stack([each[name] for each in losses]).double().cpu() for name in losses[0]}  # (steps, S)
+        total, accuracy = torch.stack(list(terms.values())).sum(0), torch.stack(hits).double().cpu()
+        seeds = self.method.seeds
+        for step, values in enumerate(total.tolist()):
+            for seed, value in zip(seeds, values, strict=True):
+                if not math.isfinite(value):
+                    raise UserError(
+                        f"{self.where}: the loss of seed {seed} is {value} in epoch {epoch + 1}, step {step + 1}; "
+                        "training stopped. Look at the features, or take a smaller lr or precision fp32."
+                        + of_others(seeds)
+                    )
+        columns = {"loss": total, "accuracy": accuracy} | (terms if len(terms) > 1 else {})
+        rate = self.schedule.rate(epoch, len(losses) - 1)
+        for i, seed in enumerate(seeds):
+            means = {name: float(values[:, i].mean()) for name, values in columns.items()}
+            done.history.append({"seed": seed, "epoch": epoch + 1, "lr": rate} | means)
+        done.epochs = epoch + 1

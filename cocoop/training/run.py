@@ -2,17 +2,23 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from cocoop import io, methods, provenance
-from cocoop.device import peak_gpu_mb, peak_mb
+from cocoop.device import peak_gpu_mb, peak_mb, seeded
 from cocoop.errors import UserError
-from cocoop.images.inputs import TrainingFiles, image_side
+from cocoop.images.inputs import TrainingFiles, TrainingImages, image_side
 from cocoop.images.loading import training_images
+from cocoop.methods.base import FewShot, Method, Task
 from cocoop.run import Run
-from cocoop.text import text_encoder
+from cocoop.text import descriptions, text_encoder
 from cocoop.training.checkpoint import Keeper, resume
-from cocoop.training.loop import Progress, fit
+from cocoop.training.loop import Progress, Row, Trainer, autocast
 
 logger = logging.getLogger(__name__)
 LEARNED = "learned"
@@ -29,44 +35,93 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
     text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
     whole = image_side(run, text.fingerprint, device)
     images = training_images(run, files, text, whole)
-    method = methods.build(run, text, (*run.templates, "")[0], images.classnames, whole)
-    code = provenance.code("backbone", "text", "images", "methods", "training")
-    computed_on = provenance.computed_on(str(text.device))
-    fingerprint = io.sha256_text(io.canonical_json([run.to_dict(), images.made, code, computed_on]))
-    done = resume(method, out / "checkpoint.safetensors", fingerprint)
-    if run.training is None:
-        method.fit(images.source.features, images.labels)
-    else:
-        if done.epochs:
-            logger.info("continuing after %d of %d epochs", done.epochs, run.training.epochs)
-        start -= done.seconds
-        done = fit(
-            method,
-            method.for_classes(images.classnames),
-            images.source,
-            images.labels,
-            run.training,
-            precision=run.backbone.precision,
-            done=done,
-            after_epoch=Keeper(method, out / "checkpoint.safetensors", fingerprint, run.training.epochs, start),
-            where=f"train {run.variant} on {run.dataset}",
-        )
-    write_history(out / "history.csv", done)
+    about = descriptions.of(run, run.descriptions, files.descriptions)
+    task = Task(text, run.seeds, images.classnames, run.templates, about, whole)
+    tensors: dict[str, Tensor] = {}
+    history: list[Row] = []
+    earlier, part_start = 0.0, start
+    for part in parts(run, images, task, out):
+        method, done, before = part.trained(part_start)
+        tensors |= method.learned()
+        history += done.history
+        earlier, part_start = earlier + before, time.perf_counter()
+    write_history(out / "history.csv", history)
     metadata = {"kind": LEARNED, "run": run.to_dict(), "classnames": images.classnames, "made": images.made}
-    io.write_tensors(out / "learned.safetensors", method.learned(), metadata)
-    write_cost(out / "cost.json", run, device, start)
+    io.write_tensors(out / "learned.safetensors", tensors, metadata)
+    write_cost(out / "cost.json", run, device, start - earlier)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Seeds that train in one batch: all of a run, or one of them."""
+
+    run: Run
+    images: TrainingImages
+    task: Task
+    checkpoint: Path
+
+    def trained(self, start: float) -> tuple[Method, Progress, float]:
+        """The trained method, its progress, and the seconds of earlier attempts; start: on time.perf_counter's clock."""
+        run, images = self.run, self.images
+        with seeded(self.task.text.device, "start", run.seeds), self.precise():
+            method = methods.build(run, self.task)
+        done = resume(method, self.checkpoint, self.fingerprint())
+        before = done.seconds
+        if not done.epochs:
+            with seeded(self.task.text.device, "fit", run.seeds):
+                method.fit(few_shot(images))
+        if run.training is None:
+            return method, done, before
+        with self.precise():
+            classifier = method.for_classes(images.classnames)
+        where = f"train {run.variant} on {run.dataset}"
+        trainer = Trainer(method, classifier, images, run.training, run.backbone.precision, where=where)
+        if done.epochs:
+            logger.info("continuing after %d of %d epochs", done.epochs, trainer.schedule.epochs)
+        epochs = trainer.schedule.epochs
+        keeper = Keeper(method, self.checkpoint, self.fingerprint(), epochs, start - before)
+        return method, trainer.run(done, keeper), before
+
+    def precise(self):
+        """Constant text features are computed as those of a step are."""
+        return autocast(self.run.backbone.precision, self.task.text.device)
+
+    def fingerprint(self) -> str:
+        """Of everything that decides the training's numbers."""
+        code = provenance.code("backbone", "text", "images", "methods", "training")
+        computed_on = provenance.computed_on(str(self.task.text.device))
+        return io.sha256_text(io.canonical_json([self.run.to_dict(), self.images.made, code, computed_on]))
+
+
+def parts(run: Run, images: TrainingImages, task: Task, out: Path) -> Iterator[Part]:
+    """All seeds at once, or one after the other for a method that is not `stacked`."""
+    if run.stacked:
+        yield Part(run, images, task, out / "checkpoint.safetensors")
+        return
+    for index, seed in enumerate(run.seeds):
+        checkpoint = out / f"checkpoint_seed{seed}.safetensors"
+        yield Part(replace(run, seeds=(seed,)), images.of_seed(index), replace(task, seeds=(seed,)), checkpoint)
+
+
+def few_shot(images: TrainingImages) -> FewShot:
+    """All training images at once."""
+    features = images.frozen.features if images.frozen else None
+    return FewShot(features, images.labels, *(images.validation or (None, None)))
 
 
 def write_cost(path: Path, run: Run, device: str, start: float) -> None:
     """Writes what a job took: seconds since `start` (time.perf_counter), and memory."""
-    from torch import device as of
-
-    cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": peak_gpu_mb(of(device)), "peak_mb": peak_mb()}
+    gpu_mb = peak_gpu_mb(torch.device(device))
+    cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": gpu_mb, "peak_mb": peak_mb()}
     cost |= {"precision": run.backbone.precision, "provenance": provenance.describe(device)}
     io.write_json(path, {"schema": 1, "kind": "cost", **cost})
 
 
-def write_history(path: Path, done: Progress) -> None:
-    """One line per seed and epoch: learning rate in force, mean loss and accuracy over the epoch's batches."""
-    rows = [f"{seed},{epoch},{lr!r},{loss!r},{accuracy!r}" for seed, epoch, lr, loss, accuracy in sorted(done.history)]
-    io.write_text(path, "\n".join(["seed,epoch,lr,loss,accuracy", *rows]) + "\n")
+def write_history(path: Path, history: list[Row]) -> None:
+    """One line per seed and epoch: learning rate in force, mean loss and accuracy over the epoch's batches, and the terms of the
+    loss if there are several.
+    """
+    columns = list(history[0]) if history else ["seed", "epoch", "lr", "loss", "accuracy"]
+    rows = sorted(history, key=lambda row: (row["seed"], row["epoch"]))
+    lines = [",".join(repr(row[column]) for column in columns) for row in rows]
+    io.write_text(path, "\n".join([",".join(columns), *lines]) + "\n")

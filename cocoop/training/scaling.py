@@ -1,7 +1,8 @@
 """Loss scaling of fp16 for several seeds at once: as torch's GradScaler, but an overflow of one seed is its own affair.
 
 torch has one scale for all parameters and skips the step of all. Here the parameters of S seeds are stacked, so every seed
-has its scale, and one that overflows keeps its parameters and momentum as they were while the others take their step.
+has its scale, and one that overflows keeps its parameters and the optimizer's tensors as they were while the others take their
+step. The step counter of Adam is one for all seeds; a skipped step counts there, whether a seed trains alone or with others.
 """
 
 import logging
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cocoop.errors import UserError
+from cocoop.methods.base import Losses, Method
 
 logger = logging.getLogger(__name__)
 FIRST_SCALE = 1024.0  # torch's 65,536 overflows at first, and every overflow skips a step
@@ -34,9 +36,9 @@ class SeedScaler:
         self.scale = torch.tensor(self.known["scale"], dtype=torch.float32, device=device)
         self.good, self.updates = (torch.tensor(self.known[key], device=device) for key in ("good", "updates"))
 
-    def step(self, loss: Tensor, optimizer: torch.optim.SGD) -> None:
-        """Backward pass of the seeds' losses (S,) and one step of each seed whose gradients are finite; waits for nothing."""
-        (self.scale * loss).sum().backward()
+    def step(self, method: Method, losses: Losses, optimizer: torch.optim.Optimizer) -> None:
+        """Backward pass of the seeds' losses and one step of each seed whose gradients are finite; waits for nothing."""
+        method.backward({name: self.scale * loss for name, loss in losses.items()})
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         for parameter in parameters:
             parameter.grad /= _beside(self.scale, parameter)
@@ -45,7 +47,7 @@ class SeedScaler:
         optimizer.step()
         for parameter, old in zip(parameters, before, strict=True):
             for name, value in _state(optimizer, parameter, copy=False).items():
-                value.copy_(torch.where(_beside(finite, value), value, old.get(name, 0)))  # momentum begins at 0
+                value.copy_(torch.where(_beside(finite, value), value, old.get(name, 0)))  # all begin at 0
         self._learn(finite)
 
     def _learn(self, finite: Tensor) -> None:
@@ -83,10 +85,13 @@ def of_others(seeds: Sequence[int]) -> str:
     return " With seeds_per_job: 1 the other seeds train without it." if len(seeds) > 1 else ""
 
 
-def _state(optimizer: torch.optim.SGD, parameter: Tensor, copy: bool = True) -> dict[str, Tensor]:
-    """What a step changes: the parameter's values, and its momentum once there is one."""
-    found = {"value": parameter.detach(), "momentum": optimizer.state[parameter].get("momentum_buffer")}
-    return {name: tensor.clone() if copy else tensor for name, tensor in found.items() if tensor is not None}
+def _state(optimizer: torch.optim.Optimizer, parameter: Tensor, copy: bool = True) -> dict[str, Tensor]:
+    """What a step changes: the parameter's values, and the optimizer's tensors of its shape once there are any."""
+    kept = optimizer.state[parameter].items()
+    found = {"value": parameter.detach()} | {
+        name: value for name, value in kept if torch.is_tensor(value) and value.shape == parameter.shape
+    }
+    return {name: tensor.clone() if copy else tensor for name, tensor in found.items()}
 
 
 def _beside(of_seeds: Tensor, tensor: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""Learning rates and image order of a training."""
+"""How long a training takes, its learning rates, and the order of its images."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -8,14 +9,49 @@ from torch import Tensor
 from cocoop.config.specs import TrainingSpec
 
 
-def learning_rate(training: TrainingSpec, epoch: int) -> float:
-    """The rate in force in an epoch (from 0): constant warm-up, then cosine annealing whose counter starts after the warm-up.
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of a training on N images per seed."""
 
-    Dassl lr_scheduler.py:35-54,128-131 with recount: the last steps of the cosine are never reached.
+    training: TrainingSpec
+    images: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of a whole epoch."""
+        return batches(self.images, self.training.batch_size, self.training.drop_last)
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.training.steps or self.training.epochs * self.per_epoch
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all; the last one may be cut short."""
+        return math.ceil(self.steps / self.per_epoch)
+
+    def steps_of(self, epoch: int) -> int:
+        """Steps of an epoch (from 0)."""
+        return min(self.per_epoch, self.steps - epoch * self.per_epoch)
+
+    def rate(self, epoch: int, step: int) -> float:
+        """The learning rate of a step (from 0) of an epoch (from 0)."""
+        if self.training.schedule == "epoch":
+            return annealed(self.training, epoch, self.training.warmup_epochs, self.epochs)
+        warmup = self.training.warmup_epochs * self.per_epoch
+        return annealed(self.training, epoch * self.per_epoch + step, warmup, self.steps)
+
+
+def annealed(training: TrainingSpec, position: int, warmup: int, length: int) -> float:
+    """The learning rate at a position (from 0) of a training of some length, both in epochs or both in steps.
+
+    Constant for the warm-up, then cosine annealing whose counter starts after the warm-up: the last values of the cosine are
+    never reached (Dassl lr_scheduler.py:35-54,128-131 with recount).
     """
-    if epoch < training.warmup_epochs:
+    if position < warmup:
         return training.warmup_lr
-    return training.lr * (1 + math.cos(math.pi * (epoch - training.warmup_epochs) / training.epochs)) / 2
+    return training.lr * (1 + math.cos(math.pi * (position - warmup) / length)) / 2
 
 
 def shuffled(seed: int, epoch: int, images: int) -> Tensor:
@@ -24,6 +60,9 @@ def shuffled(seed: int, epoch: int, images: int) -> Tensor:
     return torch.randperm(images, generator=source)
 
 
-def batches(images: int, batch_size: int) -> int:
-    """Steps of an epoch: the last incomplete batch is dropped, unless it is the only one (Dassl data_manager.py:43)."""
-    return max(1, images // batch_size)
+def batches(images: int, batch_size: int, drop_last: bool = True) -> int:
+    """Steps of an epoch.
+
+    drop_last: the incomplete last batch is left out, unless it is the only one (Dassl data_manager.py:43).
+    """
+    return max(1, images // batch_size if drop_last else math.ceil(images / batch_size))

@@ -146,7 +146,7 @@ def scale_of(method: str, model: nn.Module) -> float:
 @pytest.mark.parametrize("case", CASES)
 def test_features_and_logits_are_the_authors(case):
     method, model = CASES[case][0], successors.clip(CASES[case][0], case)
-    features = encoded(method, case, model, successors.given(method, case)).features[0]
+    features = encoded(method, case, model, successors.given_all(method, case)).features[0]
     torch.testing.assert_close(features, successors.array(method, f"{case}_image_features"), rtol=0, atol=1e-4)
     logits = similarity(features, text_features(method, case, model), scale_of(method, model))
     torch.testing.assert_close(logits, successors.array(method, f"{case}_logits"), rtol=0, atol=LOGITS)
@@ -157,7 +157,7 @@ def test_gradients_in_the_image_tower_are_the_authors(case):
     method, model, learned = (
         CASES[case][0],
         successors.clip(CASES[case][0], case),
-        successors.given(CASES[case][0], case),
+        successors.given_all(CASES[case][0], case),
     )
     features = encoded(method, case, model, learned).features[0]
     logits = similarity(features, text_features(method, case, model), scale_of(method, model))
@@ -169,7 +169,7 @@ def test_gradients_in_the_image_tower_are_the_authors(case):
 
 @pytest.mark.parametrize("case", ["r0", "r1"])
 def test_representation_tokens_are_read_out_as_in_mmrl(case):
-    model, learned, about = successors.clip("mmrl", case), successors.given("mmrl", case), successors.facts("mmrl")
+    model, learned, about = successors.clip("mmrl", case), successors.given_all("mmrl", case), successors.facts("mmrl")
     about, text = about["cases"][case], successors.array("mmrl", f"{case}_text_features")
     found = encoded("mmrl", case, model, learned)
     features, projection = found.features[0], learned["image_encoder.proj_rep"]

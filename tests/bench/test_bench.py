@@ -39,8 +39,9 @@ def test_required_operations_are_those_made(texts):
     assert encoder.packing.tails.padding == 0
     context = torch.zeros(1, CONTEXTS, 64, requires_grad=True)
     made, counted = products(encoder, context), operations.required(encoder)
-    pairs = int(encoder.mask.sum() + encoder.prefix_mask.sum())
-    eot = int(encoder.mask.flatten(0, 1)[encoder.leaves].sum())
+    layout = encoder.layout
+    pairs = int((layout.mask == 0).sum() + (layout.prefix_mask == 0).sum())
+    eot = int((layout.mask.flatten(0, 1)[layout.leaves] == 0).sum())
     keyed = CONTEXTS * (encoder.packing.tail_entries + CONTEXTS)
     assert counted.forward - made[0] == 4 * 64 * (2 * pairs + eot)
     assert counted.backward - made[1] == 8 * 64 * (pairs + eot) + 6 * 64 * keyed

@@ -111,7 +111,7 @@ def test_folders(tmp_path):
 
 def test_folders_with_a_class_that_train_lacks(tmp_path):
     lay_out(images("cat", prefix="train/") | images("cat", "cow", prefix="test/"), tmp_path / "own")
-    with pytest.raises(UserError, match=r"own/test: 1 classes that train does not have: cow"):
+    with pytest.raises(UserError, match=r"own/test: 1 class that train does not have: cow"):
         manifest(tmp_path, {"kind": "folders", "train": "train", "test": "test"})
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cocoop.data.readers.base import images_below
 from tests.data.command_line import per_class
 
 LOST = "left out: "
@@ -143,7 +144,7 @@ def test_a_class_folder_of_files_of_another_kind(own):
         (per_class("cat"), "only one class folder with images, cat (10 images); a dataset needs two or more"),
         ([f"train/{n}.jpg" for n in range(3)], "only one class folder with images, train (3 images)"),
         ([], "found neither class folders with images, nor train and test folders, nor a table of images"),
-        ([*per_class("train/cat", "test/cat", "test/dog")], "test: 1 classes that train does not have: dog"),
+        ([*per_class("train/cat", "test/cat", "test/dog")], "test: 1 class that train does not have: dog"),
         (
             [*per_class("cat", number=1), *per_class("dog")],
             "class 'cat' has 1 image, too few for a split into 50% train",
@@ -162,3 +163,12 @@ def test_very_few_images_a_class_are_split_in_halves(number, parts, own):
     own.lay_out(*per_class("cat", "dog", number=number))
     assert ("split in halves, without val" in own.new().out) == (parts[1] == 0)
     assert sizes(own) == {split: 2 * part for split, part in zip(("train", "val", "test"), parts, strict=True)}
+
+
+def test_pictures_come_in_the_order_of_torchvision(own):
+    from torchvision.datasets import ImageFolder
+
+    own.lay_out(*per_class("cat", "cat/b", "cat/a b", "cat/a", "cat/a/c", "dog", number=12))
+    listed = [f"{own.pictures}/{item}" for item in images_below(own.pictures / "cat")[0]]
+    expected = [path for path, label in ImageFolder(own.pictures).samples if label == 0]
+    assert [path.replace("pictures/", "pictures/cat/", 1) for path in listed] == expected

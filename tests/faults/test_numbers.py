@@ -10,6 +10,7 @@ from cocoop.errors import UserError
 from cocoop.evaluation.predict import predict
 from cocoop.images.inputs import TrainingFiles
 from cocoop.manifest import Item, Manifest
+from cocoop.methods.base import FewShot, Task
 from cocoop.methods.linear_probe import LinearProbe
 from cocoop.splits import class_subset, few_shot, save_few_shot
 from cocoop.text.text_encoder import TextEncoder, load
@@ -150,15 +151,15 @@ def test_learned_prompts_of_another_width_or_other_classes(world, made, tmp_path
 
 def test_class_specific_prompts_of_other_class_names(text, figures):
     run = run_of("coop", params={"n_ctx": 4, "ctx_init": None, "csc": True, "class_token_position": "end"})
-    learned = methods.build(run, text, "a {}.", ["cat", "dog", "fish"]).learned()
+    learned = methods.build(run, Task(text, (1,), ("cat", "dog", "fish"))).learned()
     with pytest.raises(UserError, match=r"x: learned tensor seed1\.ctx has shape"):
-        methods.build(run, text, "a {}.", ["cat", "dog"]).load_learned(learned, "x")
+        methods.build(run, Task(text, (1,), ("cat", "dog"))).load_learned(learned, "x")
     figures.add("mismatched files", "one line that names the file")
 
 
 def test_linear_probe_of_one_class(text):
-    probe = LinearProbe(text, [1], "", C=1.0, iterations=10, classnames=["cat"])
-    probe.fit(torch.randn(1, 1, 4, text.embed_dim), torch.zeros(1, 4, dtype=torch.long))
+    probe = LinearProbe(Task(text, (1,), ("cat",)), C=1.0, iterations=10)
+    probe.fit(FewShot(torch.randn(1, 1, 4, text.embed_dim), torch.zeros(1, 4, dtype=torch.long)))
     assert probe.for_classes(["cat"])(torch.randn(1, 3, text.embed_dim)).argmax(-1).tolist() == [[0, 0, 0]]
 
 

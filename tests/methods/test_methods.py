@@ -1,6 +1,6 @@
 """Every registered variant of every method, the moment it is registered."""
 
-import inspect
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from cocoop import methods
 from cocoop.config import Registry, TrainingSpec
 from cocoop.errors import UserError
+from cocoop.methods.base import FewShot, Task
 from cocoop.methods.coop import CoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
-from cocoop.training.loop import fit
 from tests.oracle import TOKENIZER, text_model
 from tests.runs import run_of
+from tests.training.trained import fit
 
 ALL = Registry().variants
 VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
@@ -28,8 +29,12 @@ def text():
     return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
 
 
+def task(text: TextEncoder, seeds=(1, 2)) -> Task:
+    return Task(text, tuple(seeds), tuple(NAMES), ("a photo of a {}.",))
+
+
 def build(name: str, text: TextEncoder, seeds=(1, 2)):
-    return methods.build(run_of(name, seeds=tuple(seeds)), text, "a photo of a {}.", NAMES)
+    return methods.build(run_of(name), task(text, seeds))
 
 
 def data(seeds: int, images: int = 12, views: int = 2):
@@ -41,17 +46,17 @@ def data(seeds: int, images: int = 12, views: int = 2):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_params_and_inputs_are_those_of_the_class(name):
+def test_params_of_the_file_are_those_of_the_class(name):
     implementation = methods.find(ALL[name].implementation, name)
-    accepts = inspect.signature(implementation).parameters
-    own = {key for key, value in accepts.items() if value.kind is value.KEYWORD_ONLY} - {"classnames", "backbone"}
-    assert set(ALL[name].params) == own
-    assert ALL[name].inputs == implementation.inputs
+    assert set(ALL[name].params) == set(methods.options_of(implementation))
 
 
-def test_inputs_of_the_file_must_be_those_of_the_class(text):
-    with pytest.raises(UserError, match="ZeroShot takes features; write `inputs: features` instead of 'images'"):
-        methods.build(run_of("clip", inputs="images"), text, "a photo of a {}.", NAMES)
+def test_templates_are_there_only_for_methods_that_need_them(text):
+    silent = methods.build(run_of("clip", needs=()), task(text))
+    with pytest.raises(UserError, match=r"the list is empty.*says `needs: \[templates\]`"):
+        silent.for_classes(NAMES)
+    with pytest.raises(UserError, match=r"clip.yaml: ZeroShot needs templates, but the run has none"):
+        methods.build(run_of("clip"), replace(task(text), templates=()))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -78,7 +83,7 @@ def test_learning_lowers_the_loss_and_survives_a_file(name, text):
     if VARIANTS[name].learns == "by_gradient":
         fit(method, method.for_classes(NAMES), features, labels, TrainingSpec(10, 4, 0.02, 1, 1e-5, 0.9, 5e-4))
     else:
-        method.fit(features, labels)
+        method.fit(FewShot(features, labels))
     assert loss(method) < before
     again = build(name, text)
     again.load_learned(method.learned(), "file")
@@ -93,7 +98,7 @@ def test_other_classes(name, text):
 
 
 def test_class_bound_refuses_other_classes(text):
-    method = CoOp(text, [1], "", n_ctx=2, ctx_init=None, class_token_position="end", csc=True, classnames=NAMES)
+    method = CoOp(task(text, [1]), n_ctx=2, ctx_init=None, class_token_position="end", csc=True)
     with pytest.raises(UserError, match="contexts of 4 classes cannot classify 3 others"):
         method.for_classes(OTHERS)
     with pytest.raises(UserError, match="linear probe of 4 classes cannot classify 3 others"):
@@ -102,9 +107,9 @@ def test_class_bound_refuses_other_classes(text):
 
 def test_every_class_starts_from_its_own_copy_of_the_words(text):
     """The reference would learn one shared context here."""
-    options = {"contexts": 4, "words": "a photo of a", "position": "end", "classnames": NAMES}
-    specific = CoOp(text, [1], "", class_specific=True, **options).ctx
-    shared = CoOp(text, [1], "", class_specific=False, **options).ctx
+    options = {"n_ctx": 4, "ctx_init": "a photo of a", "class_token_position": "end"}
+    task = Task(text, (1,), NAMES)
+    specific, shared = (CoOp(task, csc=csc, **options).ctx for csc in (True, False))
     assert specific.shape == (1, len(NAMES), *shared.shape[1:])
     assert torch.equal(specific, shared[:, None].expand_as(specific))
 
@@ -119,7 +124,7 @@ def test_wrong_learned_tensors_are_named(text):
 
 def test_words_and_context_vectors_must_match(text):
     with pytest.raises(UserError, match="words 'a photo' are 2 words for 4 context vectors"):
-        CoOp(text, [1], "", n_ctx=4, ctx_init="a photo", class_token_position="end", csc=False)
+        CoOp(task(text, [1]), n_ctx=4, ctx_init="a photo", class_token_position="end", csc=False)
 
 
 def test_unknown_implementation_is_one_line():

@@ -12,12 +12,13 @@ from cocoop.config import Registry, TrainingSpec
 from cocoop.errors import UserError
 from cocoop.images import views
 from cocoop.images.live import Live
+from cocoop.methods.base import Task
 from cocoop.methods.visual_prompt import VisualPrompt
 from cocoop.methods.zero_shot import ZeroShot
 from cocoop.text import text_encoder as text
-from cocoop.training.loop import fit
 from tests.images.pictures import CLASSNAMES, dataset, load_golden
 from tests.runs import evaluation_of, run_of
+from tests.training.trained import fit
 
 TEMPLATE, BORDER, SEEDS = "a photo of a {}.", 5, (1, 2)
 
@@ -53,8 +54,12 @@ def live(backbone, folder, manifest, number, seeds=SEEDS):
     return Live(backbone, folder, selected, number, 0), torch.tensor([of.labels for of in selected.values()])
 
 
+def task(backbone, side, seeds=SEEDS) -> Task:
+    return Task(side, tuple(seeds), tuple(CLASSNAMES), (TEMPLATE,), image=backbone)
+
+
 def prompt(backbone, side, seeds=SEEDS) -> VisualPrompt:
-    return VisualPrompt(side, seeds, TEMPLATE, backbone=backbone, border=BORDER)
+    return VisualPrompt(task(backbone, side, seeds), border=BORDER)
 
 
 def pixels(backbone, runs=2, images=3):
@@ -68,7 +73,7 @@ def test_an_empty_frame_is_zero_shot_clip(backbone, side):
         for parameter in method.parameters():
             parameter.zero_()
         features = backbone.encode_images(x.flatten(0, 1)).unflatten(0, (2, 3))
-        expected = ZeroShot(side, SEEDS, TEMPLATE).for_classes(CLASSNAMES)(features)
+        expected = ZeroShot(task(backbone, side)).for_classes(CLASSNAMES)(features)
         assert torch.equal(method.for_classes(CLASSNAMES)(x), expected)
 
 
@@ -90,10 +95,10 @@ def test_it_learns_and_seeds_do_not_see_one_another(backbone, side, folder, mani
     def trained(seeds):
         method, (source, labels) = prompt(backbone, side, seeds), live(backbone, folder, manifest, 0, seeds)
         done = fit(method, method.for_classes(CLASSNAMES), source, labels, spec)
-        return method, [row for row in done.history if row[0] == SEEDS[1]]
+        return method, [row for row in done.history if row["seed"] == SEEDS[1]]
 
     together, alone = trained(SEEDS), trained(SEEDS[1:])
-    assert together[1][-1][3] < together[1][0][3]  # the loss of the last epoch against the first
+    assert together[1][-1]["loss"] < together[1][0]["loss"]  # the loss of the last epoch against the first
     for (name, both), (_, one) in zip(together[0].named_parameters(), alone[0].named_parameters(), strict=True):
         assert (both[1] - one[0]).norm() <= 1e-3 * one[0].norm(), name
 
@@ -101,7 +106,7 @@ def test_it_learns_and_seeds_do_not_see_one_another(backbone, side, folder, mani
 def test_a_border_as_wide_as_the_image_is_refused(backbone, side):
     most = (backbone.image_size - 1) // 2
     with pytest.raises(UserError, match=f"leaves nothing of an image of {backbone.image_size}; take at most {most}"):
-        VisualPrompt(side, [1], TEMPLATE, backbone=backbone, border=most + 1)
+        VisualPrompt(task(backbone, side), border=most + 1)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +143,7 @@ def test_stages_read_images_instead_of_features(side, folder, manifest, run, mon
 
     tensors, _ = io.read_tensors(folder / "run/learned.safetensors", "learned")
     whole = load_golden(folder)
-    method = methods.build(run, side, TEMPLATE, CLASSNAMES, whole)
+    method = methods.build(run, task(whole, side))
     method.load_learned(tensors, "file")
     crops = [whole.preprocessing.test(views.extraction.open_rgb(folder / i.path)) for i in manifest.splits["test"]]
     x = torch.stack([whole.preprocessing.normalise(torch.from_numpy(crop)) for crop in crops])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cocoop.text.changes import UNCHANGED
 from cocoop.text.prompt_encoder import PromptEncoder
 from cocoop.text.prompts import learnable
 from cocoop.text.tower import TextTower
@@ -20,7 +21,7 @@ def tower():
 def kept_mb(encoder, contexts: int, images: int) -> float:
     """MB of the activations autograd holds at the most between the forward and the backward pass of a step's pieces."""
     constants = {buffer.untyped_storage().data_ptr() for buffer in encoder.buffers()}
-    constants |= {t.untyped_storage().data_ptr() for t in (*encoder.constants, *encoder.heads)}
+    constants |= {t.untyped_storage().data_ptr() for t in (*encoder.layout.constants, *encoder.layout.heads)}
     held: dict[int, int] = {}
 
     def keep(tensor):
@@ -30,13 +31,15 @@ def kept_mb(encoder, contexts: int, images: int) -> float:
         return tensor
 
     context = torch.randn(images, contexts, WIDTH, requires_grad=True)
-    most, tiles = 0.0, encoder.packing.tails.count
+    most, tiles, (stage,) = 0.0, encoder.packing.tails.count, encoder.stages(UNCHANGED)
     at_once = encoder.at_once(context.device)
     for part in context.split(at_once[0]):
         for first in range(0, tiles, at_once[1]):
             held.clear()
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                features = encoder._features(part, first, min(first + at_once[1], tiles))
+                (features,) = encoder._piece(
+                    stage, LAYERS, part, None, UNCHANGED, first, min(first + at_once[1], tiles)
+                )
             most = max(most, sum(held.values()) / 2**20)
             del features
     return most

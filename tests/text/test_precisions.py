@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cocoop.methods.base import Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import LINEAR_TENSORS, TextTower
@@ -26,7 +27,7 @@ def tower():
 def step(tower, precision, cast):
     """Logits (1, 3, C) and gradients; `cast`: weights cast once beforehand, else by autocast at each use."""
     text = TextEncoder.fast(copy.deepcopy(tower).in_precision(precision if cast else "fp32"))
-    method = CoCoOp(text, [1], "", n_ctx=4, ctx_init="a photo of a", reduction=4)
+    method = CoCoOp(Task(text, (1,)), n_ctx=4, ctx_init="a photo of a", reduction=4)
     draw = torch.Generator().manual_seed(1)
     image = torch.randn(1, 3, 64, generator=draw).to(text.dtype)
     classifier = method.for_classes(NAMES)

@@ -26,7 +26,7 @@ def compare(model, prompts, context, budget_mb=2048, tolerance=1e-10, as_trained
     expected, found = literal_features(model, prompts, slow), encoder(fast)
     assert found.shape == expected.shape
     assert (found - expected).norm() <= tolerance * expected.norm()
-    if prompts.contexts:
+    if prompts.n_ctx:
         loss_of(expected).backward()
         loss_of(found).backward()
         assert (fast.grad - slow.grad).norm() <= tolerance * slow.grad.norm()

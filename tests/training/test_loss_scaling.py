@@ -1,22 +1,23 @@
 """fp16's loss scaling: an overflow costs a seed that step and nothing else, and a seed that cannot train says so."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 
 from cocoop.errors import UserError
-from cocoop.methods.base import Classifier
+from cocoop.methods.base import Batch, Classifier
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training import scaling
 from cocoop.training.checkpoint import Keeper, resume
-from cocoop.training.loop import fit, update
+from cocoop.training.optimizer import state_of
 from cocoop.training.scaling import SeedScaler
 from tests.oracle import TOKENIZER, text_model
 from tests.training.test_seeds_together import METHODS, NAMES, SEEDS, TRAINING
+from tests.training.trained import fit, trainer
 
+STEEP = replace(TRAINING, lr=0.02, weight_decay=0.01)
 MADE = pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 
 
@@ -35,14 +36,25 @@ def data():
     return features, torch.randint(len(NAMES), (len(SEEDS), 12), generator=draw)
 
 
+def stepper(method, data, scaler, training):
+    found = trainer(method, method.for_classes(NAMES), data, training, precision="fp16")
+    found.scaler = scaler
+    return found
+
+
+def batch(data) -> Batch:
+    return Batch(data[0][:, 0], data[1])
+
+
 def steps(method, data, scaler, count, momentum=0.9):
     """So many updates with one batch; the tensors and momentum they end with."""
-    (features, labels), classifier = data, method.for_classes(NAMES)
-    optimizer = torch.optim.SGD(method.parameters(), lr=0.02, momentum=momentum, weight_decay=0.01)
+    one = stepper(method, data, scaler, replace(STEEP, momentum=momentum))
     for _ in range(count):
-        update(method, classifier, optimizer, scaler, features[:, 0], labels, "fp16")
-    kept = {f"momentum {name}": optimizer.state[p].get("momentum_buffer") for name, p in method.named_parameters()}
-    return method.learned() | {name: tensor for name, tensor in kept.items() if tensor is not None}
+        one.step(batch(data))
+    kept = {
+        f"momentum {number}": buffer for number, state in state_of(one.optimizer).items() for buffer in state.values()
+    }
+    return method.learned() | kept
 
 
 def steep(classifier: Classifier, factors: list[float]) -> Classifier:
@@ -78,22 +90,27 @@ def test_overflows_before_the_first_update_leave_no_trace(text, make, data, monk
                 assert torch.equal(found[name], tensor), (seed, name)
 
 
+def changing(one, parameter):
+    """A parameter and the optimizer's tensors for it."""
+    kept = one.optimizer.state[parameter].values()
+    return [parameter.detach(), *(tensor for tensor in kept if tensor.shape == parameter.shape)]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("scale", [2.0**40, 0.0])
-def test_skipped_steps_change_neither_tensors_nor_momentum(text, data, scale):
+def test_skipped_steps_change_neither_tensors_nor_momentum(text, data, scale, optimizer):
     """In the middle of a training, where there is momentum to lose; nothing divided by a scale of 0 is finite."""
     for make in METHODS.values():
         method, scaler = make(text, SEEDS), SeedScaler(SEEDS, data[0].device)
-        classifier = method.for_classes(NAMES)
-        optimizer = torch.optim.SGD(method.parameters(), lr=0.02, momentum=0.9, weight_decay=0.01)
-        run = partial(update, method, classifier, optimizer, scaler, data[0][:, 0], data[1], "fp16")
-        run()
-        before = {p: (p.detach().clone(), optimizer.state[p]["momentum_buffer"].clone()) for p in method.parameters()}
+        one = stepper(method, data, scaler, replace(STEEP, optimizer=optimizer))
+        one.step(batch(data))
+        before = {p: [tensor.clone() for tensor in changing(one, p)] for p in method.parameters()}
         scaler.scale[1] = scale
-        run()
+        one.step(batch(data))
         assert scaler.scale.tolist() == [1024, scale / 2 if scale > 1 else 0, 1024]
         assert (scaler.good.tolist(), scaler.updates.tolist()) == ([2, 0, 2], [2, 1, 2])
         for parameter, old in before.items():
-            for now, was in zip((parameter.detach(), optimizer.state[parameter]["momentum_buffer"]), old, strict=True):
+            for now, was in zip(changing(one, parameter), old, strict=True):
                 assert torch.equal(now[1], was[1])
                 assert not torch.equal(now[0], was[0])
                 assert not torch.equal(now[2], was[2])

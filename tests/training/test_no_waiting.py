@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cocoop.methods.base import Batch
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training import loop
 from cocoop.training.scaling import SeedScaler
 from tests.oracle import TOKENIZER, text_model
 from tests.training.test_seeds_together import METHODS, NAMES, SEEDS, TRAINING
+from tests.training.trained import fit, trainer
 
 WAIT = (
     "_local_scalar_dense", "item", "is_nonzero", "nonzero", "nonzero_numpy", "equal", "masked_select", "unique", "_unique2",
@@ -58,7 +60,7 @@ def data(device: str = "cpu"):
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 def test_a_training_runs_where_there_are_no_values(make, scaled, budget_mb, monkeypatch):
-    monkeypatch.setattr(loop, "_record", lambda *epoch: None)  # once an epoch, the loop waits in these two
+    monkeypatch.setattr(loop.Trainer, "_record", lambda *epoch: None)  # once an epoch, the loop waits in these two
     monkeypatch.setattr(SeedScaler, "after_epoch", lambda *epoch: {})
     if scaled:  # fp16 without autocast
         monkeypatch.setattr(loop, "AUTOCAST", {})
@@ -69,7 +71,7 @@ def test_a_training_runs_where_there_are_no_values(make, scaled, budget_mb, monk
         steps.append(image.device.type)
         return classifier(image)
 
-    loop.fit(method, counted, *data("meta"), TRAINING, precision="fp16" if scaled else "fp32")
+    fit(method, counted, *data("meta"), TRAINING, precision="fp16" if scaled else "fp32")
     assert steps == ["meta"] * 3 * TRAINING.epochs
 
 
@@ -77,14 +79,12 @@ def test_a_training_runs_where_there_are_no_values(make, scaled, budget_mb, monk
 @pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
 def test_no_operation_of_a_step_waits(make, precision):
     method, (features, labels) = make(text_side(precision), SEEDS), data()
-    classifier = method.for_classes(NAMES)
-    optimizer = torch.optim.SGD(method.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
-    scaler = SeedScaler(SEEDS, features.device) if precision == "fp16" else None
-    batch = method, classifier, optimizer, scaler, features[:, 0], labels, precision
-    loop.update(*batch)
+    one = trainer(method, method.for_classes(NAMES), (features, labels), TRAINING, precision=precision)
+    batch = Batch(features[:, 0].to(method.text.dtype), labels)
+    one.step(batch)
     with Watched() as watched:
-        loss, _ = loop.update(*batch)
-    assert loss.isfinite().all()
+        losses, _ = one.step(batch)
+    assert losses["cross_entropy"].isfinite().all()
     assert watched.seen > {"_log_softmax", "_log_softmax_backward_data", "add_"}  # forward, backward, optimizer
 
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from cocoop.config.specs import TrainingSpec
+from cocoop.methods.base import Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
-from cocoop.training.loop import fit
 from tests.oracle import TOKENIZER, text_model
+from tests.training.trained import fit
 
 SEEDS = (1, 2, 3)
 NAMES = ["cat", "wild cat", "german shorthaired pointer", "face", "tree frog", "2012 Tesla Model S Sedan"]
@@ -17,11 +18,11 @@ TRAINING = TrainingSpec(
     epochs=3, batch_size=4, lr=0.02, warmup_epochs=1, warmup_lr=1e-5, momentum=0.9, weight_decay=0.0005
 )
 METHODS = {
-    "coop": lambda text, seeds: CoOp(text, seeds, "", n_ctx=4, ctx_init=None, class_token_position="end", csc=False),
+    "coop": lambda text, seeds: CoOp(Task(text, seeds), n_ctx=4, ctx_init=None, class_token_position="end", csc=False),
     "coop specific": lambda text, seeds: CoOp(
-        text, seeds, "", n_ctx=2, ctx_init=None, class_token_position="middle", csc=True, classnames=NAMES
+        Task(text, seeds, tuple(NAMES)), n_ctx=2, ctx_init=None, class_token_position="middle", csc=True
     ),
-    "cocoop": lambda text, seeds: CoCoOp(text, seeds, "", n_ctx=4, ctx_init="a photo of a", reduction=4),
+    "cocoop": lambda text, seeds: CoCoOp(Task(text, seeds), n_ctx=4, ctx_init="a photo of a", reduction=4),
 }
 
 
@@ -34,7 +35,7 @@ def text():
 def trained(text, make, seeds, features, labels):
     method = make(text, seeds)
     done = fit(method, method.for_classes(NAMES), features, labels, TRAINING)
-    return method.learned(), {row[0]: row for row in done.history if row[1] == TRAINING.epochs}
+    return method.learned(), {row["seed"]: row for row in done.history if row["epoch"] == TRAINING.epochs}
 
 
 @pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
@@ -52,4 +53,4 @@ def test_together_equals_alone(text, make):
             moved = (tensor - start[name]).norm()
             assert moved > 1e-3 * tensor.norm()
             assert (together[name] - tensor).norm() <= 1e-3 * moved
-        assert history[seed][3] == pytest.approx(row[seed][3], rel=1e-5)
+        assert history[seed]["loss"] == pytest.approx(row[seed]["loss"], rel=1e-5)

@@ -8,13 +8,14 @@ import torch
 from cocoop.config import TrainingSpec
 from cocoop.device import deterministic
 from cocoop.errors import UserError
+from cocoop.methods.base import Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training.checkpoint import Keeper, resume
-from cocoop.training.loop import fit
-from cocoop.training.schedule import batches, learning_rate, shuffled
+from cocoop.training.schedule import Schedule, batches, shuffled
 from tests.oracle import TOKENIZER, text_model
+from tests.training.trained import fit
 
 NAMES = ["cat", "dog", "fish"]
 TRAINING = TrainingSpec(
@@ -29,7 +30,7 @@ def text():
 
 
 def cocoop(text, seeds=(1, 2)):
-    return CoCoOp(text, seeds, "", n_ctx=2, ctx_init=None, reduction=4)
+    return CoCoOp(Task(text, tuple(seeds)), n_ctx=2, ctx_init=None, reduction=4)
 
 
 def data():
@@ -68,7 +69,7 @@ def test_epochs_take_the_views_in_turn(text):
 
 
 def test_one_epoch_trains_at_the_warm_up_rate():
-    assert learning_rate(TrainingSpec(1, 1, 0.002, 1, 1e-5, 0.9, 5e-4), 0) == 1e-5
+    assert Schedule(TrainingSpec(1, 1, 0.002, 1, 1e-5, 0.9, 5e-4), 4).rate(0, 3) == 1e-5
 
 
 def test_interrupted_training_ends_with_the_same_bytes(text, tmp_path, monkeypatch):
@@ -108,7 +109,7 @@ def test_without_momentum(text, tmp_path, monkeypatch):
     plain = replace(TRAINING, momentum=0.0)
     fit(method, method.for_classes(NAMES), features, labels, plain, after_epoch=Keeper(method, path, "views", 4))
     assert not torch.equal(method.learned()["seed1.ctx"], before)
-    assert resume(cocoop(text), path, "views").momentum == {}
+    assert resume(cocoop(text), path, "views").optimizer == {}
 
 
 def test_first_step_says_what_is_not_deterministic(caplog):

@@ -7,6 +7,7 @@ from cocoop.errors import UserError
 from cocoop.planning import files, stages
 from cocoop.planning.environment import environment
 from cocoop.planning.jobs import jobs_of
+from cocoop.provenance import NUMERIC
 
 REPOSITORY = Path(workflow.basedir).parent
 

@@ -31,7 +31,7 @@ rule experiment:
 rule collect:
     input:
         unpack(inputs_of(stages.COLLECT)),
-        code=sources("reporting/records"),
+        code=sources("reporting/records", *NUMERIC),
     output:
         **stages.COLLECT.outputs,
     log:

@@ -22,9 +22,16 @@ def files_now(spec: DatasetSpec, folder: Path) -> dict[str, str]:
         if path.is_dir():
             found[name] = "folder"
         elif path.is_file():
-            size = path.stat().st_size
-            found[name] = io.sha256_file(path) if size <= MOST_BYTES else f"{size} bytes"
+            found[name] = _content(path)
     return found
+
+
+def _content(path: Path) -> str:
+    try:
+        size = path.stat().st_size
+        return io.sha256_file(path) if size <= MOST_BYTES else f"{size} bytes"
+    except OSError:  # another user's, or just gone: whoever reads the dataset says so
+        return "cannot be read"
 
 
 def request(spec: DatasetSpec, data_root: Path, stamp: Path) -> str:

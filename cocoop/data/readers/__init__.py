@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.data.readers.base import Absent, Listing
-from cocoop.errors import UserError, did_you_mean, listed, shown, unknown
+from cocoop.errors import UserError, cut, did_you_mean, listed, shown, unknown
 
 __all__ = ["KINDS", "Absent", "Listing", "read"]
 
@@ -45,7 +45,7 @@ def _named(found: tuple[str, ...], settings: Mapping[str, Any], folder: Path) ->
     names, rename = settings.get("names"), settings.get("rename", {})
     if names is not None and len(names) != len(found):
         raise UserError(
-            f"{folder}: reader: names has {len(names)} class names, found {len(found)} classes: {listed(found)};"
+            f"{folder}: reader: names has {len(names)} class names, found {len(found)} classes: {listed(map(cut, found))};"
             " give one name for each, in this order."
         )
     for old in rename:

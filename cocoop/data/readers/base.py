@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.data.images import is_image
-from cocoop.errors import UserError
+from cocoop.errors import UserError, shown
 from cocoop.manifest import Item
 
 TRY_MAT = "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])"
@@ -175,7 +175,7 @@ def numbered(names: Sequence[str], path: Path) -> dict[str, int]:
     places: dict[str, int] = {}
     for place, name in enumerate(names):
         if places.setdefault(name, place) != place:
-            raise UserError(f"{path}: {name!r} stands there twice, so later classes would shift; download it again.")
+            raise UserError(f"{path}: {shown(name)} is there twice, so later classes would shift; download it again.")
     return places
 
 

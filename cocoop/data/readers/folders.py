@@ -6,7 +6,7 @@ from typing import Any
 
 from cocoop.data.readers.base import Listing, class_folders, numeric_or_text
 from cocoop.data.readers.image_folder import items_of, left_out
-from cocoop.errors import UserError, listed
+from cocoop.errors import UserError, counted, cut, listed
 from cocoop.manifest import SPLITS
 
 VAL_NAMES = ("val", "valid", "validation")
@@ -24,7 +24,8 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
         unknown = [name for name in present if name not in classes]
         if unknown:
             raise UserError(
-                f"{folder / settings[split]}: {len(unknown)} classes that train does not have: {listed(unknown)}."
+                f"{folder / settings[split]}: {counted(len(unknown), 'class', 'classes')} that train does not have:"
+                f" {listed(map(cut, unknown))}."
             )
         items, others = items_of(folder, settings[split], present)
         labels = [classes.index(name) for name in present]

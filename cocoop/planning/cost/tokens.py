@@ -67,7 +67,8 @@ def _packed(names: tuple[str, ...], template: str, chosen: dict, shared: bool, l
 
     encoder = tokenizer.byte_pair()
     if "contexts" in chosen:
-        packing = Packing(prompts.learnable(encoder, length, names, shared=shared, **chosen))
+        options = {key: value for key, value in chosen.items() if key != "contexts"}
+        packing = Packing(prompts.learnable(encoder, length, names, chosen["contexts"], shared=shared, **options))
     else:
         packing = Packing(prompts.templated(encoder, length, names, template))
     return packing.tail_entries + len(packing.prefix()[1])

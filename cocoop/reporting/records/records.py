@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop import io, progress
+from cocoop import io, progress, provenance
 from cocoop.errors import UserError, listed
 from cocoop.splits import SUBSETS, class_subset, load_few_shot
 
@@ -33,16 +33,22 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
     becomes one row; two different results for one key are a UserError that names a file of each.
     """
     rows: dict[tuple, tuple[dict[str, Any], Path]] = {}
-    drawn, said = _fewest(fewshot), set()
+    drawn, said, older = _fewest(fewshot), set(), 0
     for path in progress.track(metrics, "collect", "file"):
         content = io.read_json(path, "metrics")
         said |= set(content.get("notes", ()))
+        older += content.get("code") != provenance.numeric_code()
         for row in _rows(path, content):
             row[DRAWN] = drawn.get(tuple(row[name] for name in ("dataset", "subset", "shots", "seed")))
             key = tuple(row[name] for name in KEY)
             known, first = rows.setdefault(key, (row, path))
             if known != row:
                 raise UserError(f"{path}: other numbers than {first} for {describe(row)}; delete the outdated one.")
+    if older:
+        said.add(
+            f"{older} of {len(metrics)} result files were computed by other code than the present one of "
+            f"cocoop/{{{','.join(provenance.NUMERIC)}}}; `snakemake --forcerun features views train evaluate` computes them anew"
+        )
     frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS).astype({DRAWN: "Int64"})
     text = frame.sort_values(KEY).to_csv(index=False, lineterminator="\n")
     io.write_text(out, text)

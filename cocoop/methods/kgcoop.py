@@ -1,0 +1,29 @@
+"""KgCoOp: CoOp whose text features stay near those of hand-crafted prompts (Yao et al., CVPR 2023; KgCoOp trainers/kgcoop.py)."""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from cocoop.methods.base import Batch, Losses, Task, cross_entropy
+from cocoop.methods.coop import CoOp
+from cocoop.methods.shared_text import SharedText
+
+
+class KgCoOp(CoOp):
+    """Cross-entropy + weight * (1 - mean cosine of learned and hand-crafted text features) (kgcoop.py:309-311).
+
+    weight: W of the authors' scripts; options: as CoOp's. The second term is over all classes trained on, whatever the batch
+    holds.
+    """
+
+    def __init__(self, task: Task, *, weight: float, **options: Any) -> None:
+        super().__init__(task, **options)
+        self.weight = weight
+
+    def losses(self, classify: SharedText, batch: Batch) -> tuple[Tensor, Losses]:
+        text = classify.features()  # (S, C, E), of length 1
+        teacher = F.normalize(self.text.zero_shot(self.task.classnames, self.task.templates), dim=-1)  # (C, E)
+        distance = 1 - (text * teacher).sum(-1).mean(-1)  # (S,) kgcoop.py:240-243
+        logits = classify.logits(batch.inputs, text)
+        return logits, {"cross_entropy": cross_entropy(logits, batch.labels), "knowledge": self.weight * distance}

@@ -1,0 +1,54 @@
+"""Random numbers of a step: each seed has its own, so that seeds together draw what each would draw alone."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cocoop.device import number_of
+
+
+class Noise:
+    """One stream of random numbers per seed.
+
+    The training loop restarts all of them in every epoch, and the evaluation before every list of classes, so that an
+    interrupted training and a repeated evaluation draw the same numbers again.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self.seeds, self.device = tuple(seeds), device
+        self.restart("start")
+
+    def restart(self, *moment: object) -> None:
+        """Begins the streams that belong to a moment (JSON values)."""
+        self.moment = moment
+        self.streams: list[torch.Generator] = []
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers (S, *shape)."""
+        return torch.stack([torch.randn(shape, generator=g, device=self.device) for g in self._streams()])
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Numbers (S, *shape) from [0, 1)."""
+        return torch.stack([torch.rand(shape, generator=g, device=self.device) for g in self._streams()])
+
+    def _streams(self) -> list[torch.Generator]:
+        if not self.streams:
+            self.streams = [
+                torch.Generator(self.device).manual_seed(number_of("noise", seed, *self.moment)) for seed in self.seeds
+            ]
+        return self.streams
+
+
+class SeedDropout(nn.Module):
+    """Dropout of (S, ...) with a mask of its own for every seed, from the method's noise."""
+
+    def __init__(self, noise: Noise, p: float) -> None:
+        super().__init__()
+        self.noise, self.p = noise, p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(S, ...) -> (S, ...)."""
+        if not self.training or not self.p:
+            return x
+        return x * (self.noise.uniform(*x.shape[1:]) >= self.p) / (1 - self.p)

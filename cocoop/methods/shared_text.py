@@ -1,0 +1,68 @@
+"""Classifiers whose text features do not depend on the image."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from cocoop.errors import UserError, shown
+
+_HELD: ContextVar[dict[Callable[[], Tensor], Tensor] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def holding() -> Iterator[None]:
+    """A block in which no tensor changes, so that every `held` function is computed once."""
+    token = _HELD.set({})
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def held(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """The function, which within a `holding` block is computed once; everywhere else at every call."""
+
+    def found() -> Tensor:
+        kept = _HELD.get()
+        if kept is None:
+            return compute()
+        if found not in kept:
+            kept[found] = compute()
+        return kept[found]
+
+    return found
+
+
+class SharedText:
+    """A classifier by cosine similarity to text features (S or 1, C, E) that do not depend on the image.
+
+    features: computes them, not normalised; as an attribute it gives them normalised.
+    """
+
+    def __init__(self, features: Callable[[], Tensor], scale: float) -> None:
+        self.features, self.scale = held(lambda: F.normalize(features(), dim=-1)), scale
+
+    def __call__(self, image_features: Tensor) -> Tensor:
+        return self.logits(image_features, self.features())
+
+    def logits(self, image_features: Tensor, text: Tensor) -> Tensor:
+        """Logits (S, B, C) with given unit text features (S or 1, C, E), for losses that use the features too."""
+        return self.scale * F.normalize(image_features, dim=-1) @ text.to(image_features.dtype).mT
+
+
+def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[str]) -> None:
+    """A UserError unless these are the class names, in the same order, that class-bound tensors were learned for.
+
+    Equal numbers prove nothing: the halves of a dataset are as large, and every accuracy would look plausible.
+    """
+    if tuple(trained_on) == tuple(asked):
+        return
+    first = next((pair for pair in zip(trained_on, asked, strict=False) if pair[0] != pair[1]), None)
+    differ = f"; the first that differs: {shown(first[1])}, learned was {shown(first[0])}" if first else ""
+    raise UserError(
+        f"{what} of {len(trained_on)} classes cannot classify {len(asked)} others{differ}; "
+        "test on the classes trained on."
+    )

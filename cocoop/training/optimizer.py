@@ -1,0 +1,38 @@
+"""Optimizers by name, and their whole state as what a checkpoint can hold."""
+
+from typing import Any
+
+import torch
+
+from cocoop.config.specs import TrainingSpec
+from cocoop.methods.base import Method
+
+State = dict[int, dict[str, Any]]
+"""By number of the parameter: tensors and numbers by name."""
+NAMES = ("sgd", "adam", "adamw")
+
+
+def optimizer_of(method: Method, training: TrainingSpec) -> torch.optim.Optimizer:
+    """The optimizer of a training over the method's parameter groups."""
+    groups, shared = method.parameter_groups(), {"lr": training.lr, "weight_decay": training.weight_decay}
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=training.momentum, **shared)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[training.optimizer]
+    return kind(groups, betas=training.betas, eps=training.eps, **shared)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of every group, times the group's own `lr_scale`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1)
+
+
+def state_of(optimizer: torch.optim.Optimizer) -> State:
+    """All that the optimizer remembers."""
+    state = optimizer.state_dict()["state"]
+    return {number: {k: v for k, v in kept.items() if v is not None} for number, kept in state.items()}
+
+
+def restore(optimizer: torch.optim.Optimizer, state: State) -> None:
+    """Takes over what `state_of` gave."""
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
