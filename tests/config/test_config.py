@@ -11,7 +11,7 @@ from cocoop.config import Registry
 from cocoop.errors import UserError
 from cocoop.planning import Plan, experiment_content
 from cocoop.planning.files import plan_of
-from cocoop.planning.jobs import view_ranges
+from cocoop.planning.job import view_ranges
 
 CONFIG = io.REPOSITORY / "config"
 
@@ -126,7 +126,7 @@ def test_missing_key(config):
 
 def test_repeated_key_and_bad_yaml(tmp_path):
     (tmp_path / "twice.yaml").write_text("a: 1\nb: 2\na: 3\n")
-    with pytest.raises(UserError, match=r"twice.yaml, line 3: .*'a' stands twice"):
+    with pytest.raises(UserError, match=r"twice.yaml, line 3: .*'a' appears twice"):
         io.read_yaml(tmp_path / "twice.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1,\n")
     with pytest.raises(UserError, match=r"bad.yaml, line \d: not valid YAML"):

@@ -51,8 +51,8 @@ SETTINGS = [
     ("views", {"precision": "fp8"}, "--backbone: precision: 'fp8' is not one of"),
     ("features", {"model": None}, "--backbone: model: None is no string"),
     ("text-tower", {"mine": 1}, "--backbone: top level: unknown key 'mine'"),
-    ("download", {"settings": {}}, "--dataset: settings: top level: key 'title' is missing"),
-    ("manifest", {"settings": {"title": 7}}, "; title: 7 is no string"),
+    ("download", {"settings": {}}, "--dataset: settings: top level: key 'reader' is missing"),
+    ("manifest", {"settings": {"title": 7}}, "title: 7 is no string"),
 ]
 ENVIRONMENT = [
     ("text-tower", "COCOOP_DEVICE", "gpu", "COCOOP_DEVICE: 'gpu' is not one of auto, cpu, cuda. Did you mean 'cpu'?"),
