@@ -142,4 +142,7 @@ def _number_hint(value: object) -> str:
         number = None
     if number is None:
         return ""
-    return f" (YAML reads {value} as text; write {int(value) if value.strip('+-').isdecimal() else number!r})"
+    number = repr(int(value) if value.strip("+-").isdecimal() else number)
+    if "e" in number and "." not in number:  # 1e-05 again
+        number = number.replace("e", ".0e")
+    return f" (YAML reads {value} as text; write {number})"

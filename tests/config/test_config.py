@@ -76,6 +76,7 @@ def test_templates_have_one_place_for_the_name():
         ({"experiments": {"base_to_new": {"train_datasets": ["imagenet_a"]}}}, "'imagenet_a' is for testing only"),
         ({"variants": {"cocop": {}}}, "unknown variant 'cocop'.* Did you mean 'cocoop'"),
         ({"variants": {"coop": {"training": {"lr": "2e-3"}}}}, "YAML reads 2e-3 as text; write 0.002"),
+        ({"variants": {"coop": {"training": {"lr": "1e-5"}}}}, "YAML reads 1e-5 as text; write 1.0e-05"),
         ({"variants": {"coop": {"training": {"epoch": 3}}}}, "unknown key 'epoch'.*'epochs'"),
         ({"variants": {"coop": {"params": {"n_ctx": 0}}}}, "n_ctx: "),
         ({"variants": {"coop": {"params": {"ctx": 4}}}}, "unknown key 'ctx'.*'n_ctx'"),
