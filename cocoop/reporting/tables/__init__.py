@@ -9,7 +9,7 @@ import pandas as pd
 from cocoop.errors import unknown
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records, statistics
-from cocoop.reporting.tables import against, captions, notes, numbers, paper, rendering
+from cocoop.reporting.tables import against, captions, footnotes, numbers, paper, rendering
 from cocoop.reporting.tables.grids import grid
 from cocoop.reporting.tables.rendering import Table
 
@@ -35,7 +35,7 @@ def build(
     summary = against.with_paper(statistics.summarize(experiment, selected), printed)
     layout = grid(experiment, summary)
     caption = captions.caption(experiment, selected)
-    common = notes.common(experiment, selected, said)
+    common = footnotes.common(experiment, selected, said)
     per_seed = statistics.per_seed(experiment, selected)
     return [
         numbers.table(experiment, summary, per_seed, layout, caption, common),

@@ -14,7 +14,9 @@ MEANING = (
     "Bold, in plain text with a star: higher than every number that it is compared with by more than one standard "
     "deviation, over seeds, of their difference (between methods without training: by any difference)."
 )
-ONE_SEED = "With one seed the spread is not known, so no trained method is bold and none is beaten."
+ONE_SEED = (
+    "The spread of a method trained with one seed is not known: its number is not bold, and no number beside it is."
+)
 
 
 def place(number: Mapping[str, Any]) -> tuple:

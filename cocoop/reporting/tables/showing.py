@@ -1,6 +1,5 @@
 """A configuration's results on the terminal: the table of each of its experiments, and where everything is."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from cocoop import io
@@ -62,7 +61,10 @@ def stale(plan: Plan, name: str, experiment_json: Path) -> bool:
 
 
 def show_notes(plan: Plan, results: Path) -> None:
-    """The first notes on a finished configuration's results, each once, and where all are. Prints nothing without notes."""
+    """Prints the first notes on a finished configuration's results, each once, and where all are; nothing without notes.
+
+    It is the last word of a run, so files that cannot be read are passed over: the jobs that need them say what is wrong.
+    """
     found = list(dict.fromkeys(note for name in plan.experiments for note in _notes(results / "experiments" / name)))
     if not found:
         return
@@ -73,9 +75,10 @@ def show_notes(plan: Plan, results: Path) -> None:
         print(f"  and {len(found) - MOST_NOTES} more, under the tables: python -m cocoop show")
 
 
-def _notes(folder: Path) -> Iterator[str]:
+def _notes(folder: Path) -> tuple[str, ...]:
     path = folder / "records.csv"
-    if path.exists():
+    try:
         experiment = experiments.load(folder / "experiment.json")
-        selected = experiments.select(experiment, records.load(path))
-        yield from notes.of(experiment, selected, records.load_notes(path))
+        return notes.of(experiment, experiments.select(experiment, records.load(path)), records.load_notes(path))
+    except UserError:
+        return ()
