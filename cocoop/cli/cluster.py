@@ -1,4 +1,4 @@
-"""Before and while a benchmark runs: what it will cost, and how far it is."""
+"""Before, while and after a benchmark runs: what it will cost, how far it is, and which results are no longer needed."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds plan and status."""
+    """Adds plan, status and prune."""
     parser = command(commands, "plan", plan, "what a configuration will cost: jobs, passes, disk, GPU hours")
     configfile(parser)
     path(parser, "--throughput", about="what `python -m cocoop bench --json` wrote on the device", required=False)
@@ -28,6 +28,10 @@ def add(commands: Any) -> None:
     parser = command(commands, "status", status, "how far a running or stopped benchmark is, from its files alone")
     configfile(parser)
 
+    parser = command(commands, "prune", prune, "delete results that the configuration does not ask for")
+    configfile(parser)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only list them, with their sizes")
+
 
 def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None, workers: int | None) -> None:
     from cocoop.planning.cost import table
@@ -44,3 +48,10 @@ def status(configfile: list[Path]) -> None:
     from cocoop.planning.status import report
 
     report.show(plan_of(configfile), Path(), configfile)
+
+
+def prune(configfile: list[Path], dry_run: bool) -> None:
+    from cocoop.planning.files import plan_of
+    from cocoop.planning.status import leftovers
+
+    leftovers.prune(plan_of(configfile), Path(), dry_run)

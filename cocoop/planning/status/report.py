@@ -13,7 +13,7 @@ from cocoop.planning.cost.work import Estimator
 from cocoop.planning.environment import environment
 from cocoop.planning.job import Job, Views
 from cocoop.planning.jobs import jobs_of
-from cocoop.planning.status import groups, head, silence, time_left
+from cocoop.planning.status import groups, head, leftovers, silence, time_left
 from cocoop.planning.status.silence import duration
 from cocoop.planning.status.states import Seen, State, look
 from cocoop.run import Run, seeds_text
@@ -31,6 +31,7 @@ def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
         *failures(plan, folder, seen, undone, configfiles),
         *_time(plan, seen, folder),
         *silence.of_everything(seen, folder),
+        *leftovers.note([one.job for one in seen], plan.config["data_root"], folder),
         sep="\n",
     )
 
