@@ -122,4 +122,4 @@ def test_plan_shows_each_kind_of_hours_by_itself(tmp_path, capsys):
 
 def test_negative_numbers_are_one_line(capsys):
     assert main(["plan", "--configfile", str(PAPER), "--workers", "-1"]) == 2
-    assert capsys.readouterr().err == "error: --workers: -1 is less than 0.\n"
+    assert capsys.readouterr().err == "error: --workers: expected a number >= 0, got -1.\n"

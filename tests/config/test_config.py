@@ -10,7 +10,7 @@ from cocoop import io
 from cocoop.config import Registry
 from cocoop.errors import UserError
 from cocoop.planning import Plan, experiment_content
-from cocoop.planning.plan import view_ranges
+from cocoop.planning.job import view_ranges
 
 CONFIG = io.REPOSITORY / "config"
 
@@ -54,19 +54,19 @@ def test_templates_have_one_place_for_the_name():
         ({"sedes": [1]}, "unknown key 'sedes'; known: .*seeds.* Did you mean 'seeds'"),
         ({"seeds": []}, "seeds: "),
         ({"seeds": [1, 1]}, "seeds: "),
-        ({"seeds": ["1"]}, "seeds.0: '1' is no integer"),
-        ({"seeds": [1.0]}, "seeds.0: 1.0 is no integer"),
-        ({"seeds": [True]}, "seeds.0: True is no integer"),
-        ({"seeds_per_job": 2.0}, "seeds_per_job: 2.0 is no integer"),
-        ({"views": 2.0}, "views: 2.0 does not fit"),
-        ({"text_budget_mb": 2048.0}, "text_budget_mb: 2048.0 is no integer"),
-        ({"experiments": {"base_to_new": {"shots": [4.0]}}}, "shots.0: 4.0 is no integer"),
-        ({"variants": {"coop": {"training": {"epochs": 2.0}}}}, "epochs: 2.0 is no integer"),
-        ({"data_root": "a{x}"}, "data_root: 'a{x}' does not fit: folder of the images, as Snakemake takes it"),
-        ({"data_root": "a\nb"}, "data_root: .* does not fit"),
-        ({"data_root": "a\n"}, "data_root: .* does not fit"),
-        ({"data_root": "~/data"}, "data_root: .* does not fit"),
-        ({"views": "per_epoc"}, "views: 'per_epoc' does not fit: a number of augmented views"),
+        ({"seeds": ["1"]}, "seeds.0: expected an integer, got '1'"),
+        ({"seeds": [1.0]}, "seeds.0: expected an integer, got 1.0"),
+        ({"seeds": [True]}, "seeds.0: expected an integer, got True"),
+        ({"seeds_per_job": 2.0}, "seeds_per_job: expected an integer, got 2.0"),
+        ({"views": 2.0}, "views: 2.0 is not valid"),
+        ({"text_budget_mb": 2048.0}, "text_budget_mb: expected an integer, got 2048.0"),
+        ({"experiments": {"base_to_new": {"shots": [4.0]}}}, "shots.0: expected an integer, got 4.0"),
+        ({"variants": {"coop": {"training": {"epochs": 2.0}}}}, "epochs: expected an integer, got 2.0"),
+        ({"data_root": "a{x}"}, "data_root: 'a{x}' is not valid; expected a folder for all datasets, without a leading ~"),
+        ({"data_root": "a\nb"}, "data_root: .* is not valid"),
+        ({"data_root": "a\n"}, "data_root: .* is not valid"),
+        ({"data_root": "~/data"}, "data_root: .* is not valid"),
+        ({"views": "per_epoc"}, "views: 'per_epoc' is not valid; expected a number of augmented views"),
         ({"device": "gpu"}, "device: 'gpu' is not one of auto, cpu, cuda"),
         ({"experiments": {"base_to_old": {}}}, "unknown experiment 'base_to_old'.* Did you mean 'base_to_new'"),
         ({"experiments": {"base_to_new": {"variants": ["coOp"]}}}, "unknown variant 'coOp'.* Did you mean 'coop'"),
@@ -74,7 +74,7 @@ def test_templates_have_one_place_for_the_name():
         ({"experiments": {"base_to_new": {"dataset": []}}}, "experiments.base_to_new: .*unknown key 'dataset'"),
         ({"experiments": {"base_to_new": {"train_datasets": ["imagenet_a"]}}}, "'imagenet_a' is for testing only"),
         ({"variants": {"cocop": {}}}, "unknown variant 'cocop'.* Did you mean 'cocoop'"),
-        ({"variants": {"coop": {"training": {"lr": "2e-3"}}}}, "YAML reads 2e-3 as text; write 0.002"),
+        ({"variants": {"coop": {"training": {"lr": "2e-3"}}}}, "got '2e-3'; YAML reads 2e-3 as text, write 0.002"),
         ({"variants": {"coop": {"training": {"epoch": 3}}}}, "unknown key 'epoch'.*'epochs'"),
         ({"variants": {"coop": {"params": {"n_ctx": 0}}}}, "n_ctx: "),
         ({"variants": {"coop": {"params": {"ctx": 4}}}}, "unknown key 'ctx'.*'n_ctx'"),
@@ -86,7 +86,7 @@ def test_templates_have_one_place_for_the_name():
             {"variants": {"coop": {"per_dataset": {"digit": {"epochs": 2}}}}},
             "per_dataset: unknown dataset 'digit'.*'digits'",
         ),
-        ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip learns nothing"),
+        ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip has learns: nothing"),
         ({"variants": {"coop": {"params": {"csc": True}}}}, "fits the classes it was trained on only"),
     ],
 )
