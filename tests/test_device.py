@@ -27,7 +27,7 @@ def test_a_gpu_that_was_given_and_cannot_be_used_is_an_error(no_gpu, name, wante
     assert said.startswith(
         f"device '{wanted}': this job has a GPU ({name}=0), but torch {torch.__version__} cannot use it: "
     )
-    assert "most likely the driver is too old: CUDA 13.0 needs 580 or newer (`nvidia-smi` says yours)." in said
+    assert "the driver is probably too old: CUDA 13.0 needs 580 or newer (`nvidia-smi` shows yours)." in said
     assert "device: cpu" in said
     assert "\n" not in said
 
