@@ -1,25 +1,25 @@
-# make demo   the benchmark in small: installs, runs, prints the tables
-# make test   all tests, in the same environment and what only tests need
-# make unlock after a kill -9 or a power cut, when no Snakemake works here any more
+# make demo     install, run a small benchmark on the CPU, print its tables
+# make test     run all tests (installs the test dependencies first)
+# make unlock   remove Snakemake's locks after a kill -9 or a power cut, when no Snakemake runs here any more
 PYTHON ?= python3
 CORES  ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN    := .venv/bin
 RUN    := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-# Snakemake's locks say not whose they are, so nothing here removes them on its own.
-LOCKED := locked: another Snakemake works in this folder, or one was killed; if none works here, run make unlock and the same again.
+# A lock does not show which Snakemake holds it, so only the user can decide to remove it.
+LOCKED := locked: another Snakemake runs in this folder, or one was killed; if none runs here, run `make unlock` and try again.
 
 .DEFAULT_GOAL := demo
 .PHONY: demo test lint faults faults-killed faults-rest unlock clean
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: Python 3.11 or newer is needed; say which with: make demo PYTHON=/path/to/python3.11" >&2; exit 2; }
+	  { echo "error: Python 3.11 or newer is required; choose one with: make demo PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on -c constraints.txt -e .
 	@touch $@
 
-# What only tests need is kept out of the demo: transformers alone makes every start of open_clip a second longer.
+# The demo does without the test dependencies: transformers alone delays every import of open_clip by a second.
 $(BIN)/.tests: $(BIN)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on -c constraints.txt -e '.[dev]'
 	@touch $@
@@ -35,7 +35,7 @@ test: $(BIN)/.tests
 lint: $(BIN)/.tests
 	@$(RUN) ruff check . && $(RUN) ruff format --check . && $(RUN) snakemake --lint
 
-faults:  # two halves, side by side with make -j2
+faults:  # in two halves, which make -j2 runs in parallel
 	@$(MAKE) --keep-going faults-killed faults-rest
 
 KILLED := $(addprefix tests/faults/,test_kill.py test_kill_workflow.py test_interrupt.py)
