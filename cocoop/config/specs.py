@@ -9,7 +9,9 @@ from typing import Any
 from cocoop.io import identity
 from cocoop.manifest import SPLITS
 
-OF_THE_SOURCE = ("folder", "download", "miniature", "link", "manual")
+# Settings of a dataset that decide what is fetched, drawn or linked, and whether it is all there; and those that decide
+# nothing about images, labels and class names.
+OF_THE_SOURCE = ("folder", "download", "mirror", "miniature", "link", "reader", "fallback_reader")
 NOT_OF_THE_DATA = ("title", "template", "templates", "descriptions", "licence", "notes", "about", "manual", "test_only")
 
 
@@ -68,15 +70,25 @@ class DatasetSpec:
         path = self.settings.get("descriptions")
         return Path(path) if path else None
 
+    @property
+    def source_settings(self) -> dict[str, Any]:
+        """What decides the files: what is downloaded, drawn or linked, and read."""
+        return {key: self.settings[key] for key in OF_THE_SOURCE if key in self.settings}
+
+    @property
+    def data_settings(self) -> dict[str, Any]:
+        """What decides images, labels and class names; not prompts, titles or terms."""
+        return {key: value for key, value in self.settings.items() if key not in NOT_OF_THE_DATA}
+
     @cached_property
     def source(self) -> str:
-        """Digest of the settings that decide what is downloaded, drawn or linked."""
-        return identity({key: self.settings[key] for key in OF_THE_SOURCE if key in self.settings})
+        """Digest of `source_settings`."""
+        return identity(self.source_settings)
 
     @cached_property
     def data(self) -> str:
-        """Digest of the settings that decide images, labels and class names; not of prompts, titles or terms."""
-        return identity({key: value for key, value in self.settings.items() if key not in NOT_OF_THE_DATA})
+        """Digest of `data_settings`."""
+        return identity(self.data_settings)
 
     @property
     def folder(self) -> str:
@@ -131,6 +143,13 @@ class TrainingSpec:
     drop_last: bool = True
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """`momentum: 0` and `momentum: 0.0` are one setting, with one identity."""
+        for part in fields(self):
+            if part.type is float:
+                object.__setattr__(self, part.name, float(getattr(self, part.name)))
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
 
 
 @dataclass(frozen=True)

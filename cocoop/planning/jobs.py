@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
@@ -55,7 +56,7 @@ class Jobs:
         def words() -> list[str]:
             changed = request(spec, Path(self.root), Path(out))  # once files of the dataset have come, changed or gone
             asked = ["--request", changed] if changed else []
-            return ["--dataset", _dataset_json(spec), "--data-root", self.root, *asked, "--out", out]
+            return ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, *asked, "--out", out]
 
         return Job(stages.DOWNLOAD, spec.name, wildcards, {}, words)
 
@@ -63,10 +64,8 @@ class Jobs:
         wildcards = {"dataset": spec.name, "id": spec.data}
         stamp = self.download(spec).outputs["stamp"]
         out = stages.MANIFEST.outputs["manifest"].format(**wildcards)
-        return Job(
-            stages.MANIFEST, spec.name, wildcards, {"stamp": stamp},
-            lambda: ["--dataset", _dataset_json(spec), "--data-root", self.root, "--out", out],
-        )  # fmt: skip
+        words = ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out]
+        return Job(stages.MANIFEST, spec.name, wildcards, {"stamp": stamp}, lambda: words)
 
     def fewshot(self, spec: DatasetSpec, shots: int, seed: int) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data, "shots": str(shots), "seed": str(seed)}
@@ -246,5 +245,6 @@ def _options(inputs: Mapping[str, Files]) -> list[str]:
     ]
 
 
-def _dataset_json(spec: DatasetSpec) -> str:
-    return io.canonical_json({"name": spec.name, "settings": spec.settings})
+def _json(spec: DatasetSpec, settings: Mapping[str, Any]) -> str:
+    """A dataset with the settings that decide a stage's result alone: Snakemake runs a job again when its command changes."""
+    return io.canonical_json({"name": spec.name, "settings": settings})

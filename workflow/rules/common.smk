@@ -119,3 +119,10 @@ def say_what_failed():
 
     named = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     show_failures(PLAN, Path(), named)
+
+
+def say_what_to_know():
+    """The last words of a benchmark that went well: what a reader of its numbers must know."""
+    from cocoop.reporting.tables.showing import show_notes
+
+    show_notes(PLAN, Path("results"))
