@@ -1,4 +1,4 @@
-"""Source code by what it computes: comments, docstrings and layout do not count."""
+"""Digests of source code that ignore comments, docstrings and layout."""
 
 import ast
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from cocoop.io import canonical_json, sha256_text
 
 
 def canonical(node: object) -> object:
-    """A syntax tree as JSON values, the same under every version of Python: without empty fields and docstrings."""
+    """A syntax tree as JSON values without empty fields and docstrings, so that all Python versions give the same values."""
     if isinstance(node, list):
         return [canonical(item) for item in node]
     if not isinstance(node, ast.AST):
@@ -21,6 +21,6 @@ def canonical(node: object) -> object:
 
 
 def digest(paths: Iterable[Path], root: Path) -> str:
-    """sha256 over source files and their paths below `root`."""
+    """sha256 of source files and their paths relative to `root`."""
     found = {str(path.relative_to(root)): canonical(ast.parse(path.read_bytes())) for path in paths}
     return sha256_text(canonical_json(found))

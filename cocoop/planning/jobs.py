@@ -1,8 +1,9 @@
-"""Every job of a plan: its files and its command line. workflow/rules and `status` take both from here."""
+"""All jobs of a plan with their files and commands, for workflow/rules and `status`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
@@ -14,12 +15,12 @@ from cocoop.run import Evaluation, Run, seeds_text
 
 
 def jobs_of(plan: Plan) -> list[Job]:
-    """Every job once, in the order of the stages, with the experiments that need it."""
+    """All jobs in the order of the stages, each with the experiments that need it."""
     return list(Jobs(plan).all())
 
 
 class Jobs:
-    """Makes the jobs of a plan."""
+    """Creates the jobs of a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.backbone = plan, plan.backbone
@@ -29,7 +30,7 @@ class Jobs:
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
-        """Every job once, sorted by stage and log."""
+        """All jobs, sorted by stage and log."""
         for name in self.plan.experiments:
             for job in self._of_experiment(name):
                 self._found.setdefault(job.key, (job, []))[1].append(name)
@@ -38,7 +39,7 @@ class Jobs:
         yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
 
     def _local_weights(self) -> tuple[str, ...]:
-        """The backbone's own files on this machine."""
+        """The backbone's local files: its open_clip config and checkpoint, unless they belong to open_clip."""
         named = (self.backbone.model, self.backbone.pretrained)
         return tuple(str(path) for name in named if name and (path := io.local_file(name)))
 
@@ -53,9 +54,9 @@ class Jobs:
         out = stages.DOWNLOAD.outputs["stamp"].format(**wildcards)
 
         def words() -> list[str]:
-            changed = request(spec, Path(self.root), Path(out))  # once files of the dataset have come, changed or gone
+            changed = request(spec, Path(self.root), Path(out))  # non-empty if the files have changed
             asked = ["--request", changed] if changed else []
-            return ["--dataset", _dataset_json(spec), "--data-root", self.root, *asked, "--out", out]
+            return ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, *asked, "--out", out]
 
         return Job(stages.DOWNLOAD, spec.name, wildcards, {}, words)
 
@@ -63,10 +64,8 @@ class Jobs:
         wildcards = {"dataset": spec.name, "id": spec.data}
         stamp = self.download(spec).outputs["stamp"]
         out = stages.MANIFEST.outputs["manifest"].format(**wildcards)
-        return Job(
-            stages.MANIFEST, spec.name, wildcards, {"stamp": stamp},
-            lambda: ["--dataset", _dataset_json(spec), "--data-root", self.root, "--out", out],
-        )  # fmt: skip
+        words = ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out]
+        return Job(stages.MANIFEST, spec.name, wildcards, {"stamp": stamp}, lambda: words)
 
     def fewshot(self, spec: DatasetSpec, shots: int, seed: int) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data, "shots": str(shots), "seed": str(seed)}
@@ -103,14 +102,14 @@ class Jobs:
         return Job(stages.VIEWS, views, wildcards, inputs, lambda: words)
 
     def _encoder(self) -> dict[str, Files]:
-        """Weights are fetched by the job of the text tower, where there is internet."""
+        """Inputs of the image encoder. The text encoder's job downloads the weights, because it has internet access."""
         return {"fetched": self.text_tower().outputs["text_tower"], "weights": self._weights}
 
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
 
     def views_of(self, run: Run) -> list[Views]:
-        """The cached images that a run reads, in order; runs of different length share the early ones."""
+        """The cached images that a run reads, in order. Runs of different lengths share the first ranges of views."""
         draw = (run.dataset, run.subset, run.shots, run.seeds)
         found = []
         if run.inputs == "features" or "frozen_features" in run.needs:
@@ -188,7 +187,7 @@ class Jobs:
         yield from self._summary(name, runs, tests)
 
     def content(self, name: str) -> Job:
-        """Writes down what an experiment consists of."""
+        """The job that records what an experiment consists of."""
         content = experiment_content(self.plan, name)
         wildcards = {"experiment": name, "id": io.identity(content)}
         out = stages.CONTENT.outputs["experiment"].format(**wildcards)
@@ -238,7 +237,7 @@ class Jobs:
 
 
 def _options(inputs: Mapping[str, Files]) -> list[str]:
-    """Each input as an option of its name."""
+    """Each input as an option with the same name."""
     return [
         word
         for name, paths in inputs.items()
@@ -246,5 +245,6 @@ def _options(inputs: Mapping[str, Files]) -> list[str]:
     ]
 
 
-def _dataset_json(spec: DatasetSpec) -> str:
-    return io.canonical_json({"name": spec.name, "settings": spec.settings})
+def _json(spec: DatasetSpec, settings: Mapping[str, Any]) -> str:
+    """A dataset with the settings that decide a stage's result alone: Snakemake runs a job again when its command changes."""
+    return io.canonical_json({"name": spec.name, "settings": settings})
