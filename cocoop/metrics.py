@@ -25,9 +25,8 @@ def harmonic_mean(base: float | None, new: float | None) -> float | None:
 
 def mean(values: Sequence[float | None]) -> float | None:
     """Plain mean; None (shown blank) unless every part is there."""
-    if not values or any(value is None for value in values):
-        return None
-    return fmean(values)
+    there = [value for value in values if value is not None]
+    return fmean(there) if there and len(there) == len(values) else None
 
 
 def sample_std(values: Sequence[float]) -> float | None:

@@ -172,9 +172,8 @@ def _variant(
 
 
 def _training(content: Mapping[str, Any]) -> TrainingSpec | None:
-    return (
-        TrainingSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}) if content else None
-    )
+    settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    return TrainingSpec(**settings) if settings else None
 
 
 def _class_bound(says: bool | str, params: Mapping[str, Any], place: str) -> bool:
@@ -188,7 +187,8 @@ def _class_bound(says: bool | str, params: Mapping[str, Any], place: str) -> boo
 
 def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
     """Training settings of single datasets or shots. What a configuration changes for all of them wins over the method's file."""
-    changed, found = over.get("training", {}), {}
+    changed = over.get("training", {})
+    found: dict[str, dict] = {}
     for table in (content.get(key, {}), own.get(key, {})):
         for place, special in table.items():
             kept = {name: value for name, value in special.items() if name not in changed}

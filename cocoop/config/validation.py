@@ -140,6 +140,6 @@ def _number_hint(value: object) -> str:
         number = float(value) if isinstance(value, str) else None
     except ValueError:
         number = None
-    if number is None:
+    if number is None or not isinstance(value, str):
         return ""
     return f" (YAML reads {value} as text; write {int(value) if value.strip('+-').isdecimal() else number!r})"
