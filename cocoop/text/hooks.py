@@ -1,6 +1,6 @@
 """A method's changes in open_clip's own text tower, by hooks on its blocks: all tokens of every prompt are there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -79,7 +79,7 @@ class Hooks:
         return out
 
     def _attend(
-        self, layer: int, terms: dict[str, LowRank], attention: nn.Module, args: tuple, kwargs: dict, _: Any
+        self, layer: int, terms: Mapping[str, LowRank], attention: nn.Module, args: tuple, kwargs: dict, _: Any
     ) -> tuple[Tensor, None]:
         """Attention once more, with the terms in its projections."""
         x, mask, longest = args[0], kwargs.get("attn_mask"), self.longest + self._inserted(layer)

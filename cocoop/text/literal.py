@@ -105,8 +105,8 @@ class LiteralEncoder(nn.Module):
                 f"a prompt has token {int(tokens.max())}, and the text tower knows {len(weight)} tokens; "
                 "its tokenizer must be another one."
             )
-        at = [[entries.index(-m - 1) for m in range(prompts.n_ctx)] for entries in prompts.classes]
-        at = torch.tensor(at, dtype=torch.long, device=weight.device).view(len(tokens), prompts.n_ctx, 1)
+        places = [[entries.index(-m - 1) for m in range(prompts.n_ctx)] for entries in prompts.classes]
+        at = torch.tensor(places, dtype=torch.long, device=weight.device).view(len(tokens), prompts.n_ctx, 1)
         at = at.expand(-1, -1, weight.shape[1])  # where contexts stand
         self.register_buffer("tokens", tokens.to(weight.device), persistent=False)  # (C, L)
         self.register_buffer("at", at, persistent=False)  # (C, M, D)

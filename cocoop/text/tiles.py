@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from typing import Any
 
 SMALLEST, LARGEST = 24, 48  # rows in a tile; in between attention takes the same time (measured on a CPU), outside more
 Path = Sequence[Hashable]
@@ -26,7 +27,7 @@ class Tiles:
     """
 
     size: int
-    rows: tuple[Hashable, ...]
+    rows: tuple[Any, ...]
     parents: tuple[int, ...]
     ends: tuple[int, ...]
     distinct: int
