@@ -62,7 +62,10 @@ def test_templates_have_one_place_for_the_name():
         ({"text_budget_mb": 2048.0}, "text_budget_mb: expected an integer, got 2048.0"),
         ({"experiments": {"base_to_new": {"shots": [4.0]}}}, "shots.0: expected an integer, got 4.0"),
         ({"variants": {"coop": {"training": {"epochs": 2.0}}}}, "epochs: expected an integer, got 2.0"),
-        ({"data_root": "a{x}"}, "data_root: 'a{x}' is not valid; expected a folder for all datasets, without a leading ~"),
+        (
+            {"data_root": "a{x}"},
+            "data_root: 'a{x}' is not valid; expected a folder for all datasets, without a leading ~",
+        ),
         ({"data_root": "a\nb"}, "data_root: .* is not valid"),
         ({"data_root": "a\n"}, "data_root: .* is not valid"),
         ({"data_root": "~/data"}, "data_root: .* is not valid"),

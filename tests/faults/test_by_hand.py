@@ -20,10 +20,18 @@ JSON = ("--settings", "--run", "--evaluation")
 ENDLESS = vars(TrainingSpec(0, 1, 0.1, 0, 0.0, 0.0, 0.0))
 UNTRAINED = {"shots": 0, "implementation": "cocoop.methods.zero_shot:ZeroShot", "training": None, "params": {}}
 SETTINGS = [
-    ("train", {"implementation": "nope"}, "implementation: 'nope' is not valid; expected the implementation, module:Class"),
+    (
+        "train",
+        {"implementation": "nope"},
+        "implementation: 'nope' is not valid; expected the implementation, module:Class",
+    ),
     ("train", {"implementation": "nope:Nope"}, "class 'nope:Nope' cannot be imported"),
     ("train", {"training": {}}, "training.epochs: "),
-    ("train", {"training": None}, "training: expected training settings, got null, because coop has learns: by_gradient"),
+    (
+        "train",
+        {"training": None},
+        "training: expected training settings, got null, because coop has learns: by_gradient",
+    ),
     ("train", {"training": 7}, "training: "),
     ("train", {"shots": 0}, "shots: expected 1 or more, got 0, because coop has learns: by_gradient"),
     ("train", {"templates": ["{} and {}"]}, TEMPLATE),

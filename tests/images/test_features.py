@@ -212,7 +212,9 @@ def test_what_differs_is_named_on_use(backbone, manifest, root, tmp_path):
     with pytest.raises(UserError, match="not a valid views file"):
         feature_file.load(path, "views", {})
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(UserError, match="not a valid features file .corrupt or from another program.; delete it and run again"):
+    with pytest.raises(
+        UserError, match="not a valid features file .corrupt or from another program.; delete it and run again"
+    ):
         feature_file.load(path, "features", {})
 
 
