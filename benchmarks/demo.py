@@ -1,10 +1,10 @@
-"""What the exact prompt encoder and seeds trained together save in the demo, on the demo's own inputs.
+"""Measures how much time the exact prompt encoder and joint training of seeds save in the demo.
 
     make demo && python benchmarks/demo.py
 
-Each training of the demo is run again for a twentieth of its epochs, and each CoCoOp test for its first images: through the
-tiny CLIP's own text tower (all tokens of every prompt), through the exact encoder, and through it with one seed after the
-other. Prints a Markdown table.
+Repeats each training of the demo for a twentieth of its epochs, and each CoCoOp test on its first images, in three ways: with the
+tiny CLIP's own text encoder (all tokens of every prompt), with the exact prompt encoder, and with the exact prompt encoder and one
+seed after another. Prints a Markdown table.
 """
 
 import time
@@ -28,12 +28,12 @@ from cocoop.training.loop import Trainer
 
 RESULTS = Path("results")
 TOWER = RESULTS / "backbones/tiny/text_tower.safetensors"
-SHARE, TESTED = 20, 25  # a twentieth of the epochs; test images
-WAYS = ("literal", "exact", "exact, seeds apart")
+SHARE, TESTED = 20, 25  # divisor of the epochs; number of test images
+WAYS = ("literal", "exact", "exact, single seeds")
 
 
 def trained() -> Iterator[tuple[Run, Path, Path]]:
-    """Views and test features of the demo's trainings."""
+    """The demo's trained runs with the files of their views and test features."""
     for learned in sorted(RESULTS.glob("runs/tiny/*/base/*/shots*/seeds*/learned.safetensors")):
         run = Run.from_dict(io.read_tensors(learned, "learned")[1]["run"], str(learned))
         if run.training is None:
@@ -42,10 +42,10 @@ def trained() -> Iterator[tuple[Run, Path, Path]]:
         yield run, views, RESULTS / f"features/tiny/{run.dataset}/test.safetensors"
 
 
-def measure(run: Run, side: TextEncoder, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
-    """Seconds of the training and, for CoCoOp, of the test; each once to warm up and once timed."""
-    few = load_views(run, [views], fingerprint, side.device)
-    method = methods.build(run, Task(side, run.seeds, few.classnames, run.templates))
+def measure(run: Run, encoder: TextEncoder, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
+    """Seconds of the training and, for CoCoOp, of the test, each measured once after a warm-up."""
+    few = load_views(run, [views], fingerprint, encoder.device)
+    method = methods.build(run, Task(encoder, run.seeds, few.classnames, run.templates))
     training = replace(run.training, epochs=max(1, run.training.epochs // SHARE), warmup_epochs=0)
     images = feature_file.load(tests, "features", {"dataset": run.dataset})[0]["features"][:TESTED]
 
@@ -73,13 +73,13 @@ def main() -> None:
         seconds["literal"].update(measure(run, TextEncoder.literal(model), *files, exact.fingerprint))
         seconds["exact"].update(measure(run, exact, *files, exact.fingerprint))
         for seed in run.seeds:
-            alone = replace(run, seeds=(seed,))
-            seconds["exact, seeds apart"].update(measure(alone, exact, *files, exact.fingerprint))
+            single = replace(run, seeds=(seed,))
+            seconds["exact, single seeds"].update(measure(single, exact, *files, exact.fingerprint))
     rows = []
     for work in sorted(seconds["exact"]):
-        literal, exact, apart = (seconds[way][work] for way in WAYS)
-        rows.append([work, literal, exact, literal / exact, apart, apart / exact])
-    head = ["all datasets", "literal s", "exact s", "ratio", "exact s, seeds apart", "ratio"]
+        literal, exact, single = (seconds[way][work] for way in WAYS)
+        rows.append([work, literal, exact, literal / exact, single, single / exact])
+    head = ["all datasets", "literal s", "exact s", "ratio", "exact s, single seeds", "ratio"]
     print(tabulate(rows, head, "pipe", floatfmt=("", ".1f", ".2f", ".1f", ".2f", ".1f")))
 
 

@@ -1,8 +1,8 @@
-"""Are the miniature datasets fit for use? Zero-shot accuracy of both halves, and the headroom a linear probe shows.
+"""Checks that the miniature datasets are useful: zero-shot accuracy on base and new classes, and headroom of a linear probe.
 
     python benchmarks/miniatures.py [--weights FILE] [--seed 0] [NAME ...]
 
-Prints a Markdown table. No prompt-learning method is run here: datasets are chosen by this table alone.
+Prints a Markdown table. It does not run any prompt learning method, because only this table decides which datasets to use.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from cocoop.backbone import tiny
 from cocoop.demo.miniatures import MINIATURES, draw
 
 SHOTS = 16
-PROBE_STRENGTHS = (1, 10, 100)  # inverse L2 penalty; the best on the validation images is taken
+PROBE_STRENGTHS = (1, 10, 100)  # inverse L2 penalties; the probe uses the best one on the validation images
 
 
 class Split(NamedTuple):
@@ -37,7 +37,7 @@ class Split(NamedTuple):
     labels: np.ndarray
 
     def of(self, labels: Sequence[int], shots: int | None = None) -> "Split":
-        """The images of these labels, at most `shots` of each."""
+        """The images with these labels, at most `shots` per label."""
         chosen = np.concatenate([np.flatnonzero(self.labels == label)[:shots] for label in labels])
         return Split(self.features[chosen], self.labels[chosen])
 
@@ -54,8 +54,8 @@ def load(weights: Path) -> CLIP:
 def encode_split(model: CLIP, folder: Path, entries: Sequence[tuple[str, int, str]]) -> Split:
     """Image features of one split of a drawn dataset."""
     pixels = np.stack([np.asarray(Image.open(folder / "images" / path).convert("RGB")) for path, _, _ in entries])
-    pictures = (torch.from_numpy(pixels) / 255 - torch.tensor(OPENAI_DATASET_MEAN)) / torch.tensor(OPENAI_DATASET_STD)
-    features = torch.cat([model.encode_image(part) for part in pictures.permute(0, 3, 1, 2).split(256)])
+    images = (torch.from_numpy(pixels) / 255 - torch.tensor(OPENAI_DATASET_MEAN)) / torch.tensor(OPENAI_DATASET_STD)
+    features = torch.cat([model.encode_image(part) for part in images.permute(0, 3, 1, 2).split(256)])
     return Split(normalize(features, dim=-1).numpy(), np.array([label for _, label, _ in entries]))
 
 
@@ -68,13 +68,13 @@ def encode_names(model: CLIP, name: str) -> np.ndarray:
 
 
 def zero_shot(test: Split, texts: np.ndarray, labels: Sequence[int]) -> float:
-    """Accuracy among these labels."""
+    """Zero-shot accuracy on these classes."""
     part = test.of(labels)
     return float((np.array(labels)[(part.features @ texts[labels].T).argmax(1)] == part.labels).mean())
 
 
 def linear_probe(train: Split, val: Split, test: Split, labels: Sequence[int]) -> float:
-    """Test accuracy of a logistic regression on 16 images a class, its penalty chosen on the validation images."""
+    """Test accuracy of a logistic regression on 16 images per class, with the penalty chosen on the validation images."""
     few, val, test = train.of(labels, SHOTS), val.of(labels), test.of(labels)
     probes = [LogisticRegression(C=strength, max_iter=2000).fit(*few) for strength in PROBE_STRENGTHS]
     return float(max(probes, key=lambda probe: probe.score(*val)).score(*test))
@@ -98,9 +98,9 @@ def measure(model: CLIP, name: str, seed: int) -> str:
 
 
 def main() -> None:
-    """Measures the named datasets, or all."""
+    """Measures the datasets given on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MINIATURES)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(MINIATURES)} (default: all)")
     parser.add_argument("--weights", type=Path, default=tiny.WEIGHTS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -1,10 +1,10 @@
-"""How much of a Slurm job is not computing: base-to-new in miniature on a Slurm of one node, which this script starts and stops.
+"""Measures the overhead of Slurm jobs: runs a small base-to-new experiment on a one-node Slurm that this script starts and stops.
 
     python benchmarks/slurm_overhead.py          (needs slurmctld, slurmd and munge)
 
-Computing is what the progress bars count: loops over images and training steps. All else is overhead: by Slurm's clock outside
-the stages' processes (Slurm, two starts of Snakemake and one more for each stage), and inside them (Python, torch, files).
-The last line is the wall time of the Snakemake that submits: with local stages, queue, and looks at jobs that have long ended.
+Computing time is the time in loops over images and training steps, from the progress bars. Everything else is overhead: outside
+the processes of the stages (Slurm, two starts of Snakemake and one more for each stage) and inside them (Python, torch, files).
+The last line is the wall time of the Snakemake that submits the jobs. It includes local stages, queueing and delayed status checks.
 """
 
 import json
@@ -27,7 +27,7 @@ BAR_END = re.compile(r"100%\S* (\d+)/\d+ \[.*?([\d.]+)(s/)?\w+(?:/s)?\]")
 
 
 def computing(log: Path) -> float:
-    """Seconds in the loops of a stage, from the last line of each progress bar: items divided by items a second."""
+    """Seconds in the loops of a stage, from the last line of each progress bar: items divided by items per second."""
     ends = BAR_END.findall(log.read_text(encoding="utf-8"))
     return sum(int(items) * float(pace) if inverse else int(items) / float(pace) for items, pace, inverse in ends)
 
@@ -37,8 +37,8 @@ def seconds(job: dict[str, str], since: str, until: str) -> float:
 
 
 def main() -> None:
-    if lacking := missing():
-        raise SystemExit(f"error: not installed: {', '.join(lacking)}; on Debian: apt-get install slurm-wlm munge")
+    if programs := missing():
+        raise SystemExit(f"error: not installed: {', '.join(programs)}; on Debian: apt-get install slurm-wlm munge")
     with Cluster() as cluster, tempfile.TemporaryDirectory() as folder:
         content = {"variants": VARIANTS, "experiments": {"base_to_new": BASE_TO_NEW}}
         clone = Clone(Path(folder) / "clone", REPOSITORY, cluster, content)
@@ -58,14 +58,14 @@ def main() -> None:
         in_loops = sum(map(computing, logs))
     rows = [
         ["Slurm jobs, start to end", len(jobs), in_slurm],
-        ["of it: Slurm and Snakemake", len(jobs), in_slurm - in_stages],
-        ["of it: start of Python and torch, files", len(stages), in_stages - in_loops],
-        ["of it: computing", len(stages), in_loops],
+        ["- Slurm and Snakemake", len(jobs), in_slurm - in_stages],
+        ["- start of Python and torch, files", len(stages), in_stages - in_loops],
+        ["- computing", len(stages), in_loops],
     ]
     rows = [[what, count, total, total / count, total / in_slurm] for what, count, total in rows]
     headers = ["", "jobs or stages", "seconds", "seconds each", "share"]
     print(tabulate(rows, headers, "github", floatfmt=("", "", ".1f", ".1f", ".0%")))
-    print(f"\nFrom the first line of Snakemake to its last: {in_head:.1f} s, with up to {len(GPUS)} jobs at a time.")
+    print(f"\nWall time of Snakemake: {in_head:.1f} s, with up to {len(GPUS)} jobs at a time.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How long tables, figures and collecting take: `python benchmarks/tables.py [RUNS]` (20,000 runs unless told otherwise).
+"""Measures the time to collect records and build tables: `python benchmarks/tables.py [RUNS]` (default: 20,000 runs).
 
-Metrics files have the size of a 50-class evaluation with three seeds, so 20,000 runs are 6,667 files with 40,000 records.
+Each metrics file is as large as that of a 50-class evaluation with three seeds: 20,000 runs make 6,667 files and 40,000 records.
 """
 
 import sys
@@ -27,7 +27,7 @@ def timed(what: str) -> Iterator[None]:
 
 
 def metrics_file(folder: Path, variant: str, dataset: str) -> tuple[Path, list[dict]]:
-    """One evaluation with made-up counts, and its record keys."""
+    """Writes the metrics of one evaluation with synthetic counts; returns its path and the keys of its records."""
     keys = [
         {
             "dataset": dataset,
@@ -56,20 +56,20 @@ def main(runs: int) -> None:
     variants = [f"variant{number}" for number in range(-(-runs // (len(SEEDS) * len(DATASETS))))]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with timed("writing the made-up metrics"):
-            made = [metrics_file(folder, variant, dataset) for variant, dataset in product(variants, DATASETS)]
+        with timed("write synthetic metrics"):
+            files = [metrics_file(folder, variant, dataset) for variant, dataset in product(variants, DATASETS)]
         experiment = {
             "schema": 1, "kind": "experiment", "name": "many", "title": "Many", "table": "base_to_new", "caption": "",
             "paper": None,
             "backbone": {"name": "tiny", "label": "Tiny"}, "train_subset": "base", "targets": [], "target_subsets": list(SUBSETS),
             "variants": [{"name": v, "label": v, "method": "coop", "trainable": True} for v in variants],
             "train_datasets": [{"name": d, "title": d} for d in DATASETS], "shots": [16], "seeds": list(SEEDS),
-            "expected": [key for _, keys in made for key in keys],
+            "expected": [key for _, keys in files for key in keys],
         }  # fmt: skip
         io.write_json(folder / "experiment.json", experiment)
-        print(f"{len(made) * len(SEEDS)} runs, {len(made)} files, {len(experiment['expected'])} records")
+        print(f"{len(files) * len(SEEDS)} runs, {len(files)} files, {len(experiment['expected'])} records")
         with timed("collect"):
-            results.collect([path for path, _ in made], folder / "records.csv")
+            results.collect([path for path, _ in files], folder / "records.csv")
         with timed("tables"):
             tables.build_all(folder / "experiment.json", folder / "records.csv", folder / "tables")
 

@@ -1,4 +1,4 @@
-"""Which device a job runs on, how it is made deterministic, and what memory it took."""
+"""The device of a job, deterministic computation on it, and peak memory."""
 
 import logging
 import os
@@ -15,23 +15,24 @@ from cocoop.io import canonical_json, sha256_text
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that give no device; the last is Slurm's
-OLDEST_DRIVER = 580  # for CUDA 13, of the pinned torch (NVIDIA, CUDA Compatibility, table of minor versions)
+HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that hide all devices; the last one is Slurm's
+OLDEST_DRIVER = 580  # for CUDA 13, which the pinned torch uses (NVIDIA, CUDA Compatibility, table of minor versions)
 
 
 def choose(wanted: str = "auto") -> str:
-    """`auto` is cuda if there is one. Sets deterministic algorithms and threads (OMP_NUM_THREADS) in the same place.
+    """Returns cuda or cpu, and enables deterministic algorithms and sets the number of threads (OMP_NUM_THREADS).
 
-    A UserError where the job was given a GPU that torch cannot use: days on a CPU while the GPU is paid for help nobody.
+    wanted: `auto` chooses cuda if it is available.
+    Raises a UserError if the job was given a GPU that torch cannot use, rather than computing for days on the CPU.
     """
     if wanted != "cpu" and not torch.cuda.is_available():
         if given := allocated():
             raise UserError(
-                f"device {wanted!r}: this job has a GPU ({given}), but torch {torch.__version__} sees none: {_reason()}."
-                " To compute on the CPU all the same, say device: cpu."
+                f"device {wanted!r}: this job has a GPU ({given}), but torch {torch.__version__} cannot use it: {_reason()}."
+                " To compute on the CPU anyway, set device: cpu."
             )
         if wanted == "cuda":
-            raise UserError("device 'cuda': no CUDA device here; take device: auto or cpu.")
+            raise UserError("device 'cuda': this machine has no CUDA device; set device: auto or cpu.")
     device = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(_threads() or os.cpu_count() or 1)
@@ -44,7 +45,7 @@ def choose(wanted: str = "auto") -> str:
 
 
 def allocated() -> str:
-    """The GPUs a scheduler gave this process, as VARIABLE=VALUE; empty if none. An empty CUDA_VISIBLE_DEVICES means none."""
+    """The GPUs that a scheduler gave this process, as VARIABLE=VALUE; empty if none. An empty CUDA_VISIBLE_DEVICES means none."""
     for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
         if name in os.environ:
             value = os.environ[name]
@@ -54,26 +55,27 @@ def allocated() -> str:
 
 def _reason() -> str:
     if torch.version.cuda is None:
-        return "it is built without CUDA"
+        return "it was built without CUDA"
     needed = (
         f": CUDA {torch.version.cuda} needs {OLDEST_DRIVER} or newer" if torch.version.cuda.startswith("13.") else ""
     )
-    return f"most likely the driver is too old{needed} (`nvidia-smi` says yours)"
+    return f"the driver is probably too old{needed} (`nvidia-smi` shows yours)"
 
 
 def _threads() -> int:
-    """OMP_NUM_THREADS, of a list (one number a level of nesting) the first; 0 if it says nothing."""
+    """OMP_NUM_THREADS, or the first number if it is a list (one number per nesting level); 0 if it is not set."""
     text = os.environ.get("OMP_NUM_THREADS", "").strip() or "0"
     first = text.split(",")[0].strip()
     if not re.fullmatch("[0-9]{1,6}", first):
-        raise UserError(f"environment: OMP_NUM_THREADS: {text!r} is no number of threads.")
+        raise UserError(f"environment: OMP_NUM_THREADS: expected a number of threads, got {text!r}.")
     return int(first)
 
 
 def deterministic(step: Callable[[], T], where: str) -> T:
-    """A training's first step, with deterministic algorithms alone; where torch has none for an operation, says so and goes on.
+    """Runs the first step of a training with only deterministic algorithms.
 
-    `warn_only` from the start would let attention choose a faster backward pass whose sums change from run to run.
+    If torch has none for an operation, logs a warning and uses a nondeterministic one. Setting `warn_only` from the start would
+    let attention choose a faster backward pass whose sums differ between runs.
     """
     torch.use_deterministic_algorithms(True)
     try:
@@ -81,14 +83,14 @@ def deterministic(step: Callable[[], T], where: str) -> T:
     except RuntimeError as error:
         if "deterministic" not in str(error):
             raise
-        logger.warning("%s: its last digits may change from run to run (%s)", where, str(error).split(". ")[0])
+        logger.warning("%s: the last digits may differ between runs (%s)", where, str(error).split(". ")[0])
         torch.use_deterministic_algorithms(True, warn_only=True)
         return step()
 
 
 @contextmanager
 def seeded(device: torch.device, *moment: object) -> Iterator[None]:
-    """A block in which torch's own random numbers depend on `moment` (JSON values) alone; it leaves no trace outside."""
+    """Runs a block in which torch's random numbers depend only on `moment` (JSON values), and restores their state afterwards."""
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(number_of(*moment))
@@ -96,15 +98,15 @@ def seeded(device: torch.device, *moment: object) -> Iterator[None]:
 
 
 def number_of(*moment: object) -> int:
-    """A seed made of JSON values."""
+    """A seed derived from JSON values."""
     return int(sha256_text(canonical_json(moment))[:15], 16)
 
 
 def peak_gpu_mb(device: torch.device) -> float | None:
-    """Most memory allocated on the GPU so far, in MB; None on the CPU."""
+    """Peak memory allocated on the GPU so far, in MB; None on the CPU."""
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
 
 
 def peak_mb() -> float:
-    """Most resident memory of this process so far, in MB."""
+    """Peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

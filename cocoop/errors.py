@@ -1,25 +1,25 @@
-"""The one error that users see: a single line, no traceback, exit code 2."""
+"""The errors that users see as a single line without a traceback, with exit code 2."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 EXIT_CODE = 2
-LONGEST_IN_LIST = 160  # characters of one name in a list; room for most paths
+LONGEST_IN_LIST = 160  # characters of one name in a list; long enough for most paths
 
 
 class UserError(Exception):
-    """What a user can put right. The message names the value, where it stands, the choices, and what to do, in one line."""
+    """A mistake that the user can correct. In one line, the message gives the value, its place, the choices and the fix."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))  # a file or class name may hold a line feed
+        super().__init__(" ".join(message.splitlines()))  # a file or class name may contain a line feed
 
 
 class CannotWrite(UserError):
-    """A file cannot be written: no other source of it and no other way around would help."""
+    """A file cannot be written, so trying another source for it is pointless."""
 
 
 def shown(value: object, most: int = 60) -> str:
-    """A value as Python writes it; of a long one only the beginning, and its length: `'abc'... (1234 characters)`."""
+    """The repr of a value, shortened if it is long: `'abc'... (1234 characters)`."""
     text = value if isinstance(value, str) else repr(value)
     if len(text) > most:
         return f"{text[:most]!r}... ({len(text)} characters)"
@@ -27,10 +27,10 @@ def shown(value: object, most: int = 60) -> str:
 
 
 def listed(names: Iterable[object], most: int = 12) -> str:
-    """Names joined by commas, cut after `most` with the number left out: `a, b, c (+7 more)`; `none` if there are none."""
-    names = [str(name) for name in names]
-    more = f" (+{len(names) - most} more)" if len(names) > most else ""
-    return ", ".join(map(_cut, names[:most])) + more if names else "none"
+    """At most `most` names joined by commas, and the number of others: `a, b, c (+7 more)`; `none` if there are none."""
+    texts = [str(name) for name in names]
+    more = f" (+{len(texts) - most} more)" if len(texts) > most else ""
+    return ", ".join(map(_cut, texts[:most])) + more if texts else "none"
 
 
 def _cut(name: str) -> str:
@@ -38,7 +38,7 @@ def _cut(name: str) -> str:
 
 
 def cut(name: object, most: int = 60) -> str:
-    """A class name or prompt for a message, cut after `most` characters with `...`."""
+    """A class name or prompt, shortened to `most` characters for a message."""
     text = str(name)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
@@ -49,14 +49,14 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
-    """` Did you mean 'coop'?` for the nearest choice, or nothing when none is near."""
+    """` Did you mean 'coop'?` for the closest choice; empty if no choice is close."""
     choices = {str(choice).lower(): str(choice) for choice in choices}
     near = get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
     return f" Did you mean {shown(choices[near[0]])}?" if near else ""
 
 
 def unknown(kind: str, value: object, choices: Iterable[str], where: str) -> UserError:
-    """The error for a name that is not registered, for example kind="method", where="config/config.yaml: variants"."""
+    """The error for an unknown name, for example with kind="variant" and where="config/config.yaml: variants"."""
     choices = sorted(map(str, choices))
     return UserError(
         f"{where}: unknown {kind} {shown(value)}; known: {listed(choices, 40)}.{did_you_mean(value, choices)}"

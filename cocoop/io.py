@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, hashes, canonical JSON, checksummed JSON and tensors."""
+"""Files that are either complete or absent: atomic writes, hashes, canonical JSON, checksummed JSON and tensors."""
 
 import errno
 import hashlib
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[1]
 CHECKSUM = "sha256"
 IDENTITY_CHARACTERS = 10
-NOTHING = "nothing was left behind"
+NOT_VALID = "{path}: not a valid {kind} file (corrupt or from another program); delete it and run again."
+NOTHING = "no partial file was left behind"
 
 
 @contextmanager
 def atomic_path(path: str | Path, needed: int = 0) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes otherwise.
+    """Yields a temporary path next to `path`, which replaces `path` if the block succeeds and is deleted otherwise.
 
-    needed: bytes the file will take, which the message of a full disk names.
+    needed: size of the file in bytes, for the message when the disk is full.
     """
     path = Path(path)
     with writing(path, needed):
@@ -49,9 +50,10 @@ def atomic_path(path: str | Path, needed: int = 0) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: str | Path, needed: int = 0, left: str = NOTHING) -> Iterator[None]:
-    """Whatever the system says while `path` is written becomes a `CannotWrite` that names it, needed and free bytes.
+    """Turns an OSError in the block into a `CannotWrite` that names the path and the needed and free bytes.
 
-    needed: bytes still to come, 0 if not known. left: what lies there now.
+    needed: bytes still to be written, 0 if unknown.
+    left: what remains on the disk, for the message.
     """
     try:
         yield
@@ -60,33 +62,33 @@ def writing(path: str | Path, needed: int = 0, left: str = NOTHING) -> Iterator[
 
 
 def cannot_write(path: Path, error: OSError, needed: int = 0, left: str = NOTHING) -> CannotWrite:
-    """The error for what the system said; see `writing`."""
-    said = error.strerror or str(error)
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in said
-    need = f"it needs {needed:,} bytes" if needed else "it needs more bytes than there are"
-    room = f"; {need}, {_free(path):,} are free: make room and run again" if full else ""
-    return CannotWrite(f"{path}: cannot be written ({said}){room}; {left}.")
+    """The `CannotWrite` for an OSError; see `writing`."""
+    reason = error.strerror or str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in reason
+    need = f"{needed:,} bytes are needed, " if needed else ""
+    room = f"; {need}{_free(path):,} bytes are free: make room and run again" if full else ""
+    return CannotWrite(f"{path}: cannot be written ({reason}){room}; {left}.")
 
 
 def local_file(name: str) -> Path | None:
-    """The file that a path relative to the repository names, as seen from the working folder; None if there is none."""
+    """A file given relative to the repository, as a path relative to the working folder; None if it does not exist."""
     path = REPOSITORY / name
     return Path(os.path.relpath(path)) if path.is_file() else None
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text with line feeds, atomically."""
+    """Writes text as UTF-8, atomically."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes a whole file, atomically."""
+    """Writes a file, atomically."""
     with atomic_path(path, len(content)) as partial:
         partial.write_bytes(content)
 
 
 def canonical_json(value: Any) -> str:
-    """One line of JSON with sorted keys: equal values give equal text. NaN and infinity are refused."""
+    """One line of JSON with sorted keys: equal values give equal text. Raises a ValueError for NaN and infinity."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -99,9 +101,9 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: str | Path, kind: str) -> dict[str, Any]:
-    """Reads what `write_json` wrote; a missing, damaged or other file is a UserError that names it.
+    """Reads a file of `write_json`; a missing or corrupt file or one of another kind raises a UserError.
 
-    kind: what the object's "kind" must say, for example "manifest".
+    kind: the value that the object's "kind" must have, for example "manifest".
     """
     text = _read(path, kind)
     try:
@@ -111,12 +113,12 @@ def read_json(path: str | Path, kind: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         damaged = True
     if damaged:
-        raise UserError(f"{path}: damaged, or no {kind} file of this benchmark; delete it and run again.")
+        raise UserError(NOT_VALID.format(path=path, kind=kind))
     return body
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Reads a YAML mapping safely; a repeated key or a syntax error is a UserError with the line."""
+    """Reads a YAML mapping safely; a repeated key or a syntax error raises a UserError with the line."""
     try:
         content = yaml.load(_read(path, "YAML"), Loader=UniqueKeyLoader)
     except yaml.YAMLError as error:
@@ -129,7 +131,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a mapping of keys, found {type(content).__name__}.")
+        raise UserError(f"{path}: expected a mapping of keys, got {type(content).__name__}.")
     return content
 
 
@@ -139,18 +141,18 @@ def sha256_text(text: str) -> str:
 
 
 def identity(*values: Any) -> str:
-    """A short digest of JSON values, for paths: equal settings give equal paths, other settings other paths."""
+    """A short digest of JSON values, for paths: equal settings give equal paths, and different settings different paths."""
     return sha256_text(canonical_json(values))[:IDENTITY_CHARACTERS]
 
 
 def sha256_file(path: str | Path) -> str:
-    """Hex sha256 of a file's bytes, read in pieces."""
+    """Hex sha256 of a file's bytes, read in chunks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, "torch.Tensor"], metadata: Mapping[str, Any]) -> None:
-    """Writes a safetensors file whose metadata (any JSON values) carries a checksum over itself and all tensors."""
+    """Writes a safetensors file. Its metadata (any JSON values) includes a checksum of the metadata and all tensors."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -159,18 +161,18 @@ def write_tensors(path: str | Path, tensors: Mapping[str, "torch.Tensor"], metad
     with atomic_path(path, sum(tensor.nbytes for tensor in tensors.values())) as partial:
         try:
             save_file(tensors, partial, text | {CHECKSUM: _tensor_digest(tensors, text)})
-        except SafetensorError as error:  # its text holds what the system said
+        except SafetensorError as error:  # its text includes the message of the operating system
             raise OSError(str(error)) from error
         _sort_metadata(partial)
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, "torch.Tensor"], dict[str, Any]]:
-    """Tensors and metadata of a file of `write_tensors`; anything else or any flipped bit is a UserError."""
+    """Tensors and metadata of a file of `write_tensors`; any other file and any flipped bit raises a UserError."""
     return _read_safetensors(path, kind, "pt")
 
 
 def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The same as numpy arrays and without torch, for tables and figures; numpy has no bf16."""
+    """The same as `read_tensors`, but as numpy arrays without torch, for tables and figures; numpy has no bf16."""
     return _read_safetensors(path, kind, "np")
 
 
@@ -190,12 +192,12 @@ def _read_safetensors(path: str | Path, kind: str, framework: str) -> tuple[dict
     except (SafetensorError, OSError, ValueError, TypeError, RecursionError):
         damaged = True
     if damaged:
-        raise UserError(f"{path}: damaged, or no {kind} file of this benchmark; delete it and run again.")
+        raise UserError(NOT_VALID.format(path=path, kind=kind))
     return arrays, metadata
 
 
 def _sort_metadata(path: Path) -> None:
-    # safetensors writes metadata in an order that changes from process to process; equal content must give equal bytes.
+    # The order in which safetensors writes metadata differs between processes, but equal content must give equal bytes.
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(size))
@@ -205,7 +207,7 @@ def _sort_metadata(path: Path) -> None:
 
 
 def _tensor_digest(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
-    """Of torch tensors or numpy arrays: canonical metadata, then each one's name, torch type, shape and bytes."""
+    """sha256 of the canonical metadata and of the name, torch dtype, shape and bytes of each tensor or array."""
     digest = hashlib.sha256(canonical_json(dict(metadata)).encode("utf-8", "surrogatepass"))
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -229,7 +231,7 @@ def _read(path: str | Path, kind: str) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such {kind} file.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: damaged, or no {kind} file (not UTF-8 text).") from error
+        raise UserError(f"{path}: not a valid {kind} file (not UTF-8 text).") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
 

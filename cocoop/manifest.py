@@ -1,4 +1,4 @@
-"""The manifest: what a dataset consists of, checked against the disk, in the order few-shot draws are made in."""
+"""The manifest: a dataset's images and class names, checked against the disk, in the order used by few-shot draws."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over names, paths and labels: what every later file refers to."""
+        """sha256 of names, paths and labels; all files derived from the dataset refer to it."""
         return io.sha256_text(io.canonical_json(self._content()))
 
     def labels(self, split: str) -> list[int]:
@@ -52,7 +52,7 @@ class Manifest:
 
     @classmethod
     def load(cls, path: str | Path) -> "Manifest":
-        """Reads a manifest; a damaged file is a UserError that names it."""
+        """Reads a manifest; a corrupt file raises a UserError."""
         body = io.read_json(path, "manifest")
         splits = {split: tuple(Item(*item) for item in body["splits"][split]) for split in SPLITS}
         return cls(body["dataset"], tuple(body["classnames"]), splits, tuple(body["notes"]))

@@ -1,4 +1,4 @@
-"""Pure arithmetic of the benchmark's numbers. Accuracies are fractions."""
+"""The formulas of the benchmark's metrics. Accuracies are fractions."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from statistics import fmean, pstdev, stdev
 
 
 def accuracy(correct: int, total: int) -> float | None:
-    """Share of correct predictions over images (micro average, as Dassl evaluator.py:55); None without an image."""
+    """Fraction of images predicted correctly (micro average, as Dassl evaluator.py:55); None if there are no images."""
     return correct / total if total else None
 
 
 def mean_class_accuracy(correct: Sequence[int], total: Sequence[int]) -> float | None:
-    """Mean of the classes' accuracies over the classes that have an image."""
+    """Mean accuracy over the classes that have images; None if no class does."""
     rates = [hit / count for hit, count in zip(correct, total, strict=True) if count]
     return fmean(rates) if rates else None
 
@@ -24,10 +24,9 @@ def harmonic_mean(base: float | None, new: float | None) -> float | None:
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Plain mean; None (shown blank) unless every part is there."""
-    if not values or any(value is None for value in values):
-        return None
-    return fmean(values)
+    """Arithmetic mean; None (shown blank) if any value is missing."""
+    present = [value for value in values if value is not None]
+    return fmean(present) if present and len(present) == len(values) else None
 
 
 def sample_std(values: Sequence[float]) -> float | None:

@@ -1,7 +1,7 @@
-"""Progress of long loops: a bar with rate and time left on a terminal, a line now and then in a log file."""
+"""Progress of long loops: a bar with rate and remaining time on a terminal, an occasional line in a log file."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -13,7 +13,7 @@ LOG_INTERVAL_SECONDS = 10.0
 def bar(total: int | None, description: str, unit: str, initial: int = 0, **options: Any) -> tqdm:
     """A tqdm bar on stderr; call `update(n)` and `close()`, or use it in a `with` block.
 
-    In a log file (stderr is no terminal) it writes a whole line every ten seconds instead of redrawing one.
+    If stderr is not a terminal, it writes a new line every ten seconds instead of redrawing the same one.
     """
     on_terminal = sys.stderr.isatty()
     interval = 0.1 if on_terminal else LOG_INTERVAL_SECONDS
@@ -32,8 +32,8 @@ def bar(total: int | None, description: str, unit: str, initial: int = 0, **opti
 
 
 def track(items: Iterable[Item], description: str, unit: str, total: int | None = None) -> Iterator[Item]:
-    """Yields the items while a bar counts them."""
-    if total is None and hasattr(items, "__len__"):
+    """Yields the items and shows a progress bar."""
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with bar(total, description, unit) as progress:
         for item in items:
@@ -42,7 +42,7 @@ def track(items: Iterable[Item], description: str, unit: str, total: int | None 
 
 
 class _Lines:
-    """Turns tqdm's carriage returns into line ends, so that a log file stays readable."""
+    """Replaces tqdm's carriage returns by line feeds to keep log files readable."""
 
     def write(self, text: str) -> int:
         text = text.strip("\r\n ")

@@ -1,4 +1,4 @@
-"""Where a result comes from: code version, libraries, machine and device."""
+"""The origin of a result: code version, libraries, machine and device."""
 
 import platform
 import subprocess
@@ -16,7 +16,7 @@ LIBRARIES = ("torch", "open_clip_torch", "torchvision", "numpy", "pillow", "safe
 
 @cache
 def commit() -> str | None:
-    """The repository's commit, with `+` behind it when files differ from it; None outside a checkout."""
+    """The repository's commit, followed by `+` if tracked files have changed; None outside a checkout."""
     git = ["git", "-C", str(REPOSITORY)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=20)
@@ -34,18 +34,18 @@ def commit() -> str | None:
 
 @cache
 def code(*parts: str) -> str:
-    """sha256 over the code of parts of this package; comments, docstrings and layout do not count."""
+    """sha256 of the code in parts of this package, without comments, docstrings and layout."""
     files = sorted(path for part in parts for path in (REPOSITORY / "cocoop" / part).rglob("*.py"))
     return digest(files, REPOSITORY)
 
 
 def numeric_code() -> str:
-    """sha256 over the code that every run shares and that computes numbers. A method's own code is part of its run."""
+    """sha256 of the code that computes numbers for all methods. The code of each method is part of its runs."""
     return code(*NUMERIC)
 
 
 def library_versions() -> dict[str, str]:
-    """Installed versions of the libraries a number can depend on."""
+    """Installed versions of the libraries that can affect a number."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -56,7 +56,7 @@ def library_versions() -> dict[str, str]:
 
 
 def describe(device: str = "cpu") -> dict[str, object]:
-    """Versions, machine and device for the sidecar of a result. Asks torch only if it is already imported."""
+    """Versions, machine and device, to be stored next to a result. Uses torch only if it is already imported."""
     facts: dict[str, object] = {
         "cocoop": __version__,
         "commit": commit(),
@@ -68,7 +68,7 @@ def describe(device: str = "cpu") -> dict[str, object]:
 
 
 def computed_on(device: str = "cpu") -> dict[str, str | None]:
-    """What the last digits of a number depend on beside its inputs: processor or GPU, and torch. Asks torch only if imported."""
+    """Processor or GPU, and torch version: they affect the last digits of a number. Uses torch only if it is already imported."""
     facts: dict[str, str | None] = {"machine": platform.machine(), "device": "cpu"}
     torch = sys.modules.get("torch")
     if torch is None:

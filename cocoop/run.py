@@ -1,7 +1,7 @@
-"""A run: everything that decides its numbers, as one immutable value whose canonical form is its identity.
+"""A run: everything that affects its numbers, as one immutable value. A digest of its canonical form is its identity.
 
-Planning makes runs, paths are named after them, the command line carries them as JSON, and every file that a run leaves
-(checkpoint, learned tensors, metrics) holds the run it belongs to.
+Planning creates runs, paths contain their identities, the command line passes them as JSON, and every file of a run
+(checkpoint, learned tensors, metrics) contains the run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ MOST_SEEDS_SHOWN = 5  # in a path
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
-    """Seeds in a form short enough for a path: 1-2-3, or 1-to-100x100 for the first, the last and their number."""
+    """Seeds in a form short enough for a path: 1-2-3, or 1-to-100x100 with the first, the last and the number of seeds."""
     if len(seeds) <= MOST_SEEDS_SHOWN:
         return "-".join(map(str, seeds))
     return f"{seeds[0]}-to-{seeds[-1]}x{len(seeds)}"
@@ -27,28 +27,28 @@ def seeds_text(seeds: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One training (or untrained classifier) for a block of seeds; all but the seed is the same.
+    """One training (or untrained classifier) for a block of seeds, which differ in nothing else.
 
     Attributes:
-        backbone: the frozen model; its label takes no part in the identity.
+        backbone: the frozen model; its label is not part of the identity.
         dataset: the dataset trained on.
-        data: digest of the settings that decide the dataset's images, labels and class names.
+        data: digest of the settings that determine the dataset's images, labels and class names.
         subset: the classes trained on: all, base or new.
         templates: hand-crafted prompts of the dataset, empty for a method that does not use them.
         descriptions: digest of the dataset's class descriptions, None for a method that does not use them.
         variant: name of the method's variant.
         method: name of the method's file in config/methods.
         implementation: "module:Class".
-        version: raised by hand when shared code changes the method's numbers.
-        code: digest of the method's own source code.
+        version: increased by hand when shared code changes the method's numbers.
+        code: digest of the method's source code.
         inputs: features (cached) or images (live pixels).
-        stacked: whether all seeds train in one batch or in turn.
-        needs: what else the method asks for (workflow/schemas/method.schema.yaml).
+        stacked: whether all seeds train in one batch; otherwise they train one after another.
+        needs: additional inputs of the method (workflow/schemas/method.schema.yaml).
         params: keyword arguments of the class.
-        training: settings of gradient training, None without it.
-        views: V, augmented views per image; 0 for the images as they are.
+        training: settings of gradient training; None for a method without it.
+        views: V, augmented views per image; 0 for the test transform.
         shots: images per class.
-        seeds: one few-shot draw and one set of learned tensors each.
+        seeds: each seed has its own few-shot draw and learned tensors.
     """
 
     backbone: BackboneSpec
@@ -72,38 +72,38 @@ class Run:
     seeds: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values of everything that decides the numbers."""
+        """JSON values of everything that affects the numbers."""
         content = {part.name: getattr(self, part.name) for part in fields(self)}
         training = None if self.training is None else asdict(self.training)
         return content | {"backbone": self.backbone.settings, "training": training}
 
     def to_json(self) -> str:
-        """The canonical form: equal runs give equal text."""
+        """The canonical form; equal runs give equal text."""
         return canonical_json(self.to_dict())
 
     @classmethod
     def from_dict(cls, content: Any, where: str) -> "Run":
-        """The run of `to_dict`; a UserError that names the first key that does not fit."""
+        """The run with these values of `to_dict`; raises a UserError that names the first invalid key."""
         return _parsed(cls, content, where)
 
     @cached_property
     def identity(self) -> str:
-        """Short digest of the canonical form, as it appears in paths."""
+        """Short digest of the canonical form, used in paths."""
         return identity(self.to_dict())
 
     @property
     def seeds_text(self) -> str:
-        """The seeds as they appear in paths."""
+        """The seeds as written in paths."""
         return seeds_text(self.seeds)
 
     @property
     def trainable(self) -> bool:
-        """Whether anything is learned; an untrained run has no shots and no seeds of its own."""
+        """Whether anything is learned; an untrained run has no shots and no seeds."""
         return self.shots > 0
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """What lists of runs are sorted by."""
+        """Sort key for lists of runs."""
         return self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity
 
     def __hash__(self) -> int:
@@ -115,11 +115,12 @@ class Evaluation:
     """A run applied to subsets of a target dataset.
 
     Attributes:
-        run: what is tested.
+        run: the run to evaluate.
         target: the dataset tested on.
-        data: digest of the settings that decide the target's images, labels and class names.
-        templates, descriptions: of the target, as in `Run`.
-        subsets: the classes tested on, each subset alone.
+        data: digest of the settings that determine the target's images, labels and class names.
+        templates: as in `Run`, for the target.
+        descriptions: as in `Run`, for the target.
+        subsets: the sets of classes to test on, each separately.
     """
 
     run: Run
@@ -130,31 +131,31 @@ class Evaluation:
     subsets: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values of everything that decides the numbers."""
+        """JSON values of everything that affects the numbers."""
         return {part.name: getattr(self, part.name) for part in fields(self)} | {"run": self.run.to_dict()}
 
     def to_json(self) -> str:
-        """The canonical form: equal evaluations give equal text."""
+        """The canonical form; equal evaluations give equal text."""
         return canonical_json(self.to_dict())
 
     @classmethod
     def from_dict(cls, content: Any, where: str) -> "Evaluation":
-        """The evaluation of `to_dict`; a UserError that names the first key that does not fit."""
+        """The evaluation with these values of `to_dict`; raises a UserError that names the first invalid key."""
         return _parsed(cls, content, where)
 
     @cached_property
     def identity(self) -> str:
-        """Short digest of what decides the numbers, as it appears in paths."""
+        """Short digest of everything that affects the numbers, used in paths."""
         return identity(self.to_dict() | {"run": self.run.identity})
 
     @property
     def subsets_text(self) -> str:
-        """The subsets as they appear in paths: base+new."""
+        """The subsets as written in paths: base+new."""
         return "+".join(self.subsets)
 
     @property
     def order(self) -> tuple[Any, ...]:
-        """What lists of evaluations are sorted by."""
+        """Sort key for lists of evaluations."""
         return self.run.order, self.target, self.subsets, self.identity
 
     def __hash__(self) -> int:
@@ -162,8 +163,8 @@ class Evaluation:
 
 
 for _type in (Run, Evaluation, BackboneSpec, TrainingSpec):
-    _type.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
-_ADAPTERS = {Run: TypeAdapter(Run), Evaluation: TypeAdapter(Evaluation)}
+    _type.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[union-attr]
+_ADAPTERS: dict[type, TypeAdapter] = {Run: TypeAdapter(Run), Evaluation: TypeAdapter(Evaluation)}
 
 
 def _parsed(cls: type, content: Any, where: str) -> Any:

@@ -1,4 +1,4 @@
-"""Class halves and the few-shot draw, exactly as the reference makes them."""
+"""Base and new classes and the few-shot draw, identical to the reference implementation."""
 
 import math
 import random
@@ -15,9 +15,10 @@ MOST_VAL_SHOTS = 4
 
 
 def class_subset(labels: Sequence[int], subset: str) -> list[int]:
-    """The labels of a subset, sorted: base is the first ceil(n/2) of those present, new the rest.
+    """The sorted labels of a subset: base is the first ceil(n/2) of the labels that occur, new the rest.
 
-    labels: the labels of the train split (oxford_pets.py:140-186). A position in the result is the label inside the subset.
+    labels: the labels of the train split (oxford_pets.py:140-186).
+    The position of a label in the result is its label within the subset.
     """
     present = sorted(set(labels))
     half = math.ceil(len(present) / 2)
@@ -25,7 +26,7 @@ def class_subset(labels: Sequence[int], subset: str) -> list[int]:
 
 
 class Numbered(NamedTuple):
-    """A listing position and its label: what is drawn from, so that a path listed twice stays two items."""
+    """A position in the listing and its label. Drawing positions keeps a path that is listed twice as two items."""
 
     position: int
     label: int
@@ -35,9 +36,9 @@ Labelled = TypeVar("Labelled", Item, Numbered)
 
 
 def draw(items: Sequence[Labelled], shots: int, generator: random.Random) -> list[Labelled]:
-    """`shots` items of each class, in order of the classes' first appearance (base_dataset.py:194-223).
+    """Draws `shots` items of each class, in the order in which the classes first appear (base_dataset.py:194-223).
 
-    A class with fewer items keeps them all in listing order and consumes no randomness.
+    A class with fewer items keeps all of them in listing order and draws no random numbers.
     """
     groups: dict[int, list[Labelled]] = {}
     for item in items:
@@ -51,9 +52,9 @@ def draw(items: Sequence[Labelled], shots: int, generator: random.Random) -> lis
 def few_shot(
     train: Sequence[Labelled], val: Sequence[Labelled], shots: int, seed: int
 ) -> tuple[list[Labelled], list[Labelled]]:
-    """The reference's few-shot draw: train first, then val with min(shots, 4), from one stream (oxford_pets.py:44).
+    """The reference's few-shot draw: first train, then val with min(shots, 4), from one generator (oxford_pets.py:44).
 
-    Class subsets are cut afterwards, so base images are the same as in the draw over all classes.
+    Class subsets are selected afterwards, so the base classes have the same images as in the draw over all classes.
     """
     generator = random.Random(seed)
     return draw(train, shots, generator), draw(val, min(shots, MOST_VAL_SHOTS), generator)
@@ -65,12 +66,12 @@ def numbered(manifest: Manifest, split: str) -> list[Numbered]:
 
 
 def save_few_shot(path: str | Path, manifest: Manifest, shots: int, seed: int) -> None:
-    """Draws and writes the selection as indices into the manifest's train and val listings."""
+    """Draws a selection and writes it as indices into the manifest's train and val listings."""
     if shots < 1:
-        raise UserError(f"shots: {shots} is too few; take 1 or more.")
+        raise UserError(f"shots: expected 1 or more, got {shots}.")
     if not manifest.splits["train"]:
         raise UserError(
-            f"dataset {manifest.dataset!r} has no train split (it is for testing only); take another to train on."
+            f"dataset {manifest.dataset!r} has no train split (it is for testing only); train on another dataset."
         )
     train, val = few_shot(numbered(manifest, "train"), numbered(manifest, "val"), shots, seed)
     io.write_json(
@@ -91,5 +92,5 @@ def save_few_shot(path: str | Path, manifest: Manifest, shots: int, seed: int) -
 
 
 def load_few_shot(path: str | Path) -> dict:
-    """Reads a selection: `train` and `val` are manifest positions, `labels` the labels of `train`."""
+    """Reads a selection: `train` and `val` are positions in the manifest, `labels` the labels of `train`."""
     return io.read_json(path, "fewshot")

@@ -1,4 +1,4 @@
-"""A YAML loader that refuses a repeated key instead of keeping the last of them."""
+"""A YAML loader that rejects repeated keys instead of silently keeping the last value."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import yaml
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML 1.1 without silent overwriting of a repeated key."""
+    """A safe YAML 1.1 loader that rejects repeated keys."""
 
 
 def _unique_mapping(loader: UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:

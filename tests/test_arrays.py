@@ -33,12 +33,12 @@ def test_a_flipped_bit_is_noticed(path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"x\.safetensors: damaged, or no predictions file"):
+    with pytest.raises(UserError, match=r"x\.safetensors: not a valid predictions file"):
         io.read_arrays(path, "predictions")
 
 
 def test_other_files_are_named(path, tmp_path):
-    with pytest.raises(UserError, match="damaged, or no learned file"):
+    with pytest.raises(UserError, match="not a valid learned file"):
         io.read_arrays(path, "learned")
     with pytest.raises(UserError, match=r"gone\.safetensors: no such predictions file"):
         io.read_arrays(tmp_path / "gone.safetensors", "predictions")

@@ -25,9 +25,9 @@ def test_a_gpu_that_was_given_and_cannot_be_used_is_an_error(no_gpu, name, wante
         choose(wanted)
     said = str(caught.value)
     assert said.startswith(
-        f"device '{wanted}': this job has a GPU ({name}=0), but torch {torch.__version__} sees none: "
+        f"device '{wanted}': this job has a GPU ({name}=0), but torch {torch.__version__} cannot use it: "
     )
-    assert "most likely the driver is too old: CUDA 13.0 needs 580 or newer (`nvidia-smi` says yours)." in said
+    assert "the driver is probably too old: CUDA 13.0 needs 580 or newer (`nvidia-smi` shows yours)." in said
     assert "device: cpu" in said
     assert "\n" not in said
 
@@ -35,7 +35,7 @@ def test_a_gpu_that_was_given_and_cannot_be_used_is_an_error(no_gpu, name, wante
 def test_a_torch_without_cuda_is_named(no_gpu):
     no_gpu.setenv("CUDA_VISIBLE_DEVICES", "0")
     no_gpu.setattr(torch.version, "cuda", None)
-    with pytest.raises(UserError, match="sees none: it is built without CUDA"):
+    with pytest.raises(UserError, match="cannot use it: it was built without CUDA"):
         choose("auto")
 
 

@@ -125,7 +125,7 @@ def test_make_says_what_a_lock_means(locked, tmp_path):
     (tmp_path / ".venv/bin/.installed").touch()
     done = subprocess.run(["make", "demo", "CORES=1"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    assert ("locked: another Snakemake works in this folder, or one was killed" in done.stderr) == locked
+    assert ("locked: another Snakemake runs in this folder, or one was killed" in done.stderr) == locked
     assert "Error 7" in done.stderr
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cocoop.config.registry import Registry
 from cocoop.config.specs import NOT_OF_THE_DATA, BackboneSpec, DatasetSpec
-from cocoop.config.validation import of_key, validate
+from cocoop.config.validation import not_valid, of_key, validate
 from cocoop.errors import UserError, listed
 from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE
 
@@ -24,17 +24,17 @@ def command(commands: Any, name: str, stage: Callable[..., None], about: str) ->
 
 
 def json_option(parser: argparse.ArgumentParser, flag: str, about: str) -> None:
-    """An option that takes one JSON object, as the first line of a job's log has it."""
+    """Adds an option that takes a JSON object, as in the first line of a job's log."""
     parser.add_argument(flag, required=True, metavar="JSON", help=about)
 
 
 def parsed(text: str, flag: str) -> dict[str, Any]:
-    """The JSON object of an option."""
+    """Parses an option that takes a JSON object."""
     try:
         value = json.loads(text)
     except ValueError as error:
         raise UserError(
-            f"{flag}: not a JSON object ({error}); the first line of a job's log is a whole command."
+            f"{flag}: not a JSON object ({error}); the first line of a job's log shows a complete command."
         ) from error
     if not isinstance(value, dict):
         raise UserError(f"{flag}: expected a JSON object, got {type(value).__name__}.")
@@ -42,7 +42,7 @@ def parsed(text: str, flag: str) -> dict[str, Any]:
 
 
 def dataset_option(text: str) -> DatasetSpec:
-    """The dataset of --dataset, checked as its YAML file is.
+    """The dataset of --dataset, validated like a YAML file.
 
     What the workflow leaves out because it decides no result (title, prompts, advice for messages) is looked up in that file.
     """
@@ -64,7 +64,7 @@ def _words_of(name: str) -> dict[str, Any]:
 
 
 def backbone_option(text: str) -> BackboneSpec:
-    """The backbone of --backbone, checked as its YAML file is."""
+    """The backbone of --backbone, validated like a YAML file."""
     content = parsed(text, "--backbone")
     name = content.pop("name", None)
     validate({"label": "-", **content}, "backbone", "--backbone")
@@ -76,18 +76,18 @@ def path(parser: argparse.ArgumentParser, *flags: str, about: str, required: boo
 
 
 def configfile(parser: argparse.ArgumentParser) -> None:
-    about = "as for snakemake: exactly these files, the later laid over the earlier; without it the demo"
+    about = "configuration files as for snakemake; later files override earlier ones (default: the demo)"
     parser.add_argument("--configfile", type=Path, nargs="+", default=[], metavar="PATH", help=about)
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """The type of an option that takes a whole number in a range."""
+    """The type of an option that takes an integer in a range (most: None for no upper limit)."""
 
     def number(text: str) -> int:
         value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text) else None
         if value is None or value < least or (most is not None and value > most):
-            to = "" if most is None else f" to {most}"
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}{to}")
+            limits = f">= {least}" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"expected an integer {limits}, got {text!r}")
         return value
 
     return number
@@ -97,15 +97,15 @@ SEED = whole(0, 2**32 - 1)  # as in workflow/schemas/config.schema.yaml
 
 
 def template(text: str) -> str:
-    """The type of --template: what a dataset's YAML file takes."""
+    """The type of --template, with the same rule as in a dataset's YAML file."""
     rule = of_key("dataset", "template")
     if not re.fullmatch(rule["pattern"], text):
-        raise argparse.ArgumentTypeError(f"{text!r} does not fit: {rule['description'].rstrip('.')}")
+        raise argparse.ArgumentTypeError(not_valid(text, rule))
     return text
 
 
 def device() -> str:
-    """The device a job runs on: COCOOP_DEVICE (auto, cpu or cuda), which the workflow sets from the configuration."""
+    """The device of this job, from COCOOP_DEVICE (auto, cpu or cuda), which the workflow sets from the configuration."""
     validate(
         {DEVICE: os.environ.get(DEVICE, "auto")}, {"properties": {DEVICE: of_key("config", "device")}}, "environment"
     )
@@ -115,21 +115,21 @@ def device() -> str:
 
 
 def budget_mb() -> int:
-    """COCOOP_TEXT_BUDGET_MB, memory for the text tower's activations; changes speed, never results beyond rounding."""
+    """COCOOP_TEXT_BUDGET_MB, memory for the text encoder's activations in MB; affects speed, but results only by rounding."""
     from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 
     text, least = os.environ.get(BUDGET, str(DEFAULT_BUDGET_MB)), of_key("config", "text_budget_mb")["minimum"]
     if not re.fullmatch("[0-9]{1,20}", text) or int(text) < least:
-        raise UserError(f"{BUDGET}: {text!r} is no number of megabytes from {least}.")
+        raise UserError(f"environment: {BUDGET}: expected an integer >= {least} (megabytes), got {text!r}.")
     return int(text)
 
 
 def offline() -> bool:
-    """COCOOP_OFFLINE: fetch nothing, say what is missing."""
+    """Whether COCOOP_OFFLINE forbids downloads, so that missing files are reported instead."""
     return os.environ.get(OFFLINE, "") not in ("", "0")
 
 
 def decoders() -> int:
-    """The default of --workers: one process for each thread of the job but one, which encodes what they decode."""
+    """The default of --workers: one less than the job's threads, because one process encodes what the others decode."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
     return max(0, int(threads) - 1) if re.fullmatch("[0-9]{1,4}", threads) else 0

@@ -1,4 +1,4 @@
-"""Before and while a benchmark runs: what it will cost, and how far it is."""
+"""The `plan`, `status` and `prune` commands: the cost of a benchmark, its progress, and results no longer needed."""
 
 from pathlib import Path
 from typing import Any
@@ -8,25 +8,29 @@ from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds plan and status."""
-    parser = command(commands, "plan", plan, "what a configuration will cost: jobs, passes, disk, GPU hours")
+    """Adds plan, status and prune."""
+    parser = command(commands, "plan", plan, "estimate what a configuration will cost: jobs, passes, disk, GPU hours")
     configfile(parser)
-    path(parser, "--throughput", about="what `python -m cocoop bench --json` wrote on the device", required=False)
+    path(parser, "--throughput", about="output of `python -m cocoop bench --json` on the device", required=False)
     parser.add_argument(
         "--images-per-second",
         type=float,
         metavar="N",
-        help="images decoded and encoded, as a features job's log says, in place of the bench's",
+        help="images decoded and encoded per second, from the log of a features job; overrides the bench",
     )
     parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="processes that decode images for one GPU (default: as in slurm/profile.yaml; 0: the one that encodes them)",
+        help="processes that decode images for one GPU (default: as in slurm/profile.yaml; 0: the encoding process decodes)",
     )
 
-    parser = command(commands, "status", status, "how far a running or stopped benchmark is, from its files alone")
+    parser = command(commands, "status", status, "show the progress of a running or stopped benchmark, from its files")
     configfile(parser)
+
+    parser = command(commands, "prune", prune, "delete results that the configuration does not ask for")
+    configfile(parser)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only list them, with their sizes")
 
 
 def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None, workers: int | None) -> None:
@@ -35,7 +39,7 @@ def plan(configfile: list[Path], throughput: Path | None, images_per_second: flo
 
     for option, value in (("--images-per-second", images_per_second or 1), ("--workers", workers or 0)):
         if value < 0:
-            raise UserError(f"{option}: {value} is less than 0.")
+            raise UserError(f"{option}: expected a number >= 0, got {value}.")
     table.show(plan_of(configfile), Path(), throughput, images_per_second, workers)
 
 
@@ -44,3 +48,10 @@ def status(configfile: list[Path]) -> None:
     from cocoop.planning.status import report
 
     report.show(plan_of(configfile), Path(), configfile)
+
+
+def prune(configfile: list[Path], dry_run: bool) -> None:
+    from cocoop.planning.files import plan_of
+    from cocoop.planning.status import leftovers
+
+    leftovers.prune(plan_of(configfile), Path(), dry_run)

@@ -1,4 +1,4 @@
-"""`python -m cocoop dataset list | check | new`: what there is, whether it is right, and how to add your own."""
+"""`python -m cocoop dataset list | check | new`: list datasets, check one, or add one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Adds dataset with its three verbs."""
-    parser = commands.add_parser("dataset", help="list datasets, check one, or make one of a folder of images")
+    """Adds dataset with its three subcommands."""
+    parser = commands.add_parser("dataset", help="list datasets, check one, or add one from a folder of images")
     verbs = parser.add_subparsers(metavar="list|check|new", required=True)
 
-    parser = command(verbs, "list", show, "all datasets: classes, sizes, download size, licence, which are present")
+    parser = command(verbs, "list", show, "list all datasets: classes, sizes, download size, licence, on disk or not")
     path(parser, "--data-root", about="folder of all datasets", required=False, default=Path("data"))
 
-    parser = command(verbs, "check", check, "look at every image of a dataset and say what is wrong with it")
-    parser.add_argument("name", help="a file of config/datasets")
+    parser = command(verbs, "check", check, "check every image of a dataset and list its problems")
+    parser.add_argument("name", help="name of a file in config/datasets")
     path(parser, "--data-root", about="folder of all datasets", required=False, default=Path("data"))
     path(parser, "--sheet", about="contact sheet to write (PNG)", required=False)
     parser.add_argument(
         "--backbone",
         metavar="NAME",
-        help="a file of config/backbones, to look for classes it cannot tell apart; the demo's"
-        " if not given and its weights are here",
+        help="name of a file in config/backbones: looks for classes that this backbone cannot tell apart"
+        " (default: the demo's backbone if its weights are available)",
     )
 
     parser = command(verbs, "new", new, "write config/datasets/NAME.yaml from a folder of images or a table of them")
     parser.add_argument(
-        "folder", type=Path, metavar="PATH", help="folder of class folders, of train/val/test, or a CSV"
+        "folder", type=Path, metavar="PATH", help="folder of class folders, folder of train/val/test, or CSV file"
     )
-    parser.add_argument("--name", help="the dataset's name; the folder's if not given")
+    parser.add_argument("--name", help="name of the dataset (default: from the folder)")
     parser.add_argument("--template", type=template, default="a photo of a {}.", help="prompt of zero-shot CLIP")
 
 
@@ -60,6 +60,7 @@ def check(name: str, data_root: Path, sheet: Path | None, backbone: str | None) 
     def tell_apart(classnames: Sequence[str]) -> str:
         from cocoop.text import distinguish
 
+        assert chosen is not None
         return distinguish.check(chosen.settings, classnames, spec.template, name)
 
     text = report(spec, data_root, sheet, byte_pair().whole, tell_apart if chosen else None)
@@ -69,7 +70,7 @@ def check(name: str, data_root: Path, sheet: Path | None, backbone: str | None) 
 
 
 def _backbone(registry: "Registry", name: str | None) -> "BackboneSpec | None":
-    """The backbone of this name; without a name the demo's, unless its weights are a tag, which could mean a download."""
+    """The named backbone; without a name the demo's, unless its weights are a tag, which could start a download."""
     from cocoop.config.openclip import is_checkpoint
     from cocoop.planning import files
 
@@ -91,4 +92,4 @@ def new(folder: Path, name: str | None, template: str) -> None:
         folder, name, template=template, folder=own_folder() / "datasets", tokenize=byte_pair().whole
     )
     print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
-    print(f"wrote {written}; look at it, then run: python -m cocoop dataset check {written.stem}")
+    print(f"wrote {written}; review it, then run: python -m cocoop dataset check {written.stem}")

@@ -1,4 +1,4 @@
-"""Stages after evaluation: records, tables, figures, report. None of them imports torch."""
+"""The stages after evaluation: records, tables, figures, report. None of them imports torch."""
 
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,18 @@ from cocoop.errors import UserError
 def add(commands: Any) -> None:
     """Adds configuration, experiment, collect, tables, figures, paired and report."""
     for stage, about in (
-        (configuration, "write down which experiments the results folder shows"),
-        (experiment, "write down what an experiment consists of"),
+        (configuration, "record which experiments the results folder contains"),
+        (experiment, "record what an experiment consists of"),
     ):
         parser = command(commands, stage.__name__, stage, about)
-        json_option(parser, "--settings", "what to write")
-        path(parser, "--out", about="JSON file to write; others of its kind beside it are removed")
+        json_option(parser, "--settings", "content of the file")
+        path(parser, "--out", about="JSON file to write; other files of its kind in the same folder are deleted")
 
-    parser = command(commands, "collect", collect, "gather metrics files into one tidy table")
-    path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    parser = command(commands, "collect", collect, "collect metrics files in one tidy table")
+    path(parser, "--metrics", about="file that lists metrics.json files, one per line")
     about = "few-shot selections of the runs, to note classes with fewer images than shots"
     path(parser, "--fewshot", about=about, nargs="*", required=False, default=[])
-    path(parser, "--out", about="records.csv; its checksum and notes are written beside it")
+    path(parser, "--out", about="records.csv; its checksum and notes are written to the same folder")
 
     parser = command(commands, "tables", tables, "write an experiment's tables as CSV, Markdown and LaTeX")
     path(parser, "--experiment", about="experiment.json")
@@ -30,23 +30,23 @@ def add(commands: Any) -> None:
 
     parser = command(commands, "paired", paired, "compare variants image by image over the same seeds")
     path(parser, "--experiment", about="experiment.json")
-    path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    path(parser, "--metrics", about="file that lists metrics.json files, one per line")
     path(parser, "--records", about="records.csv")
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "figures", figures, "draw an experiment's figures as SVG and PNG")
     path(parser, "--experiment", about="experiment.json")
     path(parser, "--records", about="records.csv")
-    path(parser, "--costs", about="file that lists the cost.json of runs and evaluations, one a line")
-    path(parser, "--histories", about="file that lists the history.csv of runs, one a line")
+    path(parser, "--costs", about="file that lists cost.json files of runs and evaluations, one per line")
+    path(parser, "--histories", about="file that lists history.csv files of runs, one per line")
     path(parser, "--out", about="folder to write into")
 
-    parser = command(commands, "report", report, "one HTML page with everything, to be opened offline")
+    parser = command(commands, "report", report, "write one HTML page with all results that works offline")
     path(parser, "--results", about="results folder")
     path(parser, "--experiments", about="experiment.json files", nargs="+")
-    path(parser, "--metrics", about="file that lists metrics.json files, one a line")
+    path(parser, "--metrics", about="file that lists metrics.json files, one per line")
     path(parser, "--manifests", about="manifest.json of each dataset", nargs="+")
-    path(parser, "--data-root", about="folder of the images, for examples of confused pairs", required=False)
+    path(parser, "--data-root", about="folder of all datasets, for example images of confused classes", required=False)
     path(parser, "--out", about="HTML file to write")
 
 
@@ -54,7 +54,7 @@ def _listed(file: Path) -> list[Path]:
     try:
         return [Path(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: no readable list of files, one a line ({error}).") from error
+        raise UserError(f"{file}: expected a list of files, one per line ({error}).") from error
 
 
 def configuration(settings: str, out: Path) -> None:
@@ -66,7 +66,7 @@ def experiment(settings: str, out: Path) -> None:
 
 
 def _write_only(out: Path, kind: str, settings: str) -> None:
-    """Writes what the current configuration asks for and removes what earlier ones did, so that it is newer than their results."""
+    """Writes the file of the current configuration and deletes those of earlier ones, so that it is newer than their results."""
     from cocoop import io
 
     io.write_json(out, {"kind": kind, **parsed(settings, "--settings")})

@@ -1,4 +1,4 @@
-"""The JSON of --run and --evaluation: parsed, and checked against the method's file."""
+"""Parses the JSON of --run and --evaluation and checks it against the method's file."""
 
 from cocoop.cli.arguments import parsed
 from cocoop.config.registry import Registry, check_params
@@ -10,14 +10,14 @@ RUN, EVALUATION = "--run", "--evaluation"
 
 
 def run_of(text: str) -> Run:
-    """The run of a --run option."""
+    """The run of the --run option."""
     run = Run.from_dict(parsed(text, RUN), RUN)
     _check(run, RUN)
     return run
 
 
 def evaluation_of(text: str) -> Evaluation:
-    """The evaluation of an --evaluation option."""
+    """The evaluation of the --evaluation option."""
     evaluation = Evaluation.from_dict(parsed(text, EVALUATION), EVALUATION)
     subsets = {"subsets": list(evaluation.subsets)}
     validate(subsets, {"properties": {"subsets": of_key("experiment", "target_subsets")}}, EVALUATION)
@@ -27,7 +27,7 @@ def evaluation_of(text: str) -> Evaluation:
 
 
 def _check(run: Run, where: str) -> None:
-    """Checks what a configuration's own files would be checked for."""
+    """Applies the same checks as to the files of a configuration."""
     content = run.to_dict() | {"seeds": list(run.seeds)}
     shape = {
         "seeds": of_key("config", "seeds"),
@@ -41,17 +41,19 @@ def _check(run: Run, where: str) -> None:
         training = content["training"] | {"betas": list(run.training.betas)}
         validate(training, definition("method", "training"), f"{where}: training")
     registry = Registry()
-    if run.method not in registry.names("methods"):  # a method from elsewhere: its class says what it takes
+    if run.method not in registry.names("methods"):  # a method without a file: its class checks the parameters
         return
     file = registry.read("methods", run.method, where)
     check_params(run.params, file, f"{where}: params")
     by_gradient = file["learns"] == "by_gradient"
     if by_gradient != (run.training is not None):
-        wants = "needs training settings" if by_gradient else "takes none; write null"
-        raise UserError(f"{where}: training: {run.method} learns {file['learns']} and {wants}.")
+        expected = "expected training settings, got null" if by_gradient else "expected null"
+        raise UserError(f"{where}: training: {expected}, because {run.method} has learns: {file['learns']}.")
     if run.trainable != (file["learns"] != "nothing"):
-        wants = "takes 0 shots" if run.trainable else "needs at least 1"
-        raise UserError(f"{where}: shots: {run.method} learns {file['learns']} and {wants}, got {run.shots}.")
+        expected = "expected 0" if run.trainable else "expected 1 or more"
+        raise UserError(
+            f"{where}: shots: {expected}, got {run.shots}, because {run.method} has learns: {file['learns']}."
+        )
 
 
 def _check_templates(templates: tuple[str, ...], where: str) -> None:

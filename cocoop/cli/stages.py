@@ -1,4 +1,4 @@
-"""The workflow's stages: explicit input and output paths, settings as one JSON object."""
+"""The workflow's stages, with explicit input and output paths and settings as one JSON object."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from cocoop.splits import SUBSETS
 def add(commands: Any) -> None:
     """Adds download, manifest, fewshot, text-tower, features, views, train and evaluate."""
     for name, stage, about in (
-        ("download", download, "download (or draw) a dataset's files into the data root, verified"),
+        ("download", download, "download (or draw) a dataset's files into the data root and verify them"),
         ("manifest", manifest, "list a dataset's images, labels and class names, checked against the disk"),
     ):
         parser = command(commands, name, stage, about)
@@ -32,15 +32,17 @@ def add(commands: Any) -> None:
         path(parser, "--data-root", about="folder of all datasets")
         path(parser, "--out", about="file to write")
         if stage is download:
-            parser.add_argument("--request", default="", help="kept in the file; the workflow's word for changed files")
+            parser.add_argument(
+                "--request", default="", help="stored in the file, so that the workflow notices changes"
+            )
 
-    parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed, as the reference does")
+    parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed like the reference")
     path(parser, "--manifest", about="manifest.json")
     parser.add_argument("--shots", type=whole(1), required=True, help="images per class")
-    parser.add_argument("--seed", type=SEED, required=True, help="what the draw derives from")
+    parser.add_argument("--seed", type=SEED, required=True, help="seed of the draw")
     path(parser, "--out", about="file to write")
 
-    parser = command(commands, "text-tower", text_tower, "save a backbone's text tower for training and evaluation")
+    parser = command(commands, "text-tower", text_tower, "save a backbone's text encoder for training and evaluation")
     json_option(parser, "--backbone", "the backbone")
     path(parser, "--out", about="safetensors file to write")
 
@@ -53,10 +55,12 @@ def add(commands: Any) -> None:
     parser.add_argument("--subset", required=True, choices=SUBSETS, help="classes whose images are encoded")
     parser.add_argument(
         "--epochs", type=whole(0), nargs=2, metavar=("START", "STOP"),
-        help="one augmented view for each of these epochs; without it the images as they are",
+        help="one augmented view for each of these epochs (default: the test transform)",
     )  # fmt: skip
     path(parser, "--fewshot", about="one selection per seed", nargs="+")
-    parser.add_argument("--split", default="train", choices=("train", "val"), help="val: the validation draw, as it is")
+    parser.add_argument(
+        "--split", default="train", choices=("train", "val"), help="which draw; val has no augmentation"
+    )
 
     parser = command(commands, "train", train, "learn the tensors of one variant on cached views")
     json_option(parser, "--run", "the run, as in the job's log")
@@ -87,7 +91,7 @@ def _images(parser: Any) -> None:
 
 
 def _workers(parser: Any) -> None:
-    about = "processes that decode images (default: OMP_NUM_THREADS less one)"
+    about = "processes that decode images (default: OMP_NUM_THREADS - 1)"
     parser.add_argument("--workers", type=whole(0, 1000), default=decoders(), help=about)
 
 
@@ -153,7 +157,9 @@ def views(
     from cocoop.splits import load_few_shot
 
     if epochs and epochs[0] >= epochs[1]:
-        raise UserError(f"--epochs: {epochs[0]} {epochs[1]} holds no epoch; write the first and one after the last.")
+        raise UserError(
+            f"--epochs: {epochs[0]} {epochs[1]} is an empty range; give the first epoch and the last epoch plus one."
+        )
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     span = range(*epochs) if epochs else None
     extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, workers=workers, split=split)

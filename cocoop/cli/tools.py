@@ -1,4 +1,4 @@
-"""What users call by hand after a run, or never: the tables, and the tiny CLIP."""
+"""Commands that the workflow does not use: print tables, and rebuild the tiny CLIP."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,10 @@ def add(commands: Any) -> None:
     configfile(parser)
     path(parser, "--results", about="results folder", required=False, default=Path("results"))
 
-    parser = command(
-        commands, "pretrain-tiny", pretrain_tiny, "make the bundled tiny CLIP again (CPU, about 25 minutes)"
-    )
+    parser = command(commands, "pretrain-tiny", pretrain_tiny, "retrain the bundled tiny CLIP (CPU, about 25 minutes)")
     path(parser, "--out", about="folder to write into")
     parser.add_argument("--steps", type=whole(1), default=3300, help="training steps")
-    parser.add_argument("--seed", type=SEED, default=0, help="of pictures, captions and weights")
+    parser.add_argument("--seed", type=SEED, default=0, help="seed of images, captions and weights")
 
 
 def show(configfile: list[Path], results: Path) -> None:

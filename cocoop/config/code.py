@@ -1,4 +1,4 @@
-"""The class a method's file names, looked up without importing anything: its module may need torch, which planning must not."""
+"""Looks up the class that a method's file names, without importing it: that could import torch, which planning must not do."""
 
 import ast
 import importlib.util
@@ -13,7 +13,7 @@ from cocoop.source_code import canonical
 
 
 def check_class(implementation: str, where: str) -> None:
-    """UserError unless "module:Class" is there; what cannot be told from the source is taken on trust."""
+    """Raises a UserError unless "module:Class" exists. Accepts what the source cannot show (star imports, compiled modules)."""
     module, name = implementation.split(":")
     path = Path(str(_module(module, where).origin))
     if path.suffix != ".py":
@@ -22,26 +22,27 @@ def check_class(implementation: str, where: str) -> None:
     names = set(_defined(tree))
     if name not in names and not names & {"*", "__getattr__"}:
         classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-        raise unknown(f"class of {module}", name, classes, where)
+        raise unknown("class", implementation, [f"{module}:{known}" for known in classes], where)
 
 
 def digest(implementation: str, where: str) -> str:
-    """Digest of a method's code: its module and, from the same package, the modules it imports; comments, docstrings and layout do
-    not count. Empty for a compiled module.
+    """Digest of the code of a method's module and of the modules it imports from the same package.
+
+    Ignores comments, docstrings and layout. Empty for a compiled module.
     """
     start = implementation.split(":")[0]
-    package, found, todo = start.rpartition(".")[0], {}, [start]
+    package, sources, todo = start.rpartition(".")[0], {}, [start]
     while todo:
         module = todo.pop()
-        if module in found:
+        if module in sources:
             continue
         path = Path(str(_module(module, where).origin))
         if path.suffix != ".py":
             return ""
         _parsed(path, where)
-        found[module], imported = _content(path, path.stat().st_mtime_ns)
+        sources[module], imported = _content(path, path.stat().st_mtime_ns)
         todo += [name for name in imported if package and _within(name, package, where)]
-    return sha256_text(canonical_json(found))
+    return sha256_text(canonical_json(sources))
 
 
 @cache
@@ -75,14 +76,15 @@ def _module(module: str, where: str) -> ModuleSpec:
     spec = _top_level(parts[0])
     if spec is None:
         raise UserError(
-            f"{where}: no package {parts[0]!r} here; a method's class lies in cocoop/methods or one installed."
+            f"{where}: package {parts[0]!r} not found; a method's class must be in cocoop/methods or in an installed package."
         )
     for depth, part in enumerate(parts[1:], 2):
         places = list(spec.submodule_search_locations or ())
         spec = PathFinder.find_spec(".".join(parts[:depth]), places) if places else None
         if spec is None:
-            known = [path.stem for place in places for path in Path(place).glob("[!_]*.py")]
-            raise unknown(f"module of {'.'.join(parts[: depth - 1])}", part, known, where)
+            package = ".".join(parts[: depth - 1])
+            known = [f"{package}.{path.stem}" for place in places for path in Path(place).glob("[!_]*.py")]
+            raise unknown("module", f"{package}.{part}", known, where)
     return spec
 
 
@@ -97,7 +99,7 @@ def _parsed(path: Path, where: str) -> ast.Module:
     try:
         return _tree(path, path.stat().st_mtime_ns)
     except (SyntaxError, ValueError) as error:
-        raise UserError(f"{where}: {path}: no valid Python ({error}).") from error
+        raise UserError(f"{where}: {path}: not valid Python ({error}).") from error
 
 
 @cache
@@ -106,7 +108,7 @@ def _tree(path: Path, _: int) -> ast.Module:
 
 
 def _defined(node: ast.AST) -> Iterator[str]:
-    """Names that a module's top level defines or imports, wherever in its branches."""
+    """Names that a module defines or imports at its top level, including inside `if` and `try` blocks."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield child.name

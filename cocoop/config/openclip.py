@@ -1,4 +1,4 @@
-"""The models and tags open_clip knows, read from its files: importing it takes seconds, and torch."""
+"""The models and tags that open_clip knows, read from its source files, because importing it takes seconds and loads torch."""
 
 import ast
 import importlib.util
@@ -17,9 +17,10 @@ OR_PATH, OR_VALUES = "give the path of a checkpoint", "write mean, std, interpol
 
 
 def check_names(backbone: Mapping[str, Any], where: str) -> None:
-    """UserError for a model, tag or file of a backbone's YAML that is not there. Without open_clip nothing is known of its names.
+    """Raises a UserError if a backbone's YAML names an unknown model or tag or a missing file.
 
-    Whether a tag fits its model's activation, and what is inside the files, is looked at when the backbone is loaded.
+    Checks names only if open_clip is installed. Loading the backbone checks the contents of its files, and whether the weights
+    of a tag match the model's activation function.
     """
     model, pretrained = backbone["model"].replace("/", "-"), backbone["pretrained"]  # OpenAI writes ViT-B/16
     if backbone["model"].endswith(".json"):
@@ -27,7 +28,7 @@ def check_names(backbone: Mapping[str, Any], where: str) -> None:
     elif models() and model not in models():
         near = did_you_mean(model, models())
         raise UserError(
-            f"{where}: model: open_clip has no {backbone['model']!r}; open_clip.list_models() lists all.{near}"
+            f"{where}: model: open_clip has no model {backbone['model']!r}; open_clip.list_models() lists all.{near}"
         )
     if isinstance(backbone.get("preprocessing"), str) and models():
         _check_tag(backbone["preprocessing"], backbone["model"], f"{where}: preprocessing", OR_VALUES)
@@ -40,7 +41,7 @@ def check_names(backbone: Mapping[str, Any], where: str) -> None:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Whether a file's name ends as those of checkpoints do; the CoOp authors' code writes `model.pth.tar-50`."""
+    """Whether a file name has the suffix of a checkpoint; the CoOp authors' code writes `model.pth.tar-50`."""
     return re.sub(r"-[0-9]+$", "", name).endswith(CHECKPOINT_SUFFIXES)
 
 
@@ -49,26 +50,28 @@ def _check_tag(tag: str, model: str, where: str, instead: str) -> None:
     if not known:
         raise UserError(f"{where}: {model} has no tags in open_clip; {instead} instead of {tag!r}.")
     if tag.lower().replace("-", "_") not in known:
-        raise unknown(f"tag of {model}", tag, known, where)
+        raise unknown(f"{model} tag", tag, known, where)
 
 
 def _check_file(name: str, where: str) -> None:
     if not (io.REPOSITORY / name).is_file():
-        raise UserError(f"{where}: {name}: no such file; a path is relative to the repository.")
+        raise UserError(f"{where}: {name}: no such file; paths are relative to the repository.")
 
 
 @cache
 def models() -> frozenset[str]:
-    """Names of architectures; empty without open_clip."""
-    return frozenset(path.stem for path in (_package() / "model_configs").glob("*.json")) if _package() else frozenset()
+    """Names of open_clip's architectures; empty if open_clip is not installed."""
+    package = _package()
+    return frozenset(path.stem for path in (package / "model_configs").glob("*.json")) if package else frozenset()
 
 
 @cache
 def tags(model: str) -> frozenset[str]:
-    """Names of a model's weights, those for QuickGELU too; empty without open_clip."""
-    if not _package():
+    """Names of a model's pretrained weights, including those for QuickGELU; empty if open_clip is not installed."""
+    package = _package()
+    if not package:
         return frozenset()
-    body = ast.parse((_package() / "pretrained.py").read_bytes()).body
+    body = ast.parse((package / "pretrained.py").read_bytes()).body
     tables = {
         target.id: node.value
         for node in body
@@ -82,10 +85,12 @@ def tags(model: str) -> frozenset[str]:
 
 
 def _entries(node: ast.AST | None) -> dict[str, ast.AST]:
-    """Keys and values of a dict as its source writes them: {"key": value} or dict(key=value)."""
+    """Keys and values of a dict in source code: {"key": value} or dict(key=value)."""
     if isinstance(node, ast.Dict):
         return {
-            key.value: value for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant)
+            str(key.value): value
+            for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant)
         }
     return {word.arg: word.value for word in node.keywords if word.arg} if isinstance(node, ast.Call) else {}
 

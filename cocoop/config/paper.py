@@ -1,4 +1,4 @@
-"""The paper's numbers (config/paper): checked before anything runs, as each job of tables reads all of them."""
+"""The paper's numbers (config/paper), checked before anything runs because every table job reads all of them."""
 
 from functools import cache
 from pathlib import Path
@@ -11,18 +11,18 @@ FOLDER = io.REPOSITORY / "config" / "paper"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The validated content of one file."""
+    """Reads and validates one file."""
     content = io.read_yaml(path)
     validate(content, "paper", str(path))
     return content
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """The tables of a folder (FOLDER if not given); a UserError if one of its files does not say what it must."""
-    found = sorted((folder or FOLDER).glob("*.yaml"))
-    for path in found:
+    """Names of the tables in a folder (default: FOLDER); a UserError if one of its files is not valid."""
+    files = sorted((folder or FOLDER).glob("*.yaml"))
+    for path in files:
         _check(path, path.read_bytes())
-    return [path.stem for path in found]
+    return [path.stem for path in files]
 
 
 def digest(name: str | None) -> str | None:

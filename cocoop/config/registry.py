@@ -1,4 +1,4 @@
-"""The registries: folders of YAML files, one backbone, dataset, method or experiment a file."""
+"""The registries: folders of YAML files with one backbone, dataset, method or experiment per file."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -16,22 +16,22 @@ from cocoop.config.validation import check_schema, definition, validate
 from cocoop.errors import UserError, unknown
 
 SHIPPED = io.REPOSITORY / "config"
-ONE_WORD_EACH = "one_word_each"  # in what a method's file says of a parameter: the parameter that counts its words
+ONE_WORD_EACH = "one_word_each"  # key of a parameter's schema: names the parameter that holds its number of words
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def own_folder() -> Path:
-    """`config` of the working folder if it has datasets in it, else the repository's."""
+    """`config` in the working folder if it contains datasets, else the repository's `config`."""
     local = Path("config")
     return local if (local / "datasets").is_dir() else SHIPPED
 
 
 class Registry:
-    """What can be named in a configuration. Files are read when first asked for.
+    """Everything a configuration can name. Reads files on first use.
 
-    folder: where they lie (`own_folder()` if not given).
-    overrides: per variant, settings that a configuration changes (`variants:` in config.yaml).
-    where: what messages call that configuration.
+    folder: the folder with the registries (default: `own_folder()`).
+    overrides: settings that a configuration changes, by variant (`variants:` in config.yaml).
+    where: the configuration's name in messages.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class Registry:
         self.overrides, self.where = overrides or {}, where
 
     def names(self, kind: str) -> list[str]:
-        """Names of one kind: backbones, datasets, methods or experiments."""
+        """Names of all files of one kind: backbones, datasets, methods or experiments."""
         return sorted(path.stem for path in (self.folder / kind).glob("*.yaml"))
 
     def read(self, kind: str, name: str, where: str) -> dict[str, Any]:
-        """The validated content of one file; an unknown name is a UserError with the choices."""
+        """Reads and validates one file; an unknown name raises a UserError that lists the choices."""
         if name not in self.names(kind):
             raise unknown(kind[:-1], name, self.names(kind), where)
         path = self.folder / kind / f"{name}.yaml"
         if not NAME.fullmatch(name):
             raise UserError(
-                f"{path}: a {kind[:-1]}'s name takes lower-case letters, digits, - and _, not {name!r}; rename the file."
+                f"{path}: {name!r} is not a valid {kind[:-1]} name; use lower-case letters, digits, - and _: rename the file."
             )
         content = io.read_yaml(path)
         validate(content, kind[:-1], str(path))
@@ -78,7 +78,7 @@ class Registry:
 
     @cached_property
     def variants(self) -> dict[str, VariantSpec]:
-        """All variants of all method files, with the configuration's overrides in them."""
+        """All variants of all method files, with the configuration's overrides applied."""
         found: dict[str, VariantSpec] = {}
         for method in self.names("methods"):
             path = self.folder / "methods" / f"{method}.yaml"
@@ -88,7 +88,7 @@ class Registry:
             for name, own in content["variants"].items():
                 if name in found:
                     raise UserError(
-                        f"{path}: variant {name!r} also stands in methods/{found[name].method}.yaml; rename one."
+                        f"{path}: variant {name!r} is also defined in methods/{found[name].method}.yaml; rename one."
                     )
                 found[name] = _variant(f"{path}: variants.{name}", method, content, name, own, {})
                 if over := self.overrides.get(name):
@@ -107,7 +107,7 @@ class Registry:
 
 
 def params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What a method's file says of its parameters, as a JSON schema of all of them."""
+    """The JSON schema of a method's parameters, from its file."""
     return {
         "type": "object",
         "additionalProperties": False,
@@ -117,7 +117,7 @@ def params_schema(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_params(params: Mapping[str, Any], content: Mapping[str, Any], where: str) -> None:
-    """Checks a variant's parameters against what its method's file says of them."""
+    """Checks a variant's parameters against the schema in its method's file."""
     validate(params, params_schema(content), where)
     for name, schema in content["params"].items():
         if isinstance(schema, Mapping) and ONE_WORD_EACH in schema and isinstance(params[name], str):
@@ -126,31 +126,35 @@ def check_params(params: Mapping[str, Any], content: Mapping[str, Any], where: s
 
 def _check_words(name: str, counted: object, params: Mapping[str, Any], where: str) -> None:
     if counted not in list(params):
-        raise unknown(f"parameter in {name}.{ONE_WORD_EACH}", counted, params, where)
-    words = len(params[name].replace("_", " ").split(" "))  # as they are spoken in a prompt
+        raise unknown("parameter", counted, params, f"{where}: {name}.{ONE_WORD_EACH}")
+    words = len(params[name].replace("_", " ").split(" "))  # a prompt reads underscores as spaces
     if words != params[counted]:
         raise UserError(
-            f"{where}: {name}: {params[name]!r} are {words} words for {params[counted]!r} {counted}; give one word each, or null."
+            f"{where}: {name}: {params[name]!r} has {words} words, but {counted} is {params[counted]!r};"
+            " write one word for each, or null."
         )
 
 
 def _variant(
     place: str, method: str, content: Mapping[str, Any], name: str, own: Mapping[str, Any], over: Mapping[str, Any]
 ) -> VariantSpec:
-    """place: where the last word on the variant stands, for messages."""
+    """place: where the variant's settings come from, for messages."""
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
     check_params(params, content, f"{place}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
     if content["learns"] != "by_gradient" and changes:
-        raise UserError(f"{place}.training: {method} learns {content['learns']}, not by gradient; drop the key.")
+        raise UserError(
+            f"{place}.training: only methods with learns: by_gradient have training settings, but {method} has"
+            f" learns: {content['learns']}; remove the key."
+        )
     validate(changes, definition("method", "training"), f"{place}.training")
     for per in (over.get("per_dataset", {}), over.get("per_shots", {})):
         validate(per, definition("method", "per"), place)
     if content["learns"] == "by_itself" and content.get("inputs") == "images":
-        raise UserError(f"{place}: inputs: images goes with learns: by_gradient or nothing, not by_itself.")
+        raise UserError(f"{place}: inputs: images requires learns: by_gradient or nothing, not by_itself.")
     missing = sorted(part.name for part in fields(TrainingSpec) if part.default is MISSING and part.name not in changes)
     if content["learns"] == "by_gradient" and missing:
-        raise UserError(f"{place}: training needs {', '.join(missing)}.")
+        raise UserError(f"{place}: training lacks {', '.join(missing)}.")
     return VariantSpec(
         name=name,
         label=own["label"],
@@ -172,27 +176,30 @@ def _variant(
 
 
 def _training(content: Mapping[str, Any]) -> TrainingSpec | None:
-    return (
-        TrainingSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}) if content else None
-    )
+    settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    return TrainingSpec(**settings) if settings else None
 
 
-def _class_bound(says: bool | str, params: Mapping[str, Any], place: str) -> bool:
-    """says: of a method's file, yes or no, or the parameter that decides."""
-    if isinstance(says, bool):
-        return says
-    if says not in params:
-        raise unknown("parameter in class_bound", says, params, place)
-    return bool(params[says])
+def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bool:
+    """value: `class_bound` in a method's file: true, false, or the name of the parameter that decides."""
+    if isinstance(value, bool):
+        return value
+    if value not in params:
+        raise unknown("parameter", value, params, f"{place}: class_bound")
+    return bool(params[value])
 
 
 def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
-    """Training settings of single datasets or shots. What a configuration changes for all of them wins over the method's file."""
-    changed, found = over.get("training", {}), {}
+    """Training settings of single datasets or shots.
+
+    Settings that a configuration changes for all datasets and shots take precedence over the method's file.
+    """
+    changed = over.get("training", {})
+    settings: dict[str, dict] = {}
     for table in (content.get(key, {}), own.get(key, {})):
         for place, special in table.items():
-            kept = {name: value for name, value in special.items() if name not in changed}
-            found[place] = found.get(place, {}) | kept
+            unchanged = {name: value for name, value in special.items() if name not in changed}
+            settings[place] = settings.get(place, {}) | unchanged
     for place, special in over.get(key, {}).items():
-        found[place] = found.get(place, {}) | special
-    return found
+        settings[place] = settings.get(place, {}) | special
+    return settings

@@ -1,4 +1,4 @@
-"""What the YAML files say, as typed values: backbones, datasets, variants, experiments."""
+"""Typed values of the YAML files: backbones, datasets, variants, experiments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cocoop.errors import UserError
 from cocoop.io import identity
 from cocoop.manifest import SPLITS
 
@@ -20,13 +21,13 @@ class BackboneSpec:
     """A frozen open_clip model.
 
     Attributes:
-        name: the file in config/backbones.
+        name: name of the file in config/backbones.
         model: an open_clip architecture, or the path of an open_clip JSON config (relative to the repository).
-        pretrained: a tag of open_clip, the path of a checkpoint, or None for random weights (speed measurements only).
-        precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything half).
-        preprocessing: a tag of open_clip whose values hold, or some of mean, std, interpolation and resize_mode; None for
-            those that `cocoop.backbone.preprocessing` finds.
-        label: the name in tables and figures; it decides no number.
+        pretrained: an open_clip tag, the path of a checkpoint, or None for random weights (speed measurements only).
+        precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything in half precision).
+        preprocessing: an open_clip tag whose preprocessing to use, or some of mean, std, interpolation and resize_mode;
+            None to let `cocoop.backbone.preprocessing` find the values.
+        label: the name in tables and figures; it affects no number.
     """
 
     name: str
@@ -38,9 +39,9 @@ class BackboneSpec:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the features: everything but the label. `preprocessing` is there if the YAML file has it."""
-        found = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
-        return found if self.preprocessing else {key: value for key, value in found.items() if key != "preprocessing"}
+        """Everything that affects the features, so not the label; `preprocessing` only if the YAML file has it."""
+        values = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
+        return values if self.preprocessing else {key: value for key, value in values.items() if key != "preprocessing"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,13 @@ class DatasetSpec:
 
     @property
     def templates(self) -> tuple[str, ...]:
-        """The hand-crafted prompts whose text features are averaged; by default `template` alone."""
-        return tuple(self.settings.get("templates") or [self.template])
+        """The hand-crafted prompts whose text features are averaged, listed or in a file; only `template` by default."""
+        listed = self.settings.get("templates") or [self.template]
+        return _lines(Path(listed), self.name) if isinstance(listed, str) else tuple(listed)
 
     @property
     def descriptions(self) -> Path | None:
-        """A JSON file with sentences for each class name; None without one."""
+        """A JSON file with sentences about each class; None if the dataset has none."""
         path = self.settings.get("descriptions")
         return Path(path) if path else None
 
@@ -92,23 +94,23 @@ class DatasetSpec:
 
     @property
     def folder(self) -> str:
-        """The dataset's folder below the data root."""
+        """The dataset's folder, relative to the data root."""
         return self.settings.get("folder", self.name)
 
     @property
     def sizes(self) -> dict[str, int | None]:
-        """Published number of images per split; None where not published or no such split."""
+        """Published number of images per split; None if not published or if the split does not exist."""
         sizes = self.settings.get("sizes", {})
         return {split: sizes.get(split) for split in SPLITS}
 
     @property
     def about(self) -> int | None:
-        """Test images that one source states, for estimates only; None where not stated so."""
+        """Number of test images according to a single source, used only for estimates; None if there is no such source."""
         return self.settings.get("about", {}).get("test")
 
     @property
     def test_only(self) -> bool:
-        """True for datasets that are only tested on (the ImageNet variants)."""
+        """Whether the dataset serves only for testing (the ImageNet variants)."""
         return bool(self.settings.get("test_only", False))
 
 
@@ -121,13 +123,14 @@ class TrainingSpec:
         batch_size: images per step.
         lr: learning rate after the warm-up, annealed along a cosine.
         warmup_epochs: epochs at the constant rate `warmup_lr`.
-        momentum: of SGD; Adam and AdamW use `betas`.
-        weight_decay: inside the gradient for sgd and adam, decoupled for adamw.
+        momentum: momentum of SGD; Adam and AdamW use `betas`.
+        weight_decay: added to the gradient for sgd and adam, decoupled for adamw.
         optimizer: sgd, adam or adamw.
         schedule: whether the learning rate changes per epoch or per step.
-        steps: total number of steps, which then decides the length instead of `epochs`; None to train for `epochs`.
-        drop_last: whether an incomplete last batch is dropped (unless it is the only one).
-        betas, eps: of Adam and AdamW.
+        steps: total number of steps, in place of `epochs`; None to train for `epochs`.
+        drop_last: whether to drop an incomplete last batch (unless it is the only one).
+        betas: coefficients of Adam and AdamW.
+        eps: term of Adam and AdamW that prevents division by zero.
     """
 
     epochs: int
@@ -154,19 +157,25 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class VariantSpec:
-    """A method with its settings: one entry of a file in config/methods.
+    """A method and its settings: one entry of a file in config/methods.
 
     Attributes:
-        method: the file's name.
+        name: the entry's key.
+        label: the name in tables and figures.
+        method: name of the file.
         implementation: "module:Class".
-        version: raised by hand when shared code changes the method's numbers.
+        version: increased by hand when shared code changes the method's numbers.
         code: digest of the source code of the method's module and of the modules it imports from the same package.
         learns: nothing, by_gradient or by_itself.
         inputs: features (cached) or images.
-        needs: what else the method is given: templates, descriptions, validation, frozen_features.
-        stacked: whether all seeds of a job train in one batch; otherwise they train in turn.
-        plain_views: trains on the test transform instead of augmented views.
-        class_bound: what is learned only fits the classes trained on.
+        needs: additional inputs of the method: templates, descriptions, validation, frozen_features.
+        stacked: whether all seeds of a job train in one batch; otherwise they train one after another.
+        plain_views: whether the method trains on the test transform instead of augmented views.
+        class_bound: whether the learned tensors only work with the training classes.
+        params: keyword arguments of the class.
+        training: settings of gradient training; None for a method without it.
+        per_dataset: training settings that differ for single datasets.
+        per_shots: training settings that differ for single numbers of shots.
     """
 
     name: str
@@ -188,11 +197,11 @@ class VariantSpec:
 
     @property
     def trainable(self) -> bool:
-        """Whether there is anything to learn; without it there is one evaluation and no shots, seeds or training."""
+        """Whether the method learns anything. If not, it is evaluated once, without shots, seeds or training."""
         return self.learns != "nothing"
 
     def training_on(self, dataset: str, shots: int) -> TrainingSpec | None:
-        """The settings of SGD on one dataset with so many shots (the reference changes epochs with both); None without SGD."""
+        """Training settings for a dataset and a number of shots (the reference varies epochs with both); None without training."""
         if self.training is None:
             return None
         special = {**self.per_shots.get(shots, {}), **self.per_dataset.get(dataset, {})}
@@ -201,9 +210,9 @@ class VariantSpec:
 
 @dataclass(frozen=True)
 class ExperimentSpec:
-    """A named grid of runs and evaluations and the table and figure it becomes: one file of config/experiments.
+    """A named grid of runs and evaluations with its table and figure: one file of config/experiments.
 
-    targets: the datasets tested on; empty means the dataset trained on.
+    targets: the datasets tested on; empty for the dataset trained on.
     """
 
     name: str
@@ -217,3 +226,20 @@ class ExperimentSpec:
     shots: tuple[int, ...]
     targets: tuple[str, ...]
     target_subsets: tuple[str, ...]
+
+
+def _lines(path: Path, dataset: str) -> tuple[str, ...]:
+    """The templates in a text file, one per line; a UserError names a line without exactly one {}."""
+    where = f"config/datasets/{dataset}.yaml: templates"
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{where}: cannot read {path} ({error}).") from error
+    for number, line in enumerate(lines, 1):
+        if line.count("{}") != 1 or line.count("{") != 1 or line.count("}") != 1:
+            raise UserError(
+                f"{where}: {path}, line {number}: {line!r} needs exactly one {{}}, where the class name goes."
+            )
+    if not lines:
+        raise UserError(f"{where}: {path} is empty; write one template per line, such as 'a photo of a {{}}.'")
+    return tuple(lines)

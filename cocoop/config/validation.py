@@ -1,8 +1,8 @@
-"""JSON-schema validation whose every failure is one line for a user."""
+"""JSON Schema validation that reports each problem to the user in one line."""
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,23 +15,32 @@ from cocoop.errors import UserError, did_you_mean, listed, unknown
 
 SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
 MOST_PROBLEMS = 5
-OF_A_PARAMETER = (  # of a JSON schema's many keys; it would take any other without heeding it
+KEYWORDS = (  # supported in a parameter's schema; jsonschema would silently ignore a misspelled one
     "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",
     "pattern", "items", "minItems", "maxItems", "uniqueItems", "anyOf", "oneOf", "allOf", "not", "properties", "required",
     "additionalProperties", "title", "description", "default", "examples",
 )  # fmt: skip
 MISSING = " is missing"
-OVERLAY = " (Name a complete file before one that only changes some keys: --configfile config/config.yaml mine.yaml.)"
+OVERLAY = " (A file that changes only some keys must follow a complete one: --configfile config/config.yaml mine.yaml.)"
+TYPES = {
+    "array": "a list",
+    "object": "a mapping",
+    "string": "text",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
 
 
 def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    """JSON Schema's `$` is the end of the text; Python's also lies before a last line feed."""
+    """In JSON Schema, `$` matches only at the end of the text; in Python, it also matches before a final line feed."""
     strict = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
     if isinstance(value, str) and not re.search(strict, value):
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
-# JSON Schema takes 2.0 as an integer, but it neither counts nor indexes.
+# JSON Schema accepts 2.0 as an integer, but Python cannot count or index with it.
 _TYPES = Draft202012Validator.TYPE_CHECKER.redefine(
     "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
 )
@@ -39,7 +48,7 @@ _Validator = extend(Draft202012Validator, validators={"pattern": _pattern}, type
 
 
 def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where: str) -> None:
-    """Checks content against workflow/schemas/{schema}.schema.yaml; all problems in one UserError.
+    """Checks content against workflow/schemas/{schema}.schema.yaml and reports all problems in one UserError.
 
     where: the file the content came from.
     """
@@ -52,31 +61,31 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
 
 
 def check_schema(schema: Mapping[str, Any], where: str, known: Iterable[str] = ()) -> None:
-    """Checks that a mapping which a file brings along is a JSON schema of parameters.
+    """Checks that a mapping from a file is a JSON schema of parameters.
 
-    known: keys of a parameter beside those of JSON schemas.
+    known: further keywords that a parameter may have.
     """
-    heeded = [*OF_A_PARAMETER, *known]
+    allowed = [*KEYWORDS, *known]
     for name, inner in schema.get("properties", {}).items():
         for key in inner:
-            if key not in heeded:
-                raise unknown("key of a JSON schema", key, heeded, f"{where}: {name}")
+            if key not in allowed:
+                raise unknown("JSON Schema keyword", key, allowed, f"{where}: {name}")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         place = ".".join(map(str, list(error.absolute_path)[1:])) or "top level"
         raise UserError(
-            f"{where}: {place}: {_shown(error.instance)} is no part of a JSON schema; see config/README.md."
+            f"{where}: {place}: {_shown(error.instance)} is not valid in a JSON schema.{did_you_mean(error.instance, TYPES)}"
         ) from error
 
 
 def definition(schema: str, name: str) -> Mapping[str, Any]:
-    """One of the named parts ($defs) of a schema."""
+    """A named part ($defs) of a schema."""
     return _schema(schema)["$defs"][name]
 
 
 def of_key(schema: str, key: str) -> Mapping[str, Any]:
-    """What a schema says of one of its keys."""
+    """A schema's rule for one of its keys."""
     return _schema(schema)["properties"][key]
 
 
@@ -86,9 +95,9 @@ def _schema(name: str) -> dict[str, Any]:
 
 
 def _not_finite(content: Any, place: tuple[str, ...] = ()) -> list[str]:
-    """NaN and infinity pass every limit of a schema, as no comparison with NaN holds."""
+    """Problems with NaN and infinity, which a schema's limits do not catch because comparisons with NaN are false."""
     if isinstance(content, float) and not math.isfinite(content):
-        return [f"{'.'.join(place)}: {content} is no finite number"]
+        return [f"{'.'.join(place)}: expected a finite number, got {content}"]
     items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
     return [line for key, value in items for line in _not_finite(value, (*place, str(key)))]
 
@@ -101,10 +110,10 @@ def _lines(error: ValidationError) -> list[str]:
     place = ".".join(map(str, error.absolute_path)) or "top level"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = list(error.schema.get("properties", {}))
-        strange = [key for key in error.instance if key not in known]
+        extra = [key for key in error.instance if key not in known]
         return [
             f"{place}: unknown key {key!r}; known: {listed(known, 40)}.{did_you_mean(key, known)}".rstrip(".")
-            for key in strange
+            for key in extra
         ]
     if error.validator == "required":
         key = error.message.removesuffix(" is a required property")  # one error for each missing key
@@ -117,16 +126,19 @@ def _lines(error: ValidationError) -> list[str]:
             )
         ]
     if error.validator == "type":
-        return [f"{place}: {_shown(error.instance)} is no {_or(error.validator_value)}{_number_hint(error.instance)}"]
-    if error.validator in ("anyOf", "oneOf") and "description" in error.schema:
-        return [f"{place}: {_shown(error.instance)} does not fit: {error.schema['description']}"]
-    if error.validator == "pattern" and "description" in error.schema:
-        return [f"{place}: {_shown(error.instance)} does not fit: {error.schema['description'].rstrip('.')}"]
+        types = [error.validator_value] if isinstance(error.validator_value, str) else error.validator_value
+        expected = " or ".join(TYPES[name] for name in types)
+        return [f"{place}: expected {expected}, got {_shown(error.instance)}{_fix(error.instance, types)}"]
+    if error.validator in ("anyOf", "oneOf", "pattern") and "description" in error.schema:
+        return [f"{place}: {not_valid(error.instance, error.schema)}"]
     return [f"{place}: {error.message[:200]}"]
 
 
-def _or(types: str | list[str]) -> str:
-    return types if isinstance(types, str) else " or ".join(types)
+def not_valid(value: object, rule: Mapping[str, Any]) -> str:
+    """The problem with a value that breaks a rule with a description, as in "'a photo.' is not valid; expected ..."."""
+    description = rule["description"].rstrip(".")
+    first = description[0].lower() if description[1:2].islower() else description[0]
+    return f"{_shown(value)} is not valid; expected {first}{description[1:]}"
 
 
 def _shown(value: object) -> str:
@@ -134,15 +146,28 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _number_hint(value: object) -> str:
-    """YAML 1.1 reads 2e-3 as text: only 2.0e-3 and 0.002 are numbers."""
-    try:
-        number = float(value) if isinstance(value, str) else None
-    except ValueError:
-        number = None
-    if number is None:
+def _fix(value: object, types: Sequence[str]) -> str:
+    """What to write instead of a value of the wrong type, if the value shows what was meant."""
+    if "array" in types and isinstance(value, str | int | float) and not isinstance(value, bool) and value != "":
+        return f"; write [{', '.join(part.strip() for part in str(value).strip('[]').split(','))}]"
+    if "boolean" in types and str(value).lower() in ("true", "false"):
+        return f"; write {str(value).lower()}"
+    if "string" in types and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"; write '{value}'"
+    number = _number(value)
+    if number is None or not {"integer", "number"} & set(types) or ("number" not in types and number != int(number)):
         return ""
-    number = repr(int(value) if value.strip("+-").isdecimal() else number)
-    if "e" in number and "." not in number:  # 1e-05 again
-        number = number.replace("e", ".0e")
-    return f" (YAML reads {value} as text; write {number})"
+    reason = f"YAML reads {value} as text, " if isinstance(value, str) and "e" in value.lower() else ""
+    written = repr(int(number) if "number" not in types or str(value).isdecimal() else number)
+    if "e" in written and "." not in written:  # 1e-05, which YAML reads as text again
+        written = written.replace("e", ".0e")
+    return f"; {reason}write {written}"
+
+
+def _number(value: object) -> float | None:
+    """The finite number that a float or a text holds. YAML 1.1 reads 2e-3 as text: only 2.0e-3 and 0.002 are numbers."""
+    try:
+        number = float(value) if isinstance(value, str | float) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

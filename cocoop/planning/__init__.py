@@ -1,4 +1,4 @@
-"""From a configuration to the runs, evaluations and jobs it asks for. Does not import torch."""
+"""Expands a configuration into runs, evaluations and jobs. Does not import torch."""
 
 from cocoop.planning.plan import Plan, experiment_content, experiment_file
 

@@ -1,4 +1,4 @@
-"""Environment variables that the workflow sets for every job: what may differ without changing any result."""
+"""Environment variables that the workflow sets for every job: settings that do not affect results."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,6 @@ ALL = (DEVICE, BUDGET, OFFLINE)
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, str]:
-    """Those that a configuration sets, by name."""
-    found = {DEVICE: config["device"], BUDGET: str(config["text_budget_mb"])}
-    return found | ({OFFLINE: "1"} if config["offline"] else {})
+    """The variables of a configuration."""
+    variables = {DEVICE: config["device"], BUDGET: str(config["text_budget_mb"])}
+    return variables | ({OFFLINE: "1"} if config["offline"] else {})

@@ -1,4 +1,4 @@
-"""Configuration files as Snakemake takes them: the demo's, and what --configfile lays over it."""
+"""Configuration files, merged like Snakemake does: the demo's, overridden by the files of --configfile."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ DEMO = Path("config/config.yaml")
 
 
 def defaults() -> Path:
-    """The demo's configuration, which others are laid over: the working folder's, else the repository's."""
+    """The demo's configuration, which other files override: in the working folder, else in the repository."""
     return DEMO if DEMO.exists() else io.REPOSITORY / DEMO
 
 
 def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
-    """The merged content of the defaults and the files named: mappings are merged key by key, anything else is replaced."""
+    """The merged content of the defaults and these files: mappings are merged key by key, other values are replaced."""
     merged: dict[str, Any] = {}
     for path in (defaults(), *paths):
         merged = _over(merged, io.read_yaml(path))
@@ -24,16 +24,16 @@ def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
 
 
 def plan_of(paths: Sequence[Path] = (), over: Mapping[str, Any] | None = None) -> Plan:
-    """The plan of the defaults, the files named, and what `snakemake --config KEY=VALUE` lays over them."""
+    """The plan of the defaults, these files, and the overrides of `snakemake --config KEY=VALUE`."""
     named = [_shown(path) for path in paths]
     where = " + ".join([*map(str, named or [DEMO]), *(["--config"] if over else [])])
     return Plan(_over(load(named), over or {}), where=where)
 
 
 def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
-    """The plan of a configuration that Snakemake has merged; paths: the files named with --configfile.
+    """The plan of a configuration that Snakemake has merged; paths: the files of --configfile.
 
-    These are read once more, since Snakemake accepts a key that appears twice and keeps the last.
+    Reads the files again, because Snakemake accepts repeated keys and keeps the last value.
     """
     named = [_shown(path) for path in paths]
     over = config != load(named)
@@ -41,7 +41,7 @@ def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
 
 
 def _shown(path: Path) -> Path:
-    """A path as users write it; Snakemake makes paths absolute."""
+    """A path relative to the working folder if it is inside it, because Snakemake makes paths absolute."""
     path = Path(path)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 

@@ -18,8 +18,9 @@ class Views:
     """The images of a draw, encoded once.
 
     Attributes:
-        kind: plain (the training images as they are), validation (the validation draw as it is), or views.
-        epochs: [start, stop) of the augmented views, one per epoch.
+        dataset, subset, shots, seeds: the draw.
+        kind: plain (training images without augmentation), validation (the validation draw without augmentation), or views.
+        epochs: [start, stop) of the augmented views, one per epoch; None for the other kinds.
     """
 
     dataset: str
@@ -31,12 +32,12 @@ class Views:
 
     @property
     def name(self) -> str:
-        """The file's name: plain, validation, or views10-50."""
+        """The file name without suffix: plain, validation, or views10-50."""
         return f"views{self.epochs[0]}-{self.epochs[1]}" if self.epochs else self.kind
 
     @property
     def per_image(self) -> int:
-        """Views of each image in this file."""
+        """Number of views per image in this file."""
         return self.epochs[1] - self.epochs[0] if self.epochs else 1
 
 
@@ -45,12 +46,12 @@ class Job:
     """One job of the workflow.
 
     Attributes:
-        stage: its rule.
-        about: what it is about: a dataset or experiment by name, Views, a Run (train) or an Evaluation.
-        wildcards: of the rule's patterns.
-        inputs: files by name, made by other jobs or put there by users.
-        words: makes the options of the stage's command line; none for the stages after evaluation, whose rules have them.
-        experiments: who needs it.
+        stage: the rule.
+        about: the subject: the name of a dataset or experiment, Views, a Run (train) or an Evaluation.
+        wildcards: values of the wildcards in the rule's patterns.
+        inputs: input files by name, created by other jobs or by users.
+        words: returns the arguments of the command; empty for stages after evaluation, whose rules contain them.
+        experiments: the experiments that need the job.
     """
 
     stage: Stage
@@ -62,7 +63,7 @@ class Job:
 
     @property
     def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
-        """The rule and its wildcards, which belong to one job only."""
+        """The rule and its wildcards, which identify the job."""
         return self.stage.name, frozenset((name, text) for name, text in self.wildcards.items() if name != "data_root")
 
     def __eq__(self, other: object) -> bool:
@@ -73,7 +74,7 @@ class Job:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """Paths by name, relative to the working folder."""
+        """Output paths by name, relative to the working folder."""
         return {name: pattern.format(**self.wildcards) for name, pattern in self.stage.outputs.items()}
 
     @property
@@ -86,7 +87,7 @@ class Job:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All inputs in one list."""
+        """The paths of all inputs."""
         return tuple(path for paths in self.inputs.values() for path in ([paths] if isinstance(paths, str) else paths))
 
     @property
@@ -95,10 +96,10 @@ class Job:
 
     @cached_property
     def command(self) -> list[str]:
-        """The stage's words behind `python -m cocoop`."""
+        """The arguments after `python -m cocoop`."""
         return [self.stage.name.replace("_", "-"), *self.words()]
 
 
 def view_ranges(views: int) -> list[tuple[int, int]]:
-    """[0, views) cut at the steps of a fixed ladder: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
+    """[0, views) split at the edges of VIEW_LADDER: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
     return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))

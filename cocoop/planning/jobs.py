@@ -1,4 +1,4 @@
-"""Every job of a plan: its files and its command line. workflow/rules and `status` take both from here."""
+"""All jobs of a plan with their files and commands, for workflow/rules and `status`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +15,12 @@ from cocoop.run import Evaluation, Run, seeds_text
 
 
 def jobs_of(plan: Plan) -> list[Job]:
-    """Every job once, in the order of the stages, with the experiments that need it."""
+    """All jobs in the order of the stages, each with the experiments that need it."""
     return list(Jobs(plan).all())
 
 
 class Jobs:
-    """Makes the jobs of a plan."""
+    """Creates the jobs of a plan."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.backbone = plan, plan.backbone
@@ -30,7 +30,7 @@ class Jobs:
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
-        """Every job once, sorted by stage and log."""
+        """All jobs, sorted by stage and log."""
         for name in self.plan.experiments:
             for job in self._of_experiment(name):
                 self._found.setdefault(job.key, (job, []))[1].append(name)
@@ -39,7 +39,7 @@ class Jobs:
         yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
 
     def _local_weights(self) -> tuple[str, ...]:
-        """The backbone's own files on this machine."""
+        """The backbone's local files: its open_clip config and checkpoint, unless they belong to open_clip."""
         named = (self.backbone.model, self.backbone.pretrained)
         return tuple(str(path) for name in named if name and (path := io.local_file(name)))
 
@@ -54,7 +54,7 @@ class Jobs:
         out = stages.DOWNLOAD.outputs["stamp"].format(**wildcards)
 
         def words() -> list[str]:
-            changed = request(spec, Path(self.root), Path(out))  # once files of the dataset have come, changed or gone
+            changed = request(spec, Path(self.root), Path(out))  # non-empty if the files have changed
             asked = ["--request", changed] if changed else []
             return ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, *asked, "--out", out]
 
@@ -80,9 +80,10 @@ class Jobs:
             "dataset": spec.name,
             "id": io.identity(self._backbone_id, spec.data),
         }
-        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"]}
+        manifest = self.manifest(spec).outputs["manifest"]
+        inputs = {**self._encoder(), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
-        words = [*self._encoding(spec), "--manifest", inputs["manifest"], "--out", out]
+        words = [*self._encoding(spec), "--manifest", manifest, "--out", out]
         return Job(stages.FEATURES, spec.name, wildcards, inputs, lambda: words)
 
     def views(self, views: Views) -> Job:
@@ -93,23 +94,24 @@ class Jobs:
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
         }  # fmt: skip
         drawn = tuple(self.fewshot(spec, views.shots, seed).outputs["fewshot"] for seed in views.seeds)
-        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"], "fewshot": drawn}
+        manifest = self.manifest(spec).outputs["manifest"]
+        inputs = {**self._encoder(), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
         which = ["--epochs", *map(str, views.epochs)] if views.epochs else []
         which += ["--split", "val"] if views.kind == VALIDATION else []
-        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", inputs["manifest"],
+        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
                  "--fewshot", *drawn, "--out", out]  # fmt: skip
         return Job(stages.VIEWS, views, wildcards, inputs, lambda: words)
 
     def _encoder(self) -> dict[str, Files]:
-        """Weights are fetched by the job of the text tower, where there is internet."""
+        """Inputs of the image encoder. The text encoder's job downloads the weights, because it has internet access."""
         return {"fetched": self.text_tower().outputs["text_tower"], "weights": self._weights}
 
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
 
     def views_of(self, run: Run) -> list[Views]:
-        """The cached images that a run reads, in order; runs of different length share the early ones."""
+        """The cached images that a run reads, in order. Runs of different lengths share the first ranges of views."""
         draw = (run.dataset, run.subset, run.shots, run.seeds)
         found = []
         if run.inputs == "features" or "frozen_features" in run.needs:
@@ -119,7 +121,7 @@ class Jobs:
     def train(self, run: Run) -> Job:
         spec, wildcards = self.plan.datasets[run.dataset], self._run_wildcards(run)
         inputs: dict[str, Files] = {"text_tower": self.text_tower().outputs["text_tower"]}
-        cached = {"views": [], "validation": []}
+        cached: dict[str, list[str]] = {"views": [], "validation": []}
         for views in self.views_of(run):
             cached["validation" if views.kind == VALIDATION else "views"].append(self.views(views).outputs["views"])
         inputs |= {name: tuple(paths) for name, paths in cached.items() if paths}
@@ -187,7 +189,7 @@ class Jobs:
         yield from self._summary(name, runs, tests)
 
     def content(self, name: str) -> Job:
-        """Writes down what an experiment consists of."""
+        """The job that records what an experiment consists of."""
         content = experiment_content(self.plan, name)
         wildcards = {"experiment": name, "id": io.identity(content)}
         out = stages.CONTENT.outputs["experiment"].format(**wildcards)
@@ -202,13 +204,13 @@ class Jobs:
         drawn = {self.fewshot(self.plan.datasets[run.dataset], run.shots, seed) for run in runs for seed in run.seeds}
         fewshot = {"fewshot": tuple(sorted(job.outputs["fewshot"] for job in drawn))}
         collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics | fewshot)
-        records = of_experiment | collect.outputs
+        records: dict[str, Files] = {**of_experiment, **collect.outputs}
         costs = {"costs": tuple(job.outputs["cost"] for job in [*map(self.train, runs), *tests])}
         yield collect
         yield Job(stages.TABLES, name, {"experiment": name}, records)
-        yield Job(stages.PAIRED, name, {"experiment": name}, records | metrics)
+        yield Job(stages.PAIRED, name, {"experiment": name}, {**records, **metrics})
         histories = {"histories": tuple(self.train(run).outputs["history"] for run in runs)}
-        yield Job(stages.FIGURES, name, {"experiment": name}, records | costs | histories)
+        yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories})
 
     def _of_configuration(self) -> Iterator[Job]:
         names = list(self.plan.experiments)
@@ -225,7 +227,7 @@ class Jobs:
             for stage in (stages.TABLES, stages.FIGURES, stages.PAIRED)
             for path in stage.outputs.values()
         )
-        inputs = {
+        inputs: dict[str, Files] = {
             **configuration.outputs,
             "experiments": tuple(self.content(name).outputs["experiment"] for name in names),
             "parts": parts,
@@ -237,7 +239,7 @@ class Jobs:
 
 
 def _options(inputs: Mapping[str, Files]) -> list[str]:
-    """Each input as an option of its name."""
+    """Each input as an option with the same name."""
     return [
         word
         for name, paths in inputs.items()

@@ -1,4 +1,4 @@
-"""From a configuration to the runs it asks for, their evaluations, and which experiment wants which."""
+"""The runs and evaluations of a configuration and of each of its experiments."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -13,13 +13,14 @@ from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 from cocoop.planning.stages import CONTENT
 from cocoop.run import Evaluation, Run
+from cocoop.text import descriptions
 
 MOST_VIEWS = 10_000
 MOST_VIEWS_WITHOUT_EPOCHS = 10
 
 
 class Plan:
-    """A validated configuration and everything it asks for. Building it never imports torch."""
+    """A validated configuration with its runs and evaluations. Does not import torch."""
 
     def __init__(
         self, config: Mapping[str, Any], registry: Registry | None = None, where: str = "configuration"
@@ -43,9 +44,8 @@ class Plan:
             raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
-        return ExperimentSpec(
-            name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in {"paper": None, **content}.items()}
-        )
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return ExperimentSpec(name=name, **({"paper": None} | settings))
 
     def _dataset_names(self) -> list[str]:
         return sorted({n for e in self.experiments.values() for n in (*e.train_datasets, *e.targets)})
@@ -56,7 +56,7 @@ class Plan:
             for name in experiment.train_datasets:
                 trains = any(self.registry.variant(v, place).trainable for v in experiment.variants)
                 if trains and self.datasets[name].test_only:
-                    raise UserError(f"{place}.train_datasets: {name!r} is for testing only; name it under targets.")
+                    raise UserError(f"{place}.train_datasets: {name!r} is for testing only; move it to targets.")
         for evaluation in self.evaluations:
             self._check_movable(evaluation)
 
@@ -70,12 +70,12 @@ class Plan:
             )
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
-        """The seeds in blocks of `seeds_per_job`, in the order given: a seed added at the end leaves full blocks as they are."""
+        """The seeds in blocks of `seeds_per_job`. A seed added at the end does not change complete blocks."""
         seeds, size = self.config["seeds"], self.config["seeds_per_job"]
         return [tuple(seeds[i : i + size]) for i in range(0, len(seeds), size)]
 
     def evaluations_of(self, experiment: ExperimentSpec) -> Iterator[Evaluation]:
-        """What one experiment needs. An untrained variant has one evaluation per target, whatever was trained on."""
+        """The evaluations of an experiment. An untrained variant has one per target, regardless of the training datasets."""
         for dataset in experiment.train_datasets:
             for target in experiment.targets or (dataset,):
                 for name in experiment.variants:
@@ -93,13 +93,13 @@ class Plan:
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
-        """Every evaluation once, sorted."""
-        found = {e for experiment in self.experiments.values() for e in self.evaluations_of(experiment)}
-        return sorted(found, key=lambda evaluation: evaluation.order)
+        """All evaluations, sorted, without duplicates."""
+        unique = {e for experiment in self.experiments.values() for e in self.evaluations_of(experiment)}
+        return sorted(unique, key=lambda evaluation: evaluation.order)
 
     @cached_property
     def runs(self) -> list[Run]:
-        """Every trained run once, sorted."""
+        """All trained runs, sorted, without duplicates."""
         return sorted({e.run for e in self.evaluations if e.run.trainable}, key=lambda run: run.order)
 
     def variant_of(self, run: Run) -> VariantSpec:
@@ -114,14 +114,14 @@ class Plan:
     def _new_run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
         spec = self.datasets[dataset]
         training = variant.training_on(dataset, shots) if variant.trainable else None
-        templates, descriptions = self._prompts(variant, spec) if variant.trainable else ((), None)
+        templates, described = self._prompts(variant, spec) if variant.trainable else ((), None)
         return Run(
             backbone=self.backbone,
             dataset=dataset,
             data=spec.data,
             subset=subset,
             templates=templates,
-            descriptions=descriptions,
+            descriptions=described,
             variant=variant.name,
             method=variant.method,
             implementation=variant.implementation,
@@ -141,26 +141,24 @@ class Plan:
         key = (run, target, subsets)
         if key not in self._tested:
             spec = self.datasets[target]
-            templates, descriptions = self._prompts(self.variant_of(run), spec)
-            self._tested[key] = Evaluation(run, target, spec.data, templates, descriptions, subsets)
+            templates, described = self._prompts(self.variant_of(run), spec)
+            self._tested[key] = Evaluation(run, target, spec.data, templates, described, subsets)
         return self._tested[key]
 
     def _prompts(self, variant: VariantSpec, spec: DatasetSpec) -> tuple[tuple[str, ...], str | None]:
-        """Templates and the digest of the descriptions of a dataset, as far as a variant uses them."""
+        """Templates and digest of the descriptions of a dataset, if the variant uses them."""
         templates = spec.templates if "templates" in variant.needs else ()
         if "descriptions" not in variant.needs:
             return templates, None
         if spec.descriptions is None:
             raise UserError(
-                f"{self.where}: variant {variant.name!r} needs class descriptions, and dataset {spec.name!r} has none; "
-                f"write `descriptions: FILE.json` into config/datasets/{spec.name}.yaml."
+                f"{self.where}: variant {variant.name!r} needs class descriptions, but dataset {spec.name!r} has none; "
+                f"add `descriptions: FILE.json` to config/datasets/{spec.name}.yaml."
             )
-        if not spec.descriptions.is_file():
-            raise UserError(f"config/datasets/{spec.name}.yaml: descriptions: no such file: {spec.descriptions}.")
-        return templates, io.sha256_file(spec.descriptions)
+        return templates, descriptions.digest(descriptions.load(spec.descriptions))
 
     def _views(self, variant: VariantSpec, training: TrainingSpec | None) -> int:
-        """V, the number of augmented views of an image: one per epoch unless capped; 0 for plain images."""
+        """V, the number of augmented views per image: one per epoch, up to the configured limit; 0 without augmentation."""
         cap = self.config["views"]
         if not variant.trainable or variant.plain_views or cap == "plain":
             return 0
@@ -169,7 +167,7 @@ class Plan:
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Names of experiments with the keys to replace. A configuration has a mapping, or a list of names and one-key mappings."""
+    """Names of experiments with the keys to replace, from a mapping or from a list of names and one-key mappings."""
     listed = config["experiments"]
     if isinstance(listed, Mapping):
         return {name: over or {} for name, over in listed.items()}
@@ -181,7 +179,7 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:
-    """What the results folder shows: the experiments of a configuration, with the identities of their contents."""
+    """Content of configuration.json: the experiments of a configuration with the identities of their contents."""
     return {
         "backbone": plan.backbone.name,
         "experiments": {name: io.identity(experiment_content(plan, name)) for name in experiments},
@@ -189,9 +187,9 @@ def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, A
 
 
 def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
-    """What tables and figures must know of an experiment, with every record that has to be there.
+    """Content of experiment.json: everything that tables and figures need, and the keys of all expected records.
 
-    made_with: digest of all settings that decide its numbers: other settings give another content.
+    made_with: digest of all settings that affect its numbers, so that different settings give a different file.
     """
     spec = plan.experiments[name]
     evaluations = _sorted(plan.evaluations_of(spec))

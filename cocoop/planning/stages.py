@@ -1,7 +1,7 @@
-"""The stages of the workflow and the patterns of their files. Rules, plans and `status` take every path from here.
+"""The stages of the workflow and the patterns of their files, which define all paths for rules, plans and `status`.
 
-A path names what a result is about in words and ends in the identity of the settings that made it, so a result is never
-taken for one of other settings, whatever Snakemake remembers. Nothing is ever parsed out of a path.
+A path describes its result in words and ends with the identity of its settings, so results of different settings never get
+mixed up, regardless of Snakemake's records. No code parses a path.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ class Stage:
     """A rule of the workflow.
 
     Attributes:
-        outputs: patterns of the files it makes, by name.
-        log: pattern of its log.
-        benchmark: pattern of the file in which Snakemake measures it, for jobs that need a GPU; None for others.
+        outputs: patterns of its output files by name.
+        log: pattern of its log file.
+        benchmark: pattern of the file with Snakemake's measurements, for jobs that need a GPU; None for other jobs.
     """
 
     name: str
@@ -72,7 +72,7 @@ EVALUATE = _gpu(
     {name: f"results/runs/{TEST}/{file}" for name, file in
      (("metrics", "metrics.json"), ("predictions", "predictions.safetensors"), ("cost", "cost.json"))},
 )  # fmt: skip
-# The next two write what the configuration asks for; each removes the file of the configuration before it.
+# The next two stages record the configuration; each deletes the file of the previous configuration.
 CONFIGURATION = Stage(
     "configuration", {"configuration": "results/configuration-{id}.json"}, "results/logs/configuration-{id}.log"
 )

@@ -140,7 +140,7 @@ def test_unknown_tags_and_activations_are_refused(tmp_path):
     assert "golden_clip has no tags in open_clip; write mean, std, interpolation, resize_mode instead of 'openai'." in (
         refusal(spec, preprocessing="openai")
     )
-    assert "preprocessing: unknown tag of ViT-B-32 'opnai'" in refusal(spec, model="ViT-B-32", preprocessing="opnai")
+    assert "preprocessing: unknown ViT-B-32 tag 'opnai'" in refusal(spec, model="ViT-B-32", preprocessing="opnai")
     assert "write model: ViT-B-32-quickgelu" in refusal(spec, model="ViT-B-32", preprocessing="openai")
 
 

@@ -9,13 +9,13 @@ from cocoop.config import TrainingSpec
 
 TEMPLATE = "The hand-crafted prompt of zero-shot CLIP, with one {} for the class name"
 OPTIONS = [
-    ("fewshot", "--seed", "-1", "'-1' is no whole number from 0 to 4294967295"),
-    ("fewshot", "--seed", str(2**32), "is no whole number from 0"),
-    ("fewshot", "--seed", "²", "'²' is no whole number from 0"),
-    ("fewshot", "--shots", "0", "'0' is no whole number from 1"),
-    ("features", "--workers", "-1", "'-1' is no whole number from 0"),
-    ("views", "--workers", "many", "'many' is no whole number from 0"),
-    ("views", "--epochs", "-1", "'-1' is no whole number from 0"),
+    ("fewshot", "--seed", "-1", "expected an integer from 0 to 4294967295, got '-1'"),
+    ("fewshot", "--seed", str(2**32), "expected an integer from 0 to 4294967295"),
+    ("fewshot", "--seed", "²", "expected an integer from 0 to 4294967295, got '²'"),
+    ("fewshot", "--shots", "0", "expected an integer >= 1, got '0'"),
+    ("features", "--workers", "-1", "expected an integer from 0 to 1000, got '-1'"),
+    ("views", "--workers", "many", "expected an integer from 0 to 1000, got 'many'"),
+    ("views", "--epochs", "-1", "expected an integer >= 0, got '-1'"),
     ("views", "--epochs", "6", "--epochs: 6 6 holds no epoch"),
     ("views", "--subset", "old", "invalid choice: 'old'"),
 ]
@@ -23,12 +23,20 @@ JSON = ("--run", "--evaluation", "--dataset", "--backbone")
 ENDLESS = vars(TrainingSpec(0, 1, 0.1, 0, 0.0, 0.0, 0.0))
 UNTRAINED = {"shots": 0, "implementation": "cocoop.methods.zero_shot:ZeroShot", "training": None, "params": {}}
 SETTINGS = [
-    ("train", {"implementation": "nope"}, "implementation: 'nope' does not fit: the implementation, module:Class"),
+    (
+        "train",
+        {"implementation": "nope"},
+        "implementation: 'nope' is not valid; expected the implementation, module:Class",
+    ),
     ("train", {"implementation": "nope:Nope"}, "class 'nope:Nope' cannot be imported"),
     ("train", {"training": {}}, "training.epochs: "),
-    ("train", {"training": None}, "training: coop learns by_gradient and needs training settings"),
+    (
+        "train",
+        {"training": None},
+        "training: expected training settings, got null, because coop has learns: by_gradient",
+    ),
     ("train", {"training": 7}, "training: "),
-    ("train", {"shots": 0}, "shots: coop learns by_gradient and needs at least 1, got 0"),
+    ("train", {"shots": 0}, "shots: expected 1 or more, got 0, because coop has learns: by_gradient"),
     ("train", {"templates": ["{} and {}"]}, TEMPLATE),
     ("train", {"mine": 1}, "mine: "),
     ("evaluate", {"subsets": ["foo"]}, "subsets.0: 'foo' is not one of all, base, new"),
@@ -36,7 +44,7 @@ SETTINGS = [
     ("evaluate", {"templates": ["a {"]}, TEMPLATE),
     ("evaluate", {"templates": ["no place"]}, TEMPLATE),
     ("train", {"params": {}}, "params: top level: key 'n_ctx' is missing"),
-    ("train", {"params": {"n_ctx": "x"}}, "params: n_ctx: 'x' is no integer"),
+    ("train", {"params": {"n_ctx": "x"}}, "params: n_ctx: expected an integer, got 'x'"),
     (
         "train",
         {"method": "mine", "params": {}},
@@ -46,21 +54,21 @@ SETTINGS = [
     ("train", {"seeds": [1, 1]}, "seeds: [1, 1] has non-unique elements"),
     ("train", {"seeds": [2**32]}, "seeds.0: 4294967296 is greater than the maximum"),
     ("train", {"subset": "old"}, "subset: 'old' is not one of all, base, new"),
-    ("evaluate", {"implementation": "nope"}, "implementation: 'nope' does not fit"),
+    ("evaluate", {"implementation": "nope"}, "implementation: 'nope' is not valid"),
     ("evaluate", {"training": ENDLESS}, "training: epochs: 0 is less than the minimum of 1"),
     ("views", {"precision": "fp8"}, "--backbone: precision: 'fp8' is not one of"),
-    ("features", {"model": None}, "--backbone: model: None is no string"),
+    ("features", {"model": None}, "--backbone: model: expected text, got None"),
     ("text-tower", {"mine": 1}, "--backbone: top level: unknown key 'mine'"),
     ("download", {"settings": {}}, "--dataset: settings: top level: key 'reader' is missing"),
-    ("manifest", {"settings": {"title": 7}}, "title: 7 is no string"),
+    ("manifest", {"settings": {"title": 7}}, "title: expected text, got 7; write '7'"),
 ]
 ENVIRONMENT = [
     ("text-tower", "COCOOP_DEVICE", "gpu", "COCOOP_DEVICE: 'gpu' is not one of auto, cpu, cuda. Did you mean 'cpu'?"),
     ("train", "COCOOP_DEVICE", "", "COCOOP_DEVICE: '' is not one of auto, cpu, cuda"),
-    ("text-tower", "OMP_NUM_THREADS", "abc", "OMP_NUM_THREADS: 'abc' is no number of threads"),
-    ("train", "OMP_NUM_THREADS", "-3", "OMP_NUM_THREADS: '-3' is no number of threads"),
-    ("train", "COCOOP_TEXT_BUDGET_MB", "²", "COCOOP_TEXT_BUDGET_MB: '²' is no number of megabytes from 16"),
-    ("evaluate", "COCOOP_TEXT_BUDGET_MB", "0", "COCOOP_TEXT_BUDGET_MB: '0' is no number of megabytes from 16"),
+    ("text-tower", "OMP_NUM_THREADS", "abc", "OMP_NUM_THREADS: expected a number of threads, got 'abc'"),
+    ("train", "OMP_NUM_THREADS", "-3", "OMP_NUM_THREADS: expected a number of threads, got '-3'"),
+    ("train", "COCOOP_TEXT_BUDGET_MB", "²", "COCOOP_TEXT_BUDGET_MB: expected an integer >= 16 (megabytes), got '²'"),
+    ("evaluate", "COCOOP_TEXT_BUDGET_MB", "0", "COCOOP_TEXT_BUDGET_MB: expected an integer >= 16 (megabytes), got '0'"),
 ]
 
 

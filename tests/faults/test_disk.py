@@ -77,7 +77,7 @@ class Small:
         line = ended.text.strip().splitlines()[-1]
         assert ended.code == 2
         assert line.startswith("error: ") and str(self.disk) in line and "No space left" in line, line
-        assert re.search(r"it needs [\d,]+ bytes, [\d,]+ are free: make room and run again", line), line
+        assert re.search(r"[\d,]+ bytes are needed, [\d,]+ bytes are free: make room and run again", line), line
         return True
 
     def ends_well(self) -> None:

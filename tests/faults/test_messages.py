@@ -212,8 +212,8 @@ def test_an_empty_registry_says_so(tmp_path):
 
 SOURCES = [*sorted((io.REPOSITORY / "cocoop" / "config").glob("*.py")), io.REPOSITORY / "cocoop" / "io.py"]
 OF_IO = ("read_yaml", "_read")  # what else stands in io.py is of other files
-PARTS = ("_lines", "_not_finite", "_number_hint", "_more")  # of validation.py: the pieces of its one message
-ELSEWHERE = {"no valid Python": "a broken module: tests/test_lookup.py"}
+PARTS = ("_lines", "_not_finite", "not_valid", "_fix", "_more")  # of validation.py: the pieces of its one message
+ELSEWHERE = {"not valid Python": "a broken module: tests/test_lookup.py"}
 
 
 def messages() -> Iterator[tuple[str, str]]:

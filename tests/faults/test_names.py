@@ -116,7 +116,7 @@ def test_a_dataset_with_a_strange_name_is_refused(name, world, tmp_path, figures
     folder = tmp_path / "config"
     shutil.copytree(world.folder / "config", folder)
     shutil.copy(folder / "datasets/flags.yaml", folder / "datasets" / f"{name}.yaml")
-    with pytest.raises(UserError, match="name takes lower-case letters, digits, - and _|unknown dataset") as caught:
+    with pytest.raises(UserError, match="is not a valid dataset name; use lower-case|unknown dataset") as caught:
         Registry(folder).dataset(name, "config.yaml: datasets")
     assert "\n" not in str(caught.value)
     figures.add("strange dataset names", "refused in one line")

@@ -65,7 +65,10 @@ def test_the_rows_of_the_page(folder, full):
     [
         ("seeds: [1]\nseeds: [2]\n", "mine.yaml, line 2: not valid YAML (key 'seeds' stands twice)."),
         ("__use_yte__: true\n", "config/config.yaml + mine.yaml: top level: unknown key '__use_yte__'; known: "),
-        ("seeds: [1.0]\n", "config/config.yaml + mine.yaml + --config: seeds.0: 1.0 is no integer."),
+        (
+            "seeds: [1.0]\n",
+            "config/config.yaml + mine.yaml + --config: seeds.0: expected an integer, got 1.0; write 1.",
+        ),
     ],
     ids=["twice", "yte", "type"],
 )

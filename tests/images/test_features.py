@@ -209,10 +209,12 @@ def test_what_differs_is_named_on_use(backbone, manifest, root, tmp_path):
         "with precision fp32, but this run uses bf16; "
         f"with manifest {manifest.fingerprint[:12]}.., but this run uses ffffffffffff..; delete it and run again."
     )
-    with pytest.raises(UserError, match="damaged, or no views file"):
+    with pytest.raises(UserError, match="not a valid views file"):
         feature_file.load(path, "views", {})
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(UserError, match="damaged, or no features file of this benchmark; delete it and run again"):
+    with pytest.raises(
+        UserError, match="not a valid features file .corrupt or from another program.; delete it and run again"
+    ):
         feature_file.load(path, "features", {})
 
 

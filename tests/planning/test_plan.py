@@ -87,7 +87,7 @@ def test_a_number_nobody_checked_serves_the_estimate_and_is_told(paper, tmp_path
     sketch = evaluation_of(paper, run_of(paper, "imagenet", "cocoop", "all"), "imagenet_sketch", ("all",))
     assert count.work(job_of(paper, sketch)).prompts == SEEDS * 50_889 * 1000
     table.show(paper, tmp_path)
-    assert "Stated by the authors and not checked: 50,889 test images of imagenet_sketch.\n" in capsys.readouterr().out
+    assert "Unverified numbers of the authors: 50,889 test images of imagenet_sketch.\n" in capsys.readouterr().out
 
 
 def small(folder, names=("a cat", "a very small dog", "fish", "horse")):
@@ -212,8 +212,8 @@ def test_table(capsys):
     out = capsys.readouterr().out
     shared = next(line for line in out.splitlines() if line.startswith("| all, shared jobs once"))
     assert [cell.strip() for cell in shared.split("|")][4] == "264"
-    assert "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`" in out
-    assert "~ reckons with 4.2 tokens a class" in out
+    assert "For GPU hours, measure your device with `python -m cocoop bench --json bench.json`" in out
+    assert "~ assumes 4.2 tokens per class" in out
 
 
 def test_later_files_lie_over_earlier_ones(tmp_path):

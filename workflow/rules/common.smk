@@ -13,13 +13,13 @@ REPOSITORY = Path(workflow.basedir).parent
 
 
 def refuse(message):
-    """Ends Snakemake with one line and exit code 2, as the stages do."""
+    """Stops Snakemake with one line and exit code 2, like the stages."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
 
 def read_only(folder):
-    """The folder, or the nearest existing one above it, if nothing can be written there; else None."""
+    """The folder, or its closest existing parent, if it is not writable; None if it is."""
     folder = Path(folder).absolute()
     place = next(place for place in (folder, *folder.parents) if place.exists())
     return None if os.access(place, os.W_OK) else place
@@ -27,8 +27,8 @@ def read_only(folder):
 
 if place := read_only(".snakemake"):
     refuse(
-        f"{place}: read-only, and Snakemake writes into .snakemake here even for -n; "
-        "`python -m cocoop status`, `show` and `plan` need not write."
+        f"{place}: read-only, but Snakemake needs to write .snakemake here, even for -n; "
+        "`python -m cocoop status`, `show` and `plan` work without write access."
     )
 try:
     PLAN = files.plan_from(config, workflow.overwrite_configfiles)
@@ -65,12 +65,12 @@ wildcard_constraints:
 
 
 def job_of(stage, wildcards):
-    """The planned job of a rule's wildcards; what no configuration asks for has no rule."""
+    """The planned job of a rule with these wildcards; a KeyError if the configuration does not need such a job."""
     return JOBS[stage.name, frozenset(wildcards.items())]
 
 
 def inputs_of(stage):
-    """An input function: the files of a job by name. The age of what was only fetched does not matter."""
+    """An input function that returns the input files of a job by name. It ignores the age of `fetched` files."""
 
     def inputs(wildcards):
         found = dict(job_of(stage, wildcards).inputs)
@@ -82,14 +82,14 @@ def inputs_of(stage):
 
 
 def command_of(stage):
-    """A params function: the words of a job's command line behind `python -m cocoop`."""
+    """A params function that returns the arguments of a job after `python -m cocoop`."""
     return lambda wildcards: job_of(stage, wildcards).command
 
 
 def final_outputs():
-    """Everything a configuration asks for, from the evaluations on.
+    """The outputs of a configuration, from the evaluations on.
 
-    Snakemake does not make what is missing in the middle of a chain whose end exists, so evaluations are asked for as well.
+    This includes the evaluations, because Snakemake does not recreate a missing file if the files made from it exist.
     """
     first = stages.ORDER.index(stages.EVALUATE)
     wanted = (job for job in JOBS.values() if stages.ORDER.index(job.stage) >= first)
@@ -97,7 +97,7 @@ def final_outputs():
 
 
 def sources(*parts):
-    """The source files of parts of the package, whose change makes a stage run again."""
+    """The source files in parts of the package. A stage that has them as inputs runs again when they change."""
     return sorted(
         os.path.relpath(path)
         for part in parts
@@ -106,16 +106,23 @@ def sources(*parts):
 
 
 def say_where_it_cannot_write():
-    """Before the first job: Snakemake itself would show a traceback."""
+    """Checks write access before the first job, because Snakemake would show a traceback."""
     if place := read_only("results"):
         raise WorkflowError(
-            f"error: {place}: read-only, and there is something to make in it; make it writable and run again."
+            f"error: {place}: read-only, but results have to be written there; make it writable and run again."
         )
 
 
 def say_what_failed():
-    """The last words of a benchmark with failures: which jobs, where their logs are, how to continue."""
+    """Reports the failed jobs, their logs and how to continue, at the end of a run with failures."""
     from cocoop.planning.status.report import show_failures
 
     named = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     show_failures(PLAN, Path(), named)
+
+
+def say_what_to_know():
+    """The last words of a benchmark that went well: what a reader of its numbers must know."""
+    from cocoop.reporting.tables.showing import show_notes
+
+    show_notes(PLAN, Path("results"))

@@ -8,7 +8,7 @@ rule download:
     params:
         command=command_of(stages.DOWNLOAD),
     message:
-        "get {wildcards.dataset}"
+        "download {wildcards.dataset}"
     shell:
         "python -m cocoop {params.command:q} > {log:q} 2>&1"
 

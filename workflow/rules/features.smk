@@ -10,7 +10,7 @@ rule text_tower:
     params:
         command=command_of(stages.TEXT_TOWER),
     message:
-        "text tower of {wildcards.backbone}"
+        "text encoder of {wildcards.backbone}"
     shell:
         "python -m cocoop {params.command:q} > {log:q} 2>&1"
 

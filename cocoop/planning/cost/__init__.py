@@ -1,1 +1,1 @@
-"""What a plan costs before it runs: jobs, image and text passes, disk, hours. Free of torch."""
+"""Estimates what a plan will cost: jobs, image and text passes, disk, hours. Does not import torch."""

@@ -1,4 +1,4 @@
-"""Images a second through decoding and image tower, from what `python -m cocoop bench --json` measured of both."""
+"""Images per second that a job decodes and encodes, from measurements of `python -m cocoop bench --json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,14 @@ from cocoop.planning.job import Job, Views
 
 @dataclass(frozen=True)
 class ImageRate:
-    """device: images a second through the tower; picture, view: seconds of one process to decode a picture, and to cut a view
-    from it; workers: processes that do so at a time, 0 for the one that also runs the tower."""
+    """Speed of decoding and encoding.
+
+    Attributes:
+        device: images per second through the image encoder.
+        picture: seconds that one process takes to decode an image.
+        view: seconds that one process takes to crop a view from a decoded image.
+        workers: number of decoding processes; 0 if the process of the image encoder also decodes.
+    """
 
     device: float
     picture: float
@@ -22,16 +28,17 @@ class ImageRate:
 
     @classmethod
     def measured(cls, images: Mapping[str, Any], precision: str, workers: int) -> "ImageRate":
-        """images: the bench's entry of this name; precision: of its rows, the first of them where this one is not there."""
+        """images: the `images` entry of the bench; precision: the row to use, or the first row if there is none for it."""
         rates = {row["precision"]: row["images_per_second"] for row in images["tower"]}
         decoding = images["decoding"]
         device = rates.get(precision, next(iter(rates.values())))
         return cls(device, decoding["picture_seconds"], decoding["view_seconds"], workers)
 
     def of(self, job: Job) -> float:
-        """Of a job; a picture with several cached views is decoded once, and a training on live images also goes backward.
+        """Images per second for a job.
 
-        The backward pass through frozen weights costs about as much as the forward pass.
+        An image with several cached views is decoded once. A training on live images also runs a backward pass, which costs
+        about as much as the forward pass because the weights are frozen.
         """
         views = job.about.per_image if isinstance(job.about, Views) else 1
         decoding = self.picture / views + self.view
@@ -40,5 +47,5 @@ class ImageRate:
 
 
 def decoders(profile: Path = PROFILE) -> int:
-    """Processes that decode images in a GPU job: the profile's threads of `features`, less one."""
+    """Number of decoding processes in a GPU job: one less than the profile's threads for `features`."""
     return int(io.read_yaml(profile)["set-threads"]["features"]) - 1

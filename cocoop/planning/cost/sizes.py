@@ -1,4 +1,4 @@
-"""How large things are, as far as that is known before a download: datasets from their files, backbones from their configs."""
+"""Sizes of datasets (from their YAML files or manifests) and backbones (from their open_clip configs), as far as known."""
 
 import importlib.util
 import json
@@ -27,8 +27,16 @@ LITERAL = {
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """classes: names in label order if known; images: test images per label if known, else spread evenly from the total;
-    estimated: nobody has checked the total."""
+    """Numbers of classes and test images of a dataset.
+
+    Attributes:
+        classes: number of classes.
+        test_images: number of test images.
+        classnames: names in label order; empty if unknown.
+        per_label: test images per label; empty if unknown, and then assumed to be equal.
+        download_bytes: published size of the download.
+        estimated: whether the number of test images is unverified.
+    """
 
     classes: int
     test_images: int
@@ -42,7 +50,7 @@ class DatasetSize:
         return class_subset(range(self.classes), subset)
 
     def images_of(self, subset: str) -> int:
-        """Test images of a subset."""
+        """Number of test images of a subset."""
         labels = self.labels(subset)
         if self.per_label:
             return sum(self.per_label[label] for label in labels)
@@ -51,9 +59,12 @@ class DatasetSize:
 
 @dataclass(frozen=True)
 class BackboneSize:
-    """E and the number of tokens the text tower takes; None where the architecture's config is not at hand.
+    """Dimensions of a backbone; None if open_clip has no config of the architecture.
 
-    literal: whether the text tower computes all of them for every prompt (cocoop/text/literal.py), as far as a config says.
+    Attributes:
+        embed_dim: E, the size of a feature.
+        context_length: tokens per prompt.
+        literal: whether the text encoder computes all tokens of every prompt (cocoop/text/literal.py), according to the config.
     """
 
     embed_dim: int | None
@@ -61,17 +72,17 @@ class BackboneSize:
     literal: bool = False
 
     def feature_bytes(self, images: int) -> int | None:
-        """Disk of as many image features."""
+        """Bytes on disk for this many image features; None if E is unknown."""
         return None if self.embed_dim is None else images * self.embed_dim * FLOAT_BYTES
 
 
 def dataset_sizes(plan: Plan, folder: Path) -> dict[str, DatasetSize]:
-    """Sizes of the plan's datasets; one whose size nobody knows before its download is left out.
+    """Sizes of the plan's datasets, without those whose size is unknown before the download.
 
-    folder: the working folder; a manifest in its results is exact and wins over what the dataset's file says.
+    folder: the working folder; a manifest in its results is exact and takes precedence over the dataset's YAML file.
     """
-    found = {name: _from_manifest(folder, spec) or _published(spec) for name, spec in plan.datasets.items()}
-    return {name: size for name, size in found.items() if size}
+    sizes = {name: _from_manifest(folder, spec) or _published(spec) for name, spec in plan.datasets.items()}
+    return {name: size for name, size in sizes.items() if size}
 
 
 def _from_manifest(folder: Path, spec: DatasetSpec) -> DatasetSize | None:
@@ -109,7 +120,9 @@ def _config(spec: BackboneSpec) -> Mapping:
         path = io.REPOSITORY / spec.model
     else:
         package = importlib.util.find_spec("open_clip")
-        folder = Path(package.submodule_search_locations[0]) if package else Path()
+        folder = (
+            Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
+        )
         path = folder / "model_configs" / f"{spec.model.replace('/', '-')}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The `plan` command: what a configuration costs, experiment by experiment."""
+"""The `plan` command: the estimated cost of a configuration by experiment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,19 @@ HEAD = ("experiment", "jobs", "GPU jobs", "Slurm jobs", "trainings", "image pass
 
 @dataclass(frozen=True)
 class Cost:
-    """Sums over jobs. None where a part is unknown; hours: on the measured device, of images through their
-    tower and of trainings and tests (literal: as the authors' code computes them)."""
+    """Sums over jobs; None if a part is unknown.
+
+    Attributes:
+        jobs, gpu_jobs, slurm_jobs: numbers of jobs.
+        trainings: number of trainings, counting each seed.
+        work: passes and disk.
+        literal: tokens that the authors' code computes.
+        fast: tokens that the exact prompt encoder computes.
+        guessed: whether `fast` is a guess, because class names are unknown.
+        image_hours: hours of image encoding on the measured device.
+        literal_hours: hours of trainings and tests with the authors' code on that device.
+        text_hours: hours of trainings and tests with the exact prompt encoder on that device.
+    """
 
     jobs: int
     gpu_jobs: int
@@ -47,7 +58,13 @@ def show(
     images_per_second: float | None = None,
     workers: int | None = None,
 ) -> None:
-    """Prints the table and what would make it more exact. folder: where results and images lie; workers: processes that decode."""
+    """Prints the table and notes on missing information.
+
+    folder: the working folder.
+    bench: output of `python -m cocoop bench --json`.
+    images_per_second: speed of decoding and encoding; overrides the bench.
+    workers: decoding processes per GPU (default: as in the Slurm profile).
+    """
     sizes = dataset_sizes(plan, folder)
     estimator = Estimator(plan, sizes, backbone_size(plan.backbone))
     workers = decoders() if workers is None else workers
@@ -62,17 +79,19 @@ def show(
 
 def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:
     gpu = [job for job in jobs if job.needs_gpu]
-    known = [job for job in gpu if estimator.work(job) is not None]
-    tokens = [counter.tokens(job) for job in known]
+    works = {job: work for job in gpu if (work := estimator.work(job)) is not None}
+    known, tokens = list(works), [counter.tokens(job) for job in works]
+    counted = [t for t in tokens if t is not None]
+    complete = len(counted) == len(tokens)
     return Cost(
         jobs=len(jobs),
         gpu_jobs=len(gpu),
         slurm_jobs=submissions(jobs),
         trainings=sum(len(job.about.seeds) for job in jobs if isinstance(job.about, Run)),
-        work=sum(map(estimator.work, known), Work()),
-        literal=None if None in tokens else sum(t.literal for t in tokens),
-        fast=None if None in tokens else sum(t.fast for t in tokens),
-        guessed=any(t and t.guessed for t in tokens),
+        work=sum(works.values(), Work()),
+        literal=sum(t.literal for t in counted) if complete else None,
+        fast=sum(t.fast for t in counted) if complete else None,
+        guessed=any(t.guessed for t in counted),
         image_hours=_hours([throughput.image_seconds(estimator, job) for job in known]),
         literal_hours=_hours([throughput.text_seconds(estimator, job, "literal") for job in known]),
         text_hours=_hours([throughput.text_seconds(estimator, job) for job in known]),
@@ -80,7 +99,8 @@ def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counte
 
 
 def _hours(seconds: Sequence[float | None]) -> float | None:
-    return None if None in seconds else sum(seconds) / 3600
+    known = [part for part in seconds if part is not None]
+    return sum(known) / 3600 if len(known) == len(seconds) else None
 
 
 def _row(name: str, cost: Cost) -> list[str]:
@@ -105,43 +125,46 @@ def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throu
     notes = [
         "",
         f"{len(plan.datasets)} datasets, {sum(size.download_bytes for size in known.values()) / 1e9:.0f} GB to download "
-        "(as far as published), the same again unpacked; disk GB is what results take beside them.",
-        "A pass is one image, or one class name in its context, through its tower; jobs shared by experiments count in each.",
+        "(as far as published), and as much again unpacked; disk GB is the size of the results.",
+        "A pass sends one image, or one class name in its context, through its encoder; jobs shared by experiments count in each.",
     ]
-    if lacking := sorted(set(plan.datasets) - set(known)):
-        notes.append(f"Left out, as nothing says how large they are before their manifest is there: {listed(lacking)}.")
+    if unknown := sorted(set(plan.datasets) - set(known)):
+        notes.append(f"Not included, because their size is unknown without a manifest: {listed(unknown)}.")
     if stated := sorted(name for name, size in known.items() if size.estimated):
         shown = (f"{known[name].test_images:,} test images of {name}" for name in stated)
-        notes.append(f"Stated by the authors and not checked: {', '.join(shown)}.")
+        notes.append(f"Unverified numbers of the authors: {', '.join(shown)}.")
     if any(not size.classnames for size in known.values()):
         notes.append(
-            f"~ reckons with {TAIL} tokens a class; `snakemake --until manifest` with this configuration downloads the datasets "
-            "and lists their names."
+            f"~ assumes {TAIL} tokens per class; for exact numbers, run `snakemake --until manifest` with this configuration, "
+            "which downloads the datasets and lists their class names."
         )
     if estimator.backbone.embed_dim is None:
-        notes.append(f"open_clip has no config of {plan.backbone.model}; disk is without features.")
+        notes.append(f"open_clip has no config of {plan.backbone.model}; disk does not include features.")
     return notes + _speed(throughput)
 
 
 def _speed(throughput: Throughput) -> list[str]:
-    """What the hours rest on, and what they lack."""
-    start = f"with {START_SECONDS:.0f} s to start each job."
+    """Notes on the measurements behind the hours, and on missing ones."""
+    start = f"plus {START_SECONDS:.0f} s to start each job."
     if throughput.where is None:
         notes = [
-            "GPU hours need this device's speed: `python -m cocoop bench --json bench.json`, then --throughput bench.json."
+            "For GPU hours, measure your device with `python -m cocoop bench --json bench.json` and add --throughput bench.json."
         ]
     else:
         notes = [f"Text hours: one {throughput.where}, {throughput.precision}, {start}"]
     rate = throughput.image_rate
     if throughput.images_per_second:
-        notes.append(f"Image hours: {throughput.images_per_second:,.0f} images a second, as given, {start}")
+        notes.append(
+            f"Image hours: {throughput.images_per_second:,.0f} images per second (--images-per-second), {start}"
+        )
     elif rate:
         notes.append(
-            f"Image hours: {rate.device:,.1f} images a second through ViT-B/16 there; each of {rate.workers} processes (--workers) "
-            f"decodes {1 / rate.picture:,.0f} pictures or cuts {1 / rate.view:,.0f} views a second; the slower counts, {start}"
+            f"Image hours: {rate.device:,.1f} images per second through ViT-B/16 on that device; each of {rate.workers} processes "
+            f"(--workers) decodes {1 / rate.picture:,.0f} images or crops {1 / rate.view:,.0f} views per second; the slower of the "
+            f"two, {start}"
         )
     elif throughput.where:
         notes.append(
-            "Image hours need a bench without --quick, or --images-per-second: the log of a `features` job shows it."
+            "For image hours, run the bench without --quick, or give --images-per-second from the log of a `features` job."
         )
     return notes

@@ -1,4 +1,4 @@
-"""GPU time of jobs from what `python -m cocoop bench --json` measured on the device."""
+"""GPU time of jobs from measurements of `python -m cocoop bench --json` on the device."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -15,13 +15,16 @@ from cocoop.planning.stages import FEATURES, VIEWS
 from cocoop.run import Evaluation, Run
 
 IMAGE_STAGES = (FEATURES, VIEWS)
-START_SECONDS = 10.0  # of a job's process: Python, torch, the text tower or the whole backbone
-METHOD_OF_KIND = {PER_IMAGE: "cocoop", "per_step": "coop"}  # which rows of the bench have the same computation
+START_SECONDS = 10.0  # to start a job's process: Python, torch, the text encoder or the whole backbone
+METHOD_OF_KIND = {PER_IMAGE: "cocoop", "per_step": "coop"}  # the method in the bench with the same computation
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds of one step by prompts in it, ascending; between two points linear, beyond the ends in proportion."""
+    """Seconds of one step by its number of prompts.
+
+    Interpolates linearly between points, which are sorted by prompts, and extrapolates proportionally above the last one.
+    """
 
     points: tuple[tuple[int, float], ...]
 
@@ -29,7 +32,7 @@ class Curve:
         sizes = [size for size, _ in self.points]
         place = bisect_left(sizes, prompts)
         if place == 0:
-            return self.points[0][1]  # a GPU is not faster with less than it can fill
+            return self.points[0][1]  # a GPU is not faster if a step does not fill it
         if place == len(sizes):
             size, seconds = self.points[-1]
             return seconds * prompts / size
@@ -38,14 +41,16 @@ class Curve:
 
 
 Curves = dict[tuple[str, str], Curve]
-"""By method and pass."""
+"""Curves by method and pass."""
 
 
 class Throughput:
-    """Seconds of jobs on a measured device; without measurements, None of the jobs that need them.
+    """Seconds of jobs on a measured device; None for jobs whose measurements are missing.
 
-    path: what `bench --json` wrote; images_per_second: through decoding and image tower, in place of the bench's; workers:
-    processes that decode images.
+    path: output of `bench --json`.
+    precision: precision of the backbone.
+    images_per_second: speed of decoding and encoding; overrides the bench.
+    workers: decoding processes.
     """
 
     def __init__(
@@ -61,15 +66,15 @@ class Throughput:
         self.curves = {side: _curves(content["rows"], self.precision, side) for side in self.curves}
         if content.get("images"):
             self.image_rate = ImageRate.measured(content["images"], self.precision, workers)
-        lacking = [f"{method} {work}" for method in ("cocoop", "coop") for work in ("train", "evaluate")
+        missing = [f"{method} {work}" for method in ("cocoop", "coop") for work in ("train", "evaluate")
                    if (method, work) not in self.curves["fast"]]  # fmt: skip
-        if lacking:
-            raise UserError(f"{path}: no rows for {', '.join(lacking)}; measure again without --quick.")
+        if missing:
+            raise UserError(f"{path}: no rows for {', '.join(missing)}; measure again without --quick.")
 
     def image_seconds(self, estimator: Estimator, job: Job) -> float | None:
-        """Of a GPU job with images (features, views, and the images of methods that take them live); 0 for others.
+        """Seconds a GPU job spends on images (features, views, and live images of methods that use them); 0 for other jobs.
 
-        None where the job's size or the throughput is unknown.
+        None if the job's size or the throughput is unknown.
         """
         work = estimator.work(job)
         if work is None:
@@ -81,9 +86,9 @@ class Throughput:
         return start + work.images / rate if rate else None
 
     def text_seconds(self, estimator: Estimator, job: Job, side: str = "fast") -> float | None:
-        """Of a GPU job with the text tower, a training or test; 0 for others. None where size or throughput are unknown.
+        """Seconds a GPU job spends in the text encoder (trainings and tests); 0 for other jobs, None if unknown.
 
-        side: fast, or literal, as if every prompt went through the tower whole.
+        side: "fast" for the exact prompt encoder, "literal" for all tokens of every prompt.
         """
         work = estimator.work(job)
         if job.stage in IMAGE_STAGES:
@@ -94,7 +99,8 @@ class Throughput:
         return None if seconds is None else START_SECONDS + seconds
 
     def _text(self, estimator: Estimator, job: Job, work: Work, curves: Curves) -> float | None:
-        run = job.about if isinstance(job.about, Run) else job.about.run
+        run = job.about.run if isinstance(job.about, Evaluation) else job.about
+        assert isinstance(run, Run)  # only trainings and tests get here
         kind = estimator.kind(run)
         if kind == NONE or not work.prompts:
             return 0.0
@@ -108,18 +114,18 @@ class Throughput:
 
 
 def _precision(rows: list[Mapping[str, Any]], wanted: str) -> str:
-    """fp16 and bf16 cost the same; without half-precision rows (a CPU) those of fp32 count."""
-    found = {row["precision"] for row in rows}
-    return "bf16" if wanted != "fp32" and "bf16" in found else "fp32"
+    """The measured precision to use. fp16 is as fast as bf16; without half-precision rows (on a CPU), fp32 is used."""
+    measured = {row["precision"] for row in rows}
+    return "bf16" if wanted != "fp32" and "bf16" in measured else "fp32"
 
 
 def _curves(rows: list[Mapping[str, Any]], precision: str, side: str) -> Curves:
-    """One curve for each method and pass that the side was measured in; of several rows with as many prompts the fastest."""
-    found: dict[tuple[str, str], dict[int, float]] = {}
+    """A curve for each method and pass measured on this side; of rows with the same number of prompts, the fastest is used."""
+    curves: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
         if row["precision"] != precision or side not in row:
             continue
         prompts = row["classes"] * (row["batch"] if row["method"] == "cocoop" else 1)
-        points = found.setdefault((row["method"], row["work"]), {})
+        points = curves.setdefault((row["method"], row["work"]), {})
         points[prompts] = min(row[side]["seconds"], points.get(prompts, float("inf")))
-    return {key: Curve(tuple(sorted(points.items()))) for key, points in found.items()}
+    return {key: Curve(tuple(sorted(points.items()))) for key, points in curves.items()}

@@ -1,4 +1,4 @@
-"""Tokens through the text tower: as the authors' code computes them, and as the exact encoder does."""
+"""Numbers of tokens in the text encoder: with the authors' code, and with the exact prompt encoder."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,19 @@ from cocoop.planning.cost.work import Estimator
 from cocoop.planning.job import Job
 from cocoop.run import Evaluation, Run
 
-TAIL = 4.2  # tokens of a class after its context, EOT included: the mean over the names of the paper's datasets with split files
-# CoOp's names of what a prompt consists of; a method that takes parameters of these names is counted accordingly.
+TAIL = 4.2  # mean tokens of a class after its context, including EOT, over the paper's datasets with split files
+# CoOp's names for the parts of a prompt; parameters with these names determine a method's number of tokens.
 PROMPT_PARAMS = {"n_ctx": "contexts", "ctx_init": "words", "class_token_position": "position"}
 
 
 class Tokens(NamedTuple):
-    """literal: every prompt at its full length; fast: what the exact encoder must compute; guessed: without the class names."""
+    """Tokens of a job.
+
+    Attributes:
+        literal: with every prompt at full length.
+        fast: with the exact prompt encoder.
+        guessed: whether the class names are unknown.
+    """
 
     literal: int
     fast: int
@@ -20,14 +26,14 @@ class Tokens(NamedTuple):
 
 
 class Counter:
-    """Tokens of an estimator's jobs; remembers what it counted for one variant and one list of names."""
+    """Counts the tokens of an estimator's jobs, once for each variant and list of class names."""
 
     def __init__(self, estimator: Estimator) -> None:
         self.estimator = estimator
         self._fast: dict[tuple, int] = {}
 
     def tokens(self, job: Job) -> Tokens | None:
-        """Tokens of a training or evaluation; None while the dataset's size or the tower's length are unknown."""
+        """Tokens of a training or evaluation; None if the dataset's size or the text encoder's context length is unknown."""
         size = self.estimator.datasets.get(getattr(job.about, "target", getattr(job.about, "dataset", "")))
         length, work = self.estimator.backbone.context_length, self.estimator.work(job)
         if not isinstance(job.about, Run | Evaluation):
@@ -51,7 +57,7 @@ class Counter:
         return Tokens(work.prompts * length, fast)
 
     def _of_context(self, run: Run, names: tuple[str, ...], length: int) -> int:
-        """Tokens the exact encoder computes for one context and all classes: tails, and the prefix from the context on."""
+        """Tokens that the exact prompt encoder computes for one context and all classes: tails, and prefix from the context on."""
         params, template = run.params, self.estimator.plan.datasets[run.dataset].template
         chosen = {ours: params[key] for key, ours in PROMPT_PARAMS.items() if key in params}
         key = (names, template, *chosen.values(), params.get("csc"))
@@ -61,7 +67,7 @@ class Counter:
 
 
 def _packed(names: tuple[str, ...], template: str, chosen: dict, shared: bool, length: int) -> int:
-    # Here and not above: the tokenizer comes with torch, which a plan without class names does not need.
+    # Imported here because the tokenizer needs torch, but a plan without class names does not.
     from cocoop.text import prompts, tokenizer
     from cocoop.text.packing import Packing
 

@@ -1,7 +1,7 @@
-"""The work of a job: images through the image tower, prompts through the text tower, bytes on disk.
+"""The work of a job: images through the image encoder, prompts through the text encoder, bytes on disk.
 
-A text pass is one prompt (one class name in its context) through the text tower, forward; training steps count it once although a
-backward pass follows. The counts agree with those derived from the reference's settings (tests/goldens/passes.json).
+A text pass sends one prompt (a class name in its context) forward through the text encoder; a training step counts it once,
+although a backward pass follows. The counts agree with those derived from the reference's settings (tests/goldens/passes.json).
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,15 @@ PREDICTION_BYTES = 8  # a label and a confidence for each image and seed
 
 @dataclass(frozen=True)
 class Work:
-    """images: image passes; prompts: text passes; steps: updates, of all seeds together; prompts_a_step: text passes of one;
-    disk: bytes kept."""
+    """The work of a job.
+
+    Attributes:
+        images: image passes.
+        prompts: text passes.
+        steps: training steps, each for all seeds.
+        prompts_a_step: text passes per step.
+        disk: bytes written.
+    """
 
     images: int = 0
     prompts: int = 0
@@ -33,14 +40,14 @@ class Work:
 
 
 class Estimator:
-    """Work of a plan's jobs from the sizes of its datasets and backbone."""
+    """Estimates the work of a plan's jobs from the sizes of its datasets and backbone."""
 
     def __init__(self, plan: Plan, datasets: Mapping[str, DatasetSize], backbone: BackboneSize) -> None:
         self.plan, self.datasets, self.backbone = plan, datasets, backbone
         self._kinds: dict[str, str] = {}
 
     def kind(self, run: Run) -> str:
-        """When the text tower runs: per_step, per_image or none."""
+        """When the text encoder runs: per_step, per_image or none."""
         method = run.method
         if method not in self._kinds:
             content = self.plan.registry.read("methods", method, self.plan.where)
@@ -48,7 +55,7 @@ class Estimator:
         return self._kinds[method]
 
     def work(self, job: Job) -> Work | None:
-        """The work of a job; None if a dataset it needs has no known size. Jobs without a model have none."""
+        """The work of a job; None if the size of one of its datasets is unknown. Jobs without a model have no work."""
         about = job.about
         needed = {getattr(about, name, None) for name in ("dataset", "target")} - {None}
         needed |= {about} if job.stage is FEATURES else set()
@@ -56,7 +63,7 @@ class Estimator:
             needed |= {about.run.dataset}
         if not needed <= set(self.datasets):
             return None
-        if job.stage is FEATURES:
+        if isinstance(about, str) and job.stage is FEATURES:
             return self._images(self.datasets[about].test_images)
         if isinstance(about, Views):
             return self._images(self._draw(about) * len(about.seeds) * about.per_image)
@@ -68,7 +75,7 @@ class Estimator:
         return Work(images=count, disk=self.backbone.feature_bytes(count) or 0)
 
     def _draw(self, drawn: Views | Run) -> int:
-        """N, images of one seed."""
+        """N, the number of images per seed."""
         return drawn.shots * len(self.datasets[drawn.dataset].labels(drawn.subset))
 
     def _train(self, run: Run) -> Work:

@@ -1,1 +1,1 @@
-"""How far a benchmark is, from its files alone: no Snakemake, no Slurm and no torch is asked."""
+"""The progress of a benchmark, determined only from its files, without Snakemake, Slurm or torch."""

@@ -1,4 +1,4 @@
-"""Which jobs of a group that Slurm undid as a whole have failed, and which were only undone with it."""
+"""Distinguishes jobs that failed from jobs whose outputs Snakemake deleted because another job of their group failed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,10 +8,11 @@ from cocoop.planning.status.states import Seen, State
 
 
 def sort_out(seen: Sequence[Seen], names: Mapping[str, str]) -> tuple[list[Seen], int]:
-    """What was only undone with its group becomes `left`; how many those are.
+    """Changes the state of jobs that were undone because of their group to `left`, and counts them.
 
-    names: the profile's `groups`. A job that has no error of its own and went to its end, or was never reached, was undone. A log
-    that breaks off is a job that was killed. Where every log of a group looks well, the last one written counts as failed.
+    names: the profile's `groups`.
+    A job was undone if its log has no error and shows that it finished, or if it never started. A job whose log ends in the
+    middle was killed. If no log of a group shows a failure, the job with the last written log counts as failed.
     """
     groups: dict[str, list[Seen]] = {}
     for one in seen:
@@ -23,7 +24,7 @@ def sort_out(seen: Sequence[Seen], names: Mapping[str, str]) -> tuple[list[Seen]
 
 
 def _undone(members: Sequence[Seen]) -> list[Seen]:
-    well = [one for one in members if not one.end.error and (one.end.empty or one.end.finished)]
-    if len(well) == len(members):
-        well.remove(max(well, key=lambda one: (not one.end.empty, one.written)))
-    return well
+    good = [one for one in members if not one.end.error and (one.end.empty or one.end.finished)]
+    if len(good) == len(members):
+        good.remove(max(good, key=lambda one: (not one.end.empty, one.written)))
+    return good

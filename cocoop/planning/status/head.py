@@ -1,4 +1,4 @@
-"""What Snakemake's own files tell of the process that submits the jobs: how it was started, and its last sign of life."""
+"""Reads Snakemake's files to find out how the process that submits jobs was started and whether it holds a lock."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,29 +11,29 @@ HEADER_LINES = 20
 
 
 def locked(folder: Path) -> bool:
-    """Whether Snakemake holds the working folder; the lock also stays behind when it was killed."""
+    """Whether Snakemake has locked the working folder. The lock remains if Snakemake was killed."""
     return any((folder / ".snakemake" / "locks").glob("*.lock"))
 
 
 def logs(folder: Path) -> list[Path]:
-    """Snakemake's own logs, the latest first; their names begin with the time of the start."""
+    """Snakemake's logs, the latest first; their names begin with the start time."""
     return sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"), reverse=True)
 
 
 def profile(folder: Path) -> str | None:
-    """The --profile of the latest Snakemake that was started for everything (not for single files); None without one."""
+    """The --profile of the latest Snakemake that was started without target files; None if it had no profile."""
     commands = (command for log in logs(folder) if (command := _command(log)) and "--" not in command)
     return next((_option(command, "--profile") for command in commands), None)
 
 
 def settings(name: str | None) -> Mapping[str, Any]:
-    """The keys of a profile of this repository; none for another one, or without a profile."""
+    """The content of a profile in this repository; empty for any other profile or None."""
     path = io.REPOSITORY / (name or "") / "profile.yaml"
     return io.read_yaml(path) if path.exists() else {}
 
 
 def _command(log: Path) -> list[str]:
-    """The words of the command line; Snakemake writes them without quotes."""
+    """The words of the command line, which Snakemake logs without quotes."""
     try:
         with log.open(encoding="utf-8", errors="replace") as file:
             header = [line for _, line in zip(range(HEADER_LINES), file, strict=False)]

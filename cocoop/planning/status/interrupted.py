@@ -1,14 +1,14 @@
-"""Whether the latest Snakemake was stopped with Ctrl-C: the jobs it cancelled then have not failed."""
+"""Whether the latest Snakemake was stopped with Ctrl-C, so that cancelled jobs do not count as failed."""
 
 from pathlib import Path
 
-STOPPED = "Terminating processes on user request"  # in Snakemake's own log (snakemake/scheduling/job_scheduler.py)
+STOPPED = "Terminating processes on user request"  # in Snakemake's log (snakemake/scheduling/job_scheduler.py)
 
 
 def by_user(folder: Path) -> bool:
-    """Reads the latest of Snakemake's logs, whose names begin with the time of the start.
+    """Reads the latest of Snakemake's logs, whose names begin with the start time.
 
-    The marks of begun outputs do not tell it: on Slurm the Snakemake inside a cancelled job may take its own away before it dies.
+    The marks of incomplete outputs do not show it: on Slurm, Snakemake inside a cancelled job may delete its marks before it dies.
     """
     logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
     try:

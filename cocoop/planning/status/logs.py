@@ -1,19 +1,24 @@
-"""What the end of a job's log tells: an error, whether the work came to its end, how long the rest takes."""
+"""Reads the end of a job's log: the error, whether the job finished, and the remaining time."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 LAST_BYTES = 65536
-# A line of cocoop.progress: `train coop on digits:  40%|####      | 8/20 [00:10<00:15,  1.25s/step]`.
+# A line from cocoop.progress: `train coop on digits:  40%|####      | 8/20 [00:10<00:15,  1.25s/step]`.
 BAR = re.compile(r"^(?P<what>.*?):?\s+(?P<percent>\d+)%\|.*\[(?P<elapsed>[\d:]+)<(?P<left>[\d:]+|\?)")
 
 
 @dataclass(frozen=True)
 class Ending:
-    """empty: the job wrote nothing; error: our own error or the last line of a traceback; finished: its last bar is full.
+    """The end of a job's log.
 
-    elapsed: seconds of all its bars; left: seconds until its last bar is full, None where it does not say.
+    Attributes:
+        empty: whether the job wrote nothing.
+        error: our error message, or the last line of a traceback.
+        finished: whether the last progress bar is complete.
+        elapsed: seconds of all progress bars.
+        left: seconds until the last progress bar is complete; None if unknown.
     """
 
     empty: bool = True
@@ -27,7 +32,7 @@ NOTHING = Ending()
 
 
 def ending(log: Path) -> Ending:
-    """Reads the end of a log; a log that is not there is an empty one."""
+    """Reads the end of a log; a missing log counts as empty."""
     lines = _last_lines(log)
     bars = {bar["what"]: bar for bar in map(BAR.match, lines) if bar}  # the last line of each bar
     last = list(bars.values())[-1] if bars else None

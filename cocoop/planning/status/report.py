@@ -1,4 +1,4 @@
-"""The `status` command, and what Snakemake says when something failed."""
+"""The `status` command, and Snakemake's final report if jobs failed."""
 
 import shlex
 from collections import Counter
@@ -13,17 +13,17 @@ from cocoop.planning.cost.work import Estimator
 from cocoop.planning.environment import environment
 from cocoop.planning.job import Job, Views
 from cocoop.planning.jobs import jobs_of
-from cocoop.planning.status import groups, head, silence, time_left
+from cocoop.planning.status import groups, head, leftovers, silence, time_left
 from cocoop.planning.status.silence import duration
 from cocoop.planning.status.states import Seen, State, look
-from cocoop.run import Run, seeds_text
+from cocoop.run import Evaluation, Run, seeds_text
 
 MOST_SHOWN = 10
-CONTINUE = "stopped; nothing finished is lost: run the same command again to continue"
+CONTINUE = "stopped; finished work is kept: run the same command again to continue"
 
 
 def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
-    """Prints the counts by stage, what failed and how to run it again, and the time left."""
+    """Prints the number of jobs by stage and state, failed jobs and how to run them again, and the remaining time."""
     seen, undone = _look(plan, folder)
     print(_table(seen))
     print(
@@ -31,12 +31,13 @@ def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
         *failures(plan, folder, seen, undone, configfiles),
         *_time(plan, seen, folder),
         *silence.of_everything(seen, folder),
+        *leftovers.note([one.job for one in seen], plan.config["data_root"], folder),
         sep="\n",
     )
 
 
 def show_failures(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
-    """Prints the failed jobs, none after Ctrl-C, and how to continue (for Snakemake's onerror)."""
+    """Prints the failed jobs (none after Ctrl-C) and how to continue. For Snakemake's onerror."""
     seen, undone = _look(plan, folder)
     print(*failures(plan, folder, seen, undone, configfiles), "", CONTINUE, sep="\n", flush=True)
 
@@ -67,9 +68,9 @@ def _running(seen: Sequence[Seen]) -> Iterator[str]:
 
 
 def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, configfiles: Sequence[Path]) -> Iterator[str]:
-    """One paragraph for each failed job, those with an error in their log first: why, its log, and two ways to run it alone.
+    """A paragraph for each failed job, those with an error in their log first: reason, log, and two commands to run it again.
 
-    undone: how many jobs went down with the group of another.
+    undone: number of jobs that were undone because another job of their group failed.
     """
     failed = sorted((one for one in seen if one.state is State.FAILED), key=lambda one: one.end.error is None)
     profile = head.profile(folder)
@@ -82,18 +83,18 @@ def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, config
             yield f"  alone:  {alone(plan, one.job)}"
     if undone:
         yield ""
-        yield f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the failed ones."
+        yield f"undone because another job of their group failed: {undone} jobs; they run again together with the failed ones."
 
 
 def _through_snakemake(job: Job, configfiles: Sequence[Path], profile: str | None) -> str:
-    """Runs the job and whatever it still lacks: here, or where the profile of the last run sends it."""
+    """The Snakemake command that runs the job and its missing inputs, with the profile of the last run."""
     how = ["--profile", profile] if profile else ["--cores", "all", "--rerun-incomplete"]
     files = ["--configfile", *map(str, configfiles)] if configfiles else []
     return shlex.join(["snakemake", *how, *files, "--", next(iter(job.outputs.values()))])
 
 
 def alone(plan: Plan, job: Job) -> str:
-    """The stage's own command line with its environment, to be run in the working folder."""
+    """The command that runs the stage in the working folder without Snakemake, with its environment variables."""
     variables = [f"{name}={shlex.quote(value)}" for name, value in environment(plan.config).items()]
     return " ".join([*variables, shlex.join(["python", "-m", "cocoop", *job.command])])
 
@@ -107,11 +108,11 @@ def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
     rest = time_left.rest(seen, estimator)
     at_once = sum(one.state is State.RUNNING and one.job.needs_gpu for one in seen)
     if rest.seconds:
-        pace = f"; about {duration(rest.seconds / at_once)} with {at_once} at a time as now" if at_once > 1 else ""
+        pace = f"; about {duration(rest.seconds / at_once)} with {at_once} at a time, as now" if at_once > 1 else ""
         least = "at least" if rest.unknown else "about"
-        yield f"left: {least} {duration(rest.seconds)} of jobs, one after the other{pace}."
+        yield f"left: {least} {duration(rest.seconds)} of jobs, one after another{pace}."
     if rest.unknown:
-        yield f"{rest.unknown} jobs are of a kind of which none is done yet, or of unknown size; their time is unknown."
+        yield f"{rest.unknown} jobs have an unknown time, because no similar job is done yet or their size is unknown."
 
 
 def name(job: Job) -> str:
@@ -119,10 +120,10 @@ def name(job: Job) -> str:
     about = job.about
     if isinstance(about, str):
         return f"{job.stage.name} {about}"
-    run = getattr(about, "run", about)
+    run = about.run if isinstance(about, Evaluation) else about
     draw = f"{run.dataset}/{run.subset}, {run.shots} shots, seeds {seeds_text(run.seeds)}"
     if isinstance(about, Views):
         return f"views {about.name} of {draw}"
     if isinstance(about, Run):
         return f"train {about.variant} on {draw}"
-    return f"evaluate {run.variant} of {draw} on {about.target}/{about.subsets_text}"
+    return f"evaluate {about.run.variant} of {draw} on {about.target}/{about.subsets_text}"

@@ -1,4 +1,4 @@
-"""Whether anything still happens: files alone cannot tell a process that works in silence from one that is gone."""
+"""The time of the last activity, because files cannot show whether a silent process is working or dead."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,12 @@ DAY = 86400.0
 
 
 def of_job(one: Seen) -> str:
-    """What to add to a running job whose log has been silent for long."""
+    """A note for a running job that has not written to its log for a long time; else empty."""
     return f", silent since {clock(one.written)}" if time.time() - one.written > SILENT_SECONDS else ""
 
 
 def of_everything(seen: Sequence[Seen], folder: Path) -> Iterator[str]:
-    """The last sign of life; and if it is old although Snakemake's lock is there, that Snakemake may be gone."""
+    """The time of the last activity, with a hint if it is long ago but Snakemake's lock still exists."""
     if all(one.state is State.DONE for one in seen):
         return
     paths = [*(folder / one.job.log for one in seen), *head.logs(folder)]
@@ -25,16 +25,16 @@ def of_everything(seen: Sequence[Seen], folder: Path) -> Iterator[str]:
     if last is None:
         return
     age = time.time() - last
-    yield f"the last sign of life is {duration(age)} old ({clock(last)})."
+    yield f"the last activity was {duration(age)} ago ({clock(last)})."
     if age > SILENT_SECONDS and head.locked(folder):
         yield (
-            "stopped? Snakemake's lock is there, but nothing has been written since. If neither its process nor a Slurm job of it"
-            " lives: the same command with --unlock, then without; nothing finished is lost."
+            "stopped? Snakemake's lock exists, but nothing has been written since. If neither Snakemake nor any of its Slurm jobs"
+            " is running, run the same command with --unlock, then without it; finished work is kept."
         )
 
 
 def clock(when: float) -> str:
-    """Local time of day, with the date if that is a day ago or more."""
+    """Local time of day, with the date if it is at least a day ago."""
     return time.strftime("%H:%M" if time.time() - when < DAY else "%Y-%m-%d %H:%M", time.localtime(when))
 
 

@@ -1,6 +1,6 @@
-"""Asks Slurm, before the first submission, whether it knows what the jobs of a run ask for.
+"""Checks before the first submission that Slurm knows the accounts, partitions and resources that the jobs request.
 
-Without these questions a missing program or a wrong account makes every submission fail, or Snakemake wait forever.
+Otherwise, a missing program or a wrong account would make every submission fail, or make Snakemake wait forever.
 """
 
 import getpass
@@ -15,16 +15,19 @@ from typing import Any
 from cocoop.errors import UserError
 from cocoop.planning.status import refused
 
-SECONDS = 20  # within which Slurm has to answer
+SECONDS = 20  # to wait for an answer from Slurm
 PROFILE = "slurm/profile.yaml"
-OTHER_CLUSTER = ("cluster", "clusters", "slurm_cluster")  # the resources that send a job to another cluster
+OTHER_CLUSTER = ("cluster", "clusters", "slurm_cluster")  # resources that send a job to another cluster
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the resources of a job ask of Slurm; None where they leave it to the cluster's defaults.
+    """What a job requests from Slurm; None for the cluster's default.
 
-    accounts, partitions: names separated by commas; gres: `gpu`, `gpu:a100` or another generic resource, without a count.
+    Attributes:
+        accounts: names separated by commas.
+        partitions: names separated by commas.
+        gres: `gpu`, `gpu:a100` or another generic resource, without a count.
     """
 
     accounts: str | None = None
@@ -34,9 +37,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition as sinfo lists it, with the generic resources of its nodes in lower case.
+    """A partition as listed by sinfo.
 
-    has_nodes: False where sinfo shows none, as on clouds that hide nodes they have powered down.
+    Attributes:
+        gres: generic resources of its nodes in lower case.
+        has_nodes: False if sinfo shows none, as on clouds that hide nodes that are powered down.
     """
 
     gres: frozenset[str] = frozenset()
@@ -44,9 +49,10 @@ class Partition:
 
 
 def start(workflow: Any) -> None:
-    """For Snakemake's onstart: checks what Slurm is asked for, and has failed submissions recorded from then on.
+    """Checks the requests to Slurm and starts to record failed submissions. For Snakemake's onstart.
 
-    workflow: Snakemake's. Exits with code 2 after one line; a WorkflowError would add locations in the Snakefiles.
+    workflow: Snakemake's workflow.
+    Prints one line and exits with code 2 if a check fails; a WorkflowError would add locations in the Snakefiles.
     """
     refused.record()
     if workflow.executor_plugin.name != "slurm":
@@ -60,9 +66,10 @@ def start(workflow: Any) -> None:
 
 
 def check(resources: Iterable[Mapping[str, Any]], status_command: str | None) -> None:
-    """Raises UserError with one line if Slurm is missing, does not answer, or does not know what the jobs ask for.
+    """Raises a UserError if Slurm is missing, does not answer, or does not know what the jobs request.
 
-    resources: those of each job that goes to Slurm; status_command: `sacct` or `squeue`, how the plugin follows its jobs.
+    resources: the resources of each job for Slurm.
+    status_command: `sacct` or `squeue`, the plugin's command to check its jobs.
     """
     requests = {request_of(each) for each in resources}
     if not requests:
@@ -79,13 +86,13 @@ def check(resources: Iterable[Mapping[str, Any]], status_command: str | None) ->
 
 
 def request_of(resources: Mapping[str, Any]) -> Request:
-    """The request in a job's resources, named as the executor plugin names them."""
+    """The request of a job with these resources, which have the executor plugin's names."""
     gres = str(resources.get("gres") or "")
     if resources.get("gpu_model"):
         gres = f"gpu:{resources.get('gpu_model')}"
     elif resources.get("gpu") and not gres:
         gres = "gpu"
-    if any(resources.get(name) for name in OTHER_CLUSTER):  # whose partitions are not those of this one
+    if any(resources.get(name) for name in OTHER_CLUSTER):  # partitions of another cluster cannot be checked
         return Request(_text(resources.get("slurm_account")))
     return Request(
         _text(resources.get("slurm_account")),
@@ -97,25 +104,25 @@ def request_of(resources: Mapping[str, Any]) -> Request:
 def _find_programs(requests: Collection[Request], status_command: str | None) -> None:
     if not shutil.which("sbatch"):
         raise UserError(
-            "no sbatch on PATH: `--profile slurm` needs Slurm; start it on a machine that may submit jobs, or compute here with "
-            "`snakemake --cores all` instead of the profile"
+            "no sbatch on PATH: `--profile slurm` needs Slurm; run it on a machine that can submit jobs, or run "
+            "`snakemake --cores all` without the profile to compute here"
         )
     if not shutil.which("sinfo"):
         raise UserError("no sinfo on PATH: `--profile slurm` needs Slurm's client programs")
     # Without sacct the plugin falls back to squeue, but not the other way round.
     followers = ("squeue",) if status_command == "squeue" else ("sacct", "squeue")
     if not any(map(shutil.which, followers)):
-        raise UserError(f"no {' or '.join(followers)} on PATH: Snakemake would never learn that a job has ended")
+        raise UserError(f"no {' or '.join(followers)} on PATH: Snakemake would never notice that a job has ended")
     if any(request.accounts is None for request in requests) and not shutil.which("sacct"):
         raise UserError(
-            f"no sacct on PATH: the Slurm plugin asks it for your default account; set slurm_account in {PROFILE}"
+            f"no sacct on PATH: the Slurm plugin needs it to find your default account; set slurm_account in {PROFILE}"
         )
     if any(request.accounts for request in requests) and not shutil.which("sacctmgr"):
         raise UserError(f"no sacctmgr on PATH: the Slurm plugin needs it to check slurm_account in {PROFILE}")
 
 
 def _partitions() -> dict[str, Partition]:
-    """The cluster's partitions by name; empty where sinfo prints something else."""
+    """The cluster's partitions by name; empty if sinfo prints something unexpected."""
     answer = _ask("sinfo", "--all", "--noheader", "--format=%P|%D|%G")
     if answer.returncode:
         raise UserError(f"Slurm does not answer: {_last_line(answer.stderr)}; try again when sinfo works")
@@ -129,7 +136,7 @@ def _partitions() -> dict[str, Partition]:
 
 
 def _gres(listed: str) -> frozenset[str]:
-    """`gpu:a100:4(S:0-1),shard:8` of sinfo as {gpu, gpu:a100, shard}."""
+    """Parses a list of sinfo: `gpu:a100:4(S:0-1),shard:8` becomes {gpu, gpu:a100, shard}."""
     found = set()
     for item in re.sub(r"\([^)]*\)", "", listed).lower().split(","):
         kind = re.sub(r":\d+[kmgt]?$", "", item)
@@ -138,7 +145,7 @@ def _gres(listed: str) -> frozenset[str]:
 
 
 def _check_account(account: str) -> None:
-    """Asks what the executor plugin asks, and compares as it does, so that both come to the same answer."""
+    """Checks the account in the same way as the executor plugin, so that both give the same answer."""
     user = _ask("sacctmgr", "-n", "-s", "list", "user", getpass.getuser(), "format=account%256")
     accounts = _lines(user)
     if not accounts:
@@ -167,7 +174,7 @@ def _check_partitions(request: Request, partitions: Mapping[str, Partition]) -> 
 
 
 def _check_gres(request: Request, partitions: Mapping[str, Partition]) -> None:
-    """Of a job without a partition: any of the cluster will do, because sites route such jobs by rules of their own."""
+    """Checks that a partition has the resource. For a job without a partition, any will do, because sites route such jobs."""
     wanted = (request.gres or "").lower()
     names = _names(request.partitions) or sorted(partitions)
     asked = [partitions[name] for name in names if name in partitions]
@@ -188,7 +195,7 @@ def _check_accounting() -> None:
     answer = _ask("sacct", "--allocations", "--noheader", "--format=JobIDRaw", "--starttime=now")
     if answer.returncode:
         raise UserError(
-            f"sacct: {_last_line(answer.stderr)}; Snakemake would never learn that a job has ended; "
+            f"sacct: {_last_line(answer.stderr)}; Snakemake would never notice that a job has ended; "
             f"set `slurm-status-command: squeue` in {PROFILE}"
         )
 

@@ -1,4 +1,4 @@
-"""The state of every job, from outputs, logs and the marks Snakemake leaves while a job is on its way."""
+"""The state of every job, from its outputs, its log and Snakemake's marks of incomplete outputs."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ KILLED = "no error in its log: it was killed, ran out of time or memory, or its 
 
 
 class State(Enum):
-    """done: all outputs are there; queued: submitted, its log is not touched yet; left: not tried, interrupted, or undone."""
+    """done: all outputs exist; queued: submitted, but has not written to its log; left: not started, interrupted or undone."""
 
     DONE = "done"
     RUNNING = "running"
@@ -26,10 +26,12 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Seen:
-    """A job as the files show it.
+    """A job and its state according to the files.
 
-    seconds: of a done job, where something measured it; end: of the log of a running or failed job; written: when that log
-    was last written to (seconds since 1970).
+    Attributes:
+        seconds: duration of a job that is done; None if it was not measured.
+        end: end of the log of a running or failed job.
+        written: time when this log was last written (seconds since 1970).
     """
 
     job: Job
@@ -40,12 +42,12 @@ class Seen:
 
     @property
     def reason(self) -> str:
-        """Why a failed job failed."""
+        """The reason why a job failed."""
         return self.end.error or KILLED
 
 
 def look(jobs: Sequence[Job], folder: Path) -> list[Seen]:
-    """The state of each job of a working folder."""
+    """The state of each job in a working folder."""
     active = head.locked(folder)
     marks = _marks(folder / ".snakemake" / "incomplete")
     seen = [_look(job, folder, marks, active) for job in jobs]
@@ -58,38 +60,38 @@ def look(jobs: Sequence[Job], folder: Path) -> list[Seen]:
 def _look(job: Job, folder: Path, marks: dict[str, float], active: bool) -> Seen:
     log = folder / job.log
     marked = [marks[output] for output in job.outputs.values() if output in marks]
-    made = [_time(folder / output) for output in job.outputs.values()]
-    # A group's marks stay until its last job has ended; what was written after its mark is done.
-    if marked and not (active and min(made) >= max(marked)):
+    times = [_time(folder / output) for output in job.outputs.values()]
+    # The marks of a group remain until its last job has ended; outputs newer than their marks are done.
+    if marked and not (active and min(times) >= max(marked)):
         if not active:
             return Seen(job, State.LEFT)
         written = _time(log)
         if written < max(marked):
             return Seen(job, State.QUEUED)
         return Seen(job, State.RUNNING, end=ending(log), written=written)
-    if all(made):
+    if all(times):
         return Seen(job, State.DONE, _seconds(folder, job))
-    # Snakemake leaves an empty log where a group failed before a job's turn; such a job still lacks its input.
+    # If a group fails before a job starts, Snakemake leaves an empty log for it; the inputs of such a job are missing.
     if not log.exists() or not all((folder / path).exists() for path in job.files):
         return Seen(job, State.LEFT)
     return Seen(job, State.FAILED, end=ending(log), written=_time(log))
 
 
 def _marks(folder: Path) -> dict[str, float]:
-    """Outputs that Snakemake has begun and not ended, with the time it began; the marks' file names are base64 of the paths."""
-    found = {}
+    """Incomplete outputs with the time when their jobs started. The file names of Snakemake's marks are base64 of the paths."""
+    started = {}
     for path in folder.rglob("*"):
         parts = [part.removeprefix("@") for part in path.relative_to(folder).parts]
         try:
             output = base64.urlsafe_b64decode("".join(parts)).decode()
-            found[output] = path.stat().st_mtime
-        except (ValueError, OSError):  # a part of a long name, or a mark that was just taken away
+            started[output] = path.stat().st_mtime
+        except (ValueError, OSError):  # a part of a long name, or a mark that was just deleted
             continue
-    return found
+    return started
 
 
 def _time(path: Path) -> float:
-    """When a file was last written; 0 if it is not there."""
+    """When a file was last written; 0 if it does not exist."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -97,7 +99,7 @@ def _time(path: Path) -> float:
 
 
 def _seconds(folder: Path, job: Job) -> float | None:
-    """What a job took: Snakemake measures the last attempt, cost.json has those before it too (of a continued training)."""
+    """Duration of a job. Snakemake measures the last attempt; cost.json also includes earlier ones (of a continued training)."""
     if job.benchmark is None:
         return None
     found = [_number(folder / job.benchmark, "s")]
@@ -106,7 +108,7 @@ def _seconds(folder: Path, job: Job) -> float | None:
 
 
 def _number(path: Path, key: str) -> float | None:
-    """A key of the last object in a file, which is one JSON object or one on each line."""
+    """A key of the last JSON object in a file that contains one object, or one per line."""
     try:
         text = path.read_text(encoding="utf-8")
         content = text if path.suffix == ".json" else text.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""How long the rest will take, at the pace of what is done."""
+"""Estimates the remaining time from the jobs that are done."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,16 +14,21 @@ from cocoop.run import Evaluation, Run
 
 @dataclass(frozen=True)
 class Rest:
-    """seconds: of the jobs still to do, one after the other, without the unknown ones; unknown: how many jobs give no estimate."""
+    """The remaining time.
+
+    Attributes:
+        seconds: total time of the remaining jobs, without the unknown ones.
+        unknown: number of jobs without an estimate.
+    """
 
     seconds: float
     unknown: int
 
 
 def rest(seen: Sequence[Seen], estimator: Estimator) -> Rest:
-    """Of all jobs that Snakemake measures and that are not done: their work times the time that work took so far.
+    """Estimates the seconds left: for each remaining GPU job, its work times the time per unit of work so far.
 
-    Unknown are jobs of a kind of which none is done yet, and jobs whose work nobody knows (a dataset of unknown size).
+    A job is unknown if no job of its kind is done yet, or if its work is unknown (a dataset of unknown size).
     """
     done: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
     for one in seen:
@@ -37,19 +42,19 @@ def rest(seen: Sequence[Seen], estimator: Estimator) -> Rest:
 
 
 def _seconds(one: Seen, points: Sequence[tuple[float, float]], estimator: Estimator) -> float | None:
-    """Of one job; a running one says in its log how far it is."""
+    """Seconds left of one job; the log of a running job shows its progress."""
     running = one.state is State.RUNNING
     if running and one.job.stage is not EVALUATE and one.end.left is not None:
-        return one.end.left  # a single bar, which also knows what an earlier attempt did
+        return one.end.left  # from a single progress bar, which includes the work of earlier attempts
     amount = _amount(one.job, estimator)
     if amount is None or not points:
         return None
-    whole = _predicted(points, amount)
-    return max(0.0, whole - one.end.elapsed) if running else whole
+    total = _predicted(points, amount)
+    return max(0.0, total - one.end.elapsed) if running else total
 
 
 def _kind(job: Job, estimator: Estimator) -> tuple[str, ...]:
-    """Jobs whose time depends on their work in the same way."""
+    """The kind of a job. The time of jobs of one kind depends on their work in the same way."""
     run = job.about.run if isinstance(job.about, Evaluation) else job.about
     if not isinstance(run, Run):
         return (job.stage.name,)
@@ -62,9 +67,9 @@ def _amount(job: Job, estimator: Estimator) -> float | None:
 
 
 def _predicted(points: Sequence[tuple[float, float]], amount: float) -> float:
-    """A start that all jobs share plus time in proportion to the work; where the points show no such start, proportion alone.
+    """A constant start time plus time proportional to the work, or only the latter if the points show no start time.
 
-    The mean only where no point has any work.
+    The mean if no point has any work.
     """
     amounts, seconds = [x for x, _ in points], [y for _, y in points]
     if not any(amounts):

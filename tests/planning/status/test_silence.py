@@ -34,9 +34,7 @@ def test_a_dead_head_process_is_suspected(plan, tmp_path, capsys):
     show(plan, tmp_path, [])
     out = capsys.readouterr().out
     assert f"({job.log}), silent since {clock(time.time() - 1200)}\n" in out
-    assert (
-        f"the last sign of life is 20 min old ({clock(time.time() - 1200)}).\nstopped? Snakemake's lock is there" in out
-    )
+    assert f"the last activity was 20 min ago ({clock(time.time() - 1200)}).\nstopped? Snakemake's lock exists" in out
     started(
         tmp_path, "snakemake --cores 2"
     )  # Snakemake has just started or submitted something: only the job is silent

@@ -86,7 +86,7 @@ def test_what_jobs_ask_for_is_compared_with_the_cluster(here, resources, expecte
         ("sinfo", DOWN, {}, "Slurm does not answer: slurm_load_partitions: Unable to contact slurm controller (connect"),
         ("sinfo", "exec sleep 60", {}, "sinfo did not answer within 0.5 s; try again when Slurm is up"),
         ("sinfo", "echo 'gpu*'", {"gpu": 1, "slurm_partition": "any"}, None),  # another format: nothing can be compared
-        ("sacct", NO_ACCOUNTING, {}, "sacct: Slurm accounting storage is disabled; Snakemake would never learn that a job"),
+        ("sacct", NO_ACCOUNTING, {}, "sacct: Slurm accounting storage is disabled; Snakemake would never notice that a job"),
         ("sacctmgr", NO_ACCOUNTING, {"slurm_account": "lab"}, None),  # sshare, which the plugin asks next, lists none
         ("sacctmgr", "exit 0", {"slurm_account": "lab"}, None),
     ],
@@ -111,9 +111,9 @@ def test_cluster_without_accounts_refuses_an_account(here):
     ("missing", "status_command", "resources", "expected"),
     [
         (["sinfo"], "sacct", {}, "no sinfo on PATH"),
-        (["squeue"], "squeue", {}, "no squeue on PATH: Snakemake would never learn that a job has ended"),
-        (["sacct", "squeue"], "sacct", {}, "no sacct or squeue on PATH: Snakemake would never learn that a job has ended"),
-        (["sacct"], "squeue", {}, "no sacct on PATH: the Slurm plugin asks it for your default account; set slurm_account"),
+        (["squeue"], "squeue", {}, "no squeue on PATH: Snakemake would never notice that a job has ended"),
+        (["sacct", "squeue"], "sacct", {}, "no sacct or squeue on PATH: Snakemake would never notice that a job has ended"),
+        (["sacct"], "squeue", {}, "no sacct on PATH: the Slurm plugin needs it to find your default account; set slurm_account"),
         (["sacct"], "sacct", {"slurm_account": "lab"}, None),  # the plugin takes squeue
         (["squeue", "sacctmgr", "sshare"], "sacct", {}, None),
         (["sacctmgr"], "sacct", {"slurm_account": "lab"}, "no sacctmgr on PATH: the Slurm plugin needs it to check"),

@@ -185,9 +185,9 @@ def test_a_group_that_fails_as_a_whole(curves, tmp_path, capsys, first, second, 
     assert [line.startswith(f"failed: {name(jobs[place])}: ") for line, place in zip(found, failed, strict=True)]
     again = [line for line in lines if line.startswith("  again:  ")]
     assert again == [f"  again:  snakemake --profile {site} -- {jobs[place].outputs[0]}" for place in failed]
-    told = [line for line in lines if line.startswith("undone with their groups")]
-    assert told == [f"undone with their groups, without an error of their own: {undone} jobs; they are done again with the "
-                    "failed ones."] * bool(undone)  # fmt: skip
+    summary = [line for line in lines if line.startswith("undone because")]
+    expected = f"undone because another job of their group failed: {undone} jobs; they run again together with the failed ones."
+    assert summary == [expected] * bool(undone)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
