@@ -50,7 +50,7 @@ def of_pickle(path: Path) -> str | None:
         Exception
     ):  # a damaged archive or pickle makes these raise nearly anything, and this is only for a better message
         return None
-    return PROMPTS if {"ctx", "token_prefix"} <= {text.removeprefix("prompt_learner.") for text in texts} else None
+    return PROMPTS if {"ctx", "token_prefix"} <= {str(text).removeprefix("prompt_learner.") for text in texts} else None
 
 
 def _tower(names: Collection[str], own: Collection[str]) -> str | None:

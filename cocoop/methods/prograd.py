@@ -54,7 +54,9 @@ class ProGrad(CoOp):
         general = _flat(torch.autograd.grad(losses["general"].sum(), parameters, retain_graph=True))
         losses["cross_entropy"].sum().backward()
         unit = F.normalize(general, dim=1)
-        against = (_flat([p.grad for p in parameters]) * unit).sum(1, keepdim=True).clamp(max=0)  # (S, 1)
+        against = (
+            (_flat([p.grad for p in parameters if p.grad is not None]) * unit).sum(1, keepdim=True).clamp(max=0)
+        )  # (S, 1)
         turned = (self.loss_lambda * against * unit).split([p[0].numel() for p in parameters], 1)
         for parameter, part in zip(parameters, turned, strict=True):
             parameter.grad -= part.view_as(parameter)

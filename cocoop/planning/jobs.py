@@ -80,9 +80,10 @@ class Jobs:
             "dataset": spec.name,
             "id": io.identity(self._backbone_id, spec.data),
         }
-        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"]}
+        manifest = self.manifest(spec).outputs["manifest"]
+        inputs = {**self._encoder(), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
-        words = [*self._encoding(spec), "--manifest", inputs["manifest"], "--out", out]
+        words = [*self._encoding(spec), "--manifest", manifest, "--out", out]
         return Job(stages.FEATURES, spec.name, wildcards, inputs, lambda: words)
 
     def views(self, views: Views) -> Job:
@@ -93,11 +94,12 @@ class Jobs:
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
         }  # fmt: skip
         drawn = tuple(self.fewshot(spec, views.shots, seed).outputs["fewshot"] for seed in views.seeds)
-        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"], "fewshot": drawn}
+        manifest = self.manifest(spec).outputs["manifest"]
+        inputs = {**self._encoder(), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
         which = ["--epochs", *map(str, views.epochs)] if views.epochs else []
         which += ["--split", "val"] if views.kind == VALIDATION else []
-        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", inputs["manifest"],
+        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
                  "--fewshot", *drawn, "--out", out]  # fmt: skip
         return Job(stages.VIEWS, views, wildcards, inputs, lambda: words)
 
@@ -119,7 +121,7 @@ class Jobs:
     def train(self, run: Run) -> Job:
         spec, wildcards = self.plan.datasets[run.dataset], self._run_wildcards(run)
         inputs: dict[str, Files] = {"text_tower": self.text_tower().outputs["text_tower"]}
-        cached = {"views": [], "validation": []}
+        cached: dict[str, list[str]] = {"views": [], "validation": []}
         for views in self.views_of(run):
             cached["validation" if views.kind == VALIDATION else "views"].append(self.views(views).outputs["views"])
         inputs |= {name: tuple(paths) for name, paths in cached.items() if paths}
@@ -202,13 +204,13 @@ class Jobs:
         drawn = {self.fewshot(self.plan.datasets[run.dataset], run.shots, seed) for run in runs for seed in run.seeds}
         fewshot = {"fewshot": tuple(sorted(job.outputs["fewshot"] for job in drawn))}
         collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics | fewshot)
-        records = of_experiment | collect.outputs
+        records: dict[str, Files] = {**of_experiment, **collect.outputs}
         costs = {"costs": tuple(job.outputs["cost"] for job in [*map(self.train, runs), *tests])}
         yield collect
         yield Job(stages.TABLES, name, {"experiment": name}, records)
-        yield Job(stages.PAIRED, name, {"experiment": name}, records | metrics)
+        yield Job(stages.PAIRED, name, {"experiment": name}, {**records, **metrics})
         histories = {"histories": tuple(self.train(run).outputs["history"] for run in runs)}
-        yield Job(stages.FIGURES, name, {"experiment": name}, records | costs | histories)
+        yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories})
 
     def _of_configuration(self) -> Iterator[Job]:
         names = list(self.plan.experiments)
@@ -225,7 +227,7 @@ class Jobs:
             for stage in (stages.TABLES, stages.FIGURES, stages.PAIRED)
             for path in stage.outputs.values()
         )
-        inputs = {
+        inputs: dict[str, Files] = {
             **configuration.outputs,
             "experiments": tuple(self.content(name).outputs["experiment"] for name in names),
             "parts": parts,

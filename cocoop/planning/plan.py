@@ -44,9 +44,8 @@ class Plan:
             raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
-        return ExperimentSpec(
-            name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in {"paper": None, **content}.items()}
-        )
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return ExperimentSpec(name=name, **({"paper": None} | settings))
 
     def _dataset_names(self) -> list[str]:
         return sorted({n for e in self.experiments.values() for n in (*e.train_datasets, *e.targets)})

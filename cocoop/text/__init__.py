@@ -1,1 +1,1 @@
-"""From class names to text features: tokenizers, prompts, and the exact prompt encoder."""
+"""Text features of class names: tokenizers, prompts, and the exact prompt encoder."""

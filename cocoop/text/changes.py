@@ -1,6 +1,6 @@
-"""What a method changes inside the frozen text tower, layer by layer. Layers are counted from 0, as in the authors' code.
+"""A method's changes inside the frozen text tower, by layer. Layers count from 0, as in the authors' code.
 
-Every tensor begins with N, the batch of contexts (seeds, or seeds times images); the gradient reaches all of them.
+The first dimension of every tensor is N, the batch of contexts (seeds, or seeds times images). All tensors receive gradients.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +14,21 @@ from cocoop.errors import UserError
 
 MATRICES = ("q", "k", "v", "o")
 Adapter = Callable[[Tensor, Tensor], Tensor]
-"""(normed, out) -> what goes on to the next layer; all are (N, tokens, D).
+"""(normed, out) -> input of the next layer; all are (N, tokens, D).
 
-normed: the first layer norm of the block's input; out: the block's output. An adapter must treat tokens one by one, because it
-sees them in any order, and only those that matter: in the last layer EOT alone.
+normed: the block's input after its first layer norm; out: the block's output. An adapter must treat each token separately, because
+it receives tokens in any order, and only the ones that matter: in the last layer only EOT.
 """
 Dropout = Callable[[int, int], Tensor]
-"""(C, L) -> factors (N, C, L, D): 0, or 1 / (1 - p), for the L first tokens of C prompts. A second call gives the same ones."""
+"""(C, L) -> factors (N, C, L, D), 0 or 1 / (1 - p), for the first L tokens of C prompts. Repeated calls give the same factors."""
 
 
 @dataclass(frozen=True)
 class LowRank:
-    """A low-rank term beside a frozen matrix: y = W x + b + scale * up (down (dropout * x)), as LoRA has it.
+    """A low-rank term added to a frozen matrix, as in LoRA: y = W x + b + scale * up (down (dropout * x)).
 
-    down: (N, r, D); up: (N, D, r). With dropout no two prompts share a token's computation, as in CLIP-LoRA's own code.
+    down: (N, r, D); up: (N, D, r).
+    With dropout, prompts cannot share the computation of a token, as in the authors' code of CLIP-LoRA.
     """
 
     down: Tensor
@@ -37,9 +38,9 @@ class LowRank:
 
 
 def dropout(rate: float, seeds: Sequence[int], width: int, device: torch.device) -> Dropout:
-    """Factors drawn from `seeds`, one for each of the batch: give other ones at every step, and for every matrix.
+    """Dropout factors drawn from `seeds`, one seed per element of the batch. Use new seeds in every step and for every matrix.
 
-    Seeds of a batch are drawn one by one, so that they have the same factors together as alone.
+    Each seed has its own generator, so it gets the same factors in any batch.
     """
 
     def factors(classes: int, length: int) -> Tensor:
@@ -51,10 +52,13 @@ def dropout(rate: float, seeds: Sequence[int], width: int, device: torch.device)
 
 
 class Form(NamedTuple):
-    """Which tokens are alike at a layer, and so computed once.
+    """Which tokens of prompts are equal at a layer and therefore computed once.
 
-    shared: a prompt's places of the context hold the same vectors for all classes; inserted: K, tokens put in behind SOS;
-    live: tokens in front of the context depend on what is learned, too; apart: prompts share nothing at all.
+    Attributes:
+        shared: whether all classes have the same context vectors.
+        inserted: K, number of tokens inserted after SOS.
+        live: whether tokens before the context also depend on learned tensors.
+        apart: whether prompts share nothing.
     """
 
     shared: bool
@@ -65,16 +69,17 @@ class Form(NamedTuple):
 
 @dataclass(frozen=True)
 class TextChanges:
-    """By layer; a method gives those it has.
+    """A method's changes by layer.
 
-    prompts: what takes the places of the context at the input of a layer, (N, M, D), or (N, C, M, D) when class-specific (MaPLe,
-    IVLP, TCP); weight: w in w * prompts + (1 - w) * what is there.
+    prompts: vectors that replace the context at the input of a layer, (N, M, D), or (N, C, M, D) if class-specific (MaPLe,
+        IVLP, TCP).
+    weight: w in w * prompts + (1 - w) * replaced vectors.
 
-    inserted: K tokens (N, K, D) that are put in behind SOS at the input of the first of these layers, and replaced at the
-    others (MMRL). Tokens behind them see them; they see SOS and each other, causally, and have no position.
+    inserted: K tokens (N, K, D) that are inserted after SOS at the input of the first of these layers and replaced at the
+        others (MMRL). They attend causally to SOS and each other, later tokens attend to them, and they have no position.
 
-    adapters: by layer, applied to its output, for the whole batch at once (MMA); low_rank: by layer, then by matrix: q, k, v or o
-    (CLIP-LoRA).
+    adapters: functions applied to the output of a layer for the whole batch (MMA).
+    low_rank: by layer, then by matrix: q, k, v or o (CLIP-LoRA).
     """
 
     prompts: Mapping[int, Tensor] = field(default_factory=dict)
@@ -84,13 +89,13 @@ class TextChanges:
     low_rank: Mapping[int, Mapping[str, LowRank]] = field(default_factory=dict)
 
     def check(self, layers: int, classes: int, context: Tensor) -> None:
-        """Raises UserError for a layer the tower does not have, ValueError for shapes that do not fit context and classes."""
+        """Raises a UserError for a layer that the tower does not have, and a ValueError for shapes that do not match."""
         for what, changed in self._by_layer().items():
             for layer in changed:
                 if layer not in range(layers):
                     raise UserError(
                         f"{what} at text layer {layer}: the backbone's text tower has layers 0 to {layers - 1}; "
-                        "choose other layers or another backbone."
+                        "use other layers or another backbone."
                     )
         if 0 in self.prompts:
             raise ValueError("prompts at layer 0 are the context itself")
@@ -108,7 +113,7 @@ class TextChanges:
             raise ValueError(f"low_rank: {sorted(unknown)} are not among {MATRICES}")
 
     def part(self, start: int, stop: int) -> "TextChanges":
-        """Those of a part [start, stop) of the batch. Adapters see the whole batch only: there are none."""
+        """The changes for a part [start, stop) of the batch, without adapters, which need the whole batch."""
 
         def of(term: LowRank) -> LowRank:
             drop = term.dropout
@@ -123,9 +128,9 @@ class TextChanges:
         )
 
     def forms(self, shared: bool) -> tuple[tuple[int, Form], ...]:
-        """(layer, form) pairs: the form that the tokens have from a layer's input on. The first is that of the context itself.
+        """(layer, form) pairs: the form of the tokens from a layer's input on. The first pair is the context's form at layer 0.
 
-        shared: one context for all classes.
+        shared: whether all classes have the same context.
         """
         inserted = next((t.shape[1] for t in self.inserted.values()), 0)
         own = [layer for layer, t in self.prompts.items() if t.ndim == 4]

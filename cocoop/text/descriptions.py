@@ -11,7 +11,7 @@ Descriptions = Mapping[str, tuple[str, ...]]
 
 
 def load(path: Path) -> Descriptions:
-    """Sentences by class name. A UserError names the first entry that is not a list of sentences."""
+    """Reads sentences by class name. Raises a UserError for the first entry that is not a list of sentences."""
     content = io.read_yaml(path)
     for name, sentences in content.items():
         right = isinstance(sentences, list) and sentences and all(isinstance(text, str) and text for text in sentences)
@@ -21,16 +21,16 @@ def load(path: Path) -> Descriptions:
 
 
 def digest(found: Descriptions) -> str:
-    """The digest that a run holds."""
+    """The digest that a run stores."""
     return identity({name: list(sentences) for name, sentences in found.items()})
 
 
 def of(run: Run, expected: str | None, path: Path | None) -> Descriptions | None:
-    """The descriptions a run's method needs, whose digest must be the expected one; None for a method without."""
+    """The descriptions for a run, checked against the expected digest; None if its method does not use descriptions."""
     if "descriptions" not in run.needs:
         return None
     if path is None:
-        raise UserError(f"{run.variant} uses class descriptions: give --descriptions.")
+        raise UserError(f"{run.variant} needs class descriptions; add --descriptions FILE.")
     found = load(path)
     if digest(found) != expected:
         raise UserError(f"{path}: has digest {digest(found)}, but this run uses {expected}; plan again.")

@@ -1,4 +1,4 @@
-"""Prompt entries as vectors: constant tokens at their positions, and the places where learned vectors go."""
+"""Prompt entries as vectors: constant tokens with their positions, and slots for learned vectors."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -12,7 +12,7 @@ from cocoop.text.tower import TextTower
 
 
 class Slots(nn.Module):
-    """Among T rows, the places of the learned vectors numbered [first, last)."""
+    """The rows, among T, of the learned vectors numbered [first, last)."""
 
     def __init__(self, rows: Sequence[Row], first: int, last: int, device: torch.device) -> None:
         super().__init__()
@@ -22,13 +22,13 @@ class Slots(nn.Module):
             (i, row.owner, row.position, numbers[i] - first) for i, row in enumerate(rows) if chosen[i]
         ]  # row, class, position, vector
         self.before = [0, *accumulate(chosen)]
-        slots = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
-        self.register_buffer("slots", slots, persistent=False)  # (K, 4)
+        found = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
+        self.register_buffer("slots", found, persistent=False)  # (K, 4)
 
     def of(self, vectors: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Rows (k) among [start, stop), their positions (k) and vectors (N, k, D); None if there are none.
+        """Rows (k) in [start, stop), their positions (k) and vectors (N, k, D); None if there are none.
 
-        vectors: (N, M, D), or (N, C, M, D) when every class has its own.
+        vectors: (N, M, D), or (N, C, M, D) if class-specific.
         """
         first, last = self.before[start], self.before[stop]
         if first == last:
@@ -37,7 +37,7 @@ class Slots(nn.Module):
         return row - start, position, vectors[:, vector] if vectors.ndim == 3 else vectors[:, owner, vector]
 
     def put(self, x: Tensor, vectors: Tensor, start: int, stop: int, weight: float = 1.0) -> Tensor:
-        """x (N, t, D) of rows [start, stop), in whose places stand weight * vectors + (1 - weight) * x."""
+        """x (N, t, D) of rows [start, stop), with weight * vectors + (1 - weight) * x in the slots."""
         found = self.of(vectors, start, stop)
         if found is None:
             return x
@@ -48,10 +48,10 @@ class Slots(nn.Module):
 
 
 class Entries(nn.Module):
-    """T entries one behind the other. Their first-layer projections are computed once: no context changes those of constants."""
+    """T entries in a row. First-layer projections of constants do not depend on the context and are computed once."""
 
     def __init__(self, tower: TextTower, rows: Sequence[Row], n_ctx: int = 0) -> None:
-        """Looks the rows' tokens up; a slot's constant is a stand-in that `fill` replaces."""
+        """Looks up the token embeddings; slots get placeholders that `fill` replaces."""
         super().__init__()
         self.tower = tower
         device = tower.positional_embedding.device
@@ -67,9 +67,9 @@ class Entries(nn.Module):
         return len(self.constant)
 
     def fill(self, context: Tensor, start: int = 0, stop: int | None = None) -> tuple[Tensor, Tensor]:
-        """Vectors (N, t, D) and first-layer queries, keys and values (N, t, 3D) of rows [start, stop), the context in its places.
+        """Vectors (N, t, D) and first-layer queries, keys and values (N, t, 3D) of rows [start, stop), including the context.
 
-        context: (N, M, D), or (N, C, M, D) when every class has its own.
+        context: (N, M, D), or (N, C, M, D) if class-specific.
         """
         stop = len(self) if stop is None else stop
         x, projected = (t[start:stop].expand(len(context), -1, -1) for t in (self.constant, self.projection))

@@ -1,6 +1,6 @@
-"""Tokenizers that are not CLIP's byte pairs: those which open_clip takes from Hugging Face (SigLIP, CLIPA, multilingual towers).
+"""Tokenizers that open_clip takes from Hugging Face (SigLIP, CLIPA, multilingual models) instead of CLIP's byte-pair tokenizer.
 
-A prompt is what open_clip's own wrapper makes of it: cleaned, framed and padded its way.
+open_clip's wrapper cleans, frames and pads the prompts.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ PROBE = "a X"
 
 @dataclass(frozen=True)
 class ForeignTokenizer(Tokenizer):
-    """Around open_clip's wrapper `inner` of a Hugging Face tokenizer. Start and end of text are the tokenizer's own, or none."""
+    """A Hugging Face tokenizer in open_clip's wrapper `inner`. Start and end of text are the tokenizer's, or None."""
 
     def encode(self, text: str) -> list[int]:
         return self._ids(text, False)
@@ -39,8 +39,8 @@ class ForeignTokenizer(Tokenizer):
         before, joined = self.encode(lead), self.encode(f"{lead} {name}")
         if joined[: len(before)] != before:
             raise UserError(
-                f"class {shown(name)}: the tokenizer joins it with the words {shown(lead)} in front of it; "
-                "take other initial words."
+                f"class {shown(name)}: the tokenizer merges it with the preceding words {shown(lead)}; "
+                "use other initial words."
             )
         return len(joined) - len(before)
 
@@ -55,29 +55,29 @@ class ForeignTokenizer(Tokenizer):
 def of(spec: BackboneSpec) -> Tokenizer:
     """The tokenizer of a backbone's text tower.
 
-    Raises UserError where one of Hugging Face lacks a package, cannot be had, or arranges prompts as learned ones cannot be.
+    Raises a UserError if a Hugging Face tokenizer needs a missing package, cannot be loaded, or does not support learned prompts.
     """
     name = architecture.register(spec)
     source, text = architecture.foreign_tokenizer(name), open_clip.get_model_config(name)["text_cfg"]
     if source is None and not text.get("tokenizer_kwargs"):
         return byte_pair()
-    where = f"backbone {spec.name!r}: tokenizer {source or 'of CLIP with settings of its own'}"
+    where = f"backbone {spec.name!r}: tokenizer {source or 'of CLIP with custom settings'}"
     if text.get("hf_model_name") and not text.get("hf_tokenizer_name"):
         raise UserError(f"{where}: the model config has hf_model_name without hf_tokenizer_name; add it.")
-    options = {"trust_remote_code": False} if source else {}  # and no question at the terminal either
+    options = {"trust_remote_code": False} if source else {}  # also prevents a question on the terminal
     try:
         with quiet():
             inner = open_clip.get_tokenizer(name, **options)
     except ImportError as error:
         missing = architecture.first_line(error)
-        raise UserError(f"{where}: needs a package; pip install transformers ({missing}).") from error
-    except Exception as error:  # the hub's client and each tokenizer raise their own
+        raise UserError(f"{where}: needs a missing package; run pip install transformers ({missing}).") from error
+    except Exception as error:  # the hub's client and the tokenizers raise different types
         raise UserError(
-            f"{where}: cannot be loaded ({architecture.first_line(error)}). Without internet: fetch its files elsewhere, copy "
-            "their folder here, and write its path as hf_tokenizer_name into a JSON model config."
+            f"{where}: cannot be loaded ({architecture.first_line(error)}). Without internet, download its files elsewhere, copy "
+            "the folder here, and set hf_tokenizer_name to its path in a JSON model config."
         ) from error
     if source is None:
-        return Tokenizer(inner, inner.sot_token_id, inner.eot_token_id, "its tokenizer has settings of its own")
+        return Tokenizer(inner, inner.sot_token_id, inner.eot_token_id, "its tokenizer has custom settings")
     return _wrapped(inner, f"its tokenizer is {source}", where, text)
 
 
@@ -87,11 +87,11 @@ def _wrapped(inner: Any, oddity: str, where: str, text: dict[str, Any]) -> Forei
     starts = [at for at in range(len(whole) - len(body) + 1) if whole[at : at + len(body)] == body]
     words = [token for token in body if token not in inner.tokenizer.all_special_ids]
     if not words or not starts or list(plain.padded(whole, inner.context_length)) != inner(PROBE)[0].tolist():
-        raise UserError(f"{where}: arranges its tokens as learned prompts cannot be arranged; take another model.")
+        raise UserError(f"{where}: its order of tokens does not support learned prompts; use another model.")
     argmax = text.get("pool_type", "argmax") == "argmax" and not text.get("embed_cls") and "hf_model_name" not in text
     if argmax and whole[-1] != len(inner.tokenizer) - 1:
         raise UserError(
-            f"{where}: its end of text is not the largest token, which the text tower (pool_type: argmax) takes for it; "
-            "take pool_type: eos."
+            f"{where}: its end of text is not the largest token, but the text tower expects that (pool_type: argmax); "
+            "set pool_type: eos."
         )
     return ForeignTokenizer(inner, None, None, oddity, starts[0], words[-1], inner.context_length)

@@ -1,6 +1,6 @@
-"""A method's changes in open_clip's own text tower, by hooks on its blocks: all tokens of every prompt are there."""
+"""Applies a method's changes to open_clip's text tower with hooks on its blocks, with all tokens of every prompt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,15 @@ from cocoop.text.changes import LowRank, TextChanges
 
 @dataclass(frozen=True)
 class Hooks:
-    """Changes for one pass of N x C prompts (all prompts of a context one behind the other) through a text tower.
+    """Changes for one pass of N x C prompts (grouped by context) through a text tower.
 
-    classes: [first, last) of all C that the pass has; at: positions (C, M) of context vectors; front: tokens before inserted ones;
-    longest: tokens of the longest of all prompts.
+    Attributes:
+        changes: the method's changes.
+        batch: N, number of contexts.
+        classes: (first, last, all): the classes [first, last) of this pass and the number of all classes.
+        at: positions (C, M) of the context vectors.
+        front: number of tokens before the inserted ones.
+        longest: tokens of the longest prompt.
     """
 
     changes: TextChanges
@@ -31,7 +36,7 @@ class Hooks:
 
     @contextmanager
     def on(self, text: nn.Module) -> Iterator[None]:
-        """The tower with its changes, within a `with`."""
+        """A context manager that applies the changes to the tower."""
         blocks, causal = blocks_of(text), text.attn_mask is not None
         with ExitStack() as stack:
             for layer, block in enumerate(blocks):
@@ -49,7 +54,7 @@ class Hooks:
             yield
 
     def _inserted(self, layer: int) -> int:
-        """K, tokens that are put in at this layer or were before."""
+        """K, the number of tokens inserted at this layer or before."""
         changes = self.changes.inserted
         return next(iter(changes.values())).shape[1] if changes and layer >= min(changes) else 0
 
@@ -75,13 +80,13 @@ class Hooks:
             normed, flat = (t.reshape(self.batch, -1, t.shape[-1]) for t in (block.ln_1(args[0]), out))
             out = self.changes.adapters[layer](normed, flat).reshape(out.shape).to(out.dtype)
         if last and (k := self._inserted(layer)):
-            out = torch.cat([out[:, : self.front], out[:, self.front + k :]], 1)  # pooling knows nothing of them
+            out = torch.cat([out[:, : self.front], out[:, self.front + k :]], 1)  # pooling must not see them
         return out
 
     def _attend(
-        self, layer: int, terms: dict[str, LowRank], attention: nn.Module, args: tuple, kwargs: dict, _: Any
+        self, layer: int, terms: Mapping[str, LowRank], attention: nn.Module, args: tuple, kwargs: dict, _: Any
     ) -> tuple[Tensor, None]:
-        """Attention once more, with the terms in its projections."""
+        """Repeats attention with the low-rank terms in its projections."""
         x, mask, longest = args[0], kwargs.get("attn_mask"), self.longest + self._inserted(layer)
         added = [self._added(terms.get(name), x, longest) for name in "qkv"]
         qkv = F.linear(x, attention.in_proj_weight, attention.in_proj_bias) + torch.cat(added, -1)
@@ -103,26 +108,26 @@ class Hooks:
         return (term.scale * (rows @ down) @ up).flatten(0, 1)
 
     def _of_prompts(self, t: Tensor) -> Tensor:
-        """(N, 1 or C, k, D) as one for each prompt of the pass, (N * C, k, D)."""
+        """Expands (N, 1 or C, k, D) to the prompts of the pass, (N * C, k, D)."""
         return t.expand(-1, self.classes[1] - self.classes[0], -1, -1).flatten(0, 1)
 
 
 def blocks_of(text: nn.Module) -> nn.ModuleList:
-    """The layers of a text tower; a UserError if they are not open_clip's."""
+    """The layers of a text tower. Raises a UserError if they are not open_clip's."""
     blocks = getattr(getattr(text, "transformer", None), "resblocks", None)
     if blocks is None or not text.transformer.batch_first:
         raise UserError(
-            f"the method changes layers of the text tower, and a {type(text).__name__} has none that can be changed; "
-            "take another backbone or method."
+            f"the method changes layers of the text tower, but those of a {type(text).__name__} cannot be changed; "
+            "use another backbone or method."
         )
     return blocks
 
 
 def longer_mask(mask: Tensor | None, k: int, front: int, causal: bool) -> Tensor | None:
-    """An additive mask (..., L, L) with k tokens more behind the first `front`: (..., L + k, L + k).
+    """Extends an additive mask (..., L, L) by k tokens after the first `front` tokens: (..., L + k, L + k).
 
-    They see what the token before them sees, and each other; of a causal tower only what stands before them. Tokens behind them
-    see them, and those in front of them do where the tower is not causal.
+    The new tokens attend to the same tokens as the token before them, and to each other; in a causal tower only to preceding
+    tokens. Later tokens attend to them; preceding tokens only if the tower is not causal.
     """
     if mask is None:
         return None
@@ -144,7 +149,7 @@ def _plain_attention(block: nn.Module) -> nn.MultiheadAttention:
     attention = getattr(block, "attn", None)
     if not isinstance(attention, nn.MultiheadAttention) or attention.in_proj_weight is None:
         raise UserError(
-            f"the method has low-rank terms in attention, and the text tower's {type(block).__name__} has an attention of its own "
-            "kind; take another backbone or method."
+            f"the method adds low-rank terms to attention, but the attention of the text tower's {type(block).__name__} does not "
+            "support them; use another backbone or method."
         )
     return attention

@@ -1,6 +1,6 @@
-"""One layer of the text tower, taken apart into the pieces the exact encoder shares.
+"""One layer of the text tower, split into the operations that the exact prompt encoder shares.
 
-Keys and values of some tokens travel together, as (…, tokens, 2D).
+Keys and values are passed as one tensor (…, tokens, 2D).
 """
 
 from collections.abc import Sequence
@@ -14,29 +14,29 @@ from cocoop.text.tower import Block, TextTower
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """Layer norm in the precision of its weights, as CLIP's own class does in half precision (CLIP model.py:153)."""
+    """Layer norm in the precision of its weights, as in CLIP's class for half precision (CLIP model.py:153)."""
     return F.layer_norm(x.to(weight.dtype), x.shape[-1:], weight, bias, epsilon).to(x.dtype)
 
 
 def project(block: Block, x: Tensor, epsilon: float, parts: slice = slice(0, 3)) -> Tensor:
-    """Queries, keys and values (…, 3D) of x (…, D), or the `parts` of them that are needed (1:3 for keys and values)."""
+    """Queries, keys and values (…, 3D) of x (…, D), or only some `parts` of them (1:3 for keys and values)."""
     return project_normed(block, first_norm(block, x, epsilon), parts)
 
 
 def first_norm(block: Block, x: Tensor, epsilon: float) -> Tensor:
-    """The layer norm in front of attention."""
+    """The layer norm before attention."""
     return layer_norm(x, block.ln_1_weight, block.ln_1_bias, epsilon)
 
 
 def project_normed(block: Block, normed: Tensor, parts: slice = slice(0, 3)) -> Tensor:
-    """As `project`, of `first_norm`'s result."""
+    """Like `project`, but for the result of `first_norm`."""
     width = normed.shape[-1]
     rows = slice(parts.start * width, parts.stop * width)
     return F.linear(normed.to(block.in_weight.dtype), block.in_weight[rows], block.in_bias[rows])
 
 
 def attention_output(block: Block, mixed: Tensor) -> Tensor:
-    """The output projection (…, D) of what attention mixed (…, D)."""
+    """The output projection (…, D) of the result of attention (…, D)."""
     return F.linear(mixed, block.out_weight, block.out_bias)
 
 
@@ -47,9 +47,10 @@ def feed_forward(tower: TextTower, block: Block, x: Tensor) -> Tensor:
 
 
 def tiled_attention(qkv: Tensor, before: Sequence[Tensor], mask: Tensor, heads: int) -> Tensor:
-    """Attention of rows qkv (N, tiles * R, 3D) to keys and values before them and to the rows of their own tile.
+    """Attention of rows qkv (N, tiles * R, 3D) to preceding keys and values and to the rows of the same tile.
 
-    before: keys and values, each (N or 1, tiles or 1, k, 2D); mask: what each row sees, (tiles, R, sum of k + R), of `additive`.
+    before: keys and values, each (N or 1, tiles or 1, k, 2D).
+    mask: (tiles, R, sum of k + R), from `additive`.
     Returns (N, tiles * R, D).
     """
     n, (tiles, size, keys), width = len(qkv), mask.shape, qkv.shape[-1] // 3
@@ -61,12 +62,12 @@ def tiled_attention(qkv: Tensor, before: Sequence[Tensor], mask: Tensor, heads: 
 
 
 def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """Booleans as what attention adds to its scores: 0 where a key is seen, else -inf. (It makes this of booleans at each call.)"""
+    """An additive attention mask: 0 where a key is visible, else -inf. (Attention would convert booleans in every call.)"""
     return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, -torch.inf)
 
 
 def own_rows_mask(tiles: Tiles, device: torch.device) -> Tensor:
-    """(tiles, R, R) booleans: a row sees itself and what stands before it in its sequence."""
+    """(tiles, R, R) booleans: a row attends to itself and to the preceding rows of its sequence."""
     mask = torch.eye(tiles.size, dtype=torch.bool).repeat(tiles.count, 1)
     for row, parent in enumerate(tiles.parents):
         if parent >= 0:
@@ -75,5 +76,5 @@ def own_rows_mask(tiles: Tiles, device: torch.device) -> Tensor:
 
 
 def causal_mask(tokens: int, past: int, device: torch.device) -> Tensor:
-    """(1, tokens, past + tokens) booleans: which keys each of the last `tokens` queries may see."""
+    """(1, tokens, past + tokens) booleans: the keys that each of the last `tokens` queries attends to."""
     return torch.ones(1, tokens, past + tokens, dtype=torch.bool, device=device).tril(past)

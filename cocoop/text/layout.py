@@ -1,4 +1,4 @@
-"""The rows of all prompts in one form: which there are, what each sees, and keys and values of those that are constant."""
+"""The rows of all prompts in one form: attention masks, and keys and values of constant rows."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -14,11 +14,11 @@ from cocoop.text.packing import Packing
 from cocoop.text.prompts import Prompts
 from cocoop.text.tower import TextTower
 
-FRONT = 1  # inserted tokens stand behind SOS
+FRONT = 1  # inserted tokens follow SOS
 
 
 class Layout(nn.Module):
-    """Everything here is constant and computed once. Rows: tails of all classes in tiles, then the prefix that all share."""
+    """Constants that are computed once. Rows are the tails of all classes in tiles, followed by the shared prefix."""
 
     def __init__(self, tower: TextTower, prompts: Prompts, form: Form) -> None:
         super().__init__()
@@ -50,27 +50,27 @@ class Layout(nn.Module):
 
     @property
     def tiles(self) -> int:
-        """Tiles of tails."""
+        """Number of tiles."""
         return self.packing.tails.count
 
     @property
     def prefix(self) -> int:
-        """P, rows that depend on what is learned and that all prompts share."""
+        """P, the number of rows that all prompts share and that depend on learned tensors."""
         return len(self.packing.shared) - self.packing.constants
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest prompt."""
+        """Number of tokens of the longest prompt."""
         return max(map(len, self.packing.prompts.classes))
 
     def leaves_of(self, first: int, last: int) -> Tensor:
-        """The last row of each class in tiles [first, last), counted from their first row."""
+        """The last row of each class in tiles [first, last), relative to the first row of these tiles."""
         return self.leaves[self.leaves_before[first] : self.leaves_before[last]] - first * self.packing.tails.size
 
     def attend(self, layer: int, tails: Tensor, prefix: Tensor, first: int, last: int) -> Tensor:
-        """Queries, keys and values of tails (N, T, 3D) and of the prefix (N, P, 2D or 3D) to (N, T, D).
+        """Attention of tails: queries, keys and values of tails (N, T, 3D) and of the prefix (N, P, 2D or 3D) to (N, T, D).
 
-        Tails attend to the constants, to the prefix, to constant heads, and inside of their tiles.
+        Tails attend to the constants, to the prefix, to constant heads, and to rows of their tile.
         """
         before = [self.constants[layer], prefix[:, None, :, -2 * self.tower.width :]]
         if self.heads:
@@ -78,22 +78,22 @@ class Layout(nn.Module):
         return attention(tails, before, self.mask[first:last], self.tower.facts.heads)
 
     def attend_prefix(self, layer: int, prefix: Tensor) -> Tensor:
-        """(N, P, 3D) to (N, P, D)."""
+        """Attention of the prefix: (N, P, 3D) to (N, P, D)."""
         if not self.prefix:
             return prefix[..., : self.tower.width]
         return attention(prefix, [self.constants[layer]], self.prefix_mask, self.tower.facts.heads)
 
     def constant_states(self, layer: int) -> Tensor:
-        """(1, constants + heads, D): rows of constants, then of constant heads, at the input of a layer."""
+        """Constants and constant heads at the input of a layer, (1, constants + heads, D)."""
         found = [self._constant_layers()]
         if self.packing.heads:
             found.append(self._head_layers())
         return torch.cat([next(islice(layers, layer, None))[0] for layers in found])[None]
 
     def source(self, before: "Layout") -> Tensor:
-        """Where each of this layout's rows (tails, then prefix) comes from: tails, prefix, constants and heads of the one before.
+        """For each row of this layout (tails, then prefix), its index among tails, prefix, constants and heads of the previous one.
 
-        Rows that are new take the first row of all, in whose place a learned vector will stand.
+        New rows get the first index, because a learned vector will replace them.
         """
         added = self.form.inserted - before.form.inserted
         rows = [0] * (len(self.packing.tails.rows) + self.prefix)
@@ -101,12 +101,12 @@ class Layout(nn.Module):
             new, old = self.packing.places(c), before.packing.places(c)
             for position, place in enumerate(old):
                 row = new[position + added * (position >= FRONT)]
-                if row < len(rows):  # else it is constant here, too
+                if row < len(rows):  # otherwise it is also constant here
                     rows[row] = place
         return torch.tensor(rows, device=self.mask.device)
 
     def _where(self) -> list[list[int]]:
-        """Of each row of the tails, its class and its position (one of them where classes share it): (2, T)."""
+        """Class and position of each row of the tails, (2, T); for a shared row, one of its classes."""
         tails = self.packing.tails
         classes, positions = [0] * len(tails.rows), [0] * len(tails.rows)
         for c in range(len(self.packing.prompts.classes)):
@@ -121,6 +121,7 @@ class Layout(nn.Module):
 
     def _head_layers(self) -> Iterator[tuple[Tensor, Tensor]]:
         heads, device = self.packing.heads, self.tower.positional_embedding.device
+        assert heads is not None  # asked for only where there are some
         shared = torch.ones(heads.count, heads.size, len(self.packing.shared), dtype=torch.bool, device=device)
         mask = torch.cat([shared, own_rows_mask(heads, device)], 2)
         return self._run(Entries(self.tower, heads.rows), [self.constants], mask)
@@ -128,7 +129,7 @@ class Layout(nn.Module):
     def _run(
         self, entries: Entries, before: Sequence[Sequence[Tensor]], seen: Tensor
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs (T, D), keys and values (1, 1, T, 2D) in every layer, of constant entries behind others (`before`)."""
+        """Inputs (T, D) and keys and values (1, 1, T, 2D) in every layer for constant entries that follow others (`before`)."""
         x, mask = entries.constant, additive(seen, entries.projection.dtype)
         for layer, block in enumerate(self.tower.blocks):
             qkv = project(block, x, self.tower.facts.epsilon)[None]
@@ -137,9 +138,9 @@ class Layout(nn.Module):
             x = feed_forward(self.tower, block, x + attention_output(block, mixed.flatten(0, 1)))
 
     def _run_heads(self, device: torch.device) -> tuple[list[Tensor], Tensor]:
-        """In every layer, keys and values (1, tiles, heads, 2D) of the constant heads that each tile of tails sees.
+        """Keys and values (1, tiles, heads, 2D) in every layer of the constant heads that each tile of tails attends to.
 
-        Also (tiles, R, heads) booleans: which of them a row sees.
+        Also (tiles, R, heads) booleans: the heads that a row attends to.
         """
         tails = self.packing.tails
         if self.packing.heads is None:
@@ -155,7 +156,7 @@ class Layout(nn.Module):
 
 
 def _formed(prompts: Prompts, form: Form) -> Prompts:
-    """Prompts with the places of inserted tokens behind SOS, numbered behind the context's."""
+    """Prompts with slots for inserted tokens after SOS, numbered after the context's slots."""
     slots = tuple(-(prompts.n_ctx + k + 1) for k in range(form.inserted))
     classes = tuple((*entries[:FRONT], *slots, *entries[FRONT:]) for entries in prompts.classes)
     return Prompts(classes, prompts.n_ctx + form.inserted, form.shared)

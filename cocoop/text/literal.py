@@ -1,4 +1,4 @@
-"""The literal text path, for towers the exact encoder does not cover: all tokens through open_clip's own modules."""
+"""The literal text encoder, for towers that the exact prompt encoder does not support: runs all tokens through open_clip."""
 
 from contextlib import nullcontext
 
@@ -15,30 +15,30 @@ from cocoop.text.tokenizer import Tokenizer
 
 PLAIN_BLOCK = "ResidualAttentionBlock"
 PLAIN_ACTIVATIONS = ("QuickGELU", "GELU")
-# Of width D, what one token keeps in one layer for the backward pass (GELU 11, QuickGELU 15, mT5 20); half of it without gradients.
+# Vectors of width D that a token stores per layer for the backward pass (GELU 11, QuickGELU 15, mT5 20); half without gradients.
 KEPT_VECTORS = 20
 LAYERS_OF_HUGGING_FACE = "num_hidden_layers"
 
 
 def text_tower(model: nn.Module) -> nn.Module:
-    """The text tower of an open_clip model, which is the model itself in the plainest class."""
+    """The text tower of an open_clip model; for the basic CLIP class, the model itself."""
     return getattr(model, "text", model)
 
 
 def token_embedding(model: nn.Module) -> nn.Module:
-    """The module that turns token ids (C, L) into vectors (C, L, D); a UserError if the text tower has none."""
+    """The module that maps token ids (C, L) to vectors (C, L, D). Raises a UserError if the text tower has none."""
     text = text_tower(model)
     inputs = getattr(getattr(text, "transformer", None), "get_input_embeddings", None)  # a tower of Hugging Face
     found = getattr(text, "token_embedding", None) or (inputs() if inputs else None)
     if found is None:
         raise UserError(
-            f"the text tower {type(text).__name__} has no table of token embeddings, where a context could go; take another model."
+            f"the text tower {type(text).__name__} has no token embeddings, so it does not support contexts; use another model."
         )
     return found
 
 
 def why_literal(model: nn.Module) -> str | None:
-    """Why a model's text tower needs the literal path, in words for the log; None where the exact encoder is right."""
+    """The reason why a model needs the literal text encoder, for the log; None if the exact prompt encoder supports it."""
     text = text_tower(model)
     if not hasattr(text, "token_embedding"):
         return f"its text tower is a {type(text).__name__}, not a CLIP transformer"
@@ -62,9 +62,9 @@ def why_literal(model: nn.Module) -> str | None:
 def _odd_layers(blocks: nn.ModuleList, ln_final: nn.LayerNorm) -> str | None:
     odd = next((b for b in blocks if type(b).__name__ != PLAIN_BLOCK or not isinstance(b.ls_1, nn.Identity)), None)
     if odd is not None:
-        return f"its layers are {type(odd).__name__}s with scales or norms of their own"
+        return f"its layers are {type(odd).__name__}s with additional scales or norms"
     if any(ln.eps != ln_final.eps or ln.bias is None for block in blocks for ln in (block.ln_1, block.ln_2, ln_final)):
-        return "its layer norms are not all alike"
+        return "its layer norms differ"
     kinds = sorted({_activation(block.mlp.gelu) for block in blocks})
     if len(kinds) > 1 or kinds[0] not in PLAIN_ACTIVATIONS:
         return f"its MLP uses {' and '.join(kinds)}"
@@ -77,11 +77,11 @@ def _activation(module: nn.Module) -> str:
 
 
 class LiteralEncoder(nn.Module):
-    """Text features (N, C, E) of C prompts under N contexts by `model.encode_text` over the whole context length.
+    """Text features (N, C, E) of C prompts with N contexts from `model.encode_text`, over the whole context length.
 
-    Context vectors take the place of token embeddings on their way into the tower, so that masks and pooling stay the model's own.
-    budget_mb: memory for activations. What does not fit at once is cut over contexts, then over classes, and computed again in
-    the backward pass.
+    Context vectors replace token embeddings at the input of the tower, so masks and pooling are the model's.
+    budget_mb: memory for activations. Larger batches are split by context and then by class, and recomputed in the backward
+        pass.
     """
 
     def __init__(
@@ -102,19 +102,20 @@ class LiteralEncoder(nn.Module):
             row[: len(entries)] = torch.tensor([e if e >= 0 else tokenizer.placeholder for e in entries])
         if int(tokens.max()) >= len(weight):
             raise UserError(
-                f"a prompt has token {int(tokens.max())}, and the text tower knows {len(weight)} tokens; "
-                "its tokenizer must be another one."
+                f"a prompt contains token {int(tokens.max())}, but the text tower has only {len(weight)} tokens; "
+                "the tokenizer does not match the model."
             )
-        at = [[entries.index(-m - 1) for m in range(prompts.n_ctx)] for entries in prompts.classes]
-        at = torch.tensor(at, dtype=torch.long, device=weight.device).view(len(tokens), prompts.n_ctx, 1)
-        at = at.expand(-1, -1, weight.shape[1])  # where contexts stand
+        places = [[entries.index(-m - 1) for m in range(prompts.n_ctx)] for entries in prompts.classes]
+        at = torch.tensor(places, dtype=torch.long, device=weight.device).view(len(tokens), prompts.n_ctx, 1)
+        at = at.expand(-1, -1, weight.shape[1])  # positions of contexts
         self.register_buffer("tokens", tokens.to(weight.device), persistent=False)  # (C, L)
         self.register_buffer("at", at, persistent=False)  # (C, M, D)
 
     def forward(self, context: Tensor, changes: TextChanges = UNCHANGED) -> Tensor:
         """Text features (N, C, E), not normalised.
 
-        context: (N, M, D), or (N, C, M, D) when class-specific; M may be 0. changes: what a method changes inside of the tower.
+        context: (N, M, D), or (N, C, M, D) if class-specific; M may be 0.
+        changes: a method's changes inside the tower.
         """
         if changes is not UNCHANGED:
             changes.check(len(blocks_of(text_tower(self.model))), len(self.tokens), context)
@@ -123,7 +124,7 @@ class LiteralEncoder(nn.Module):
             return self._features(context, changes, 0, classes)
         step, n = min(classes, at_once), max(1, at_once // classes)
         if changes.adapters:
-            step, n = max(1, at_once // batch), batch  # an adapter sees the whole batch
+            step, n = max(1, at_once // batch), batch  # an adapter needs the whole batch
         pieces = [(first, min(first + step, classes)) for first in range(0, classes, step)]
         parts = [(context, changes)]
         if n < batch:
@@ -131,7 +132,7 @@ class LiteralEncoder(nn.Module):
         return torch.cat([torch.cat([self._piece(*part, *piece) for piece in pieces], 1) for part in parts])
 
     def _prompts_at_once(self) -> int:
-        """Prompts whose activations fit the budget: all layers' with gradients, half of one layer's without."""
+        """Number of prompts whose activations fit the budget: of all layers with gradients, half of one layer without."""
         text, weight = text_tower(self.model), self.embedding.weight
         blocks = getattr(text.transformer, "resblocks", None)
         layers = len(blocks) if blocks is not None else getattr(text.config, LAYERS_OF_HUGGING_FACE)
@@ -145,7 +146,7 @@ class LiteralEncoder(nn.Module):
         return checkpoint(self._features, *piece, use_reentrant=False, preserve_rng_state=False)
 
     def _features(self, context: Tensor, changes: TextChanges, first: int, last: int) -> Tensor:
-        """Features (N, last - first, E) of some classes. Shapes do not depend on values: a device is never waited for."""
+        """Features (N, last - first, E) of some classes. Shapes do not depend on values, so the CPU never waits for the device."""
         n, inserted = len(context), []
         own = context[:, first:last] if context.ndim == 4 else context[:, None].expand(-1, last - first, -1, -1)
         at = self.at[first:last].repeat(n, 1, 1)  # (N * classes, M, D)
@@ -163,7 +164,7 @@ class LiteralEncoder(nn.Module):
             handle.remove()
         if len(inserted) != 1 or not isinstance(features, Tensor):
             raise UserError(
-                f"the text tower {type(text_tower(self.model)).__name__} does not read a prompt by one look into its table and "
-                "give one feature; take another model."
+                f"the text tower {type(text_tower(self.model)).__name__} does not look up each prompt once and return one feature; "
+                "use another model."
             )
         return features.unflatten(0, (n, last - first))

@@ -1,13 +1,13 @@
-"""How prompts are laid out for the exact encoder: what is shared, what is constant, and where each class's own entries lie.
+"""The layout of prompts for the exact prompt encoder: shared entries, constant entries, and entries of single classes.
 
-A prompt is a row of entries, each a token id or a context vector. For a causal tower three parts of it differ in cost:
+A prompt is a sequence of entries, each a token id or a context vector. In a causal tower, three parts differ in cost:
 
-    shared    entries that all prompts begin with ([SOS][context] with the class name at the end); computed once per context
-    head      a class's own entries before its first context vector (class token position "front"); constant, computed once
-    tail      the rest up to EOT; the only part computed per class and context, in tiles (`tiles.py`)
+    shared    leading entries of all prompts ([SOS][context] if the class name is at the end); computed once per context
+    head      entries of a class before its first context vector (class token position "front"); constant, computed once
+    tail      the rest up to EOT; the only part computed for each class and context, in tiles (`tiles.py`)
 
-Where a method changes the tower itself, nothing in front of the context is constant ("live"), and dropout inside the tower
-leaves prompts nothing to share ("apart").
+If a method changes the tower itself, no entries before the context are constant ("live"). With dropout inside the tower,
+prompts share nothing ("apart").
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,12 @@ from cocoop.text.tiles import Tiles, lay_out, shared_length
 
 
 class Row(NamedTuple):
-    """One entry of a packed list: whose it is, its position in the prompt, and the entry (token id, or -(m + 1)).
+    """One entry of a packed list.
 
-    owner: the class, 0 for what is not one class's own.
+    Attributes:
+        owner: the class, or 0 if it does not belong to a single class.
+        position: the position in the prompt.
+        entry: token id, or -(m + 1) for context vector m.
     """
 
     owner: int
@@ -29,7 +32,7 @@ class Row(NamedTuple):
 
 
 class Packing:
-    """The layout of one list of prompts. live: no entry is constant; apart: prompts share no entry."""
+    """The layout of a list of prompts. live: no entry is constant; apart: prompts share no entry."""
 
     def __init__(self, prompts: Prompts, live: bool = False, apart: bool = False) -> None:
         self.prompts, self.live, self.apart = prompts, live, apart
@@ -48,32 +51,33 @@ class Packing:
 
     @property
     def tail_entries(self) -> int:
-        """T, the entries that are computed per context: tails of all classes, common beginnings counted once."""
+        """T, the number of entries computed per context: tails of all classes, counting common beginnings once."""
         return self.tails.distinct
 
     def prefix(self) -> tuple[list[Row], list[Row]]:
-        """The shared entries before the first context vector, and those from it on."""
+        """The shared entries before the first context vector, and those after it, including it."""
         rows = [Row(0, position, entry) for position, entry in enumerate(self.shared)]
         return rows[: self.constants], rows[self.constants :]
 
     def places(self, c: int) -> list[int]:
-        """Where each entry of a class's prompt lies among the rows of tails, then prefix, constants and heads."""
+        """The row of each entry of a class's prompt, counting tails, then prefix, constants and heads."""
         prefix = len(self.tails.rows)
         constants = prefix + len(self.shared) - self.constants
         heads = constants + self.constants
-        head = self.heads.path(self._headed().index(c)) if self.head_lengths[c] else []
+        head = self.heads.path(self._headed().index(c)) if self.heads and self.head_lengths[c] else []
         front = [*range(constants, heads), *range(prefix, constants)]
         return [*front, *(heads + row for row in reversed(head)), *reversed(self.tails.path(c))]
 
     def seen_heads(self) -> tuple[list[list[int]], list[tuple[list[int], slice]]]:
-        """Which constant heads the tails see: of each tile, its classes' head rows; of each class, its tail rows and its columns
-        among them.
+        """The constant heads that tails attend to: for each tile, the head rows of its classes; for each class, its tail rows
+        and its columns among the head rows.
         """
         columns: list[list[int]] = [[] for _ in range(self.tails.count)]
         seen = []
         for place, c in enumerate(self._headed()):
             tile = columns[self.tails.ends[c] // self.tails.size]
             start = len(tile)
+            assert self.heads is not None  # as there are such classes
             tile += self.heads.path(place)
             seen.append((self.tails.path(c), slice(start, len(tile))))
         return columns, seen
@@ -90,7 +94,7 @@ class Packing:
         return len(self.shared) + self.head_lengths[c]
 
     def _tail(self, c: int) -> list[Row]:
-        """A class's tail. Behind a context or head of its own it belongs to the class; else equal beginnings are equal rows."""
+        """A class's tail. After a class-specific context or head, it belongs to the class; else equal beginnings share rows."""
         own = self.apart or not self.prompts.shared or self.head_lengths[c] > 0
         return self._rows(c, self._start(c), len(self.prompts.classes[c]), c if own else 0)
 

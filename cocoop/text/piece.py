@@ -1,4 +1,4 @@
-"""The rows of some tiles of classes with their prefix, on their way through the tower, and what a method changes in them."""
+"""The rows of some tiles of classes with their prefix in one layer of the tower, and a method's changes to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from cocoop.text.layout import Layout
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of tiles [first, last) and of the prefix under N contexts. Linear layers see them plain, as (rows, D):
-    the tails of all contexts, then the prefixes of all contexts.
+    """Rows of tiles [first, last) and of the prefix for N contexts.
+
+    Linear layers get plain rows (rows, D): the tails of all contexts, then the prefixes of all contexts.
     """
 
     layout: Layout
@@ -24,18 +25,18 @@ class Piece:
 
     @property
     def rows(self) -> slice:
-        """Its rows among those of the layout."""
+        """The piece's rows in the layout."""
         size = self.layout.packing.tails.size
         return slice(self.first * size, self.last * size)
 
     def parted(self, rows: Tensor) -> list[Tensor]:
-        """Plain rows as tails (N, T, …) and prefix (N, P, …)."""
+        """Splits plain rows into tails (N, T, …) and prefix (N, P, …)."""
         tokens = self.rows.stop - self.rows.start, self.layout.prefix
         parts = rows.split([self.batch * t for t in tokens])
         return [part.view(self.batch, t, rows.shape[-1]) for part, t in zip(parts, tokens, strict=True)]
 
     def put(self, layer: int, x: Tensor) -> Tensor:
-        """x (rows, D), a layer's input, with the vectors that the method puts in there."""
+        """A layer's input x (rows, D) with the method's vectors in their slots."""
         for what, vectors, weight in (
             ("prompts", self.changes.prompts.get(layer), self.changes.weight),
             ("inserted", self.changes.inserted.get(layer), 1.0),
@@ -49,9 +50,9 @@ class Piece:
         return x
 
     def low_rank(self, layer: int, matrices: Sequence[str], x: Tensor, eot: bool = False) -> Tensor | None:
-        """What the low-rank terms of some matrices add, one behind the other: (rows, matrices * D), or None.
+        """The sum that low-rank terms add to the outputs of some matrices, concatenated: (rows, matrices * D), or None.
 
-        x: inputs of the matrices, (rows, D); with `eot`, of each class's EOT alone (N * classes, D).
+        x: inputs of the matrices, (rows, D); with `eot`, only of each class's EOT (N * classes, D).
         """
         terms = self.changes.low_rank.get(layer, {})
         if not terms.keys() & set(matrices):
@@ -75,11 +76,12 @@ class Piece:
             x = x * factors[:, classes, positions].to(x.dtype)
         return term.scale * (x @ term.down.mT.to(x.dtype)) @ term.up.mT.to(x.dtype)
 
-    def adapted(self, layer: int, normed: Tensor, out: Tensor, eot: bool = False) -> Tensor:
-        """A layer's output (rows, D) behind its adapter; with `eot`, of each class's EOT alone."""
+    def adapted(self, layer: int, normed: Tensor | None, out: Tensor, eot: bool = False) -> Tensor:
+        """A layer's output (rows, D) after its adapter; with `eot`, only of each class's EOT."""
         adapter = self.changes.adapters.get(layer)
         if adapter is None:
             return out
+        assert normed is not None  # an adapter ends the constancy of the first layer's input
         if eot:
             parts = [[t.unflatten(0, (self.batch, -1)) for t in (normed, out)]]
         else:
@@ -88,5 +90,5 @@ class Piece:
 
 
 def joined(*parts: Tensor) -> Tensor:
-    """Tails (N, T, …) and prefix (N, P, …) as plain rows."""
+    """Concatenates tails (N, T, …) and prefix (N, P, …) to plain rows."""
     return torch.cat([part.flatten(0, 1) for part in parts])

@@ -1,13 +1,13 @@
-"""The exact fast prompt encoder: text features of learned prompts at the price of the tokens that differ.
+"""The exact prompt encoder: text features of learned prompts, computing only the tokens that differ.
 
-CoCoOp's price is that every image needs its own text features for every class (section 3.2 of the paper); the reference
-runs 77 tokens for each pair (trainers/cocoop.py:183-189). The tower is causal, so nothing after EOT matters, a prefix does
-not see what follows, and in the last layer only EOT is needed. Everything here follows from that, and is exact: same
-logits, same gradients.
+CoCoOp is expensive because every image needs its own text features of every class (section 3.2 of the paper); the reference
+runs 77 tokens for each pair (trainers/cocoop.py:183-189). The tower is causal, so tokens after EOT have no effect, a prefix
+does not depend on later tokens, and the last layer is needed only for EOT. The encoder uses these facts and is exact: it
+gives the same logits and the same gradients.
 
-Methods that change the tower itself (`changes.py`) give tokens another form from some layer on: class-specific vectors end the
-sharing of the prefix, adapters end the constancy of SOS. The rows are then laid out anew at that layer, and the layers before
-stay as cheap as they were; where nothing is learned before it, they are computed once for all steps.
+Methods that change the tower itself (`changes.py`) change the form of tokens from some layer on: with class-specific vectors,
+prompts no longer share the prefix; with adapters, SOS is no longer constant. Rows then get a new layout at that layer, and earlier
+layers cost the same as before; if nothing is learned before that layer, they are computed only once.
 """
 
 from collections.abc import Sequence
@@ -28,19 +28,24 @@ from cocoop.text.prompts import Prompts
 from cocoop.text.tower import TextTower
 
 DEFAULT_BUDGET_MB = 2048
-KEPT_BY_ROW = 11  # vectors of width D a token keeps in a layer: norms' inputs 2, q k v 3, attention's result 1, MLP 5
-KEPT_BY_KEY = 2  # and what a key keeps for each tile that sees it: copies of it and of its value
-KEPT_BY_CHANGE = 4  # what a token keeps for adapters and low-rank terms, and once more for dropout
+KEPT_BY_ROW = (
+    11  # vectors of width D that a token stores per layer: inputs of norms 2, q k v 3, result of attention 1, MLP 5
+)
+KEPT_BY_KEY = 2  # vectors that a key stores for each tile that attends to it: copies of the key and of its value
+KEPT_BY_CHANGE = 4  # vectors that a token stores for adapters and low-rank terms, and again for dropout
 ROWS_IN_CACHE = (
-    2048  # without gradients, more tokens at once gain nothing on a CPU and push activations out of its cache
+    2048  # without gradients, more tokens at once do not make a CPU faster, because activations no longer fit its cache
 )
 
 
 class Stage(NamedTuple):
-    """Some layers in one layout, from the input of `layer` on.
+    """Consecutive layers with one layout, from the input of `layer` on.
 
-    source: where its rows come from among those of the stage before and its constants, None for the first; fixed: the constants'
-    states there, (1, constants, D), or the whole input (1, T + P, D) where nothing is learned before.
+    Attributes:
+        layer: the first layer.
+        layout: the layout of the rows.
+        source: indices of its rows among the rows and constants of the previous stage; None for the first stage.
+        fixed: states of these constants, (1, constants, D), or the complete input (1, T + P, D) if nothing is learned before.
     """
 
     layer: int
@@ -50,10 +55,10 @@ class Stage(NamedTuple):
 
 
 class PromptEncoder(nn.Module):
-    """Text features of C prompts under N contexts at once. Holds constants only; nothing in it is learned.
+    """Text features of C prompts with N contexts. Contains only constants, nothing is learned.
 
-    budget_mb: memory for activations. What does not fit at once is cut over contexts, then over tiles of classes (each piece
-    with its own prefix rows), and computed again in the backward pass.
+    budget_mb: memory for activations. Larger batches are split by context and then by tiles of classes (each piece with its own
+        prefix rows), and recomputed in the backward pass.
     """
 
     def __init__(self, tower: TextTower, prompts: Prompts, budget_mb: int = DEFAULT_BUDGET_MB) -> None:
@@ -68,7 +73,7 @@ class PromptEncoder(nn.Module):
 
     @property
     def packing(self) -> Packing:
-        """The layout of the prompts where a method changes nothing."""
+        """The layout of the prompts without a method's changes."""
         return self.layout.packing
 
     @property
@@ -79,19 +84,21 @@ class PromptEncoder(nn.Module):
     def forward(self, context: Tensor, changes: TextChanges = UNCHANGED) -> Tensor:
         """Text features (N, C, E), not normalised.
 
-        context: (N, M, D), or (N, C, M, D) when class-specific; M may be 0. changes: what a method changes inside of the tower.
+        context: (N, M, D), or (N, C, M, D) if class-specific; M may be 0.
+        changes: a method's changes inside the tower.
         """
         if changes is not UNCHANGED:
             changes.check(len(self.tower.blocks), self.classes, context)
         stages = self.stages(changes)
         ends = [*(stage.layer for stage in stages[1:]), len(self.tower.blocks)]
-        rows = None
+        rows: Tensor | None = None
         for stage, end in zip(stages, ends, strict=True):
             rows = self._run(stage, end, context, rows, changes)
+        assert rows is not None  # there is a first stage
         return rows.index_select(1, stages[-1].layout.unsort)
 
     def stages(self, changes: TextChanges) -> list[Stage]:
-        """The stages that changes call for, made at the first call with changes of their kind."""
+        """The stages for these changes, created in the first call with changes of the same form."""
         forms = changes.forms(self.prompts.shared)
         if forms not in self._stages:
             with torch.no_grad():
@@ -107,20 +114,21 @@ class PromptEncoder(nn.Module):
             found.append(Stage(layer, layout, layout.source(before), before.constant_states(layer)))
         if len(found) == 1 or self.prompts.n_ctx:
             return found
-        first, second = found[:2]  # nothing learned before the second
+        first, second = found[:2]  # nothing is learned before the second
+        assert second.source is not None and second.fixed is not None
         nothing = self.tower.positional_embedding.new_zeros(1, 0, self.tower.width)
         rows = self._run(first, second.layer, nothing, None, UNCHANGED)
         rows = torch.cat([rows, second.fixed.to(rows.dtype)], 1)
         return [second._replace(fixed=rows.index_select(1, second.source)), *found[2:]]
 
     def at_once(self, device: torch.device, layout: Layout | None = None) -> tuple[int, int]:
-        """How much of the batch, and how many tiles of classes, fit the budget together (one of each at least)."""
+        """Numbers of contexts and of tiles of classes that fit the budget together (each at least one)."""
         layout = layout or self.layout
         tiles, size, keys = layout.mask.shape
         prefix, prefix_keys = layout.prefix_mask.shape[1:]
         row = KEPT_BY_ROW + KEPT_BY_CHANGE * (layout.form.live + layout.form.apart)
         tile = size * row + keys * KEPT_BY_KEY  # vectors of width D in one layer
-        alone = prefix * row + prefix_keys * KEPT_BY_KEY  # of a piece's own prefix
+        alone = prefix * row + prefix_keys * KEPT_BY_KEY  # the prefix of a piece
         room = self._vectors_at_once()
         batch, at_once = room // (alone + tiles * tile), (room - alone) // tile
         if not torch.is_grad_enabled() and device.type == "cpu":
@@ -128,23 +136,23 @@ class PromptEncoder(nn.Module):
         return max(1, batch), max(1, at_once)
 
     def _vectors_at_once(self) -> int:
-        """Vectors of width D in one layer that fit the budget: all layers are kept with gradients, one without."""
+        """Vectors of width D per layer that fit the budget: all layers are stored with gradients, one without."""
         layers = self.tower.facts.layers if torch.is_grad_enabled() else 1
         return self.budget_mb * 2**20 // (self.tower.width * self.tower.positional_embedding.element_size() * layers)
 
     def _run(self, stage: Stage, end: int, context: Tensor, rows: Tensor | None, changes: TextChanges) -> Tensor:
-        """One stage up to the input of layer `end`: its rows (N, T + P, D); or up to the top: features (N, classes, E).
+        """Runs a stage up to the input of layer `end` and returns its rows (N, T + P, D), or to the end: features (N, classes, E).
 
-        Classes that differ in nothing count once. rows: those of the stage before, all of them.
+        Classes with equal prompts count once. rows: all rows of the previous stage.
         """
         tiles, batch = stage.layout.tiles, len(context)
         n, at_once = self.at_once(context.device, stage.layout)
         if changes.adapters:
-            n, at_once = batch, max(1, at_once // batch)  # an adapter sees the whole batch
+            n, at_once = batch, max(1, at_once // batch)  # an adapter needs the whole batch
         if batch <= n and tiles <= at_once:
             found = self._piece(stage, end, context, rows, changes, 0, tiles)
             return found[0] if len(found) == 1 else torch.cat(found, 1)
-        found = []
+        whole: list[Tensor] = []
         for start in range(0, batch, n):
             part = slice(start, start + n)
             entering = None if rows is None else rows[part]
@@ -153,11 +161,11 @@ class PromptEncoder(nn.Module):
                 self._again(stage, end, context[part], entering, changed, first, min(first + at_once, tiles))
                 for first in range(0, tiles, at_once)
             ]
-            found.append(torch.cat([*(piece[0] for piece in pieces), *pieces[0][1:]], 1))
-        return torch.cat(found)
+            whole.append(torch.cat([*(piece[0] for piece in pieces), *pieces[0][1:]], 1))
+        return torch.cat(whole)
 
     def _again(self, *piece) -> tuple[Tensor, ...]:
-        """A piece that keeps nothing and is computed again in the backward pass."""
+        """Computes a piece without storing activations; the backward pass recomputes it."""
         if not torch.is_grad_enabled():
             return self._piece(*piece)
         return checkpoint(self._piece, *piece, use_reentrant=False, preserve_rng_state=False)
@@ -172,7 +180,7 @@ class PromptEncoder(nn.Module):
         first: int,
         last: int,
     ) -> tuple[Tensor, ...]:
-        """Tails (N, T, D) of tiles [first, last) and prefix (N, P, D), as layer `end` takes them; or features (N, classes, E)."""
+        """Tails (N, T, D) of tiles [first, last) and prefix (N, P, D) at the input of layer `end`, or features (N, classes, E)."""
         piece = Piece(stage.layout, changes, len(context), first, last)
         x, qkv = self._entering(stage, piece, context, rows)
         for layer in range(stage.layer, min(end, len(self.tower.blocks) - 1)):
@@ -182,11 +190,12 @@ class PromptEncoder(nn.Module):
     def _entering(
         self, stage: Stage, piece: Piece, context: Tensor, rows: Tensor | None
     ) -> tuple[Tensor, list[Tensor] | None]:
-        """The piece's rows, and in the first layer the queries, keys and values of its tails and its prefix."""
+        """The piece's rows and, in the first layer, queries, keys and values of its tails and prefix."""
         if stage.source is None:
             tails, tails_qkv = self.tails.fill(context, piece.rows.start, piece.rows.stop)
             prefix, prefix_qkv = self.prefix.fill(context)
             return joined(tails, prefix), [tails_qkv, prefix_qkv]
+        assert stage.fixed is not None  # as it has a source
         tails = len(stage.layout.packing.tails.rows)
         if rows is None:
             rows = stage.fixed.expand(len(context), -1, -1)
@@ -196,19 +205,20 @@ class PromptEncoder(nn.Module):
         return joined(*(rows.index_select(1, place) for place in places)), None
 
     def _layer(self, piece: Piece, layer: int, x: Tensor, qkv: list[Tensor] | None) -> Tensor:
-        """One layer for all rows (rows, D). qkv: queries, keys and values where they are known."""
+        """One layer for all rows (rows, D). qkv: queries, keys and values if already known."""
         block, layout, normed = self.tower.blocks[layer], piece.layout, None
         if qkv is None:
             x = piece.put(layer, x)
             normed = first_norm(block, x, self.tower.facts.epsilon)
             qkv = piece.parted(_plus(project_normed(block, normed), piece.low_rank(layer, "qkv", normed)))
-        mixed = layout.attend(layer, *qkv, piece.first, piece.last)
-        mixed = joined(mixed, layout.attend_prefix(layer, qkv[1]))
+        tails, prefix = qkv
+        mixed = layout.attend(layer, tails, prefix, piece.first, piece.last)
+        mixed = joined(mixed, layout.attend_prefix(layer, prefix))
         out = x + _plus(attention_output(block, mixed), piece.low_rank(layer, "o", mixed))
         return piece.adapted(layer, normed, feed_forward(self.tower, block, out))
 
     def _eot(self, piece: Piece, x: Tensor) -> Tensor:
-        """The last layer, for EOT only: keys and values of all rows, queries and MLP of each class's last; then features."""
+        """The last layer with keys and values of all rows, but queries and MLP only for each class's EOT; returns features."""
         tower, block, top = self.tower, self.tower.blocks[-1], len(self.tower.blocks) - 1
         leaves = piece.layout.leaves_of(piece.first, piece.last)
         x = piece.put(top, x)

@@ -1,4 +1,4 @@
-"""Prompts as tokens and context slots, assembled as the reference does (CoOp trainers/coop.py:66-177)."""
+"""Prompts as tokens and context slots, assembled like the reference (CoOp trainers/coop.py:66-177)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ PLACEHOLDER = "X"
 
 
 def spoken(name: str) -> str:
-    """A class name as it stands in a prompt: underscores become spaces (coop.py:98, zsclip.py:43)."""
+    """A class name as written in a prompt: underscores become spaces (coop.py:98, zsclip.py:43)."""
     return name.replace("_", " ")
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """One prompt per class: token ids, and context vector m written as -(m + 1); each ends with EOT or padding.
+    """One prompt per class: token ids, and -(m + 1) for context vector m; each ends with EOT or padding.
 
-    shared: one context for all classes; otherwise every class has its own (class-specific contexts).
+    shared: whether all classes have the same context; otherwise contexts are class-specific.
     """
 
     classes: tuple[tuple[int, ...], ...]
@@ -42,30 +42,30 @@ def templated(tokenizer: Tokenizer, context_length: int, classnames: Sequence[st
 def texts_of(
     classnames: Sequence[str], templates: str | Sequence[str] | Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str, ...], ...]:
-    """Each class's texts: by one template or several, or its own by class name; a UserError where a class has none."""
+    """The texts of each class, from one or several templates or by class name. Raises a UserError if a class has none."""
     if isinstance(templates, Mapping):
         for name in classnames:
             if not templates.get(name):
-                raise UserError(f"class {name!r} has no descriptions; add some under its name.")
+                raise UserError(f"class {name!r} has no descriptions; add some.")
         return tuple(tuple(templates[name]) for name in classnames)
     if isinstance(templates, str):
         templates = (templates,)
     if not templates:
         raise UserError(
-            "templates: the list is empty; give at least one, such as 'a photo of a {}.'; a method that uses a dataset's "
-            "templates says `needs: [templates]` in its file in config/methods."
+            "templates: the list is empty; give at least one template, such as 'a photo of a {}.'. A method that uses a dataset's "
+            "templates needs `needs: [templates]` in its file in config/methods."
         )
     return tuple(tuple(template.format(spoken(name)) for template in templates) for name in classnames)
 
 
 def sentences(tokenizer: Tokenizer, context_length: int, texts: Sequence[str]) -> Prompts:
-    """Whole texts as they are, one prompt each; a UserError for one that is too long."""
+    """Complete texts, one prompt each. Raises a UserError for a text that is too long."""
     found = []
     for text in texts:
         tokens = tokenizer.whole(text)
         if len(tokens) > context_length:
             raise UserError(
-                f"text {text!r}: it has {len(tokens)} tokens and the text tower takes {context_length}; shorten it."
+                f"text {text!r}: it has {len(tokens)} tokens, but the text tower takes at most {context_length}; shorten it."
             )
         found.append(tokenizer.padded(tokenizer.ended(tokens), context_length))
     return Prompts(tuple(found), 0)
@@ -81,16 +81,17 @@ def learnable(
     shared: bool = True,
     template: str = "{}.",
 ) -> Prompts:
-    """Prompts with M = `n_ctx` learned vectors at the end, middle or front of the class name's place.
+    """Prompts with M = `n_ctx` learned vectors.
 
-    words: initial words, which take the places of the context in the tokenised prompt; placeholders if None.
-    template: what stands behind the context (TCP: "{}, a type of pet."); another than "{}." only with position "end".
-    Like the reference, a word that the tokenizer cuts leaves its last pieces in the prompt as fixed tokens.
+    words: initial words of the context; None for placeholders.
+    position: position of the class name: "end", "middle" or "front".
+    template: text after the context (TCP: "{}, a type of pet."); templates other than "{}." require position "end".
+    As in the reference, a word that the tokenizer splits leaves its last pieces in the prompt as fixed tokens.
     """
     if position != "end" and template != "{}.":
-        raise ValueError(f"position {position!r}: only {'{}.'!r} can stand around the context, not {template!r}")
+        raise ValueError(f"position {position!r}: supports only the template {'{}.'!r}, not {template!r}")
     lead = spoken(words) if words else " ".join([PLACEHOLDER] * n_ctx)
-    skip = n_ctx if words else len(tokenizer.encode(lead))  # only for CLIP a placeholder is always one token
+    skip = n_ctx if words else len(tokenizer.encode(lead))  # a placeholder is always one token only for CLIP
     slots = tuple(-(m + 1) for m in range(n_ctx))
     half = n_ctx // 2
     classes = []
@@ -98,7 +99,7 @@ def learnable(
         tokens = _tokens(tokenizer, context_length, f"{lead} {template.format(spoken(name))}", name, skip - n_ctx)
         front, suffix = tokens[: tokenizer.front], tokens[tokenizer.front + skip :]
         length = tokenizer.length(spoken(name), lead)
-        own, rest = suffix[:length], suffix[length:]  # of "{}."
+        own, rest = suffix[:length], suffix[length:]  # class name and "."
         order = {
             "end": (slots, suffix),
             "middle": (slots[:half], own, slots[half:], rest),
@@ -109,11 +110,11 @@ def learnable(
 
 
 def _tokens(tokenizer: Tokenizer, context_length: int, text: str, name: str, spare: int = 0) -> tuple[int, ...]:
-    """spare: how many of the tokens will make room for fewer context vectors."""
+    """Token ids of a prompt; spare: how many of them will be replaced by fewer context vectors."""
     tokens = tokenizer.whole(text)
     if len(tokens) - spare > context_length:
         raise UserError(
-            f"class {shown(name)}: its prompt has {len(tokens) - spare} tokens and the text tower takes {context_length}; "
+            f"class {shown(name)}: its prompt has {len(tokens) - spare} tokens, but the text tower takes at most {context_length}; "
             "use fewer context tokens or a shorter class name."
         )
     return tokenizer.ended(tokens)

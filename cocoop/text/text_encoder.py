@@ -1,4 +1,4 @@
-"""The text side of a backbone, as methods see it: words to vectors, prompts to an encoder, and the logit scale."""
+"""The text encoder of a backbone for methods: embeddings of words, encoders of prompts, and the logit scale."""
 
 import logging
 import math
@@ -29,13 +29,18 @@ Templates = str | Sequence[str] | Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """Frozen text tower and tokenizer.
+    """A frozen text tower with its tokenizer.
 
-    table: token embeddings (vocabulary, D), whose dtype is that of what is learned; embed_dim: E of a feature;
-    scale: exp(logit_scale); encoder: makes of prompts a module from contexts (N, M, D), and `TextChanges` if a
-    method has any, to text features (N, C, E);
-    fingerprint: that of the backbone's weights, which image features must share; embed: token ids (...) to vectors (..., D),
-    None for a look into the table; kept: zero-shot features.
+    Attributes:
+        table: token embeddings (vocabulary, D); learned tensors have the same dtype.
+        embed_dim: E, the size of a feature.
+        scale: exp(logit_scale).
+        context_length: maximal number of tokens per prompt.
+        encoder: maps prompts to a module that maps contexts (N, M, D), and optionally `TextChanges`, to text features (N, C, E).
+        fingerprint: fingerprint of the backbone's weights, which image features must share.
+        tokenizer: the tokenizer of the prompts.
+        embed: maps token ids (...) to vectors (..., D); None to look them up in the table.
+        kept: cache of zero-shot features.
     """
 
     table: Tensor
@@ -50,7 +55,7 @@ class TextEncoder:
 
     @classmethod
     def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextEncoder":
-        """Through the exact prompt encoder."""
+        """A text encoder that uses the exact prompt encoder."""
         facts = tower.facts
 
         def encoder(of: Prompts) -> nn.Module:
@@ -66,12 +71,12 @@ class TextEncoder:
         budget_mb: int = DEFAULT_BUDGET_MB,
         precision: str = "fp32",
     ) -> "TextEncoder":
-        """Through the model's own `encode_text`, all tokens of every prompt."""
+        """A text encoder that uses the model's `encode_text` with all tokens of every prompt."""
         tokenizer, embedding = tokenizer or byte_pair(), token_embedding(model)
         length = tokenizer.context_length or text_tower(model).context_length
         table = embedding.weight.detach()
         if precision == "reference-fp16":
-            table = table.half()  # as the authors' context (coop.py:62); open_clip itself halves matrices only
+            table = table.half()  # like the authors' context (coop.py:62); open_clip converts only matrices
 
         def encoder(of: Prompts) -> nn.Module:
             return LiteralEncoder(model, of, length, tokenizer, budget_mb)
@@ -105,7 +110,7 @@ class TextEncoder:
 
     @torch.no_grad()
     def features(self, texts: Sequence[str]) -> Tensor:
-        """Text features (T, E) of whole texts, not normalised, without gradient. Each call computes them: keep them.
+        """Text features (T, E) of complete texts, not normalised, without gradient. The results are not cached.
 
         Raises UserError for a text that is too long.
         """
@@ -115,14 +120,16 @@ class TextEncoder:
         return torch.cat([self.encoder(of)(nothing)[0] for of in made])
 
     def zero_shot(self, classnames: Sequence[str], templates: Templates, average: str = "unit") -> Tensor:
-        """Frozen text features (C, E) of classes, without gradient: the first call computes and keeps them.
+        """Frozen text features (C, E) of classes, without gradient. The first call computes and caches them.
 
-        templates: a template, several, or texts by class name (descriptions). "{}" in a template becomes the name with spaces
-        for underscores. average, of a class's texts: "unit", as CLIP did (each
-        feature and their mean normalised), or "raw", the plain mean (TaskRes, PromptSRC). Do not change the result in place.
+        templates: one or several templates, or texts by class name (descriptions). The class name, with spaces instead of
+            underscores, replaces "{}".
+        average: how to average a class's texts: "unit" normalises each feature and their mean, as in CLIP; "raw" is the plain
+            mean (TaskRes, PromptSRC).
+        Do not modify the result in place.
         """
         if average not in ("unit", "raw"):
-            raise ValueError(f"average: {average!r} is neither 'unit' nor 'raw'")
+            raise ValueError(f"average: expected 'unit' or 'raw', got {average!r}")
         texts = prompts.texts_of(classnames, templates)
         if (texts, average) not in self.kept:
             self.kept[texts, average] = self._averaged(texts, average == "unit")
@@ -130,7 +137,7 @@ class TextEncoder:
 
     @torch.no_grad()
     def _averaged(self, texts: tuple[tuple[str, ...], ...], unit: bool) -> Tensor:
-        """Of C classes' texts, one round after another: each class's first text, its second, ..."""
+        """Averages the features of C classes' texts; encodes the first text of each class, then the second, and so on."""
         sums = torch.zeros(len(texts), self.embed_dim, dtype=torch.promote_types(self.dtype, torch.float32))
         sums = sums.to(self.device)
         for number in range(max(map(len, texts))):
@@ -143,18 +150,20 @@ class TextEncoder:
         return (F.normalize(mean, dim=-1) if unit else mean).to(dtype)
 
     def embedded_words(self, words: str, n_ctx: int) -> Tensor:
-        """Token embeddings (M, D) of initial words (coop.py:72-80): the vectors at positions 1..M of the tokenised words."""
+        """Token embeddings (M, D) of initial words, at positions 1..M of the tokenised words (coop.py:72-80)."""
         spoken = prompts.spoken(words)
         if len(spoken.split(" ")) != n_ctx:
             raise UserError(
-                f"words {words!r} are {len(spoken.split(' '))} words for {n_ctx} context vectors; give one word a vector."
+                f"words {words!r}: expected {n_ctx} words, one for each context vector, got {len(spoken.split(' '))}."
             )
         tokens = self.tokenizer.encode(spoken)
         if len(tokens) < n_ctx:
-            raise UserError(f"words {words!r} are {len(tokens)} tokens for {n_ctx} context vectors; take other words.")
+            raise UserError(
+                f"words {words!r}: too few tokens ({len(tokens)}) for {n_ctx} context vectors; use other words."
+            )
         if len(tokens) != n_ctx:
             logger.warning(
-                "initial words %r: %d words are %d tokens; like the reference, the last pieces stay fixed in the prompt",
+                "initial words %r: %d words have %d tokens; as in the reference, the last ones remain fixed in the prompt",
                 words, n_ctx, len(tokens),
             )  # fmt: skip
         ids = torch.tensor(tokens[:n_ctx], device=self.device)
@@ -164,23 +173,24 @@ class TextEncoder:
 def save(
     path: str | Path, model: nn.Module, backbone: str, fingerprint: str, tokenizer: Tokenizer | None = None
 ) -> None:
-    """Writes a backbone's text side. A tower that needs the literal path is marked so, with the reason.
+    """Writes a backbone's text encoder. For a tower that needs the literal text encoder, it only stores the reason.
 
-    Raises UserError for one that has no place for a context, or knows fewer tokens than its tokenizer.
+    Raises a UserError for a tower that does not support contexts or has fewer tokens than its tokenizer.
     """
     tokenizer = tokenizer or byte_pair()
     reason = why_literal(model) or tokenizer.oddity
     metadata: dict[str, Any] = {"kind": KIND, "backbone": backbone, "fingerprint": fingerprint, "literal": reason}
     if (known := len(token_embedding(model).weight)) <= (tokenizer.eot or 0):
         raise UserError(
-            f"backbone {backbone!r}: its text tower knows {known} tokens, and its tokenizer counts up to {tokenizer.eot}; "
-            "name the tokenizer in the model config (hf_tokenizer_name)."
+            f"backbone {backbone!r}: its text tower has {known} tokens, but its tokenizer uses ids up to {tokenizer.eot}; "
+            "set the right tokenizer in the model config (hf_tokenizer_name)."
         )
     if reason:
         _announce(backbone, reason)
         TextEncoder.literal(model, tokenizer)
         io.write_tensors(path, {}, metadata)
         return
+    assert tokenizer.sot is not None and tokenizer.eot is not None  # else it is odd, which is a reason
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot)
     io.write_tensors(path, tower.state_dict(), metadata | {"facts": vars(tower.facts)})
 
@@ -191,14 +201,15 @@ def load(
     device: str = "cpu",
     budget_mb: int = DEFAULT_BUDGET_MB,
 ) -> TextEncoder:
-    """Reads what `save` wrote. `backbone`: the run's backbone settings; a literal tower is loaded through open_clip.
+    """Reads a file of `save`; loads a backbone that needs the literal text encoder with open_clip.
 
-    Raises UserError for a damaged file or one of another backbone.
+    backbone: the backbone settings of the run.
+    Raises a UserError for a corrupt file or one of another backbone.
     """
     tensors, metadata = io.read_tensors(path, KIND)
     if metadata["backbone"] != backbone["name"]:
         raise UserError(
-            f"{path}: text tower of backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}."
+            f"{path}: belongs to backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}."
         )
     if metadata["literal"]:
         _announce(backbone["name"], metadata["literal"])
@@ -208,11 +219,11 @@ def load(
 
 
 def _announce(backbone: str, reason: str) -> None:
-    logger.info("backbone %s takes the literal text path: %s", backbone, reason)
+    logger.info("backbone %s uses the slower literal text encoder: %s", backbone, reason)
 
 
 def whole(settings: dict[str, Any], device: str = "cpu", budget_mb: int = DEFAULT_BUDGET_MB) -> TextEncoder:
-    """The text side straight from a backbone's weights, on the literal path, which takes every tower."""
+    """The literal text encoder, loaded from a backbone's weights; it supports every tower."""
     from cocoop.backbone import model as backbone
     from cocoop.text import hf_tokenizer as foreign
 

@@ -1,32 +1,37 @@
-"""Sequences laid out in rows, those that begin alike sharing their beginning, and rows in tiles of equal size.
+"""Arranges sequences in rows, where common beginnings share rows, and rows in tiles of equal size.
 
-A causal tower computes the same for two sequences as far as they are equal, so a list of sequences needs one row for each
-node of their trie. A sequence lies whole in one tile, where a row sees its ancestors and itself: attention is one dense
-product for all tiles, under a mask. Sequences are distributed over tiles so that next to no row stays empty.
+A causal tower computes the same values for equal beginnings of sequences, so a list of sequences needs one row for each
+node of their trie. Each sequence is in a single tile, where a row attends to its ancestors and itself: attention is one dense
+masked product over all tiles. Sequences are distributed over tiles such that nearly all rows are used.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from typing import Any
 
-SMALLEST, LARGEST = 24, 48  # rows in a tile; in between attention takes the same time (measured on a CPU), outside more
+SMALLEST, LARGEST = 24, 48  # rows per tile; in this range attention is fastest (measured on a CPU)
 Path = Sequence[Hashable]
 Unit = list[int]
-"""Numbers of sequences that begin alike and lie in one tile."""
+"""Indices of sequences with a common beginning, which are placed in one tile."""
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Where the items of sequences lie.
+    """The arrangement of sequences.
 
-    size: rows in a tile; rows: the item in each row, tile behind tile; parents: the row before it in its sequence, -1 if
-    none; ends: the last row of each sequence; distinct: rows that would do, were beginnings shared across tiles too;
-    padding: rows that belong to no sequence.
+    Attributes:
+        size: rows per tile.
+        rows: the item in each row, tile by tile.
+        parents: for each row, the preceding row of its sequence; -1 if there is none.
+        ends: the last row of each sequence.
+        distinct: number of rows that would suffice if sequences could share beginnings across tiles.
+        padding: number of rows that belong to no sequence.
     """
 
     size: int
-    rows: tuple[Hashable, ...]
+    rows: tuple[Any, ...]
     parents: tuple[int, ...]
     ends: tuple[int, ...]
     distinct: int
@@ -39,11 +44,11 @@ class Tiles:
 
     @cached_property
     def leaves(self) -> tuple[int, ...]:
-        """Last rows, ascending; equal sequences have one."""
+        """Last rows of sequences, ascending; equal sequences share one."""
         return tuple(sorted(set(self.ends)))
 
     def path(self, sequence: int) -> list[int]:
-        """The rows of a sequence, last first."""
+        """The rows of a sequence in reverse order."""
         row, found = self.ends[sequence], []
         while row >= 0:
             found.append(row)
@@ -64,12 +69,12 @@ def lay_out(sequences: Sequence[Path]) -> Tiles:
 
 
 def shared_length(a: Path, b: Path) -> int:
-    """How many items two sequences begin with alike."""
+    """Length of the common beginning of two sequences."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
 
 
 def _new_items(sequences: Sequence[Path], order: Sequence[int]) -> Iterator[int]:
-    """Of each sequence in sorted order, the items that no earlier one begins with."""
+    """For each sequence in sorted order, the number of items after the common beginning with the previous one."""
     before: Path = ()
     for i in order:
         yield len(sequences[i]) - shared_length(before, sequences[i])
@@ -77,7 +82,7 @@ def _new_items(sequences: Sequence[Path], order: Sequence[int]) -> Iterator[int]
 
 
 def _units(sequences: Sequence[Path], order: Sequence[int], size: int) -> Iterator[tuple[int, Unit]]:
-    """Runs of sequences that begin alike, with the rows each run needs (at most `size`)."""
+    """Groups of sequences with a common beginning, with the number of rows that each needs (at most `size`)."""
     unit: Unit = []
     rows = 0
     for i in order:
@@ -91,7 +96,7 @@ def _units(sequences: Sequence[Path], order: Sequence[int], size: int) -> Iterat
 
 
 def _packed(units: list[tuple[int, Unit]], size: int) -> list[list[tuple[int, Unit]]]:
-    """First fit, longest first."""
+    """Bin packing: first fit, longest first."""
     tiles: list[list[tuple[int, Unit]]] = []
     free: list[int] = []
     for rows, unit in sorted(units, key=lambda found: -found[0]):

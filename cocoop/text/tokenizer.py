@@ -1,4 +1,4 @@
-"""Words to token ids with open_clip's own tokenizers, loaded without open_clip where that is possible."""
+"""Tokenizes texts with open_clip's tokenizers, which are loaded without importing open_clip if possible."""
 
 import importlib.util
 import sys
@@ -10,11 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """encode(text) gives the ids between start of text (sot) and end of text (eot).
+    """A tokenizer.
 
-    oddity: why prompts made with it need the literal text path, None for CLIP's own byte pairs; front: tokens in front of a
-    text; placeholder: a token that is neither padding nor special, to stand where a context vector goes; context_length: tokens
-    of a padded prompt, None for what the tower takes.
+    Attributes:
+        inner: open_clip's tokenizer.
+        sot: id of the start of text, None if it has none.
+        eot: id of the end of text, None if it has none.
+        oddity: why its prompts need the literal text encoder; None for CLIP's byte-pair tokenizer.
+        front: number of tokens before a text.
+        placeholder: a token for context vectors that is neither padding nor special.
+        context_length: tokens of a padded prompt; None for the tower's context length.
     """
 
     inner: Any
@@ -26,23 +31,24 @@ class Tokenizer:
     context_length: int | None = None
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without start and end."""
+        """Token ids of a text without start and end."""
         return list(self.inner.encode(text))
 
     def whole(self, text: str) -> tuple[int, ...]:
         """Token ids of a text with start and end."""
+        assert self.sot is not None and self.eot is not None  # a tokenizer without them has a `whole` of its own
         return (self.sot, *self.encode(text), self.eot)
 
     def ended(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
-        """What of a prompt's tokens matters: CLIP pools at the first EOT."""
+        """The tokens of a prompt up to the first EOT, where CLIP pools."""
         return tokens[: tokens.index(self.eot) + 1]
 
     def padded(self, tokens: tuple[int, ...], length: int) -> tuple[int, ...]:
-        """Tokens (and contexts) of one prompt at the tower's context length; as they are where zeros behind them do."""
+        """Tokens and context slots of a prompt, padded to the context length; unchanged if trailing zeros are harmless."""
         return tokens
 
     def length(self, name: str, lead: str) -> int:
-        """How many tokens a class name has behind the words `lead`."""
+        """Number of tokens of a class name after the words `lead`."""
         return len(self.encode(name))
 
 
@@ -54,20 +60,22 @@ def byte_pair() -> Tokenizer:
 
 
 class _NoTorch(ModuleType):
-    """Stands for torch in annotations, all that open_clip/tokenizer.py needs of it before it makes tensors."""
+    """Replaces torch in annotations, its only use in open_clip/tokenizer.py before tensors are created."""
 
     def __getattr__(self, name: str) -> None:
         return None
 
 
 def _tokenizer_module() -> ModuleType:
-    """open_clip/tokenizer.py alone, without torch: the whole package also imports torchvision and timm, seconds in every job.
+    """Imports only open_clip/tokenizer.py, without torch: the whole package also imports torchvision and timm, which takes seconds.
 
-    Token ids need no tensors, and the stages that only look at names and images must start fast.
+    Token ids need no tensors, and stages that only process names and images must start quickly.
     """
     package = importlib.util.find_spec("open_clip")
+    assert package is not None and package.submodule_search_locations is not None  # a dependency, and a folder
     path = f"{package.submodule_search_locations[0]}/tokenizer.py"
     spec = importlib.util.spec_from_file_location("cocoop_open_clip_tokenizer", path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     absent = "torch" not in sys.modules
     if absent:

@@ -1,9 +1,10 @@
-"""The frozen text tower as plain tensors: what the exact prompt encoder needs, saved once per backbone.
+"""The frozen text tower as plain tensors for the exact prompt encoder, saved once per backbone.
 
-Jobs that train or evaluate on cached features read this file and never build the image tower or import open_clip.
+Jobs that train or evaluate on cached features read this file; they never build the image tower or import open_clip.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,7 +33,7 @@ TOP_TENSORS = ("token_embedding", "positional_embedding", "ln_final_weight", "ln
 
 @dataclass(frozen=True)
 class TowerFacts:
-    """What tensors alone do not say. activation: quick_gelu, gelu, or silu (a folded quick_gelu); scale = exp(logit_scale)."""
+    """Facts that the tensors lack. activation: quick_gelu, gelu, or silu (a folded quick_gelu); scale: exp(logit_scale)."""
 
     heads: int
     layers: int
@@ -45,7 +46,7 @@ class TowerFacts:
 
 
 class Block(nn.Module):
-    """One residual attention block's weights, as buffers. Linear weights are (out, in)."""
+    """The weights of a residual attention block as buffers. Linear weights are (out, in)."""
 
     def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()
@@ -54,14 +55,14 @@ class Block(nn.Module):
 
 
 class TextTower(nn.Module):
-    """A causal CLIP text tower: embeddings (77, D), blocks, final layer norm and projection (D, E), all buffers."""
+    """A causal CLIP text tower: embeddings (77, D), blocks, final layer norm and projection (D, E), all as buffers."""
 
     def __init__(self, facts: TowerFacts, tensors: dict[str, Tensor]) -> None:
         super().__init__()
         self.facts = facts
         for name in TOP_TENSORS:
             self.register_buffer(name, tensors[name])
-        self.blocks = nn.ModuleList(
+        self.blocks: Sequence[Block] = nn.ModuleList(  # type: ignore[assignment]  # torch calls them Modules
             Block({name: tensors[f"blocks.{layer}.{name}"] for name in BLOCK_TENSORS.values()})
             for layer in range(facts.layers)
         )
@@ -79,8 +80,8 @@ class TextTower(nn.Module):
     def mlp(self, block: Block, x: Tensor) -> Tensor:
         """The MLP of rows x (T, D). QuickGELU, x * sigmoid(1.702 x) (CLIP model.py:164), is silu(1.702 x) / 1.702.
 
-        The factors are in the weights (`in_precision`) or ride along inside the matrix products, and one fused function is left
-        where plain autograd makes eleven passes.
+        The factors are folded into the weights (`in_precision`) or into the matrix products, which leaves one fused function
+        instead of eleven passes of plain autograd.
         """
         x = x.to(block.fc_weight.dtype)
         if self.facts.activation == "quick_gelu":
@@ -91,7 +92,7 @@ class TextTower(nn.Module):
 
     @classmethod
     def from_open_clip(cls, model: nn.Module, sot: int, eot: int) -> "TextTower":
-        """Takes the tensors of an open_clip model whose text tower `literal.why_literal` finds nothing against."""
+        """Takes the tensors of an open_clip model for which `literal.why_literal` returns None."""
         text = getattr(model, "text", model)
         blocks = text.transformer.resblocks
         activation = blocks[0].mlp.gelu
@@ -118,11 +119,11 @@ class TextTower(nn.Module):
         return cls(facts, {name: tensor.detach().clone() for name, tensor in tensors.items()})
 
     def in_precision(self, precision: str) -> "TextTower":
-        """Weights as a precision keeps them; embeddings and layer norms stay as they are, but for reference-fp16.
+        """Converts weights to a precision. Embeddings and layer norms do not change, except for reference-fp16.
 
-        fp32: QuickGELU's factors move into the MLP's weights. bf16 and fp16: matrices and their biases in that type, once, instead
-        of in every step as autocast would. reference-fp16: all but layer norms in half, as the authors ran CLIP (CLIP
-        model.py:371-392).
+        fp32: folds QuickGELU's factors into the MLP's weights.
+        bf16, fp16: converts matrices and their biases once, while autocast would do it in every step.
+        reference-fp16: converts everything except layer norms to half precision, as the authors ran CLIP (CLIP model.py:371-392).
         """
         if precision in LINEAR_TYPES:
             for block in self.blocks:
@@ -142,7 +143,7 @@ class TextTower(nn.Module):
 
     @classmethod
     def from_file(cls, tensors: dict[str, Tensor], facts: dict) -> "TextTower":
-        """Rebuilds the tower from its saved `state_dict` and facts."""
+        """Recreates the tower from its saved `state_dict` and facts."""
         return cls(TowerFacts(**facts), tensors)
 
 

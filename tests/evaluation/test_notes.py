@@ -70,7 +70,7 @@ def notes_of(folder, of, target, *options):
 def test_classes_with_the_same_text_feature_are_noted(folder, caplog):
     same = (
         "the backbone tiny gives 3 of 4 classes of fashion the same text feature as another class "
-        "(Shirt = Pullover = Coat): it cannot tell them apart zero-shot, and results on them mean little"
+        "(Shirt = Pullover = Coat): zero-shot, it cannot tell them apart, so results on them mean little"
     )
     assert notes_of(folder, settings("clip", "fashion"), "fashion") == ["fashion: leakage: 2 images", same]
     assert same in [record.message for record in caplog.records]

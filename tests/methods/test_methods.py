@@ -123,7 +123,7 @@ def test_wrong_learned_tensors_are_named(text):
 
 
 def test_words_and_context_vectors_must_match(text):
-    with pytest.raises(UserError, match="words 'a photo' are 2 words for 4 context vectors"):
+    with pytest.raises(UserError, match="words 'a photo': expected 4 words, one for each context vector, got 2"):
         CoOp(task(text, [1]), n_ctx=4, ctx_init="a photo", class_token_position="end", csc=False)
 
 

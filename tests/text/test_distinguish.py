@@ -33,7 +33,7 @@ def test_a_long_sentence_is_cut():
     text = sentence(features, [f"c{i}" for i in range(25)], "tiny", "letters")
     assert text == (
         "the backbone tiny gives 25 of 25 classes of letters the same text feature as another class (c0 = c1 = c2 = c3 = .., "
-        "c5 = c6 = c7 = c8 = .., c10 = c11 = c12 = c13 = .. (+2 more)): it cannot tell them apart zero-shot, and results on "
+        "c5 = c6 = c7 = c8 = .., c10 = c11 = c12 = c13 = .. (+2 more)): zero-shot, it cannot tell them apart, so results on "
         "them mean little"
     )
     assert sentence(torch.eye(3), ["a", "b", "c"], "tiny", "letters") is None

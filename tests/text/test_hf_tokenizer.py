@@ -141,7 +141,7 @@ def test_prompts_that_cannot_be_copied_are_refused(tmp_path):
     folder = towers.tokenizer(tmp_path / "words", "bert", bos_token="[CLS]", eos_token="[SEP]")
     config = CLIPA | {"hf_tokenizer_name": folder, "tokenizer_mode": "clips"}
     spec = towers.spec(tmp_path, "clips", config, custom_text=True)
-    assert "arranges its tokens as learned prompts cannot be arranged" in refused(spec)
+    assert "its order of tokens does not support learned prompts" in refused(spec)
 
 
 def test_padding_on_the_left_is_kept(tmp_path):
@@ -177,7 +177,9 @@ def test_a_prompt_that_does_not_fit_names_class_and_length(tmp_path):
         lambda: prompts.templated(tokenizer, 48, ["wild_dog"], "very " * 19 + "{}"),
         lambda: prompts.learnable(tokenizer, 48, ["wild_dog"], 45),
     ):
-        with pytest.raises(UserError, match="class 'wild_dog': its prompt has .. tokens and the text tower takes 48"):
+        with pytest.raises(
+            UserError, match="class 'wild_dog': its prompt has .. tokens, but the text tower takes at most 48"
+        ):
             build()
 
 

@@ -81,16 +81,16 @@ def test_towers_of_hugging_face_are_refused(tmp_path):
     side, _ = towers.side(towers.spec(tmp_path, "hugging", config, custom_text=True), tmp_path)
     encoder = side.encoder(side.learnable(["cat"], M))
     changes = TextChanges({1: torch.zeros(1, M, side.width)})
-    with pytest.raises(
-        UserError, match="a HFTextEncoder has none that can be changed; take another backbone or method"
-    ):
+    with pytest.raises(UserError, match="those of a HFTextEncoder cannot be changed; use another backbone or method"):
         encoder(torch.zeros(1, M, side.width), changes)
 
 
 def test_attention_of_another_kind_is_refused():
     draw, encoder, context = drawn(custom(qk_norm=True))
     encoder(context, TextChanges(draw.prompts(1)))
-    with pytest.raises(UserError, match="CustomResidualAttentionBlock has an attention of its own kind"):
+    with pytest.raises(
+        UserError, match="the attention of the text tower.s CustomResidualAttentionBlock does not support them"
+    ):
         encoder(context, TextChanges(low_rank=draw.low_rank(1)))
 
 

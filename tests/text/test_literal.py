@@ -28,7 +28,7 @@ ODD = {
     "projection has a bias": {"proj_bias": True},
     "CustomResidualAttentionBlock": {"qk_norm": True},
     "its MLP uses GELU by tanh": {"act_kwargs": {"approximate": "tanh"}},
-    "its layer norms are not all alike": {"norm_kwargs": {"elementwise_affine": False}},
+    "its layer norms differ": {"norm_kwargs": {"elementwise_affine": False}},
 }
 COCA = {"context_length": 76, "embed_cls": True, "output_tokens": True}
 COCA_VISION = VISION | {"attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
@@ -66,7 +66,7 @@ def test_every_layer_is_looked_at():
     assert why_literal(model) == "its MLP uses GELU and GELU by tanh"
     model = custom()
     model.text.transformer.resblocks[1].ln_2.eps = 1e-3
-    assert why_literal(model) == "its layer norms are not all alike"
+    assert why_literal(model) == "its layer norms differ"
 
 
 def sentences(length: int = 77) -> torch.Tensor:
@@ -118,7 +118,7 @@ def test_coca_is_open_clip_s_own(tmp_path, vocabulary):
 def test_tower_that_knows_fewer_tokens_than_the_tokenizer_is_refused(tmp_path):
     for name, changes in {"few": {}, "few_odd": {"no_causal_mask": True}}.items():
         spec = towers.spec(tmp_path, name, {"vocab_size": 32000, **changes})
-        with pytest.raises(UserError, match="knows 32000 tokens, and its tokenizer counts up to 49407"):
+        with pytest.raises(UserError, match="has 32000 tokens, but its tokenizer uses ids up to 49407"):
             towers.side(spec, tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_the_file_says_so_in_one_line(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         text.save(tmp_path / "text_tower.safetensors", custom(no_causal_mask=True), "siglip", "fingerprint")
     assert [r.message for r in caplog.records] == [
-        "backbone siglip takes the literal text path: its text tower has no causal mask"
+        "backbone siglip uses the slower literal text encoder: its text tower has no causal mask"
     ]
     tensors, metadata = io.read_tensors(tmp_path / "text_tower.safetensors", "text-tower")
     assert (tensors, metadata["literal"]) == ({}, "its text tower has no causal mask")
@@ -157,13 +157,13 @@ def test_every_job_says_so(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         towers.side(towers.spec(tmp_path, "odd", {"pool_type": "last"}), tmp_path)
     lines = [record.message for record in caplog.records if "literal" in record.message]
-    reason = "backbone odd takes the literal text path: its text feature is pooled by 'last' instead of EOT"
+    reason = "backbone odd uses the slower literal text encoder: its text feature is pooled by 'last' instead of EOT"
     assert lines == [reason] * 2  # once where the file is written, once where it is read
 
 
 def test_towers_without_a_place_for_contexts_are_refused():
     """Never a feature that the context did not reach."""
-    with pytest.raises(UserError, match="TextTransformer does not read a prompt by one look into its table"):
+    with pytest.raises(UserError, match="TextTransformer does not look up each prompt once"):
         TextEncoder.literal(custom(output_tokens=True))
 
     def look_twice(module, inputs):
@@ -171,8 +171,8 @@ def test_towers_without_a_place_for_contexts_are_refused():
 
     twice = custom(no_causal_mask=True)
     twice.text.register_forward_pre_hook(look_twice)
-    with pytest.raises(UserError, match="TextTransformer does not read a prompt by one look into its table"):
+    with pytest.raises(UserError, match="TextTransformer does not look up each prompt once"):
         TextEncoder.literal(twice)
     del twice.text.token_embedding
-    with pytest.raises(UserError, match="the text tower TextTransformer has no table of token embeddings"):
+    with pytest.raises(UserError, match="the text tower TextTransformer has no token embeddings"):
         TextEncoder.literal(twice)

@@ -106,5 +106,7 @@ def test_no_gradient_is_computed_for_frozen_weights():
 def test_prompt_too_long_names_class_and_length():
     from cocoop.errors import UserError
 
-    with pytest.raises(UserError, match=r"class 'a b c': its prompt has 78 tokens and the text tower takes 77"):
+    with pytest.raises(
+        UserError, match=r"class 'a b c': its prompt has 78 tokens, but the text tower takes at most 77"
+    ):
         learnable(TOKENIZER, 77, ["cat", "a b c"], 72)

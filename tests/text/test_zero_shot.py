@@ -91,7 +91,9 @@ def test_promptsrc_teacher_of_sixty_templates():
 
 def test_what_cannot_be_encoded_is_named(text):
     encoder, _ = text
-    with pytest.raises(UserError, match=r"text 'very very .* 92 tokens and the text tower takes 77; shorten it"):
+    with pytest.raises(
+        UserError, match=r"text 'very very .* 92 tokens, but the text tower takes at most 77; shorten it"
+    ):
         encoder.features(["a cat", "very " * 90])
     with pytest.raises(UserError, match="class 'face' has no descriptions"):
         encoder.zero_shot(NAMES, {"wild_cat": ["claws"]})

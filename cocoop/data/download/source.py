@@ -195,7 +195,7 @@ def _draw(spec: DatasetSpec, folder: Path) -> None:
 
 def _records(spec: DatasetSpec, folder: Path) -> list[dict[str, Any]]:
     """For each file what came from where; of what a user put there only its name is known."""
-    records = []
+    records: list[dict[str, Any]] = []
     if "miniature" in spec.settings:
         records.append({"drawn": dict(spec.settings["miniature"])})
     if "link" in spec.settings:

@@ -74,6 +74,8 @@ def _leads(one: Mapping[str, Any], other: Mapping[str, Any], values: Mapping[tup
         return True
     first, second = values[place(one)], values[place(other)]
     seeds = first if one["shots"] else second  # one without training has a single value, of seed 0
-    differences = [first.get(seed, first.get(0)) - second.get(seed, second.get(0)) for seed in seeds]
+    differences = [
+        (first[seed] if seed in first else first[0]) - (second[seed] if seed in second else second[0]) for seed in seeds
+    ]
     spread = metrics.sample_std(differences)
     return spread is not None and round(lead - spread, 9) > 0

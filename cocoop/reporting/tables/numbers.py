@@ -33,7 +33,7 @@ def table(
     rows, wide = [], []
     for row in grid.rows:
         found = [numbers.at(row, column) for column in grid.columns]
-        cells = [Cell(_mean_and_std(number), bool(number) and best.place(number) in leaders) for number in found]
+        cells = [Cell(_mean_and_std(number), number is not None and best.place(number) in leaders) for number in found]
         rows.append((*map(Cell, row.labels), *cells))
         means = {
             column.labels[0]: number and number["mean"] for column, number in zip(grid.columns, found, strict=True)
