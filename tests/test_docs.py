@@ -105,7 +105,7 @@ def test_paths_in_the_text_exist(page):
 def written_by_the_reader(path: str) -> bool:
     pages = (METHODS, README)
     created = {block.file for page in pages for block in docs.blocks(page)}
-    return path in created or any(part.isupper() or part in ("NAME.yaml", "birds.yaml") for part in Path(path).parts)
+    return path in created or any(part.isupper() or part.startswith(("NAME.", "birds.")) for part in Path(path).parts)
 
 
 @every_page
