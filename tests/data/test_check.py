@@ -217,8 +217,8 @@ def config_of_two(tmp_path, monkeypatch):
 
 
 SAME = (
-    "problem: the backbone tiny gives 2 of 2 classes of clothes the same text feature as another class (Pullover = Shirt): it "
-    "it cannot tell them apart, so results on them mean little"
+    "problem: the backbone tiny gives 2 of 2 classes of clothes the same text feature as another class (Pullover = Shirt): "
+    "zero-shot, it cannot tell them apart, so results on them mean little"
 )
 
 
