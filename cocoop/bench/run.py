@@ -117,7 +117,7 @@ def _counted(case: Case, encoder: PromptEncoder) -> tuple[dict[str, int], dict[s
 
 
 def _too_large(case: Case, tower: TextTower, device: str) -> str | None:
-    """Why the literal side is left out, by a rough estimate of its memory."""
+    """The reason to skip the literal side, from a rough estimate of its memory; None to run it."""
     free = (
         torch.cuda.mem_get_info()[0] if device == "cuda" else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     )

@@ -106,7 +106,7 @@ def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     ("options", "message"),
     [
         (["--classes", "1"], "error: --classes: expected 2 or more, got 1."),
-        (["--repeats", "0"], "error: --repeats and --threads count from 1; found 0 and None."),
+        (["--repeats", "0"], "error: --repeats and --threads: expected 1 or more, got 0 and None."),
     ],
 )
 def test_bad_options(options, message, capsys):
