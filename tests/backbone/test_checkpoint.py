@@ -44,7 +44,7 @@ class Malicious:
 def test_pickle_that_runs_code_is_refused_and_not_run(spec, tmp_path):
     message = refusal(spec, pretrained=written(tmp_path / "bad.pt", {"a": Malicious(str(tmp_path / "ran"))}))
     assert "refused" in message
-    assert "foreign code; convert it to safetensors" in message
+    assert "malicious code; if you trust it, convert it to safetensors" in message
     assert not (tmp_path / "ran").exists()
 
 
@@ -55,7 +55,7 @@ def test_damaged_checkpoint_is_named(spec, tmp_path, suffix, content):
     path.write_bytes(content)
     message = refusal(spec, pretrained=str(path))
     assert message.startswith(str(path))
-    assert "damaged" in message
+    assert "corrupt" in message
 
 
 def test_checkpoint_without_a_state_dict_is_named(spec, tmp_path):

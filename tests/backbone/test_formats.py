@@ -113,11 +113,11 @@ def part(state, prefix, cut=""):
     return {n.removeprefix(cut): t for n, t in state.items() if n.startswith(prefix)}
 
 
-PROMPTS = "holds learned prompts (CoOp, CoCoOp or alike), not a backbone"
+PROMPTS = "contains learned prompts (CoOp, CoCoOp or similar), not a backbone"
 BAD = {
     "transformers": (
         lambda s: some("logit_scale", "text_model.embeddings.position_embedding.weight", "vision_model.pre_layrnorm.bias"),
-        "has the format of Hugging Face's transformers; take open_clip_model.safetensors or open_clip_pytorch_model.bin of the "
+        "has the format of Hugging Face's transformers; use open_clip_model.safetensors or open_clip_pytorch_model.bin from the "
         "same repository",
     ),
     "CoOp": (lambda s: {"state_dict": some("ctx", "token_prefix", "token_suffix"), "epoch": 50}, PROMPTS),
@@ -131,12 +131,12 @@ BAD = {
         lambda s: {n: t for n, t in s.items() if not n.startswith("visual.")},
         "holds the text tower only, and the image tower is needed too",
     ),
-    "timm": (lambda s: some("patch_embed.proj.weight", "cls_token", "head.weight"), "holds an image tower only, in timm's"),
-    "optimizer": (lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]}, "holds the state of an optimizer only"),
-    "optimizer in a checkpoint": (lambda s: {"epoch": 3, "optimizer": {"state": {}}}, "holds the state of an optimizer only"),
+    "timm": (lambda s: some("patch_embed.proj.weight", "cls_token", "head.weight"), "contains only an image tower in timm's"),
+    "optimizer": (lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]}, "contains only the state of an optimizer"),
+    "optimizer in a checkpoint": (lambda s: {"epoch": 3, "optimizer": {"state": {}}}, "contains only the state of an optimizer"),
     "a head beside the model": (
         lambda s: under("clip.", s) | some("head.weight"),
-        "every tensor of the model is there under 'clip.', but it has head.weight too, which the model does not; remove these",
+        "it contains all tensors of the model with the prefix 'clip.', but it has head.weight as well, which the model does not have; remove them",
     ),
     "more than the model": (lambda s: s | some("a", "b"), "every tensor of the model is there, but it has a, b too"),
     "less than the model": (
@@ -170,7 +170,7 @@ def test_a_training_checkpoint_with_objects_is_not_misnamed(spec, state, tmp_pat
     """It holds a whole model beside an optimizer and arguments, so no part of it may be called all of it."""
     content = {"model": state, "optimizer": {"state": {}, "param_groups": []}, "args": Schedule(), "adapter": "lora_"}
     torch.save(content, tmp_path / "weights.pt")
-    assert "refused, because it is damaged or holds other Python objects" in refusal(
+    assert "refused, because it is corrupt or contains Python objects" in refusal(
         spec, pretrained=str(tmp_path / "weights.pt")
     )
 

@@ -248,7 +248,7 @@ def test_changes_that_do_not_fit_are_refused():
         (ImageChanges(inserted={0: numbers(1, 2, 16)}), r"inserted\[0\] has shape \(1, 2, 16\), expected"),
         (low((1, 2, 16), (1, 32, 2)), r"deltas\[\(0, 'q'\)\].down has shape \(1, 2, 16\), expected \(S, r, 32\)"),
         (low((1, 2, 32), (1, 16, 2)), r"deltas\[\(0, 'q'\)\].up has shape \(1, 16, 2\), expected \(S, 32, r\)"),
-        (low((2, 2, 32), (3, 32, 2)), r"images and changes are of different numbers of seeds: \[2, 3\]"),
+        (low((2, 2, 32), (3, 32, 2)), r"images and changes have different numbers of seeds: \[2, 3\]"),
     ]
     for changes, message in wrong:
         with pytest.raises(ValueError, match=message):

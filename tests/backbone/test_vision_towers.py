@@ -35,18 +35,18 @@ TIMM = {  # timm's name, its options, open_clip's pool and projection
 }
 REFUSED = {  # of open_clip's architectures, how many for which reason
     "its image feature is pooled by attention": 33,
-    "its image tower has no class token, or others beside it": 16,
+    "its image tower has no class token, or additional ones": 16,
     "its image tower is timm's ConvNeXt, not a plain vision transformer": 11,
     "its image tower is a ModifiedResNet, not a vision transformer": 10,
     "its image tower is timm's FastVit, not a plain vision transformer": 6,
-    "it is a CoCa model, whose image tower also answers with tokens for its decoder": 4,
-    "its attention turns queries and keys by the place of their patch": 3,
+    "it is a CoCa model, whose image tower also returns tokens for its decoder": 4,
+    "its attention rotates queries and keys by the position of their patch": 3,
     "its layers are timm's EvaBlockPostNorms": 2,
     "its image tower is timm's SwinTransformer, not a plain vision transformer": 1,
     "its image tower is timm's VisionTransformerRelPos, not a plain vision transformer": 1,
 }
 ODD = {  # settings of a JSON config that no architecture of open_clip has
-    "its layers are CustomResidualAttentionBlocks with norms or scales of their own": {"scale_attn": True},
+    "its layers are CustomResidualAttentionBlocks with additional norms or scales": {"scale_attn": True},
     "its image feature is pooled by 'none'": {"pool_type": "none"},
     "its image feature is pooled by attention": {"attentional_pool": True},
 }

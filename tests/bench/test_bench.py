@@ -99,14 +99,14 @@ def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     assert main(["bench", "--classes", "3", "--quick", "--device", "cpu"]) == 2
     found = capsys.readouterr()
     assert "| cocoop" in found.out
-    assert "error: bench: literal and fast disagree by" in found.err
+    assert "error: bench: literal and fast results differ by" in found.err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--classes", "1"], "error: --classes: 1 is too few; a classifier has two classes or more."),
-        (["--repeats", "0"], "error: --repeats and --threads count from 1; found 0 and None."),
+        (["--classes", "1"], "error: --classes: expected 2 or more, got 1."),
+        (["--repeats", "0"], "error: --repeats and --threads: expected 1 or more, got 0 and None."),
     ],
 )
 def test_bad_options(options, message, capsys):
@@ -119,7 +119,7 @@ def test_literal_side_is_left_out_where_it_does_not_fit(texts, monkeypatch):
     measured = run._case(Case("cocoop", "train", 3, 1), texts, "cpu", 1)
     measured.peak = 1e11
     assert set(measured.seconds) == {"fast"}
-    assert measured.note.startswith("literal left out: it needs about")
+    assert measured.note.startswith("literal side skipped: it needs about")
     table = run.rendered([measured], "here")
     assert [cell.strip() for cell in table.splitlines()[2].split("|")[6:9]][::2] == ["-", "-"]
     assert measured.note in table

@@ -217,8 +217,8 @@ def config_of_two(tmp_path, monkeypatch):
 
 
 SAME = (
-    "problem: the backbone tiny gives 2 of 2 classes of clothes the same text feature as another class (Pullover = Shirt): it "
-    "it cannot tell them apart, so results on them mean little"
+    "problem: the backbone tiny gives 2 of 2 classes of clothes the same text feature as another class (Pullover = Shirt): "
+    "zero-shot, it cannot tell them apart, so results on them mean little"
 )
 
 
@@ -248,4 +248,4 @@ def test_check_goes_on_where_a_backbone_cannot_be_loaded(config_of_two, capsys):
     (config_of_two / "backbones/broken.yaml").write_text(json.dumps(content))
     assert main(["dataset", "check", "clothes", "--backbone", "broken"]) == 0
     out = capsys.readouterr().out
-    assert f"problem: {config_of_two / 'broken.pt'}: damaged, or no checkpoint" in out and "contact sheet:" in out
+    assert f"problem: {config_of_two / 'broken.pt'}: corrupt, or not a checkpoint" in out and "contact sheet:" in out

@@ -143,11 +143,11 @@ def test_says_why_parts_no_longer_fit(backbone, manifest, root, tmp_path, small_
         monkeypatch.setattr("cocoop.provenance.computed_on", lambda device: here)
         caplog.clear()
         features.extract_test(backbone, manifest, root, "train", tmp_path / "f.st", **SMALL | changes)
-        return caplog.messages[0].split(" that no longer fit ")[-1]
+        return caplog.messages[0].split(" that cannot be reused ")[-1]
 
     renamed = Manifest(manifest.dataset, ("a", "b", "c", "d"), manifest.splits)
     assert said(renamed) == f"(classnames; manifest {renamed.fingerprint[:12]}.., now {manifest.fingerprint[:12]}..)"
-    assert said(manifest, batch_size=2) == "(other images, views or batches)"
+    assert said(manifest, batch_size=2) == "(different images, views or batches)"
     monkeypatch.setattr("cocoop.provenance.computed_on", lambda device: here | {"device": "NVIDIA A100"})
     assert said(manifest) == "(device NVIDIA A100, now cpu)"
 
@@ -165,13 +165,13 @@ def test_unreadable_picture_is_named_in_one_line(backbone, manifest, root, tmp_p
 
 
 def test_split_without_images_is_refused(backbone, root, tmp_path):
-    with pytest.raises(UserError, match="dataset 'bare' has no images in its test split; there is nothing to encode"):
+    with pytest.raises(UserError, match="dataset 'bare' has no images in its test split, so none can be encoded"):
         features.extract_test(backbone, Manifest("bare", ("a",), {}), root, "test", tmp_path / "f.st")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("precision", "advice"), [("fp32", "look at its weights"), ("fp16", "try precision fp32 instead of fp16")]
+    ("precision", "advice"), [("fp32", "check its weights"), ("fp16", "try precision fp32 instead of fp16")]
 )
 def test_features_that_are_not_finite_name_the_image(tmp_path, precision, advice):
     def nan_for_white(pixels):  # (B, 3, H, W) -> (B, 64)
@@ -193,7 +193,7 @@ def test_features_that_are_not_finite_name_the_image(tmp_path, precision, advice
 def test_death_of_a_worker_is_one_line(backbone, manifest, root, tmp_path, monkeypatch):
     monkeypatch.setattr(Preprocessing, "test", lambda self, image: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(
-        UserError, match="a process that decodes images died, out of memory perhaps; take fewer workers"
+        UserError, match="a process that decodes images died, perhaps out of memory; use fewer --workers"
     ):
         features.extract_test(backbone, manifest, root, "test", tmp_path / "f.st", workers=1)
 
