@@ -51,7 +51,7 @@ class Schema:
             part = self.content["$defs"][part["$ref"].rpartition("/")[2]]
         return part
 
-    def keys(
+    def entries(
         self, part: dict | None = None, path: tuple[str, ...] = (), reader: str = ""
     ) -> Iterator[tuple[Key, dict]]:
         """Every key below a part of the schema with what is said of it; of a reader, the keys of each kind."""
@@ -136,7 +136,7 @@ def _number(part: dict, number: int, kind: type) -> float:
 
 
 def every_key(*kinds: str) -> list[tuple[Key, dict]]:
-    return [found for kind in kinds for found in Schema.of(kind).keys()]
+    return [found for kind in kinds for found in Schema.of(kind).entries()]
 
 
 def recomputed(before: Plan, after: Plan) -> set[str]:
