@@ -59,12 +59,12 @@ class Schema:
         for name, inner in part.get("properties", {}).items():
             if name != "kind":  # of a reader: it changes with the whole reader
                 yield Key(self.kind, (*path, name), reader), self.resolved(inner)
-                yield from self.keys(inner, (*path, name), reader)
+                yield from self.entries(inner, (*path, name), reader)
         for marker, inner in ((ITEM, part.get("items")), (ENTRY, part.get("additionalProperties"))):
             if isinstance(inner, dict):
-                yield from self.keys(inner, (*path, marker), reader)
+                yield from self.entries(inner, (*path, marker), reader)
         for choice in part.get("allOf", ()):
-            yield from self.keys(choice["then"], path, choice["if"]["properties"]["kind"]["const"])
+            yield from self.entries(choice["then"], path, choice["if"]["properties"]["kind"]["const"])
         choices = [choice for name in ("oneOf", "anyOf") for choice in part.get(name, ())]
         assert not any("properties" in self.resolved(choice) for choice in choices), "keys that this file does not find"
 
