@@ -23,8 +23,8 @@ CONTENT: dict[str, dict[str, Any]] = {
     },
     "dataset": {"title": "Mine", "template": "a photo of a {}.", "reader": {"kind": "image_folder", "split": SPLIT}},
     "experiment": {
-        "title": "Mine", "table": "base_to_new", "caption": "", "paper": None, "variants": ["clip", "coop"], "train_datasets": ["mine"],
-        "train_subset": "base", "shots": [4], "targets": [], "target_subsets": ["base", "new"],
+        "title": "Mine", "table": "base_to_new", "caption": "", "paper": None, "variants": ["clip", "coop"],
+        "train_datasets": ["mine"], "train_subset": "base", "shots": [4], "targets": [], "target_subsets": ["base", "new"],
     },
 }  # fmt: skip
 
