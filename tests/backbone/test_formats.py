@@ -102,7 +102,7 @@ def test_openais_weights_need_quick_gelu(spec, state, tmp_path):
     (tmp_path / "plain_gelu.json").write_text(json.dumps(model_config() | {"quick_gelu": False}))
     torch.save(openai(state), tmp_path / "weights.pt")
     message = refusal(spec, model=str(tmp_path / "plain_gelu.json"), pretrained=str(tmp_path / "weights.pt"))
-    assert "OpenAI's weights need QuickGELU; take the model whose name ends in -quickgelu" in message
+    assert "OpenAI's weights need QuickGELU; use the model with the suffix -quickgelu" in message
 
 
 def some(*names):
@@ -123,27 +123,27 @@ BAD = {
     "CoOp": (lambda s: {"state_dict": some("ctx", "token_prefix", "token_suffix"), "epoch": 50}, PROMPTS),
     "CoCoOp": (lambda s: {"state_dict": some("prompt_learner.ctx", "prompt_learner.meta_net.linear1.weight")}, PROMPTS),
     "a whole prompted model": (lambda s: under("image_encoder.", s) | some("prompt_learner.ctx"), PROMPTS),
-    "LoRA": (lambda s: some("base_model.model.visual.proj.lora_A.weight"), "holds a LoRA or adapter"),
-    "a model with LoRA in it": (lambda s: s | some("visual.proj.lora_A.weight"), "holds a LoRA or adapter"),
-    "image tower": (lambda s: part(s, "visual."), "holds the image tower only"),
-    "image tower without its prefix": (lambda s: part(s, "visual.", "visual."), "holds the image tower only"),
+    "LoRA": (lambda s: some("base_model.model.visual.proj.lora_A.weight"), "contains a LoRA or adapter"),
+    "a model with LoRA in it": (lambda s: s | some("visual.proj.lora_A.weight"), "contains a LoRA or adapter"),
+    "image tower": (lambda s: part(s, "visual."), "contains only the image tower"),
+    "image tower without its prefix": (lambda s: part(s, "visual.", "visual."), "contains only the image tower"),
     "text tower": (
         lambda s: {n: t for n, t in s.items() if not n.startswith("visual.")},
-        "holds the text tower only, and the image tower is needed too",
+        "contains only the text tower, but the image tower is needed too",
     ),
     "timm": (lambda s: some("patch_embed.proj.weight", "cls_token", "head.weight"), "contains only an image tower in timm's"),
-    "optimizer": (lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]}, "contains only the state of an optimizer"),
+    "optimizer": (lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]}, "only the state of an optimizer"),
     "optimizer in a checkpoint": (lambda s: {"epoch": 3, "optimizer": {"state": {}}}, "contains only the state of an optimizer"),
     "a head beside the model": (
         lambda s: under("clip.", s) | some("head.weight"),
-        "it contains all tensors of the model with the prefix 'clip.', but it has head.weight as well, which the model does not have; remove them",
+        "it contains all tensors of the model with the prefix 'clip.', but it has head.weight as well",
     ),
-    "more than the model": (lambda s: s | some("a", "b"), "every tensor of the model is there, but it has a, b too"),
+    "more than the model": (lambda s: s | some("a", "b"), "it contains all tensors of the model, but it has a, b as well"),
     "less than the model": (
         lambda s: {n: t for n, t in s.items() if n != "visual.proj"},
         "incomplete for this model: it lacks visual.proj",
     ),
-    "numbers only": (lambda s: {"epoch": 3, "lr": 0.1}, "no checkpoint of a model: it holds no state dict"),
+    "numbers only": (lambda s: {"epoch": 3, "lr": 0.1}, "not a checkpoint of a model, because it contains no state dict"),
 }  # fmt: skip
 
 

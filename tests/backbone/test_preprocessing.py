@@ -77,8 +77,8 @@ def test_tags_that_differ_stop_with_the_choices():
     with pytest.raises(UserError) as error:
         by_path("ViT-L-14")
     assert str(error.value) == (
-        "backbone 'mine': pretrained is a path, and the tags of ViT-L-14 differ in their preprocessing; write `preprocessing: "
-        "TAG` with the tag of these weights, or mean, std, interpolation, resize_mode under `preprocessing`. Tags: openai, "
+        "backbone 'mine': pretrained is a path, but the tags of ViT-L-14 differ in their preprocessing; set `preprocessing: "
+        "TAG` to the tag of these weights, or set mean, std, interpolation, resize_mode under `preprocessing`. Tags: openai, "
         "laion400m_e31, laion400m_e32, datacomp_xl_s13b_b90k (+7 more) (mean 0.481/0.458/0.408, std 0.269/0.261/0.276, "
         "interpolation bicubic, resize_mode shortest); laion2b_s32b_b82k (mean 0.5/0.5/0.5, std 0.5/0.5/0.5, interpolation "
         "bicubic, resize_mode shortest)."

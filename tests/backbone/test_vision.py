@@ -255,7 +255,7 @@ def test_changes_that_do_not_fit_are_refused():
             tower.encode(pixels, changes)
     with pytest.raises(ValueError, match=r"different numbers of seeds: \[2, 3\]"):
         tower.encode(pictures(2, IMAGES), ImageChanges(tokens({0: 2}, seeds=3)))
-    with pytest.raises(ValueError, match=r"changes of layers \[1\], but the states are those in front of layer 2"):
+    with pytest.raises(ValueError, match=r"changes of layers \[1\], but the states are those before layer 2"):
         tower.encode(tower.states(pixels, 2), ImageChanges(tokens({1: 2, 3: 2})))
     with pytest.raises(ValueError, match="layer 4, but the image tower has layers 0 to 3"):
         tower.states(pixels, 4)

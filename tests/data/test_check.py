@@ -34,14 +34,14 @@ def test_report_of_a_good_dataset(tmp_path):
     assert text.splitlines() == [
         f"dataset own (Own) in {tmp_path}/own",
         "classes: 2: cat, horse",
-        "train: 10 images, 5 to 5 a class; smallest class: 'cat' with 5",
-        "val: 4 images, 2 to 2 a class; smallest class: 'cat' with 2",
-        "test: 6 images, 3 to 3 a class; smallest class: 'cat' with 3",
+        "train: 10 images, 5 to 5 per class; smallest class: 'cat' with 5",
+        "val: 4 images, 2 to 2 per class; smallest class: 'cat' with 2",
+        "test: 6 images, 3 to 3 per class; smallest class: 'cat' with 3",
         "note: with 2 classes each half (base and new) has one class, which cannot be confused with any other: base-to-new"
         " accuracy there is 100% by definition",
-        "note: 2 classes have fewer than 16 training images (fewest: 'cat' with 5); with more shots than that, such a class is"
-        " trained on all it has",
-        "counts: nothing published to compare with",
+        "note: 2 classes have fewer than 16 training images (fewest: 'cat' with 5); with more shots than that, training uses"
+        " all images of such a class",
+        "counts: no published numbers to compare with",
         "unreadable images: none",
         "duplicates across splits: none",
         "prompts: 8 to 10 tokens, start and end included; longest: 'a horse.'",
@@ -143,16 +143,16 @@ def test_new_writes_a_yaml_that_works(tree, path, reader, tmp_path):
             "My-Data",
             "mine",
             {},
-            r"dataset name 'My-Data': take lower-case letters, digits and underscores, a letter first",
+            r"dataset name 'My-Data': use at most 60 lower-case letters, digits and underscores, a letter first",
         ),
         (
             "mine",
             "mine",
             {"template": "a photo"},
-            r"template 'a photo': it needs exactly one \{\}, where the class name goes",
+            r"template 'a photo': expected exactly one \{\} for the class name",
         ),
         ("mine", "gone", {}, r"gone: no such file or folder"),
-        ("taken", "mine", {}, r"taken\.yaml: is there already; take another name, or delete it"),
+        ("taken", "mine", {}, r"taken\.yaml: already exists; use another --name, or delete it"),
         (
             "mine",
             "flat",

@@ -57,7 +57,7 @@ def test_a_page_instead_of_the_file(server, tmp_path):
     url = server.put("/fetch/html", PAGE, "html")
     digest = hashlib.sha256(PAGE).hexdigest()
     assert refused(entry(url), tmp_path) == (
-        f"data.tar: no source gave it; from {url}: an HTML page ('Sign in - The University') instead of the file"
+        f"data.tar: could not be downloaded; from {url}: an HTML page ('Sign in - The University') instead of the file"
         f" (sha256 {digest}, expected {SHA256}); nothing was kept."
     )
 
@@ -72,7 +72,7 @@ def test_wrong_checksum(server, tmp_path):
     url = server.put("/fetch/wrong", CONTENT[:-1] + b"x")
     digest = hashlib.sha256(CONTENT[:-1] + b"x").hexdigest()
     assert refused(entry(url), tmp_path) == (
-        f"data.tar: no source gave it; from {url}: wrong checksum (sha256 {digest}, expected {SHA256};"
+        f"data.tar: could not be downloaded; from {url}: wrong checksum (sha256 {digest}, expected {SHA256};"
         " 300,000 bytes, expected 300,000); nothing was kept."
     )
     md5 = hashlib.md5(CONTENT[:-1] + b"x").hexdigest()
@@ -88,7 +88,7 @@ def test_truncated(server, tmp_path):
     url = server.put("/fetch/cut", CONTENT, "truncate")
     digest = hashlib.sha256(CONTENT[:150_000]).hexdigest()
     assert refused(entry(url), tmp_path) == (
-        f"data.tar: no source gave it; from {url}: truncated after 150,000 of 300,000 bytes"
+        f"data.tar: could not be downloaded; from {url}: truncated after 150,000 of 300,000 bytes"
         f" (sha256 {digest}, expected {SHA256}); nothing was kept."
     )
 
@@ -106,7 +106,9 @@ def test_a_broken_transfer_is_kept_and_continued_by_the_next_call(server, tmp_pa
     part.write_bytes(CONTENT[:100_000])
     part.with_name(part.name + ".validator").write_text('"one"')
     server.ways["/fetch/stalls"] = "break:0"
-    with pytest.raises(UserError, match=r"truncated after 100,000 of 300,000 bytes .*; kept as .*, run again to go on"):
+    with pytest.raises(
+        UserError, match=r"truncated after 100,000 of 300,000 bytes .*; kept as .*, run again to resume"
+    ):
         fetch(entry(url), tmp_path)
     del server.ways["/fetch/stalls"]
     assert fetch(entry(url), tmp_path).path.read_bytes() == CONTENT
@@ -155,7 +157,7 @@ def test_no_server_and_no_file(server, tmp_path):
     gone = server.put("/fetch/404", b"", "gone")
     message = refused(entry("http://127.0.0.1:9/data.tar", gone), tmp_path)
     assert message == (
-        f"data.tar: no source gave it; from http://127.0.0.1:9/data.tar: connection refused; from {gone}: HTTP 404 Not Found."
+        f"data.tar: could not be downloaded; from http://127.0.0.1:9/data.tar: connection refused; from {gone}: HTTP 404 Not Found."
     )
 
 

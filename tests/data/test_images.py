@@ -94,7 +94,9 @@ def test_truncated_file_is_named(tmp_path, kind):
     Image.fromarray(np.random.RandomState(0).randint(0, 255, (64, 64, 3)).astype(np.uint8)).save(out, kind)
     path = tmp_path / f"cut.{kind.lower()}"
     path.write_bytes(out.getvalue()[: len(out.getvalue()) // 2])
-    with pytest.raises(UserError, match=rf"cut\.{kind.lower()}: unreadable image \(.+\); replace it, or take it out"):
+    with pytest.raises(
+        UserError, match=rf"cut\.{kind.lower()}: unreadable image \(.+\); replace it, or remove it from the dataset"
+    ):
         open_rgb(path)
 
 

@@ -53,14 +53,14 @@ def test_counts_that_are_not_the_published_ones(copy):
     spec, folder = copy("dtd", sizes={"train": 2820, "val": 6, "test": 13})
     assert refused(spec, folder) == (
         f"dataset 'dtd': number of images in {folder} is not the published one: train 18 (published 2820), test 12 (published"
-        " 13); the dataset is not whole, or has files that do not belong to it."
+        " 13); the dataset is incomplete, or has files that do not belong to it."
     )
 
 
 def test_number_of_classes(copy):
     spec, folder = copy("imagenet_r")
     (folder / "imagenet-r" / "n01484850").rename(folder / "moved")
-    assert f"found 2 classes in {folder}, expected 3; the dataset is not whole" in refused(spec, folder)
+    assert f"found 2 classes in {folder}, expected 3; the dataset is incomplete" in refused(spec, folder)
 
 
 def test_class_names_that_are_not_the_papers(copy):

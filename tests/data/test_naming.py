@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_name_a_dataset_is_told_how(folder, told, workplace
 def test_a_name_that_cannot_be_gets_one_that_can(name, suggested, workplace, tmp_path):
     lay_out(CLASSES, tmp_path / "birds")
     line = workplace.refused("dataset", "new", tmp_path / "birds", "--name", name)
-    assert "take lower-case letters, digits and underscores, a letter first, 60 at most" in line
+    assert "use at most 60 lower-case letters, digits and underscores, a letter first" in line
     assert line.endswith(f"for example --name {suggested}.")
     assert workplace.run("dataset", "new", tmp_path / "birds", "--name", suggested)[0] == 0
 

@@ -47,7 +47,7 @@ def test_a_link_follows_a_copy_that_moved(tmp_path):
 def test_a_link_does_not_replace_what_is_there(tmp_path):
     spec = own_copy(tmp_path)
     lay_out({"x.jpg": b""}, tmp_path / "data" / "own")
-    with pytest.raises(UserError, match=r"own is there already and is not .*mine; move it away, or drop `link`"):
+    with pytest.raises(UserError, match=r"own already exists and is not .*mine; move it away, or remove `link`"):
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
 
 
@@ -56,7 +56,7 @@ def test_nothing_is_downloaded_into_an_own_copy(server, tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(UserError) as error:
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
-    assert f"your copy {tmp_path}/mine, linked as {tmp_path}/data/own, lacks images; it is yours" in str(error.value)
+    assert f"your copy {tmp_path}/mine, linked as {tmp_path}/data/own, lacks images; nothing is" in str(error.value)
     assert list((tmp_path / "mine").iterdir()) == []
 
 
@@ -74,6 +74,6 @@ def test_own_dataset_that_is_nowhere(tmp_path):
     spec = own_copy(tmp_path)
     del spec.settings["link"]
     with pytest.raises(
-        UserError, match=r"own lacks \.\. Put it there, or say in the dataset's YAML where your copy is: `link:"
+        UserError, match=r"own lacks \.\. Put it there, or give the path of your copy in the dataset's YAML: `link:"
     ):
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")

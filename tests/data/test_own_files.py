@@ -15,8 +15,8 @@ CLASSES = per_class("cat", "dog", "cow", "emu", number=8)
 STRANGE = {
     "folder": ("folders", lambda path: path.mkdir()),
     "pipe": ("pipes", os.mkfifo),
-    "broken link": ("links to nothing", lambda path: path.symlink_to("../annex/9.jpg")),
-    "link to itself": ("links to nothing", lambda path: path.symlink_to(path.name)),
+    "broken link": ("broken links", lambda path: path.symlink_to("../annex/9.jpg")),
+    "link to itself": ("broken links", lambda path: path.symlink_to(path.name)),
     "link to a folder": ("folders", lambda path: path.symlink_to(path.parent)),
     "link to a pipe": ("pipes", lambda path: (os.mkfifo(path.parent / ".pipe"), path.symlink_to(".pipe"))),
     "socket": ("sockets", lambda path: bound(path)),

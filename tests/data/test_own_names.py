@@ -115,7 +115,7 @@ def test_a_prompt_of_too_many_tokens_is_a_problem_and_stops_the_manifest(own):
     """`a photo of a NAME.` has seven tokens without the name."""
     of_classes(own, "cat", "dog", "cow", long_name(71))
     said = own.check()
-    problem = f"1 prompt has more than 77 tokens, the most that CLIP's text tower takes: '{long_name(20)[:57]}...' (78)"
+    problem = f"1 prompt has more than 77 tokens, the limit of CLIP's text encoder: '{long_name(20)[:57]}...' (78)"
     assert said.code == 2 and f"problem: {problem}" in said.out
     assert said.err.splitlines()[-1] == "error: dataset 'own': 1 problem, listed above."
     said = own.stage()

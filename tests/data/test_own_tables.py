@@ -97,7 +97,7 @@ def test_ids_take_the_ending_of_the_files_beside_them(own):
         (COMMA, "x.csv: cannot tell which column is the path; columns: img/000.jpg, dog; call it 'path'. The first line must"),
         (f"path,what\n{COMMA}", "x.csv: cannot tell which column is the class; columns: path, what; call it 'class'."),
         (f"path,class,path\n{COMMA}", "x.csv: columns of the same name: path; rename all but one."),
-        ("path,class\nimg/000.jpg,dog, big\n", "x.csv: entry 1 has 3 cells, and the first line names 2 columns; put a name"),
+        ("path,class\nimg/000.jpg,dog, big\n", "x.csv: entry 1 has 3 cells, but the first line names 2 columns; put names"),
         ("path,class\nimg/000.jpg\n", "x.csv: entry 1 has no 'class'; its columns: path, class;"),
         ("path,class\nimg/000.jpg,  \n", "x.csv: entry 1 has no 'class'; its columns: path, class;"),
         (f"path,class\n{COMMA}img/000.png,cat\n", "1 of 17 images are missing; first: img/000.png."),

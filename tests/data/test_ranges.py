@@ -104,7 +104,7 @@ def test_values_without_a_rule_are_refused_by_name(case, tmp_path):
     with pytest.raises(UserError) as error:
         open_rgb(tmp_path / name)
     assert str(error.value).startswith(f"{tmp_path / name}: ") and told in str(error.value)
-    assert "save it as 8-bit RGB or grey, scaled as you want it seen" in str(error.value)
+    assert "save it as 8-bit RGB or grey, scaled as you want it to look" in str(error.value)
 
 
 def test_packed_twelve_bits_are_scaled_by_their_own_white(tmp_path):

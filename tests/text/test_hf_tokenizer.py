@@ -163,7 +163,7 @@ def test_tokenizer_that_cannot_be_had_is_named(tmp_path):
     spec = towers.spec(tmp_path, "absent", SIGLIP | {"hf_tokenizer_name": "nobody/no-such-tokenizer"}, custom_text=True)
     message = refused(spec)
     assert message.startswith("backbone 'absent': tokenizer nobody/no-such-tokenizer: cannot be loaded (")
-    assert message.endswith("copy their folder here, and write its path as hf_tokenizer_name into a JSON model config.")
+    assert message.endswith("copy the folder here, and set hf_tokenizer_name to its path in a JSON model config.")
 
 
 def test_text_model_without_a_tokenizer_is_refused(tmp_path):

@@ -103,7 +103,7 @@ def test_layers_that_a_tower_lacks_are_named(path, what):
         encoder = PromptEncoder(TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot), encoder_prompts())
     changes = TextChanges(**{what: getattr(draw, what)(2)})
     with pytest.raises(
-        UserError, match="at text layer 2: the backbone's text tower has layers 0 to 1; choose other layers"
+        UserError, match="at text layer 2: the backbone's text tower has layers 0 to 1; use other layers"
     ):
         encoder(context, changes)
 

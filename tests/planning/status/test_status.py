@@ -258,4 +258,4 @@ def test_done(plan, tmp_path, capsys):
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status", "--configfile", str(DEMO)]) == 0
-    assert "their time is unknown" in capsys.readouterr().out
+    assert "jobs have an unknown time" in capsys.readouterr().out
