@@ -147,7 +147,7 @@ def test_wrong_requests_are_one_line_and_write_nothing(tmp_path):
         UserError, match="miniature: unknown miniature dataset 'digit'; known: counts, .* mean 'digits'"
     ):
         draw("digit", tmp_path / "new")
-    with pytest.raises(UserError, match="miniature 'digits': seed -1 is negative; take 0 or more."):
+    with pytest.raises(UserError, match="miniature 'digits': seed: expected 0 or more, got -1."):
         draw("digits", tmp_path / "new", seed=-1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")

@@ -84,7 +84,7 @@ def test_a_short_pretraining_repeats_bit_for_bit(tmp_path):
 
 
 def test_pretraining_refuses_no_steps(tmp_path):
-    with pytest.raises(UserError, match="pretrain-tiny: steps 0, batch 128; take at least 1 step of 2 pictures."):
+    with pytest.raises(UserError, match="pretrain-tiny: expected at least 1 step and 2 images per batch, got 0 and 128."):
         pretrain(tmp_path / "none", steps=0)
     assert not list(tmp_path.iterdir())
 
