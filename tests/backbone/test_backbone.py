@@ -152,12 +152,12 @@ def test_missing_files_are_named_relative_to_the_repository(spec, tmp_path):
         ("typo.json", json.dumps(model_config() | {"vision_cfg": {"wdth": 3}}), "open_clip cannot build"),
     ],
 )
-def test_config_that_is_none_is_named(spec, tmp_path, name, content, message):
+def test_invalid_model_config_is_reported(spec, tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     assert message in refusal(spec, model=str(tmp_path / name))
 
 
-def test_failed_download_says_what_to_do(spec, monkeypatch):
+def test_failed_download_gives_advice(spec, monkeypatch):
     def offline(facts):
         raise FileNotFoundError("Failed to download file\nwith a long story")
 

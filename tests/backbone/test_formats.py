@@ -75,7 +75,7 @@ GOOD = {
 
 @pytest.mark.parametrize("form", GOOD)
 @pytest.mark.parametrize("suffix", [".pt", ".ckpt", ".pth.tar", ".pth.tar-50"])
-def test_a_whole_model_loads_in_any_form(form, suffix, spec, state, fingerprint, tmp_path):
+def test_a_complete_model_loads_in_any_format(form, suffix, spec, state, fingerprint, tmp_path):
     path = tmp_path / f"weights{suffix}"
     torch.save(GOOD[form](dict(state)), path)
     assert backbone.load(changed(spec, pretrained=str(path))).fingerprint == fingerprint
@@ -87,7 +87,7 @@ def test_safetensors_load_in_any_form(form, spec, state, fingerprint, tmp_path):
     assert backbone.load(changed(spec, pretrained=str(tmp_path / "weights.safetensors"))).fingerprint == fingerprint
 
 
-def test_openais_numbers_load_as_open_clips_own_converter_does(spec, tmp_path):
+def test_openai_weights_load_as_with_open_clips_converter(spec, tmp_path):
     torch.manual_seed(0)
     half = {name: tensor.half() for name, tensor in golden_model().state_dict().items()}
     torch.save(openai(half), tmp_path / "weights.pt")
@@ -148,7 +148,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_is_no_whole_model_is_named(kind, spec, state, tmp_path):
+def test_incomplete_models_are_recognised(kind, spec, state, tmp_path):
     content, expected = BAD[kind]
     torch.save(content(dict(state)), tmp_path / "weights.bin")
     message = refusal(spec, pretrained=str(tmp_path / "weights.bin"))
@@ -160,7 +160,7 @@ class Schedule:
     """Stands for the scheduler object in a checkpoint of the CoOp authors' code, which no safe reader loads."""
 
 
-def test_prompts_beside_python_objects_are_named(spec, tmp_path):
+def test_prompts_with_python_objects_are_recognised(spec, tmp_path):
     content = {"state_dict": some("ctx", "token_prefix", "token_suffix"), "epoch": 50, "scheduler": Schedule()}
     torch.save(content, tmp_path / "model.pth.tar-50")
     assert PROMPTS in refusal(spec, pretrained=str(tmp_path / "model.pth.tar-50"))
@@ -183,7 +183,7 @@ def test_files_of_this_benchmark_are_named(kind, spec, tmp_path):
     )
 
 
-def test_the_stage_says_so_in_one_line(spec, tmp_path, capsys):
+def test_the_stage_reports_it_in_one_line(spec, tmp_path, capsys):
     torch.save({"state_dict": some("ctx", "token_prefix"), "epoch": 50}, tmp_path / "model.pth.tar-50")
     settings = changed(spec, pretrained=str(tmp_path / "model.pth.tar-50")).settings
     assert main(["text-tower", "--settings", json.dumps(settings), "--out", str(tmp_path / "tower")]) == 2

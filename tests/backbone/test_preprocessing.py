@@ -108,7 +108,7 @@ def test_other_pixels_are_another_fingerprint(tmp_path):
     assert first == third != second
 
 
-def test_config_beside_the_weights_is_used(tmp_path):
+def test_config_next_to_the_weights_is_used(tmp_path):
     spec = save_golden(tmp_path)
     content = {"model_cfg": model_config(), "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
@@ -128,7 +128,7 @@ def test_config_beside_the_weights_is_used(tmp_path):
         ('{"preprocess_cfg": {}, "model_cfg": {}}', "describes a model without QuickGELU, and golden_clip is one with it"),
     ],
 )  # fmt: skip
-def test_config_beside_that_cannot_be_used_is_named(tmp_path, content, message):
+def test_unusable_config_next_to_weights_is_reported(tmp_path, content, message):
     spec = save_golden(tmp_path)
     (tmp_path / "open_clip_config.json").write_text(content)
     found = refusal(spec)

@@ -79,7 +79,7 @@ def test_changed_features_and_gradients_are_literal(name, shared):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_kind_of_tower_takes_all_changes(variant):
+def test_every_kind_of_tower_supports_all_changes(variant):
     model = vision.model(**VARIANTS[variant] | {"layers": LAYERS, "mlp_ratio": 4.0})
     changes, pixels = CHANGES["everything"](), pictures(IMAGES)
     expected = literal(model, changes, pixels.expand(SEEDS, -1, -1, -1, -1))
@@ -200,7 +200,7 @@ def kept_for_backward(changes: ImageChanges, model: nn.Module, pixels: Tensor) -
     return sum(kept.values())
 
 
-def test_no_gradient_is_kept_below_the_first_change():
+def test_no_gradients_before_the_first_changed_layer():
     pixels = pictures(IMAGES)
     deep, shallow = (
         kept_for_backward(ImageChanges(inserted=tokens({1: 2}, 1)), vision.model(layers=layers), pixels)

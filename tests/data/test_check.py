@@ -75,7 +75,7 @@ def test_report_with_missing_images(tiny_dataset, tmp_path):
     assert "problem: 36 of 36 images are missing; first: elsewhere/banded/banded_0001.jpg" in text
 
 
-def test_skipped_images_are_a_note_and_many_classes_fit_on_a_sheet(tmp_path):
+def test_skipped_images_are_noted_and_sheets_fit_many_classes(tmp_path):
     tree = {f"{name:03d}/{n}.jpg": picture(name * 10 + n) for name in range(30) for n in range(4)}
     tree["000/0.jpg"] = b"no image"
     spec = own(tmp_path, tree, skip_unreadable=True)
@@ -85,7 +85,7 @@ def test_skipped_images_are_a_note_and_many_classes_fit_on_a_sheet(tmp_path):
         assert sheet.height == 24 * 100 + 4
 
 
-def test_sheet_that_is_no_png(tmp_path):
+def test_contact_sheet_must_be_a_png(tmp_path):
     with pytest.raises(UserError, match=r"sheet\.jpg: a contact sheet is a PNG file"):
         report(own(tmp_path), tmp_path, tmp_path / "sheet.jpg")
 
@@ -223,7 +223,7 @@ SAME = (
 
 
 @pytest.mark.parametrize("words", [[], ["--backbone", "tiny"]])
-def test_check_says_whether_the_demos_backbone_tells_classes_apart(words, config_of_two, capsys):
+def test_check_reports_classes_with_equal_text_features(words, config_of_two, capsys):
     assert main(["dataset", "check", "known", *words]) == 0
     assert "text features: the backbone tiny tells all 2 classes apart" in capsys.readouterr().out.splitlines()
     assert main(["dataset", "check", "clothes", *words]) == 0
@@ -242,7 +242,7 @@ def test_check_refuses_a_backbone_nobody_knows(config_of_two, capsys):
     assert "unknown backbone 'tiney'; known: " in capsys.readouterr().err
 
 
-def test_check_goes_on_where_a_backbone_cannot_be_loaded(config_of_two, capsys):
+def test_check_continues_if_a_backbone_does_not_load(config_of_two, capsys):
     (config_of_two / "broken.pt").write_bytes(b"hello")
     content = {"label": "x", "model": "RN50", "pretrained": str(config_of_two / "broken.pt")}
     (config_of_two / "backbones/broken.yaml").write_text(json.dumps(content))

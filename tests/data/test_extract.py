@@ -95,7 +95,7 @@ def test_device_files(kind, tmp_path):
     assert "'dev' is a device file" in refusal(tar_of(info("dev", kind)), tmp_path)
 
 
-def test_a_member_that_stands_twice(tmp_path):
+def test_an_archive_with_a_duplicate_member(tmp_path):
     assert "it contains 'x.jpg' twice" in refusal(tar_of(info("x.jpg", size=1), info("x.jpg", size=2)), tmp_path)
 
 

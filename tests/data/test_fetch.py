@@ -26,7 +26,7 @@ def refused(file, folder):
     return str(error.value)
 
 
-def test_a_file_arrives_whole(server, tmp_path, capsys):
+def test_a_file_is_downloaded_completely(server, tmp_path, capsys):
     url = server.put("/fetch/plain", CONTENT)
     got = fetch(entry(url), tmp_path)
     assert (got.url, got.sha256, got.bytes, got.verified) == (url, SHA256, len(CONTENT), True)
@@ -100,7 +100,7 @@ def test_a_broken_connection_is_continued(server, tmp_path):
     assert ranges == [None, "bytes=70000-", "bytes=140000-", "bytes=210000-", "bytes=280000-"]
 
 
-def test_a_broken_transfer_is_kept_and_continued_by_the_next_call(server, tmp_path):
+def test_the_next_call_resumes_an_interrupted_download(server, tmp_path):
     url = server.put("/fetch/stalls", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.write_bytes(CONTENT[:100_000])
@@ -115,7 +115,7 @@ def test_a_broken_transfer_is_kept_and_continued_by_the_next_call(server, tmp_pa
     assert server.log[-1] == ("/fetch/stalls", "bytes=100000-")
 
 
-def test_a_part_that_is_whole_already_is_not_fetched_again(server, tmp_path):
+def test_a_complete_part_is_not_downloaded_again(server, tmp_path):
     url = server.put("/fetch/whole", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.with_name(part.name + ".validator").write_text('"one"')  # as after a kill before the file was put in place
@@ -123,7 +123,7 @@ def test_a_part_that_is_whole_already_is_not_fetched_again(server, tmp_path):
     assert server.log[-1] == ("/fetch/whole", "bytes=300000-") and part.read_bytes() == CONTENT
 
 
-def test_a_part_longer_than_the_file_is_fetched_anew(server, tmp_path):
+def test_a_part_longer_than_the_file_restarts_the_download(server, tmp_path):
     url = server.put("/fetch/longer", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.write_bytes(CONTENT + b"more")
@@ -131,7 +131,7 @@ def test_a_part_longer_than_the_file_is_fetched_anew(server, tmp_path):
     assert fetch(entry(url), tmp_path).path.read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_on_the_server_is_fetched_anew(server, tmp_path):
+def test_a_file_changed_on_the_server_restarts_the_download(server, tmp_path):
     url = server.put("/fetch/changed", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.write_bytes(b"old" * 1000)

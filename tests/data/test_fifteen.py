@@ -53,7 +53,7 @@ def test_from_download_to_few_shot(name, tiny_dataset, tmp_path):
 
 
 @pytest.mark.parametrize("name", WITH_FALLBACK)
-def test_split_is_built_from_annotations_where_the_split_file_cannot_be_had(name, server, tmp_path, capsys):
+def test_split_is_built_from_annotations_without_split_file(name, server, tmp_path, capsys):
     spec = tiny_spec(name, server, tmp_path / "data")
     settings = resized(dict(spec.settings), FALLBACK_SIZES.get(name, SIZES[name]))
     split_file = settings["reader"]["file"]
@@ -73,7 +73,7 @@ def test_split_is_built_from_annotations_where_the_split_file_cannot_be_had(name
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_source_record_tells_what_came_from_where(name, tiny_dataset, tmp_path, server):
+def test_source_record_lists_the_source_of_each_file(name, tiny_dataset, tmp_path, server):
     spec, data_root = tiny_dataset(name)
     before = len(server.log)
     prepare.download(spec, data_root, tmp_path / "source.json", offline=True)

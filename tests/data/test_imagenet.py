@@ -35,7 +35,7 @@ def test_imagenet_with_a_missing_synset_folder(copy, lacking, other):
     )
 
 
-def test_imagenet_with_a_folder_that_is_no_synset(copy):
+def test_imagenet_rejects_a_folder_that_is_not_a_synset(copy):
     spec, folder = copy("imagenet_a")
     lay_out({"new/1.jpg": picture(0)}, folder / "imagenet-a")
     assert (

@@ -76,7 +76,7 @@ def test_upper_case_extension_and_unicode_name(tmp_path):
     assert is_image(path.name) and is_image("a.JPEG") and not is_image(".hidden.jpg") and not is_image("Thumbs.db")
 
 
-def test_a_picture_above_pillows_own_limit_opens(tmp_path):
+def test_an_image_above_pillows_size_limit_opens(tmp_path):
     Image.new("1", (16000, 12000)).save(tmp_path / "large.png")  # 192 million pixels; Pillow's error starts at 179
     assert open_rgb(tmp_path / "large.png").size == (16000, 12000)
 

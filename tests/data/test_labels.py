@@ -66,7 +66,7 @@ def test_names_of_flowers(copy, content):
     assert f"{folder}/cat_to_name.json: " in refused(spec, folder)
 
 
-def test_a_checksum_of_an_aircraft_list_that_is_not_there(copy):
+def test_a_checksum_for_a_missing_aircraft_list(copy):
     spec, folder = copy(
         "fgvc_aircraft", reader={"kind": "fgvc_aircraft", "images": "images", "sha256": {"x.txt": "0" * 64}}
     )

@@ -119,7 +119,7 @@ def test_an_empty_class_folder(copy):
     )
 
 
-def test_stray_files_are_left_out_and_told(copy):
+def test_stray_files_are_skipped_with_a_note(copy):
     spec, folder = copy("imagenet_r")
     lay_out({"n01440764/Thumbs.db": b"", "n01440764/.hidden.jpg": b""}, folder / "imagenet-r")
     notes = prepare.checked(spec, folder.parent).notes
@@ -129,7 +129,7 @@ def test_stray_files_are_left_out_and_told(copy):
     )
 
 
-def test_unreadable_images_are_skipped_when_told_so(copy):
+def test_unreadable_images_are_skipped_on_request(copy):
     spec, folder = copy("dtd", skip_unreadable=True)
     bad = folder / "images" / "banded" / "banded_0001.jpg"
     bad.write_bytes(bad.read_bytes()[:300])

@@ -48,7 +48,7 @@ def test_rounding_is_half_to_even_as_in_the_reference(tmp_path):
     assert counts == {"train": [12, 16], "val": [5, 7], "test": [8, 10]}
 
 
-def test_class_folders_that_are_numbers_sort_by_value_and_get_names(tmp_path):
+def test_numeric_class_folders_sort_by_value_and_get_names(tmp_path):
     lay_out(images("10", "9", "0"), tmp_path / "own")
     found = manifest(tmp_path, {"kind": "image_folder", "split": SPLIT, "names": ["shirt", "boot", "bag"]})
     assert found.classnames == ("shirt", "boot", "bag")

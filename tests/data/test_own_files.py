@@ -44,7 +44,7 @@ def good(own):
 
 
 @pytest.mark.parametrize("what", STRANGE)
-def test_what_is_named_like_a_picture_stops_new_check_and_manifest(what, own):
+def test_a_non_image_with_an_image_name_is_an_error(what, own):
     kind, make = STRANGE[what]
     good(own)
     make(own.pictures / "cat/9.jpg")

@@ -88,7 +88,7 @@ def test_an_archive_of_another_layout_leaves_nothing(server, tmp_path):
     assert message == "dataset 'own': pets.zip: the archive has another layout than expected: no images in photos."
 
 
-def test_an_inner_archive_that_is_not_there(server, tmp_path):
+def test_a_missing_inner_archive_is_reported(server, tmp_path):
     spec = spec_of(server, "/source/inner", packed(IMAGES, "zip"))
     spec.settings["download"][0]["extract"] = {"into": "images", "inner": ["more.tar"]}
     assert "pets.zip: contains no more.tar, so its layout is not the expected one" in refused(spec, tmp_path)
@@ -119,7 +119,7 @@ def test_the_mirror_steps_in(server, tmp_path, capsys):
     assert (record["file"], record["verified"], record["file_sha256"]) == ("own-mirror.zip", False, digest)
 
 
-def test_when_the_mirror_fails_too_both_are_told(server, tmp_path):
+def test_if_the_mirror_also_fails_both_are_reported(server, tmp_path):
     file = {"file": "m.zip", "sources": [f"{server.url}/nowhere"], "gives": ["images"], "extract": {"into": "."}}
     spec = spec_of(server, "/source/dead2", packed(IMAGES, "zip"), mirror=file, manual="Ask the authors.")
     server.ways["/source/dead2"] = "gone"
@@ -140,7 +140,7 @@ def test_offline_refuses_politely(server, tmp_path):
     assert "/source/offline" not in [path for path, _ in server.log]
 
 
-def test_offline_is_content_with_what_was_put_there_by_hand(server, tmp_path):
+def test_offline_accepts_manually_added_files(server, tmp_path):
     spec = spec_of(server, "/source/offline2", packed(IMAGES, "zip"))
     lay_out({f"images/{name}": content for name, content in IMAGES.items()}, tmp_path / "data" / "own")
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json", offline=True)
@@ -148,7 +148,7 @@ def test_offline_is_content_with_what_was_put_there_by_hand(server, tmp_path):
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"own"}, "a complete data root is not written to"
 
 
-def test_a_split_file_that_is_missing_is_told_where_nothing_may_be_fetched_or_written(server, tmp_path, monkeypatch):
+def test_a_missing_split_file_is_reported_without_write_access(server, tmp_path, monkeypatch):
     spec = spec_of(server, "/source/kept", packed(IMAGES, "zip"))
     spec.settings["download"].append(
         {"file": "split.json", "sources": [server.put("/source/split", b"{}")], "optional": True}

@@ -35,7 +35,7 @@ def drawn(model, **options):
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_every_kind_of_tower_takes_every_change(kind):
+def test_every_kind_of_tower_supports_every_change(kind):
     draw, encoder, context = drawn(custom(layers=4, **ODD[kind]))
     changes = everything(draw, draw.adapters(2))
     plain, features = encoder(context), encoder(context, changes)
