@@ -79,7 +79,7 @@ def merged(model: nn.Module, changes: ImageChanges) -> nn.Module:
 
 
 @pytest.mark.parametrize("kind", TIMM)
-def test_towers_of_timm_give_their_own_features(monkeypatch, kind):
+def test_timm_towers_give_the_same_features_as_timm(monkeypatch, kind):
     model = timm_model(monkeypatch, kind)
     assert vision_reading.why_fixed(model) is None
     close(encoder(model).encode(pixels()).features[0], model.visual(pixels()))
@@ -116,7 +116,7 @@ def reason(config: Mapping[str, Any]) -> str | None:
 
 
 @pytest.mark.slow
-def test_every_architecture_is_taken_or_refused_for_its_reason():
+def test_architectures_are_supported_or_refused_with_reason():
     reasons, seen = [], {}
     for name in sorted(architecture.BUILT_IN):
         config = open_clip.get_model_config(name)

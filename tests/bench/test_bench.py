@@ -34,7 +34,7 @@ def products(encoder, context):
     return tuple(sum(made for op, made in count.items() if str(op) in linear) for count in counts)
 
 
-def test_required_operations_are_those_made(texts):
+def test_required_operations_match_a_profile(texts):
     encoder = texts["fast"].encoder(learnable(TOKENIZER, 77, class_names(COUNT), CONTEXTS, WORDS))
     assert encoder.packing.tails.padding == 0
     context = torch.zeros(1, CONTEXTS, 64, requires_grad=True)
@@ -47,7 +47,7 @@ def test_required_operations_are_those_made(texts):
     assert counted.backward - made[1] == 8 * 64 * (pairs + eot) + 6 * 64 * keyed
 
 
-def test_literal_operations_are_those_made(texts):
+def test_literal_operations_match_a_profile(texts):
     encoder = texts["literal"].encoder(learnable(TOKENIZER, 77, class_names(3), CONTEXTS, WORDS))
     tower = texts["fast"].encoder(learnable(TOKENIZER, 77, class_names(3), CONTEXTS, WORDS)).tower
     made, counted = products(encoder, torch.zeros(1, CONTEXTS, 64, requires_grad=True)), operations.literal(3, tower)
@@ -128,7 +128,7 @@ def test_literal_side_is_left_out_where_it_does_not_fit(texts, monkeypatch):
 
 
 @pytest.mark.slow
-def test_memory_of_a_step_in_its_own_process():
+def test_memory_of_a_step_in_a_separate_process():
     used = {side: memory.peak_mb(Case("cocoop", "train", 60, 1), side, "cpu", 1, SMALL) for side in ("literal", "fast")}
     assert used["literal"] > 8 * used["fast"] > 0
 
@@ -141,7 +141,7 @@ def test_cases_of_a_gpu_cover_precisions_and_batches():
 
 
 @pytest.mark.slow
-def test_memory_that_cannot_be_measured_is_said(caplog):
+def test_failed_memory_measurement_is_reported(caplog):
     case = Case("cocoop", "train", 3, 1)
     assert memory.peak_mb(case, "no such side", "cpu", 1, SMALL) is None
     assert "memory of the no such side side of cocoop train, 3 classes" in caplog.text

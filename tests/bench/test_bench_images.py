@@ -113,7 +113,7 @@ def test_plan_shows_each_kind_of_hours_by_itself(tmp_path, capsys):
     assert image != "?" == unknown
     both, out = hours(capsys, "--throughput", with_images, "--workers", "7")
     assert both[1] == text
-    assert "each of 7 processes (--workers) decodes 250 pictures or cuts 1,000 views a second" in out
+    assert "each of 7 processes (--workers) decodes 250 images or crops 1,000 views per second" in out
     assert hours(capsys, "--throughput", with_images)[0] == both
     slow, _ = hours(capsys, "--throughput", with_images, "--workers", "0")
     assert float(slow[0]) > float(both[0])

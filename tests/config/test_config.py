@@ -146,7 +146,7 @@ def test_one_new_file_is_a_new_method(tmp_path, config):
     assert {run.variant for run in Plan(config, Registry(tmp_path / "config")).runs} == {"mine"}
 
 
-def test_a_seed_added_plans_only_its_own_runs(config):
+def test_an_added_seed_plans_only_runs_with_that_seed(config):
     before = Plan(config)
     more = copy.deepcopy(config)
     more["seeds"] = [*config["seeds"], 4]
