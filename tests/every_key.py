@@ -51,7 +51,10 @@ class Schema:
             part = self.content["$defs"][part["$ref"].rpartition("/")[2]]
         return part
 
-    def keys(
+    def __iter__(self) -> Iterator[tuple[Key, dict]]:
+        return self.below()
+
+    def below(
         self, part: dict | None = None, path: tuple[str, ...] = (), reader: str = ""
     ) -> Iterator[tuple[Key, dict]]:
         """Every key below a part of the schema with what is said of it; of a reader, the keys of each kind."""
