@@ -19,13 +19,13 @@ from tests.faults.test_config import CONFIG, replaced, use, without
 PAGE = io.REPOSITORY / "docs" / "messages.md"
 HEAD = """# Messages of a wrong configuration
 
-Every mistake in a YAML file of `config/` is told in one line, with exit code 2, before any job starts. Every message has a row;
+A mistake in a YAML file of `config/` gives one line and exit code 2 before any job starts. Every message has a row;
 `tests/faults/test_messages.py` makes these mistakes, compares, and looks in the code for others; `make faults` writes this page.
 
-Files named with `--configfile`, and profiles, are read by Snakemake itself before the benchmark can look at them: what is no YAML,
-no UTF-8 or no mapping there, it refuses in words and an exit code of its own, and **it runs code that such a file holds**
-(`__use_yte__: true`). Everything else in them is told as below. Before you name a file that you did not write, let
-`python -m cocoop plan --configfile FILE` read it, which runs nothing and says all of this in one line.
+Snakemake itself reads the files named with `--configfile`, and profiles, before the benchmark can look at them. It rejects a file
+that is not YAML, not UTF-8 or not a mapping with a message and an exit code of its own, and **it runs code in such a file**
+(`__use_yte__: true`). All other mistakes give the messages below. Before you use a file that you did not write, check it with
+`python -m cocoop plan --configfile FILE`, which runs no code and gives one line for every mistake.
 
 | file | mistake | message |
 | --- | --- | --- |
@@ -52,14 +52,14 @@ MISTAKES = [
     (CONFIGURATION, "not one of the choices", ("device",), "gpu"),
     (CONFIGURATION, "neither of two forms", ("views",), "all"),
     (CONFIGURATION, "an unknown backbone", ("backbone",), "tiney"),
-    (CONFIGURATION, "an unknown experiment", ("experiments", "base_to_nwe"), {}),
+    (CONFIGURATION, "an unknown experiment", ("experiments", 0), "base_to_nwe"),
     (CONFIGURATION, "an unknown variant to change", ("variants", "cop"), {}),
     (CONFIGURATION, "a parameter the method does not have", ("variants", "coop"), {"params": {"context": 8}}),
-    (CONFIGURATION, "an unknown dataset", ("experiments", "base_to_new", "train_datasets"), ["digit"]),
+    (CONFIGURATION, "an unknown dataset", ("experiments", 0, "base_to_new", "train_datasets"), ["digit"]),
     (
         CONFIGURATION,
         "training on what is for testing only",
-        ("experiments", "base_to_new", "train_datasets"),
+        ("experiments", 0, "base_to_new", "train_datasets"),
         ["imagenet_a"],
     ),
     (
@@ -92,6 +92,7 @@ MISTAKES = [
     (DTD, "a folder that leads out", ("folder",), "../dtd"),
     (DTD, "a checksum that is none", ("class_list_sha256",), "abc"),
     (DTD, "a key is missing", ("title",), GONE),
+    (DTD, "a number for a text", ("title",), 47),
     (NEW, "an unknown kind of table", ("table",), "base_new"),
     (NEW, "an unknown variant", ("variants",), ["clip", "copo"]),
     (NEW, "an unknown subset", ("target_subsets",), ["old"]),
@@ -213,7 +214,13 @@ def test_an_empty_registry_says_so(tmp_path):
 SOURCES = [*sorted((io.REPOSITORY / "cocoop" / "config").glob("*.py")), io.REPOSITORY / "cocoop" / "io.py"]
 OF_IO = ("read_yaml", "_read")  # what else stands in io.py is of other files
 PARTS = ("_lines", "_not_finite", "not_valid", "_fix", "_more")  # of validation.py: the pieces of its one message
-ELSEWHERE = {"not valid Python": "a broken module: tests/test_lookup.py"}
+ELSEWHERE = {  # where each is tested
+    "not valid Python": "a broken module: tests/test_lookup.py",
+    "templates": "a file of templates: tests/config/test_prompts_of_datasets.py",
+    "is empty; write one template per line": "the same",
+    "cannot read": "the same",
+    "needs exactly one": "the same",
+}
 
 
 def messages() -> Iterator[tuple[str, str]]:
