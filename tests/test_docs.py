@@ -237,6 +237,7 @@ def test_small_example_runs_by_itself(tmp_path):
     assert first.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_own_pictures_are_added_checked_and_planned(tmp_path):
     """The README's walk with a folder of pictures, up to the plan; the tiny CLIP does not know most birds."""
     folder = copied(tmp_path)
