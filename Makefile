@@ -35,7 +35,7 @@ $(BIN)/.tests: pyproject.toml constraints.txt
 
 demo: $(BIN)/.installed
 	@$(RUN) snakemake --cores $(CORES) --rerun-incomplete --keep-going --quiet host reason || \
-	  { code=$$?; ls .snakemake/locks/* > /dev/null 2>&1 && echo "$(LOCKED)" >&2; exit $$code; }
+	  { code=$$?; ls .snakemake/locks/* > /dev/null 2>&1 && echo '$(LOCKED)' >&2; exit $$code; }
 	@$(RUN) python -m cocoop show
 
 lint: $(BIN)/.tests
@@ -71,5 +71,5 @@ clean:
 	@if [ -e data ]; then echo "kept: data/, the images"; fi
 
 clean-results:
-	@if ls .snakemake/locks/* > /dev/null 2>&1; then echo "$(LOCKED)" >&2; exit 2; fi
+	@if ls .snakemake/locks/* > /dev/null 2>&1; then echo '$(LOCKED)' >&2; exit 2; fi
 	find results/ -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

@@ -62,6 +62,7 @@ def made(folder: Path) -> dict:
     return io.read_json(folder / MANIFEST, "manifest")
 
 
+@pytest.mark.slow
 def test_a_split_file_that_comes_late_and_goes_again(folder):
     both = {"download": 1, "manifest": 1, "total": 2}
     built = made(folder)

@@ -33,7 +33,8 @@ CHANGES: dict[type, dict[str, Any]] = {
         "optimizer": "adam", "schedule": "step", "steps": 7, "drop_last": False, "betas": (0.7, 0.9), "eps": 0.7,
     },
     BackboneSpec: {
-        "name": "other", "model": "other", "pretrained": "other", "precision": "bf16", "preprocessing": {"mean": [0, 0, 0]},
+        "name": "other", "model": "other", "pretrained": "other", "precision": "bf16", "files": "f2",
+        "preprocessing": {"mean": [0, 0, 0]},
     },
 }  # fmt: skip
 

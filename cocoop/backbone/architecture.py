@@ -1,4 +1,4 @@
-"""Which open_clip architecture a backbone names, and where its weights are."""
+"""Finds the open_clip architecture and the weights of a backbone."""
 
 import json
 from pathlib import Path
@@ -15,9 +15,9 @@ BUILT_IN = frozenset(open_clip.list_models())
 
 
 def register(spec: BackboneSpec) -> str:
-    """The name under which open_clip knows the architecture; a JSON config is registered under its file's name.
+    """The architecture's name in open_clip; a JSON config is registered under its file name.
 
-    Raises UserError for one that is not known.
+    Raises a UserError for an unknown architecture.
     """
     where = f"backbone {spec.name!r}: model"
     name = spec.model.replace("/", "-")  # OpenAI writes ViT-B/16
@@ -29,16 +29,16 @@ def register(spec: BackboneSpec) -> str:
 
 
 def foreign_tokenizer(name: str) -> str | None:
-    """The Hugging Face tokenizer of an open_clip model's text tower; None if it is CLIP's byte pairs."""
+    """The Hugging Face tokenizer of an open_clip model; None if the model uses CLIP's byte-pair tokenizer."""
     text = open_clip.get_model_config(name)["text_cfg"]
-    named = "of SigLIP" if "siglip" in name.lower() else None  # open_clip.get_tokenizer goes by the name too
+    named = "of SigLIP" if "siglip" in name.lower() else None  # open_clip.get_tokenizer also uses the name
     return text.get("hf_tokenizer_name") or text.get("hf_model_name") or named
 
 
 def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]:
-    """The checkpoint's path (None for random weights) and, for a tag, open_clip's facts about its preprocessing.
+    """The checkpoint's path (None for random weights) and, for a tag, open_clip's preprocessing values.
 
-    A tag is downloaded into open_clip's cache unless it is there. A path is relative to the repository.
+    Downloads a tag into open_clip's cache unless it is already there. A path is relative to the repository.
     """
     if spec.pretrained is None:
         return None, {}
@@ -51,10 +51,12 @@ def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]
     path = io.REPOSITORY / spec.pretrained
     if not path.is_file():
         raise UserError(
-            f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or name a tag."
+            f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or give a tag."
         )
     if not is_checkpoint(path.name):
-        raise UserError(f"{path}: a checkpoint ends in {listed(CHECKPOINT_SUFFIXES)}; convert it, best to safetensors.")
+        raise UserError(
+            f"{path}: a checkpoint must have the suffix {listed(CHECKPOINT_SUFFIXES)}; convert it, preferably to safetensors."
+        )
     if isinstance(spec.preprocessing, str):
         _check_activation(spec, name, spec.preprocessing)
     return path, {}
@@ -67,23 +69,23 @@ def _register_config(path: Path, where: str) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{where}: {path}: no such file.") from error
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: no readable JSON ({error}).") from error
+        raise UserError(f"{path}: not readable as JSON ({error}).") from error
     if not complete:
-        raise UserError(f"{path}: no open_clip model config (it needs embed_dim, vision_cfg and text_cfg).")
+        raise UserError(f"{path}: not an open_clip model config (embed_dim, vision_cfg and text_cfg are required).")
     if path.stem in BUILT_IN:
-        raise UserError(f"{path}: open_clip has a model of its own named {path.stem!r}; rename the file.")
+        raise UserError(f"{path}: open_clip already has a model {path.stem!r}; rename the file.")
     if open_clip.get_model_config(path.stem) != config:
         open_clip.add_model_config(path)
     return path.stem
 
 
 def _check_activation(spec: BackboneSpec, name: str, tag: str) -> None:
-    # open_clip only warns, and the accuracy falls by several points.
+    # open_clip only warns, but the accuracy drops by several points.
     wanted, facts = name + QUICK_GELU, open_clip.get_pretrained_cfg(name, tag)
     if facts.get("quick_gelu") and open_clip.get_pretrained_cfg(wanted, tag):
         raise UserError(
-            f"backbone {spec.name!r}: tag {tag!r} was trained with QuickGELU, which {name} does not have; "
-            f"write model: {wanted}."
+            f"backbone {spec.name!r}: tag {tag!r} was trained with QuickGELU, which {name} does not use; "
+            f"set model: {wanted}."
         )
 
 
@@ -94,7 +96,7 @@ def _unknown_tag(spec: BackboneSpec, name: str) -> UserError:
         return UserError(
             f"{where}: {name} has no tags in open_clip; give the path of a checkpoint instead of {spec.pretrained!r}."
         )
-    error = unknown(f"tag of {name}", spec.pretrained, tags, where)
+    error = unknown(f"{name} tag", spec.pretrained, tags, where)
     plain = name.removesuffix(QUICK_GELU)
     if plain != name and open_clip.get_pretrained_cfg(plain, spec.pretrained):
         return UserError(f"{error} This tag belongs to model {plain}.")
@@ -104,15 +106,15 @@ def _unknown_tag(spec: BackboneSpec, name: str) -> UserError:
 def _download(spec: BackboneSpec, name: str, facts: dict[str, Any]) -> Path:
     try:
         return Path(open_clip.download_pretrained(facts))
-    except Exception as error:  # hub client, urllib and open_clip each raise their own
+    except Exception as error:  # hub client, urllib and open_clip raise different types
         sources = " or ".join(filter(None, (facts.get("hf_hub", "").rstrip("/"), facts.get("url"))))
         raise UserError(
             f"backbone {spec.name!r}: cannot download tag {spec.pretrained!r} of {name} ({first_line(error)}). "
-            f"Without internet: fetch it elsewhere ({sources}), copy the file here, and write its path as `pretrained` and "
+            f"Without internet, download it elsewhere ({sources}), copy the file here, and set `pretrained` to its path and "
             f"`preprocessing: {spec.pretrained}`."
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """What an error of another package says, short enough for one line."""
+    """The message of another package's error, shortened to one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -1,7 +1,7 @@
-"""Weights from a file into a model, without ever running code that the file brings along.
+"""Loads weights from a file into a model without ever running code from the file.
 
-Tensors are all that is read: safetensors, or torch.load(weights_only=True). A TorchScript archive is a program, and torch has
-no way to take its tensors without loading it, so one is opened only if OpenAI published it (its sha256 is in open_clip's table).
+It reads only tensors: safetensors, or torch.load(weights_only=True). A TorchScript archive is a program, and torch cannot read
+its tensors without loading it, so only archives published by OpenAI are opened (open_clip's table contains their sha256).
 """
 
 import pickle
@@ -29,24 +29,24 @@ PLAIN_KINDS = (io.canonical_json("open_clip"), None)
 
 
 def fill(model: nn.Module, path: Path) -> None:
-    """Loads every tensor of a checkpoint; one that is damaged, unsafe, incomplete or of another architecture is a UserError."""
+    """Loads all tensors of a checkpoint. Raises a UserError if it is corrupt, unsafe, incomplete or of another architecture."""
     kind = _kind(path)
     if kind == io.canonical_json(tiny.KIND):
         model.load_state_dict(tiny.expand(path), strict=True)
         return
     if kind not in PLAIN_KINDS:
-        raise UserError(f"{path}: a file of this benchmark ({kind}), not the weights of a model.")
+        raise UserError(f"{path}: contains {kind} of this benchmark, not the weights of a model.")
     official = path.suffix == ".pt" and io.sha256_file(path) in _published()
     content = _read(path, official)
     state = state_dicts.unwrapped(content)
     if not state:
         _refuse(path, formats.of_keys(list(map(str, content))) if isinstance(content, Mapping) else None)
-        raise UserError(f"{path}: no checkpoint of a model: it holds no state dict (tensors by name).")
+        raise UserError(f"{path}: not a checkpoint of a model, because it contains no state dict (tensors by name).")
     if (official or state_dicts.of_openai(state)) and not _quick_gelu(model):
-        raise UserError(f"{path}: OpenAI's weights need QuickGELU; take the model whose name ends in -quickgelu.")
+        raise UserError(f"{path}: OpenAI's weights need QuickGELU; use the model with the suffix -quickgelu.")
     try:
         fitting = state_dicts.as_of(model, state)
-    except (RuntimeError, KeyError, AttributeError) as error:  # of open_clip's converters
+    except (RuntimeError, KeyError, AttributeError) as error:  # from open_clip's converters
         raise UserError(f"{path}: open_clip cannot convert these weights for this model ({error!r:.200}).") from error
     _compare_names(model, fitting, path)
     _compare_shapes(model, fitting, path)
@@ -54,7 +54,7 @@ def fill(model: nn.Module, path: Path) -> None:
 
 
 def _kind(path: Path) -> str | None:
-    """What a safetensors file of this project says it holds, as JSON."""
+    """The kind of a safetensors file of this project, as JSON; None for other files."""
     try:
         if path.suffix != ".safetensors":
             return None
@@ -67,13 +67,13 @@ def _kind(path: Path) -> str | None:
 
 @cache
 def _published() -> frozenset[str]:
-    """sha256 of OpenAI's files: the folder in their addresses (CLIP, clip/clip.py:56)."""
+    """sha256 of OpenAI's files, which are part of their URLs (CLIP, clip/clip.py:56)."""
     urls = (open_clip.get_pretrained_url(model, "openai") for model in open_clip.list_openai_models())
     return frozenset(url.split("/")[-2] for url in urls if OPENAI_HOST in url)
 
 
 def _read(path: Path, official: bool) -> Any:
-    """What the file holds; only of OpenAI's own files more than tensors and plain values is loaded."""
+    """Reads a file; only OpenAI's files may contain more than tensors and plain values."""
     try:
         with warnings.catch_warnings(action="ignore"):
             if official:
@@ -84,22 +84,22 @@ def _read(path: Path, official: bool) -> Any:
     except pickle.UnpicklingError as error:
         _refuse(path, formats.of_pickle(path))
         raise UserError(
-            f"{path}: refused, because it is damaged or holds other Python objects than tensors, which could run "
-            "foreign code; convert it to safetensors where you trust it."
+            f"{path}: refused, because it is corrupt or contains Python objects other than tensors, which could run "
+            "malicious code; if you trust it, convert it to safetensors."
         ) from error
     except RuntimeError as error:
         if SCRIPT_MARK in str(error):
             raise UserError(
-                f"{path}: refused, because a TorchScript archive is a program and this one is not a file OpenAI "
-                "published; where you trust it, write torch.jit.load(FILE).state_dict() into a file with torch.save."
+                f"{path}: refused, because a TorchScript archive is a program and OpenAI did not publish this one; "
+                "if you trust it, save torch.jit.load(FILE).state_dict() with torch.save."
             ) from error
         raise _damaged(path, error) from error
-    except Exception as error:  # a damaged file makes torch's readers raise nearly anything
+    except Exception as error:  # torch can raise nearly any error for a corrupt file
         raise _damaged(path, error) from error
 
 
 def _refuse(path: Path, kind: str | None) -> None:
-    """A UserError if it is known what the file is."""
+    """Raises a UserError if the kind of the file is known."""
     if kind:
         raise UserError(f"{path}: {kind}.")
 
@@ -113,7 +113,7 @@ def _compare_names(model: nn.Module, state: Mapping[str, torch.Tensor], path: Pa
     lacks, has = (f"it {verb} {listed(names, MOST_SHOWN)}" for verb, names in (("lacks", missing), ("has", extra)))
     if not missing:
         raise UserError(
-            f"{path}: every tensor of the model is there, but {has} too, which the model does not; remove these."
+            f"{path}: it contains all tensors of the model, but {has} as well, which the model does not have; remove them."
         )
     if not extra:
         raise UserError(f"{path}: incomplete for this model: {lacks}.")
@@ -121,8 +121,8 @@ def _compare_names(model: nn.Module, state: Mapping[str, torch.Tensor], path: Pa
     if prefix and set(own) <= {name.removeprefix(prefix) for name in state}:
         others = [name for name in state if not name.startswith(prefix)]
         raise UserError(
-            f"{path}: every tensor of the model is there under {prefix!r}, but it has {listed(others, MOST_SHOWN)} too, which "
-            "the model does not; remove these."
+            f"{path}: it contains all tensors of the model with the prefix {prefix!r}, but it has {listed(others, MOST_SHOWN)} as "
+            "well, which the model does not have; remove them."
         )
     raise UserError(f"{path}: weights of another architecture: {lacks}; {has}.")
 
@@ -130,7 +130,7 @@ def _compare_names(model: nn.Module, state: Mapping[str, torch.Tensor], path: Pa
 def _compare_shapes(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
     own = model.state_dict()
     other = [
-        f"{name} is {_shape(tensor)} there and {_shape(own[name])} in the model"
+        f"{name} is {_shape(tensor)} in the file and {_shape(own[name])} in the model"
         for name, tensor in state.items()
         if tensor.shape != own[name].shape
     ]
@@ -143,7 +143,7 @@ def _quick_gelu(model: nn.Module) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: damaged, or no checkpoint ({type(error).__name__}); fetch it again.")
+    return UserError(f"{path}: corrupt, or not a checkpoint ({type(error).__name__}); download it again.")
 
 
 def _shape(tensor: torch.Tensor) -> str:

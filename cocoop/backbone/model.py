@@ -1,4 +1,4 @@
-"""A backbone: a frozen open_clip model with its preprocessing and a fingerprint of what decides its features."""
+"""A backbone: a frozen open_clip model with its preprocessing and a fingerprint of everything that affects its features."""
 
 import contextlib
 import hashlib
@@ -29,8 +29,14 @@ RANDOM_WEIGHTS_SEED = 0
 class Backbone:
     """A frozen model in eval mode.
 
-    embed_dim: E; logit_scale: the factor of the cosine similarities, exp of the checkpoint's parameter;
-    fingerprint: sha256 over the architecture, the preprocessing and every tensor's bytes in the precision loaded.
+    Attributes:
+        spec: the settings.
+        model: the open_clip model.
+        preprocessing: the preprocessing of images.
+        embed_dim: E, the size of a feature.
+        logit_scale: factor of the cosine similarities, exp of the checkpoint's parameter.
+        fingerprint: sha256 of the architecture, the preprocessing and the bytes of all tensors in the loaded precision.
+        device: the device of the model.
     """
 
     spec: BackboneSpec
@@ -43,7 +49,7 @@ class Backbone:
 
     @property
     def image_size(self) -> int:
-        """Side of the square input in pixels."""
+        """Side length of the square input in pixels."""
         return self.preprocessing.size
 
     @property
@@ -60,7 +66,7 @@ class Backbone:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a file of features says about the backbone, and what is compared on use."""
+        """Metadata about the backbone in files of features, which is checked when they are read."""
         return {
             "backbone": self.spec.name,
             "backbone_fingerprint": self.fingerprint,
@@ -71,7 +77,7 @@ class Backbone:
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised pixels (B, 3, H, W) to features (B, E), float32, not L2-normalised, on the backbone's device.
 
-        Weights are frozen; a gradient flows to pixels that ask for one.
+        Weights are frozen; pixels can have gradients.
         """
         half = self.spec.precision == "reference-fp16"
         pixels = pixels.to(self.device, torch.float16 if half else torch.float32, memory_format=torch.channels_last)
@@ -83,8 +89,8 @@ class Backbone:
 def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
     """Builds the model through open_clip, fills in its weights and freezes it.
 
-    Raises UserError for an unknown model or tag, a checkpoint that is missing, damaged, unsafe or of another
-    architecture, a failed download, and a pairing of weights and activation that open_clip only warns about.
+    Raises a UserError for an unknown model or tag, for a checkpoint that is missing, corrupt, unsafe or of another architecture,
+    for a failed download, and for weights that do not match the activation function, about which open_clip only warns.
     """
     if spec.precision not in PRECISIONS:
         raise UserError(
@@ -113,7 +119,7 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
 
 
 def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
-    """sha256 over what is said of a model and its weights, names sorted."""
+    """sha256 of a model's config and weights, sorted by name."""
     digest = hashlib.sha256(io.canonical_json(config).encode())
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -129,10 +135,10 @@ def _build(spec: BackboneSpec, name: str) -> nn.Module:
             return open_clip.create_model(
                 name,
                 precision="fp16" if spec.precision == "reference-fp16" else "fp32",
-                pretrained_text=False,  # weights come from `checkpoint` alone, never from a download behind our back
+                pretrained_text=False,  # weights come only from `checkpoint`, not from a hidden download
                 weights_only=True,
             )
-    except Exception as error:  # open_clip, timm and transformers each raise their own
+    except Exception as error:  # open_clip, timm and transformers raise different types
         raise UserError(
             f"backbone {spec.name!r}: open_clip cannot build {spec.model} ({architecture.first_line(error)})."
         ) from error
@@ -143,7 +149,7 @@ def _preprocessing(spec: BackboneSpec, model: nn.Module, pixels: Mapping[str, An
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
         raise UserError(
-            f"backbone {spec.name!r}: {spec.model} takes {size[0]} x {size[1]} pixels; only squares work here."
+            f"backbone {spec.name!r}: {spec.model} takes {size[0]} x {size[1]} pixels; only square inputs are supported."
         )
     mean, std = ((float(r), float(g), float(b)) for r, g, b in (pixels["mean"], pixels["std"]))
     return Preprocessing(sides.pop(), mean, std, pixels["interpolation"], pixels["resize_mode"])
@@ -151,12 +157,12 @@ def _preprocessing(spec: BackboneSpec, model: nn.Module, pixels: Mapping[str, An
 
 @cache
 def _warn_random(name: str) -> None:
-    logger.warning("backbone %s has `pretrained: null`: random weights, for measuring speed only", name)
+    logger.warning("backbone %s has `pretrained: null`: its random weights are only useful to measure speed", name)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without open_clip's own log, which calls every model random that is filled in afterwards, and reports each look-up."""
+    """Silences open_clip's log, which reports every look-up and warns that weights are random because we load them ourselves."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -167,7 +173,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact_convolutions(device: torch.device) -> Iterator[None]:
-    """On a GPU: fp32 means fp32 (no TF32), and the same input gives the same bytes."""
+    """On a GPU: computes in fp32 without TF32, and deterministically."""
     if device.type != "cuda":
         yield
         return

@@ -1,7 +1,7 @@
-"""How a backbone's weights expect their pixels: mean, std, interpolation and resize mode.
+"""The preprocessing that a backbone's weights expect: mean, std, interpolation and resize mode.
 
-open_clip keeps these in its table of tags and not in the weights, so for a checkpoint given by path they come from the
-backbone's YAML file, from open_clip's config beside the weights, or from a model whose tags all agree.
+open_clip stores it in its table of tags, not with the weights. For a checkpoint given by path, the values come from the
+backbone's YAML file, from an open_clip config in the folder of the weights, or from the tags of the model if they all agree.
 """
 
 import json
@@ -20,15 +20,17 @@ from cocoop.errors import UserError, listed, unknown
 
 logger = logging.getLogger(__name__)
 KEYS = ("mean", "std", "interpolation", "resize_mode")
-BESIDE = "open_clip_config.json"  # as on the Hugging Face hub
+BESIDE = "open_clip_config.json"  # the name on the Hugging Face hub
 DEFAULT = {key: value for key, value in asdict(PreprocessCfg()).items() if key in KEYS}
 
 
 def resolve(spec: BackboneSpec, name: str, path: Path | None, tag: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of KEYS. The YAML file's come first, then the tag's, then those of a config beside the weights.
+    """The values of KEYS, from the YAML file, else from the tag, else from a config in the folder of the weights.
 
-    name: of the architecture; path: the weights, None for random ones; tag: open_clip's facts about the tag, {} without one.
-    Raises UserError where nothing says them: a path for an architecture whose tags differ.
+    name: name of the architecture.
+    path: path of the weights; None for random weights.
+    tag: open_clip's values of the tag; {} without a tag.
+    Raises a UserError if none of them gives the values: a path for an architecture whose tags differ.
     """
     own = _written(spec, name)
     open_keys = [key for key in KEYS if key not in own]
@@ -42,7 +44,7 @@ def resolve(spec: BackboneSpec, name: str, path: Path | None, tag: Mapping[str, 
     else:
         found, source = _agreed(spec, name, open_keys), f"the tags of {name}"
         if not found:
-            source = f"open_clip's default, as {name} has no tags"
+            source = f"open_clip's default, because {name} has no tags"
     resolved = DEFAULT | found | own
     values = ", ".join(f"{key} {_shown(resolved[key])}" for key in open_keys)
     logger.info("backbone %s: %s (from %s)", spec.name, values, source)
@@ -50,7 +52,7 @@ def resolve(spec: BackboneSpec, name: str, path: Path | None, tag: Mapping[str, 
 
 
 def _written(spec: BackboneSpec, name: str) -> dict[str, Any]:
-    """What the backbone's YAML file says: the values of a tag, or some of KEYS."""
+    """The values in the backbone's YAML file: those of a tag, or some of KEYS."""
     tag = spec.preprocessing
     if not isinstance(tag, str):
         return dict(tag or {})
@@ -58,31 +60,31 @@ def _written(spec: BackboneSpec, name: str) -> dict[str, Any]:
         return _chosen(facts)
     where, tags = f"backbone {spec.name!r}: preprocessing", open_clip.list_pretrained_tags_by_model(name)
     if tags:
-        raise unknown(f"tag of {name}", tag, tags, where)
+        raise unknown(f"{name} tag", tag, tags, where)
     raise UserError(f"{where}: {name} has no tags in open_clip; write {', '.join(KEYS)} instead of {tag!r}.")
 
 
 def _config(path: Path, name: str) -> dict[str, Any]:
-    """preprocess_cfg of an open_clip config; one that also describes a model of another activation is a UserError."""
+    """preprocess_cfg of an open_clip config. Raises a UserError if it describes a model with another activation function."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = _chosen(content["preprocess_cfg"])
         quick = content.get("model_cfg", {}).get("quick_gelu", False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{path}: expected open_clip's config with `preprocess_cfg` ({type(error).__name__}: {error}); mend it or remove it."
+            f"{path}: expected open_clip's config with `preprocess_cfg` ({type(error).__name__}: {error}); fix it or delete it."
         ) from error
     validate(found, {**of_key("backbone", "preprocessing"), "minProperties": 0}, f"{path}: preprocess_cfg")
     if "model_cfg" in content and quick != open_clip.get_model_config(name).get("quick_gelu", False):
         raise UserError(
-            f"{path}: describes a model {'with' if quick else 'without'} QuickGELU, and {name} is one "
-            f"{'without' if quick else 'with'} it; write the other model (its name ends in -quickgelu or not)."
+            f"{path}: describes a model {'with' if quick else 'without'} QuickGELU, but {name} is a model "
+            f"{'without' if quick else 'with'} it; use the model {'with' if quick else 'without'} the suffix -quickgelu."
         )
     return found
 
 
 def _agreed(spec: BackboneSpec, name: str, keys: Sequence[str]) -> dict[str, Any]:
-    """What all tags of an architecture say of these keys; {} without tags; a UserError if they differ."""
+    """The values of these keys in all tags of an architecture; {} without tags. Raises a UserError if they differ."""
     by_values: dict[str, list[str]] = {}
     facts: dict[str, Any] = {}
     for tag in open_clip.list_pretrained_tags_by_model(name):
@@ -91,19 +93,19 @@ def _agreed(spec: BackboneSpec, name: str, keys: Sequence[str]) -> dict[str, Any
     if len(by_values) > 1:
         choices = "; ".join(f"{listed(tags, 4)} ({values})" for values, tags in by_values.items())
         raise UserError(
-            f"backbone {spec.name!r}: pretrained is a path, and the tags of {name} differ in their preprocessing; write "
-            f"`preprocessing: TAG` with the tag of these weights, or {', '.join(keys)} under `preprocessing`. Tags: {choices}."
+            f"backbone {spec.name!r}: pretrained is a path, but the tags of {name} differ in their preprocessing; set "
+            f"`preprocessing: TAG` to the tag of these weights, or set {', '.join(keys)} under `preprocessing`. Tags: {choices}."
         )
     return facts
 
 
 def _chosen(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of KEYS as YAML would give them."""
+    """The values of KEYS as in YAML."""
     return {key: list(facts[key]) if isinstance(facts[key], tuple) else facts[key] for key in KEYS if key in facts}
 
 
 def _shown(value: Any) -> str:
-    """[0.48145466, ..] as 0.481/...: three digits tell the models apart."""
+    """[0.48145466, ..] as 0.481/...: three digits are enough to distinguish models."""
     return (
         "/".join(f"{number:.3g}" for number in value)
         if isinstance(value, Sequence) and not isinstance(value, str)

@@ -1,7 +1,7 @@
-"""The bundled tiny CLIP: an ordinary open_clip model whose weights are stored compactly (MODEL_CARD.md beside them).
+"""The bundled tiny CLIP: an ordinary open_clip model whose weights are stored compactly (see its MODEL_CARD.md).
 
-Of the 49,408 rows of the token table only those of the pretraining captions' words were trained. The file keeps these
-rows with their token ids, everything in half precision; `expand` gives the complete state dict back.
+Of the 49,408 token embeddings, only those of words in the pretraining captions were trained. The file contains these
+rows with their token ids, all in half precision; `expand` restores the complete state dict.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ ROWS, ROW_IDS = "token_embedding.rows", "token_embedding.row_ids"
 
 
 def save_compact(path: str | Path, state: Mapping[str, torch.Tensor], token_ids: Sequence[int]) -> None:
-    """Writes a state dict whose token table has only the rows of `token_ids`: (len(token_ids), D), in this order."""
+    """Writes a state dict whose token embeddings are only the rows of `token_ids`: (len(token_ids), D), in this order."""
     tensors = {name: _half(tensor) for name, tensor in state.items() if name != TABLE}
     tensors[ROWS] = _half(state[TABLE])
     tensors[ROW_IDS] = torch.tensor(token_ids, dtype=torch.int32)
@@ -30,9 +30,9 @@ def save_compact(path: str | Path, state: Mapping[str, torch.Tensor], token_ids:
 
 
 def expand(path: str | Path = WEIGHTS) -> dict[str, torch.Tensor]:
-    """The complete open_clip state dict in float32, the token table (49408, D) zero outside the trained rows.
+    """The complete open_clip state dict in float32; token embeddings (49408, D) are zero outside the trained rows.
 
-    A missing or damaged file is a UserError.
+    Raises a UserError for a missing or corrupt file.
     """
     tensors, metadata = io.read_tensors(path, KIND)
     rows, ids = tensors.pop(ROWS).float(), tensors.pop(ROW_IDS).long()
@@ -50,7 +50,7 @@ def materialise(out: str | Path, path: str | Path = WEIGHTS) -> None:
 
 
 def rounded(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict after the detour through half precision: what `expand` gives back of it."""
+    """A state dict rounded to half precision, as `expand` returns it."""
     return {name: _full(_half(tensor)) for name, tensor in state.items()}
 
 

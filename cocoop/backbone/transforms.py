@@ -1,7 +1,7 @@
-"""From a picture to the image tower's input: the test transform, and training views that depend on a key alone.
+"""Transforms images to inputs of the image encoder: the test transform, and training views that only depend on a key.
 
-The reference's transforms (Dassl, dassl/data/transforms/transforms.py:230-354) are torchvision's, on PIL images, so
-resizing is antialiased; those same functions do the work here.
+Like the reference (Dassl, dassl/data/transforms/transforms.py:230-354), it uses torchvision's transforms of PIL images, so
+resizing is antialiased.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from torchvision.transforms import InterpolationMode
 
 from cocoop import io
 
-# dassl/config/defaults.py:40; the ratio is torchvision's default, which the reference keeps.
+# dassl/config/defaults.py:40; the aspect ratio is torchvision's default, as in the reference.
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 FLIP_PROBABILITY = 0.5
@@ -24,10 +24,13 @@ FLIP_PROBABILITY = 0.5
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an image tower expects: side of the square input in pixels, and mean and std of the channels (RGB, 0..1).
+    """The preprocessing of an image encoder.
 
-    interpolation: bicubic or bilinear. resize: "shortest" (resize the shorter side, crop the centre) or "squash"
-    (resize to a square, as SigLIP's models do).
+    Attributes:
+        size: side length of the square input in pixels.
+        mean, std: mean and standard deviation of the channels (RGB, 0..1).
+        interpolation: bicubic or bilinear.
+        resize: "shortest" (resize the shorter side, crop the centre) or "squash" (resize to a square, as in SigLIP).
     """
 
     size: int
@@ -38,20 +41,20 @@ class Preprocessing:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """JSON values that decide the pixels."""
+        """JSON values that determine the pixels."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
 
     def test(self, image: Image.Image) -> np.ndarray:
-        """The reference's test transform up to normalising: an RGB picture to (3, H, W) uint8."""
+        """The reference's test transform before normalisation: an RGB image to (3, H, W) uint8."""
         mode = InterpolationMode(self.interpolation)
         if self.resize == "squash":
             return _pixels(transforms.Resize((self.size, self.size), mode)(image))
         return _pixels(transforms.CenterCrop(self.size)(transforms.Resize(self.size, mode)(image)))
 
     def view(self, image: Image.Image, key: int) -> np.ndarray:
-        """The reference's training transform up to normalising, with the randomness of `view_key`: (3, H, W) uint8."""
+        """The reference's training transform before normalisation, with random numbers from `view_key`: (3, H, W) uint8."""
         with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(key)  # torch.manual_seed would also seed the GPUs
+            torch.default_generator.manual_seed(key)  # torch.manual_seed would also seed GPUs
             return _pixels(self._augmentation(image))
 
     @cached_property
@@ -61,16 +64,16 @@ class Preprocessing:
         return transforms.Compose([crop, transforms.RandomHorizontalFlip(FLIP_PROBABILITY)])
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(..., 3, H, W) uint8 to float32, on the tensor's device: to 0..1, minus mean, over std."""
+        """Scales (..., 3, H, W) uint8 to 0..1, subtracts the mean and divides by the std: float32 on the same device."""
         mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
         return pixels.float().div(255).sub_(mean).div_(std)
 
 
 def view_key(seed: int, path: str, epoch: int) -> int:
-    """What the view of an image in an epoch is drawn from: nothing else enters, neither workers nor order nor hardware.
+    """The random seed for the view of an image in an epoch, which does not depend on workers, order or hardware.
 
-    path: the image's path in the manifest. The key has 32 bits because torch's generator uses no more.
+    path: the image's path in the manifest. The key has 32 bits because torch's generator does not use more.
     """
     return int(io.sha256_text(io.canonical_json([seed, path, epoch]))[:8], 16)
 

@@ -1,6 +1,6 @@
-"""The image encoder that methods can change: frozen weights, learned tokens, adapters and low-rank additions.
+"""An image encoder that methods can change: frozen weights, learned tokens, adapters and low-rank terms.
 
-What no seed has changed is computed once for all seeds; what lies below the first changed layer can be cached per view.
+Unchanged computations are done once for all seeds; states before the first changed layer can be cached per view.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ IMAGE = "image"
 
 
 class States(NamedTuple):
-    """Hidden states (S or 1, B, 1 + P, D) of the class token and the patches in front of a layer of the frozen tower.
+    """Hidden states (S or 1, B, 1 + P, D) of the class token and the patches before a layer of the frozen tower.
 
-    S is 1 where the pixels are the same for all seeds. In front of layer 0 they are the patch embedding after ln_pre.
+    S is 1 if the pixels are the same for all seeds. Before layer 0, they are the patch embeddings after ln_pre.
     """
 
     layer: int
@@ -31,14 +31,14 @@ class States(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """features: (S, B, E), not normalised; inserted: the inserted tokens after ln_post (S, B, M, D), None without any."""
+    """features: (S, B, E), not normalised; inserted: inserted tokens after ln_post, (S, B, M, D), None if there are none."""
 
     features: Tensor
     inserted: Tensor | None
 
 
 class ImageEncoder:
-    """A frozen vision transformer. It holds constants only; no gradient is kept below the first change."""
+    """A frozen vision transformer. It contains only constants; the backward pass ends at the first change."""
 
     def __init__(self, tower: VisionTower, device: torch.device, precision: str = "fp32") -> None:
         self.device, self.precision = device, precision
@@ -46,10 +46,10 @@ class ImageEncoder:
 
     @classmethod
     def of(cls, backbone: Backbone) -> "ImageEncoder":
-        """The encoder of a backbone's image tower; a UserError names the reason if methods cannot change it."""
+        """The encoder of a backbone's image tower. Raises a UserError with the reason if methods cannot change it."""
         if reason := vision_reading.why_fixed(backbone.model):
             raise UserError(
-                f"backbone {backbone.spec.name!r}: methods cannot change its image tower: {reason}; "
+                f"backbone {backbone.spec.name!r}: methods cannot change its image tower, because {reason}; "
                 "use a vision transformer, such as ViT-B-16."
             )
         return cls(vision_reading.read(backbone.model), backbone.device, backbone.spec.precision)
@@ -69,7 +69,7 @@ class ImageEncoder:
         return self.tower.embed_dim
 
     def shape(self, layer: int, matrix: str) -> tuple[int, int]:
-        """(out, in) of one of a layer's MATRICES, for low-rank additions to it."""
+        """(out, in) of one of a layer's MATRICES, for low-rank terms."""
         of = self.tower.layers[layer]
         own = {"o": of.out, "fc": of.fc, "proj": of.proj}
         if matrix not in own:
@@ -78,7 +78,7 @@ class ImageEncoder:
         return out, into
 
     def states(self, pixels: Tensor, layer: int = 0) -> States:
-        """Normalised pixels (B, 3, H, W), the same for all seeds, or (S, B, 3, H, W) to the frozen states in front of a layer."""
+        """Frozen states before a layer, from normalised pixels (S, B, 3, H, W), or (B, 3, H, W) if they are equal for all seeds."""
         if not 0 <= layer < self.layers:
             raise ValueError(f"layer {layer}, but the image tower has layers 0 to {self.layers - 1}")
         with self._computing():
@@ -86,23 +86,23 @@ class ImageEncoder:
             return States(layer, self._run(start, layer, NO_CHANGES, start.x.shape[2])[IMAGE])
 
     def encode(self, images: Tensor | States, changes: ImageChanges = NO_CHANGES) -> Encoded:
-        """Features of images under the changes of S seeds. images: pixels as for `states`, or states cached from there.
+        """Features of images with the changes of S seeds. images: pixels as for `states`, or cached states.
 
-        Raises ValueError for changes below the cached states, and for those that the tower cannot take.
+        Raises a ValueError for changes before the cached states, and for changes that do not match the tower.
         """
         with self._computing():
             start = images if isinstance(images, States) else self._embedded(images)
             changes.check(self.layers, self.width, self.shape, len(start.x))
             if early := sorted(layer for layer in changes.layers if layer < start.layer):
-                raise ValueError(f"changes of layers {early}, but the states are those in front of layer {start.layer}")
+                raise ValueError(f"changes of layers {early}, but the states are those before layer {start.layer}")
             read = start.x.shape[2] if self.tower.mean_pool else 1
             last = self._run(start, self.layers, changes, read)
             return Encoded(self._out(self._pooled(last[IMAGE])), self._read_out(last, changes))
 
     def tokens(self, images: Tensor | States) -> Tensor:
-        """The image feature, then a feature of each patch, (S or 1, B, 1 + P, E), for methods that use local features (PLOT).
+        """The image feature and a feature of each patch, (S or 1, B, 1 + P, E), for methods that use local features (PLOT).
 
-        Patches pass the final layer norm and the projection like the feature itself.
+        The final layer norm and the projection are applied to patches as to the image feature.
         """
         with self._computing():
             start = images if isinstance(images, States) else self._embedded(images)
@@ -116,9 +116,9 @@ class ImageEncoder:
         return States(0, x.unflatten(0, (seeds, -1)))
 
     def _run(self, start: States, stop: int, changes: ImageChanges, read: int) -> Mapping[str, Tensor]:
-        """The sequence's pieces in front of layer `stop`; behind the last layer only tokens that are read out are left.
+        """The sequence's pieces before layer `stop`; after the last layer, only tokens that are read out.
 
-        read: how many leading tokens of the image are.
+        read: number of leading tokens of the image that are read out.
         """
         pieces = {IMAGE: start.x.to(self.device)}
         for at in range(start.layer, stop):
@@ -130,7 +130,7 @@ class ImageEncoder:
         return pieces
 
     def _tokens_of(self, changes: ImageChanges, layer: int, dtype: torch.dtype) -> dict[str, Tensor]:
-        """Tokens (S, 1, M, D) that enter in front of a layer."""
+        """Tokens (S, 1, M, D) that are added before a layer."""
         found = {name: getattr(changes, name).get(layer) for name in TOKENS}
         found = {name: tokens[:, None].to(dtype) for name, tokens in found.items() if tokens is not None}
         if layer == 0 and "deep_prompts" in found:
@@ -138,7 +138,7 @@ class ImageEncoder:
         return found
 
     def _pooled(self, x: Tensor) -> Tensor:
-        """Tokens of the image (S, B, T, D) to (S, B, D), after the final norm. Learned tokens are never part of a mean."""
+        """Pools tokens of the image (S, B, T, D) after the final norm to (S, B, D). Means exclude learned tokens."""
         x = self.tower.norm_tokens(x)
         return self.tower.norm_pooled(x[:, :, 1:].mean(2) if self.tower.mean_pool else x[:, :, 0])
 
@@ -165,9 +165,9 @@ class ImageEncoder:
 
 
 def _rows(name: str, x: Tensor, changes: ImageChanges, after: int, read: int | None) -> int:
-    """How many leading tokens of a piece go on behind a layer: none that the next layer replaces or that nobody reads.
+    """Number of leading tokens of a piece that are needed after a layer, without tokens that are replaced or not read.
 
-    after: the next layer; read: behind the last layer, how many tokens of the image are read.
+    after: the next layer; read: after the last layer, the number of tokens of the image that are read out.
     """
     if name == IMAGE:
         return x.shape[2] if read is None else read
@@ -176,7 +176,7 @@ def _rows(name: str, x: Tensor, changes: ImageChanges, after: int, read: int | N
 
 
 def _in_precision(tower: VisionTower, dtype: torch.dtype | None) -> VisionTower:
-    """Matrices in a half precision once, instead of in every step as autocast would."""
+    """Converts matrices to half precision once, while autocast would do it in every step."""
     if dtype is None:
         return tower
     names = ("qkv", "out", "fc", "proj")

@@ -1,7 +1,7 @@
-"""One layer of the image tower over a sequence in pieces, with the changes that a method makes to it.
+"""One layer of the image tower for a sequence in pieces, with a method's changes.
 
-A piece is (S or 1, B or 1, T, D): the patches are often the same for all seeds S, learned tokens the same for all images B. What
-depends on one piece alone is computed at its own size; only attention needs the whole.
+A piece is (S or 1, B or 1, T, D): patches are often equal for all seeds S, and learned tokens for all images B. Operations on
+single tokens run on each piece separately; only attention needs the complete sequence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def run(
 
     Returns pieces (S or 1, B, rows, D).
     """
-    if any(delta.dropout for delta in deltas.values()):  # each seed and image draws its own mask
+    if any(delta.dropout for delta in deltas.values()):  # each seed and image has a separate mask
         pieces = _alike(pieces, max(len(delta.down) for delta in deltas.values()))
     normed = [layer.norm_1(piece) for piece in pieces]
     asking = [x[..., :count, :] for x, count in zip(normed, rows, strict=True)]
@@ -39,7 +39,7 @@ def run(
 
 
 def joined(pieces: Sequence[Tensor]) -> Tensor:
-    """Pieces (S or 1, B or 1, T, D) as one sequence (S or 1, B or 1, sum of T, D)."""
+    """Concatenates pieces (S or 1, B or 1, T, D) to one sequence (S or 1, B or 1, sum of T, D)."""
     return torch.cat(_alike(pieces), 2) if len(pieces) > 1 else pieces[0]
 
 
@@ -52,7 +52,7 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, heads: int) -> Tens
 
 
 def changed(matrix: Affine, x: Tensor, delta: LowRank | None) -> Tensor:
-    """x (S or 1, B or 1, T, in) through a frozen matrix and its low-rank addition, if any."""
+    """Applies a frozen matrix and its low-rank term, if any, to x (S or 1, B or 1, T, in)."""
     return matrix(x) if delta is None else matrix(x) + low_rank(delta, x)
 
 
@@ -66,7 +66,7 @@ def low_rank(delta: LowRank, x: Tensor) -> Tensor:
 
 
 def _qkv(layer: Layer, x: Tensor, asking: Tensor, deltas: Deltas) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries of the tokens that ask, keys and values of all."""
+    """Queries of the tokens `asking`, keys and values of all tokens."""
     if asking.shape == x.shape:
         queries, keys, values = layer.qkv(x).chunk(3, -1)
     else:
@@ -78,7 +78,7 @@ def _qkv(layer: Layer, x: Tensor, asking: Tensor, deltas: Deltas) -> tuple[Tenso
 
 
 def _mlp(layer: Layer, x: Tensor, deltas: Deltas) -> Tensor:
-    """The MLP of x (S or 1, B, T, D). QuickGELU is silu(1.702 x) / 1.702, one fused function that keeps one tensor."""
+    """The MLP of x (S or 1, B, T, D). QuickGELU is silu(1.702 x) / 1.702, a fused function that stores only one tensor."""
     if not layer.quick:
         return changed(layer.proj, layer.activation(changed(layer.fc, x, deltas.get("fc"))), deltas.get("proj"))
     hidden = _times(layer.fc, x, QUICK, QUICK)
@@ -90,7 +90,7 @@ def _mlp(layer: Layer, x: Tensor, deltas: Deltas) -> Tensor:
 
 
 def _times(matrix: Affine, x: Tensor, factor: float, bias_factor: float) -> Tensor:
-    """factor * (x @ weight) + bias_factor * bias in one product."""
+    """factor * (x @ weight) + bias_factor * bias as one product."""
     assert matrix.bias is not None  # CLIP's MLPs have one
     flat = torch.addmm(matrix.bias, x.flatten(0, -2), matrix.weight.T, beta=bias_factor, alpha=factor)
     return flat.unflatten(0, x.shape[:-1])
@@ -101,6 +101,6 @@ def _scaled(x: Tensor, scale: Tensor | None) -> Tensor:
 
 
 def _alike(pieces: Sequence[Tensor], seeds: int = 1) -> list[Tensor]:
-    """Views of the pieces with the same S and B in front."""
+    """Views of the pieces with the same first dimensions S and B."""
     s, b = torch.broadcast_shapes((seeds, 1), *(piece.shape[:2] for piece in pieces))
     return [piece.expand(s, b, -1, -1) for piece in pieces]

@@ -1,4 +1,4 @@
-"""Reading the image tower of an open_clip model, or saying why methods cannot change it."""
+"""Reads the image tower of an open_clip model, or gives the reason why methods cannot change it."""
 
 import torch
 import torch.nn.functional as F
@@ -8,13 +8,13 @@ from cocoop.backbone.vision_tower import Affine, Layer, Norm, Rows, VisionTower
 
 
 def read(model: nn.Module) -> VisionTower:
-    """The image tower of an open_clip model that `why_fixed` finds nothing against. Tensors are shared, not copied."""
+    """The image tower of an open_clip model for which `why_fixed` returns None. Tensors are shared, not copied."""
     visual = model.visual
     return _from_timm(visual) if type(visual).__name__ == "TimmModel" else _from_open_clip(visual)
 
 
 def why_fixed(model: nn.Module) -> str | None:
-    """Why methods cannot change a model's image tower, in words for a message; None where they can."""
+    """The reason why methods cannot change a model's image tower, for a message; None if they can."""
     visual = model.visual
     name = type(visual).__name__
     if name == "TimmModel":
@@ -22,13 +22,13 @@ def why_fixed(model: nn.Module) -> str | None:
     if name != "VisionTransformer":
         return f"its image tower is a {name}, not a vision transformer"
     if getattr(visual, "output_tokens", False):
-        return "it is a CoCa model, whose image tower also answers with tokens for its decoder"
+        return "it is a CoCa model, whose image tower also returns tokens for its decoder"
     if visual.attn_pool is not None:
         return "its image feature is pooled by attention"
     if visual.pool_type not in ("tok", "avg"):
         return f"its image feature is pooled by {visual.pool_type!r}"
     odd = next((b for b in visual.transformer.resblocks if type(b).__name__ != "ResidualAttentionBlock"), None)
-    return odd and f"its layers are {type(odd).__name__}s with norms or scales of their own"
+    return odd and f"its layers are {type(odd).__name__}s with additional norms or scales"
 
 
 def _from_open_clip(visual: nn.Module) -> VisionTower:
@@ -79,9 +79,9 @@ def _why_fixed_timm(visual: nn.Module) -> str | None:
     if trunk.attn_pool is not None or trunk.global_pool not in ("token", "avg"):
         return f"its image feature is pooled by {'attention' if trunk.attn_pool is not None else trunk.global_pool}"
     if trunk.cls_token is None or trunk.num_prefix_tokens != 1 or getattr(trunk, "pool_include_prefix", False):
-        return "its image tower has no class token, or others beside it"
+        return "its image tower has no class token, or additional ones"
     if getattr(trunk, "rope", None) is not None:
-        return "its attention turns queries and keys by the place of their patch"
+        return "its attention rotates queries and keys by the position of their patch"
     odd = next((reason for block in trunk.blocks if (reason := _odd_timm_block(block))), None)
     return odd or (None if len(_heads(visual)) <= 1 else "its projection has a hidden layer")
 
@@ -95,14 +95,14 @@ def _odd_timm_block(block: nn.Module) -> str | None:
         or attention.qkv is None
         or attention.gate is not None
     ):
-        return f"its attention is timm's {type(attention).__name__} with matrices of its own"
+        return f"its attention is timm's {type(attention).__name__} with separate matrices"
     if type(mlp).__name__ != "Mlp":
         return f"its MLP is timm's {type(mlp).__name__}"
     inner = (attention.q_norm, attention.k_norm, attention.norm, mlp.norm)
     if not all(isinstance(module, nn.Identity) for module in inner):
         return "its layers have norms inside their attention or MLP"
     outer = (block.norm1, block.norm2)
-    return None if all(isinstance(norm, nn.LayerNorm) for norm in outer) else "its norms are no layer norms"
+    return None if all(isinstance(norm, nn.LayerNorm) for norm in outer) else "its norms are not layer norms"
 
 
 def _from_timm(visual: nn.Module) -> VisionTower:
@@ -144,7 +144,7 @@ def _timm_qkv(attention: nn.Module) -> Affine:
 
 
 def _heads(visual: nn.Module) -> list[nn.Linear]:
-    """The matrices behind the pooled token."""
+    """The matrices after pooling."""
     return [m for part in (visual.trunk.head, visual.head) for m in part.modules() if isinstance(m, nn.Linear)]
 
 

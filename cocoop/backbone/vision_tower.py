@@ -1,7 +1,7 @@
-"""The frozen image tower as plain tensors: what the encoder that methods can change (`vision.py`) is computed from.
+"""The frozen image tower as plain tensors, for the encoder that methods can change (`vision.py`).
 
-Towers that fit are vision transformers of open_clip or timm whose layers are CLIP's: layer norm, attention, layer norm, MLP,
-each branch optionally scaled.
+It supports vision transformers of open_clip and timm with CLIP's layers: layer norm, attention, layer norm, MLP, and an optional
+scale of each branch.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Rows = Callable[[Tensor], Tensor]  # a function of tokens (..., D) that treats each alone
+Rows = Callable[[Tensor], Tensor]  # a function of tokens (..., D) that treats each token separately
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Affine:
         return cls(linear.weight.detach(), None if linear.bias is None else linear.bias.detach())
 
     def part(self, index: int, parts: int) -> "Affine":
-        """One of the matrices stacked in this one."""
+        """One of the matrices that are stacked in this one."""
         return Affine(self.weight.chunk(parts)[index], None if self.bias is None else self.bias.chunk(parts)[index])
 
     def to(self, dtype: torch.dtype) -> "Affine":
@@ -39,7 +39,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Norm:
-    """A layer norm. It computes in the precision of its weights and answers in that of its input, as CLIP's does."""
+    """A layer norm. Like CLIP's, it computes in the precision of its weights and returns the precision of its input."""
 
     weight: Tensor
     bias: Tensor | None
@@ -52,9 +52,13 @@ class Norm:
 
 @dataclass(frozen=True)
 class Layer:
-    """One residual layer: x + scale_1 attention(norm_1 x), then x + scale_2 MLP(norm_2 x).
+    """A residual layer: x + scale_1 attention(norm_1 x), then x + scale_2 MLP(norm_2 x).
 
-    qkv: (3D, D); activation: the MLP's function, between fc (4D, D) and proj (D, 4D); quick: it is QuickGELU.
+    Attributes:
+        qkv: (3D, D).
+        fc, proj: (4D, D) and (D, 4D).
+        activation: the activation function between fc and proj.
+        quick: whether this is QuickGELU.
     """
 
     heads: int
@@ -72,10 +76,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class VisionTower:
-    """embed: pixels (B, 3, H, W) -> class token and patches (B, 1 + P, D), with positions, before ln_pre.
+    """A frozen image tower.
 
-    norm_tokens is applied to all tokens at the end, norm_pooled to the pooled one; one of them does nothing.
-    mean_pool: the feature is the mean over the patches, else the class token. head: (E, D), None for the identity.
+    Attributes:
+        width: D, the size of a token.
+        embed_dim: E, the size of a feature.
+        embed: pixels (B, 3, H, W) -> class token and patches (B, 1 + P, D) with positions, before ln_pre.
+        norm_tokens: final norm of all tokens; the identity if norm_pooled is used.
+        norm_pooled: final norm of the pooled token; the identity if norm_tokens is used.
+        mean_pool: whether the feature is the mean over the patches instead of the class token.
+        head: (E, D); None for the identity.
     """
 
     width: int

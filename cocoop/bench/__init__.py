@@ -1,1 +1,1 @@
-"""What the exact prompt encoder saves, measured against the literal computation in the same process."""
+"""Compares the speed of the exact prompt encoder with the literal computation in the same process."""

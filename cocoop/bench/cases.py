@@ -1,19 +1,19 @@
-"""What is measured: one line of the table each."""
+"""The cases to measure, one per line of the table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 PASSES = ("train", "evaluate")
 METHODS = ("cocoop", "coop")
-COOP_BATCH = 32  # images of a CoOp training step (CoOp configs/trainers/CoOp/vit_b16_ctxv1.yaml:3)
-EVALUATED_IMAGES = 4  # of one timed evaluation; the literal side runs them one by one, as the reference does
+COOP_BATCH = 32  # images per training step of CoOp (CoOp configs/trainers/CoOp/vit_b16_ctxv1.yaml:3)
+EVALUATED_IMAGES = 4  # images per timed evaluation; the literal side runs them one by one, like the reference
 CPU_CLASSES, CUDA_CLASSES, QUICK_CLASSES = (10, 50, 100), (10, 100, 500, 1000), (50,)
 CUDA_BATCHES = {"train": (1, 8, 32), "evaluate": (16, 100)}
 
 
 @dataclass(frozen=True)
 class Case:
-    """batch: images of one step; precision: fp32 or bf16 (autocast)."""
+    """A case. batch: images per step; precision: fp32 or bf16 (autocast)."""
 
     method: str
     work: str
@@ -26,7 +26,7 @@ class Case:
 
 
 def cases(device: str, classes: Sequence[int] = (), quick: bool = False) -> list[Case]:
-    """All cases of a device. quick: CoCoOp only. CoOp's text features do not depend on the image, so it has one batch size."""
+    """All cases for a device. quick: only CoCoOp. CoOp has one batch size, because its text features do not depend on images."""
     if not classes:
         classes = QUICK_CLASSES if quick else CUDA_CLASSES if device == "cuda" else CPU_CLASSES
     precisions = ("fp32", "bf16") if device == "cuda" else ("fp32",)

@@ -1,4 +1,4 @@
-"""Images a second: through a random ViT-B/16 on this device, and through decoding and cropping in one process. No data needed."""
+"""Measures images per second of a random ViT-B/16 on this device, and of decoding and cropping in one process, without data."""
 
 import logging
 import tempfile
@@ -20,14 +20,14 @@ from cocoop.config.specs import BackboneSpec
 from cocoop.data.images import open_rgb
 
 VIT_B16 = BackboneSpec("bench", "ViT-B-16-quickgelu", None)
-BATCH = {"cpu": 8, "cuda": 64}  # of the stages on a GPU; a CPU is as fast with fewer
+BATCH = {"cpu": 8, "cuda": 64}  # on a GPU, the batch size of the stages; smaller batches are as fast on a CPU
 PRECISIONS = {"cpu": ("fp32",), "cuda": ("fp32", "bf16")}
 WIDTH, HEIGHT, GRAIN, QUALITY = (
     500,
     375,
     12,
     90,
-)  # an ImageNet photo's usual size; they come out at 90 kB, near its bytes
+)  # the typical size of an ImageNet photo; the files have 90 kB, similar to photos
 PICTURES = 32
 REPEATS = 3
 SEED = 0
@@ -35,7 +35,14 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Measured:
-    """tower: seconds of a batch by precision; picture, view: seconds of one process to decode one, and to cut one from it."""
+    """Measurements.
+
+    Attributes:
+        batch: images per batch.
+        tower: seconds per batch in the image encoder, by precision.
+        picture: seconds that one process takes to decode an image.
+        view: seconds that one process takes to crop a view from a decoded image.
+    """
 
     batch: int
     tower: Mapping[str, float]
@@ -43,7 +50,7 @@ class Measured:
     view: float
 
     def record(self) -> dict[str, Any]:
-        """For the JSON file; cocoop.planning.cost.image_rate reads it."""
+        """JSON values for the output file, which cocoop.planning.cost.image_rate reads."""
         rows = [
             {"precision": precision, "batch": self.batch, "seconds": seconds, "images_per_second": self.batch / seconds}
             for precision, seconds in self.tower.items()
@@ -53,7 +60,7 @@ class Measured:
 
 
 def measure(device: str, spec: BackboneSpec = VIT_B16) -> Measured:
-    """Measures both, one after the other."""
+    """Measures the image encoder and then decoding."""
     batch, tower = BATCH[device], {}
     for precision in PRECISIONS[device]:
         tower[precision], preprocessing = _tower(spec, precision, device, batch)
@@ -62,7 +69,7 @@ def measure(device: str, spec: BackboneSpec = VIT_B16) -> Measured:
 
 
 def rendered(measured: Measured) -> str:
-    """A pipe table."""
+    """The measurements as a Markdown table."""
     rows = [
         [f"ViT-B/16, {precision}, batch {measured.batch}, on the device", f"{measured.batch / seconds:,.1f}"]
         for precision, seconds in measured.tower.items()
@@ -73,8 +80,8 @@ def rendered(measured: Measured) -> str:
 
 
 def _tower(spec: BackboneSpec, precision: str, device: str, batch: int) -> tuple[float, Preprocessing]:
-    """Seconds of a batch of pixels, from the CPU's memory to features, and what the tower expects of pixels."""
-    logging.getLogger(backbone.__name__).disabled = True  # it warns of random weights; here they are meant
+    """Seconds from a batch of pixels in CPU memory to features, and the preprocessing of the image encoder."""
+    logging.getLogger(backbone.__name__).disabled = True  # it warns about random weights, which are intended here
     try:
         model = backbone.load(replace(spec, precision=precision), device)
     finally:
@@ -91,7 +98,7 @@ def _tower(spec: BackboneSpec, precision: str, device: str, batch: int) -> tuple
 
 
 def _decoding(preprocessing: Preprocessing) -> tuple[float, float]:
-    """Seconds of one process for a picture of a file, and for a view of a decoded picture."""
+    """Seconds that one process takes to decode an image file, and to crop a view from a decoded image."""
     with tempfile.TemporaryDirectory() as folder:
         paths = draw(Path(folder), PICTURES)
         decoded = [open_rgb(path) for path in paths]
@@ -111,7 +118,7 @@ def _median(run: Callable[[], Any], device: str) -> float:
 
 
 def draw(folder: Path, count: int) -> Sequence[Path]:
-    """JPEG files with the size, and about the bytes, of a photo: noise at several scales."""
+    """Writes JPEG files with the dimensions and about the file size of a photo: noise at several scales."""
     random = np.random.default_rng(SEED)
     paths = [folder / f"{number}.jpg" for number in range(count)]
     for path in paths:

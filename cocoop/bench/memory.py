@@ -1,4 +1,4 @@
-"""Peak memory of one side of one case, in a process of its own: `python -m cocoop.bench.memory JSON`."""
+"""Peak memory of one side of a case, measured in a separate process: `python -m cocoop.bench.memory JSON`."""
 
 import ctypes
 import gc
@@ -21,9 +21,9 @@ WARM_UP_CLASSES = 2
 
 
 def peak_mb(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, int]) -> float | None:
-    """Memory a step adds at its peak to what model, inputs and libraries hold, in MB.
+    """Peak memory of a step in MB, in addition to the memory of model, inputs and libraries.
 
-    On a CPU resident memory, as Linux reports it (None elsewhere); on a GPU memory that torch allocated.
+    On a CPU, resident memory as reported by Linux (None on other systems); on a GPU, memory allocated by torch.
     """
     asked = {"case": vars(case), "side": side, "device": device, "threads": threads, "geometry": dict(geometry)}
     command = [sys.executable, "-m", "cocoop.bench.memory", json.dumps(asked)]
@@ -31,13 +31,15 @@ def peak_mb(case: Case, side: str, device: str, threads: int, geometry: Mapping[
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        logger.warning("bench: memory of the %s side of %s is not measured: its process ended with %r", side, case, why)
+        logger.warning(
+            "bench: could not measure memory of the %s side of %s: its process ended with %r", side, case, why
+        )
         return None
     return json.loads(done.stdout)
 
 
 def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, int]) -> float | None:
-    """The same in this process, which must be fresh."""
+    """Measures the same in this process, which must have just started."""
     import torch
 
     from cocoop.bench import sides
@@ -55,7 +57,7 @@ def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
     try:
-        RESET.write_text("5")  # the peak starts again from here (Linux, proc(5))
+        RESET.write_text("5")  # resets the peak (Linux, proc(5))
         before = _status("VmRSS")
     except (OSError, KeyError):
         return None
@@ -64,7 +66,7 @@ def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[
 
 
 def _status(field: str) -> float:
-    """A line of /proc/self/status, in MB."""
+    """A field of /proc/self/status, in MB."""
     lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
     return int(lines[field].split()[0]) / 1024
 

@@ -1,18 +1,18 @@
-"""Floating-point operations: those that must be done, counted from the packing, and those of the literal computation.
+"""Counts floating-point operations: the necessary ones, from the packing of prompts, and those of the literal computation.
 
-A product of (a, b) and (b, c) counts 2abc. Norms, activations, softmax and the logits are not counted (under 1 %).
+A product of (a, b) and (b, c) has 2abc operations. Norms, activations, softmax and logits are not counted (below 1 %).
 
-Must be done, per context, with T tail entries (common beginnings once), P prefix entries that depend on the context, C
-distinct classes, width D and A pairs of a row and a key it sees:
+Necessary operations per context, with T tail entries (common beginnings once), P prefix entries that depend on the context, C
+distinct classes, width D and A pairs of a row and a key that it attends to:
 
     first layer     3 D^2 for each context vector (all other projections are constants), 9 D^2 for each of T + P (output, MLP)
     other layers    12 D^2 for each of T + P
     last layer      2 D^2 for each of T + P (keys and values), 10 D^2 for each of C (query, output, MLP), D E for each of C
-    attention       4 D for each of A in every layer; in the last layer only EOT asks
+    attention       4 D for each of A in every layer; in the last layer only for queries of EOT
 
-The backward pass computes the gradient of every product's input and none of a weight, so linear layers count once more,
-and attention, with four products instead of two, 8 D. In the first layer only the context has a gradient: 6 D for each pair
-whose key depends on it.
+The backward pass computes gradients of the inputs of products but not of weights, so linear layers count again, and attention
+has four products instead of two, so 8 D. In the first layer, only the context has a gradient: 6 D for each pair whose key
+depends on it.
 """
 
 from typing import NamedTuple
@@ -22,18 +22,18 @@ from cocoop.text.tower import TextTower
 
 
 class Operations(NamedTuple):
-    """Of one context: forward pass, and backward pass without gradients of weights."""
+    """Operations for one context: forward pass, and backward pass without gradients of weights."""
 
     forward: int
     backward: int
 
     def of(self, work: str) -> int:
-        """Of a training step, or of an evaluation, which has no backward pass."""
+        """Operations of a training step, or of an evaluation without a backward pass."""
         return self.forward + self.backward if work == "train" else self.forward
 
 
 def required(encoder: PromptEncoder) -> Operations:
-    """What an exact computation cannot leave out, for one context and all classes."""
+    """Necessary operations of an exact computation for one context and all classes."""
     layout, packing, tower = encoder.layout, encoder.packing, encoder.tower
     d, layers = tower.width, tower.facts.layers
     tails, (_, prefix) = packing.tails, packing.prefix()
@@ -52,7 +52,7 @@ def required(encoder: PromptEncoder) -> Operations:
 
 
 def literal(classes: int, tower: TextTower) -> Operations:
-    """The reference's: all 77 tokens of every class, and their gradients, in every layer (CoOp trainers/cocoop.py:183-189)."""
+    """Operations of the reference: all 77 tokens of every class with gradients in all layers (CoOp trainers/cocoop.py:183-189)."""
     d, layers, length = tower.width, tower.facts.layers, tower.facts.context_length
     linear = classes * (layers * length * 12 * d * d + d * tower.embed_dim)
     attention = classes * layers * length * length

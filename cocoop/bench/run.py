@@ -1,4 +1,4 @@
-"""The `bench` command: measures every case, checks that both sides agree, prints the table."""
+"""The `bench` command: measures all cases, checks that both sides agree, and prints the table."""
 
 import os
 import platform
@@ -20,12 +20,12 @@ from cocoop.text.prompt_encoder import PromptEncoder
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 
-TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # largest relative difference of the two sides
+TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # maximal relative difference between the two sides
 KEPT_LITERALLY = {
     "train": 25,
     "evaluate": 12,
-}  # vectors of width D that a literal token holds (in a layer, if it trains)
-ROOM = 0.8  # of the free memory a literal step may take
+}  # vectors of width D that a token stores on the literal side (per layer in a training)
+ROOM = 0.8  # fraction of the free memory that a literal step may use
 
 
 def bench(
@@ -36,12 +36,12 @@ def bench(
     threads: int | None = None,
     repeats: int = 3,
 ) -> None:
-    """Prints the table, writes it as JSON to `out`. Raises UserError if the two sides disagree."""
+    """Prints the table and writes the measurements as JSON to `out`. Raises a UserError if the two sides disagree."""
     for count in classes:
         if count < 2:
-            raise UserError(f"--classes: {count} is too few; a classifier has two classes or more.")
+            raise UserError(f"--classes: expected 2 or more, got {count}.")
     if repeats < 1 or (threads is not None and threads < 1):
-        raise UserError(f"--repeats and --threads count from 1; found {repeats} and {threads}.")
+        raise UserError(f"--repeats and --threads: expected 1 or more, got {repeats} and {threads}.")
     device = choose(device)
     if threads:
         torch.set_num_threads(threads)
@@ -69,7 +69,7 @@ def measure(
     geometry: Mapping[str, int] = GEOMETRY,
     memory_of: Sequence[str] = PASSES,
 ) -> list[Measured]:
-    """Measures cases one by one; the matrix-product peak before each, of which the best counts for all."""
+    """Measures the cases, and before each case the speed of matrix products; the best of these counts as peak for all cases."""
     texts = {precision: sides(device, geometry, precision) for precision in {case.precision for case in todo}}
     measured, peaks = [], dict.fromkeys(texts, 0.0)
     with progress.bar(len(todo), "bench", "case") as bar:
@@ -97,13 +97,13 @@ def _case(case: Case, texts: dict[str, TextEncoder], device: str, repeats: int) 
         try:
             disagreement = _difference(deterministic(literal.outcome, str(case)), expected)
         except torch.OutOfMemoryError:
-            literal, note = None, "the literal computation does not fit this device"
+            literal, note = None, "the literal computation needs more memory than this device has"
     seconds = timing.in_turn(literal.run if literal else None, fast.run, repeats, device)
     return Measured(case, seconds, *_counted(case, encoder), disagreement, note)
 
 
 def _counted(case: Case, encoder: PromptEncoder) -> tuple[dict[str, int], dict[str, int]]:
-    """Tokens and operations of each side."""
+    """Numbers of tokens and operations of each side."""
     contexts = case.batch if case.method == "cocoop" else 1
     prefix = len(encoder.packing.prefix()[1])
     tokens = {
@@ -118,7 +118,7 @@ def _counted(case: Case, encoder: PromptEncoder) -> tuple[dict[str, int], dict[s
 
 
 def _too_large(case: Case, tower: TextTower, device: str) -> str | None:
-    """Why the literal side is left out, by a rough estimate of its memory."""
+    """The reason to skip the literal side, from a rough estimate of its memory; None to run it."""
     free = (
         torch.cuda.mem_get_info()[0] if device == "cuda" else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     )
@@ -128,7 +128,7 @@ def _too_large(case: Case, tower: TextTower, device: str) -> str | None:
     needed = vectors * tower.width * (2 if case.precision == "bf16" else 4)
     if needed <= ROOM * free:
         return None
-    return f"literal left out: it needs about {needed / 1e9:.0f} GB, and {free / 1e9:.0f} GB are free"
+    return f"literal side skipped: it needs about {needed / 1e9:.0f} GB, but only {free / 1e9:.0f} GB are free"
 
 
 def _difference(literal: dict[str, Tensor], fast: dict[str, Tensor]) -> float:
@@ -140,8 +140,8 @@ def _agree(measured: Sequence[Measured]) -> None:
         allowed = TOLERANCE[m.case.precision]
         if m.disagreement is not None and not m.disagreement <= allowed:
             raise UserError(
-                f"bench: literal and fast disagree by {m.disagreement:.1e} in {m.case} ({allowed:.0e} is rounding); "
-                "the times above compare different computations. Report it with this command's output."
+                f"bench: literal and fast results differ by {m.disagreement:.1e} in {m.case} (rounding explains {allowed:.0e}), so "
+                "the times above compare different computations. Please report this with the command's output."
             )
 
 

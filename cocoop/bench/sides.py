@@ -1,4 +1,4 @@
-"""The two sides of the measurement: the same method on the same inputs, over the literal or over the exact text tower."""
+"""The two sides of the measurement: the same method with the same inputs and the literal or the exact prompt encoder."""
 
 import math
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ TRAINING = TrainingSpec(1, 1, 0.002, 0, 0.0, 0.9, 0.0005)
 
 
 class TextModel(nn.Module):
-    """An open_clip text tower with random weights, frozen, and CLIP's trained logit scale."""
+    """A frozen open_clip text tower with random weights and the logit scale of the trained CLIP."""
 
     def __init__(self, **geometry: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class TextModel(nn.Module):
 
 
 class PlainEncoder(nn.Module):
-    """The reference's computation (CoOp trainers/cocoop.py:144-189): all 77 tokens of every class, one image after the other."""
+    """The reference's computation (CoOp trainers/cocoop.py:144-189): all 77 tokens of every class, one image after another."""
 
     def __init__(self, text: TextTransformer, prompts: Prompts) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class PlainEncoder(nn.Module):
         self.eot = torch.tensor([len(entries) - 1 for entries in prompts.classes], device=device)
 
     def forward(self, context: Tensor) -> Tensor:
-        """context (N, M, D), placed behind SOS -> text features (N, C, E)."""
+        """context (N, M, D), placed after SOS -> text features (N, C, E)."""
         return torch.stack([self._one(vectors) for vectors in context])
 
     def _one(self, context: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class PlainEncoder(nn.Module):
 
 @dataclass
 class Work:
-    """One side of a case, ready to run again and again."""
+    """One side of a case, which can run repeatedly."""
 
     case: Case
     method: Method
@@ -88,14 +88,14 @@ class Work:
         self.trainer = Trainer(self.method, self.classifier, images, TRAINING, self.case.precision)
 
     def run(self) -> Tensor:
-        """A whole training step, giving its loss, or the logits of an evaluation."""
+        """Runs a training step and returns its loss, or an evaluation and returns its logits."""
         if self.case.work == "train":
             return self.trainer.step(Batch(self.images, self.labels))[0]["cross_entropy"]
         with torch.no_grad(), autocast(self.case.precision, self.images.device):
             return self.classifier(self.images)
 
     def outcome(self) -> dict[str, Tensor]:
-        """What both sides must agree on: the loss and its gradients, or the logits."""
+        """The results that both sides must agree on: the loss and its gradients, or the logits."""
         found = self.run().double()
         if self.case.work == "evaluate":
             return {"logits": found}
@@ -108,9 +108,9 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 
 def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> dict[str, TextEncoder]:
-    """Both text sides of one random model of the given geometry (arguments of open_clip's TextTransformer).
+    """Both text encoders of a random model with this geometry (arguments of open_clip's TextTransformer).
 
-    bf16: the literal side runs under autocast, as the reference's `amp`; the exact side holds its matrices in bf16.
+    bf16: the literal side runs under autocast, like the reference with `amp`; the exact side has matrices in bf16.
     """
     model = TextModel(**geometry).to(device)
     tokenizer = byte_pair()
@@ -122,13 +122,13 @@ def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> 
 
 
 def class_names(count: int) -> list[str]:
-    """The first of ImageNet's, as open_clip carries them; from the start again beyond 1000."""
+    """The first ImageNet class names from open_clip, repeated after 1000."""
     names = open_clip.IMAGENET_CLASSNAMES
     return [names[i % len(names)] for i in range(count)]
 
 
 def work(case: Case, text: TextEncoder) -> Work:
-    """A case on random image features and labels."""
+    """A case with random image features and labels."""
     task = Task(text, (SEED,))
     if case.method == "cocoop":
         method: Method = CoCoOp(task, n_ctx=CONTEXTS, ctx_init=WORDS, reduction=16)

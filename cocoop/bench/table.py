@@ -1,4 +1,4 @@
-"""The measurements as one table for the terminal (and for Markdown), and as JSON."""
+"""The measurements as a Markdown table and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,16 @@ HEAD = (
 
 @dataclass
 class Measured:
-    """One case. Mappings have a key for each side measured ("literal", "fast").
+    """Measurements of one case. Mappings have a key for each measured side ("literal", "fast").
 
-    seconds: of one step, median; tokens: that enter the tower in it; flops: operations counted for the side; disagreement:
-    largest relative difference of loss and gradients, or of logits, in the 2-norm; note: why the literal side is missing;
-    peak_mb: memory a step adds; peak: operations a second of the fastest matrix product.
+    Attributes:
+        seconds: median time of a step.
+        tokens: number of tokens in the tower per step.
+        flops: operations counted for the side.
+        disagreement: largest relative difference of loss and gradients, or of logits, in the 2-norm.
+        note: why the literal side is missing.
+        peak_mb: peak memory of a step in MB.
+        peak: operations per second of the fastest matrix product.
     """
 
     case: Case
@@ -33,11 +38,11 @@ class Measured:
     peak: float = 0.0
 
     def fraction(self, side: str) -> float | None:
-        """Of this machine's matrix-product peak, by the operations counted for the side."""
+        """Fraction of this machine's peak speed of matrix products that the side reaches."""
         return self.flops[side] / self.seconds[side] / self.peak if side in self.seconds else None
 
     def record(self) -> dict[str, Any]:
-        """For the JSON file."""
+        """JSON values for the output file."""
         sides = {
             side: {
                 "seconds": self.seconds[side],
@@ -58,21 +63,21 @@ class Measured:
 
 
 def rendered(measured: Sequence[Measured], where: str) -> str:
-    """A pipe table, with how to read it and why something is missing."""
+    """A Markdown table with explanations and the reasons for missing values."""
     grid = tabulate(
         [_row(m) for m in measured], HEAD, "pipe", disable_numparse=True, colalign=["left"] * 2 + ["right"] * 11
     )
     notes = [
         where,
         "seconds: median of one training step (forward, backward, update) or of the evaluation of a batch; "
-        "MB: what that step adds to memory at its peak;",
-        "% of peak: operations counted for the side (cocoop/bench/operations.py), per second, of the fastest matrix product here "
+        "MB: peak memory of that step;",
+        "% of peak: operations of the side (cocoop/bench/operations.py) per second, relative to the fastest matrix product "
         f"({', '.join(sorted({f'{m.case.precision} {m.peak / 1e9:,.0f} GFLOP/s' for m in measured}))}).",
     ]
     agreed = [m.disagreement for m in measured if m.disagreement is not None]
     if agreed:
         notes.append(
-            f"Losses, gradients and logits of both sides differ by {max(agreed):.1e} at most (relative, 2-norm)."
+            f"Losses, gradients and logits of both sides differ by at most {max(agreed):.1e} (relative, 2-norm)."
         )
     notes += [f"{m.case}: {m.note}" for m in measured if m.note]
     return "\n".join([grid, "", *notes])

@@ -1,4 +1,4 @@
-"""Seconds of the two sides in turn, and the most operations per second this machine reaches in matrix products."""
+"""Measures both sides alternately, and the peak speed of matrix products on this machine."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ FAST_PER_LITERAL = 3
 
 
 def seconds(run: Callable[[], Any], device: str) -> float:
-    """Wall-clock time of one call; on a GPU between two events of its stream."""
+    """Wall-clock time of one call in seconds; on a GPU, between two events of its stream."""
     if device != "cuda":
         now = time.perf_counter()
         run()
@@ -29,7 +29,7 @@ def seconds(run: Callable[[], Any], device: str) -> float:
 
 
 def in_turn(literal: Callable[[], Any] | None, fast: Callable[[], Any], repeats: int, device: str) -> dict[str, float]:
-    """Median seconds of each side, taken in turn so that a disturbance hits both. Both must have run before."""
+    """Median seconds of each side, measured alternately so that disturbances affect both. Both must have run before."""
     found: dict[str, list[float]] = {"literal": [], "fast": []}
     for _ in range(repeats):
         if literal:
@@ -39,7 +39,7 @@ def in_turn(literal: Callable[[], Any] | None, fast: Callable[[], Any], repeats:
 
 
 def peak_flops(device: str, precision: str) -> float:
-    """Most operations per second of a matrix product here and now: the best of several shapes and repeats."""
+    """Peak operations per second of a matrix product: the best of several shapes and repeats."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     best = 0.0
     for m, k, n in PEAK_SHAPES[device]:

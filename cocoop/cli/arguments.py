@@ -66,9 +66,9 @@ def _words_of(name: str) -> dict[str, Any]:
 def backbone_option(text: str) -> BackboneSpec:
     """The backbone of --backbone, validated like a YAML file."""
     content = parsed(text, "--backbone")
-    name = content.pop("name", None)
+    name, files = content.pop("name", None), content.pop("files", None)
     validate({"label": "-", **content}, "backbone", "--backbone")
-    return BackboneSpec(name=str(name), **content)
+    return BackboneSpec(name=str(name), files=files, **content)
 
 
 def path(parser: argparse.ArgumentParser, *flags: str, about: str, required: bool = True, **options: Any) -> None:

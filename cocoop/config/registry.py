@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io
+from cocoop.config import weights
 from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
 from cocoop.config.openclip import check_names
@@ -63,7 +64,7 @@ class Registry:
     def backbone(self, name: str, where: str) -> BackboneSpec:
         content = self.read("backbones", name, where)
         check_names(content, str(self.folder / "backbones" / f"{name}.yaml"))
-        return BackboneSpec(name=name, **content)
+        return BackboneSpec(name=name, files=weights.digest(content), **content)
 
     def dataset(self, name: str, where: str) -> DatasetSpec:
         return DatasetSpec(name, self.read("datasets", name, where))

@@ -27,6 +27,7 @@ class BackboneSpec:
         precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything in half precision).
         preprocessing: an open_clip tag whose preprocessing to use, or some of mean, std, interpolation and resize_mode;
             None to let `cocoop.backbone.preprocessing` find the values.
+        files: digest of the local files that `model` and `pretrained` name, None without any.
         label: the name in tables and figures; it affects no number.
     """
 
@@ -35,13 +36,14 @@ class BackboneSpec:
     pretrained: str | None
     precision: str = "fp32"
     preprocessing: str | Mapping[str, Any] | None = None
+    files: str | None = None
     label: str = field(default="", compare=False)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that affects the features, so not the label; `preprocessing` only if the YAML file has it."""
+        """Everything that affects the features, so not the label; `preprocessing` and `files` only if there are any."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
-        return values if self.preprocessing else {key: value for key, value in values.items() if key != "preprocessing"}
+        return {key: value for key, value in values.items() if value or key not in ("preprocessing", "files")}
 
 
 @dataclass(frozen=True)

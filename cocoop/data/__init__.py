@@ -1,1 +1,1 @@
-"""Datasets: download, readers, checks, own datasets. Nothing here imports torch."""
+"""Datasets: downloads, readers, checks, and new datasets. Does not import torch."""

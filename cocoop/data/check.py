@@ -1,4 +1,4 @@
-"""`dataset check`: what a dataset consists of, what is wrong with its images, and how its prompts look to the tokenizer."""
+"""`dataset check`: the contents of a dataset, problems with its images, and the tokens of its prompts."""
 
 import os
 from collections import defaultdict
@@ -20,7 +20,7 @@ from cocoop.manifest import SPLITS, counts_per_class
 
 TellApart = Callable[[Sequence[str]], str]
 EXAMPLES = 3
-PROMPT_LENGTH = 120  # characters shown of one
+PROMPT_LENGTH = 120  # maximal number of characters shown
 PROBLEM = "problem: "
 
 
@@ -31,11 +31,12 @@ def report(
     tokenize: Tokenize | None = None,
     tell_apart: TellApart | None = None,
 ) -> str:
-    """The findings as text, one a line; problems start with PROBLEM.
+    """The findings, one per line; problems start with PROBLEM.
 
-    sheet: where the contact sheet (PNG) goes. tokenize: gives the token ids of a prompt, start and end token included.
-    tell_apart: gives a line on whether a backbone can tell these class names apart.
-    A dataset that cannot be read at all is a UserError.
+    sheet: path for the contact sheet (PNG).
+    tokenize: returns the token ids of a prompt, including start and end token.
+    tell_apart: returns a line about whether a backbone can tell these class names apart.
+    Raises a UserError for a dataset that cannot be read at all.
     """
     folder = Path(data_root) / spec.folder
     if "link" in spec.settings:
@@ -69,18 +70,18 @@ def _counts(spec: DatasetSpec, listing: Listing) -> Iterator[str]:
         counts = counts_per_class([item.label for item in items], len(names))
         smallest, largest = min(counts), max(counts)
         yield (
-            f"{split}: {len(items)} images, {smallest} to {largest} a class;"
+            f"{split}: {len(items)} images, {smallest} to {largest} per class;"
             f" smallest class: {shown(names[counts.index(smallest)])} with {smallest}"
         )
 
 
 def _as_published(spec: DatasetSpec) -> str:
     published = any(spec.sizes.values()) or "classes" in spec.settings
-    return "counts: as published" if published else "counts: nothing published to compare with"
+    return "counts: as published" if published else "counts: no published numbers to compare with"
 
 
 def _without_images(listing: Listing, readable: set[str]) -> Iterator[str]:
-    """Classes of which no image can be read."""
+    """Classes without a readable image."""
     seen = {item.label for items in listing.splits.values() for item in items if item.path in readable}
     empty = [cut(name) for label, name in enumerate(listing.classnames) if label not in seen]
     if empty:
@@ -98,7 +99,7 @@ def _unreadable(spec: DatasetSpec, bad: dict[str, str]) -> list[str]:
 
 
 def _leaks(folder: Path, listing: Listing, paths: list[str]) -> Iterator[str]:
-    """Images with the same content: leakage when they stand in two splits."""
+    """Images with the same content, which are leakage if they are in two splits."""
     where = {item.path: split for split in SPLITS for item in listing.splits.get(split, ())}
     groups = _same_content(folder, paths)
     across = [group for group in groups if len({where[path] for path in group}) > 1]

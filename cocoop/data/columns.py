@@ -1,4 +1,4 @@
-"""Guesses about a table of images, for `dataset new`: which column is which, and where the images lie."""
+"""Guesses for `dataset new` which columns of a table are paths, classes and splits, and in which folder the images are."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from cocoop.data.readers.listing import COLUMNS, SPLIT_NAMES
 from cocoop.data.readers.table import Rows, rows_of
 from cocoop.errors import UserError, cut, listed, shown
 
-USUAL = {  # in lower case, without blanks, _ and -; the likeliest first
+USUAL = {  # common column names in lower case, without spaces, _ and -; the most likely first
     "path": (
         "path", "imagepath", "imgpath", "filepath", "filepaths", "filename", "filenames", "file", "files", "imagefile",
         "imagename", "imgname", "image", "images", "img", "paths", "imageid", "imgid", "id",
@@ -22,16 +22,16 @@ USUAL = {  # in lower case, without blanks, _ and -; the likeliest first
     ),
     "split": ("split", "set", "subset", "partition", "phase", "dataset"),
 }  # fmt: skip
-SAMPLE = 50  # paths of a table that are looked for
+SAMPLE = 50  # number of paths that are looked up
 MOST_FOLDERS = 500
 
 
 class Ambiguous(UserError):
-    """A table lists images that are there more than once."""
+    """A table whose images exist in several places."""
 
 
 def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
-    """Settings of the listing reader for a table, and whether it has splits; one that lists no images is a UserError."""
+    """Settings of the listing reader for a table, and whether it has splits. Raises a UserError if it does not list images."""
     rows = rows_of(table)
     columns = {role: name for role in USUAL if (name := _column(role, rows)) is not None}
     for role in ("path", "class"):
@@ -43,7 +43,7 @@ def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
             )
     kinds = {str(row.get(columns["class"])) for row in rows}
     if len(kinds) == len(rows) > 1:
-        raise UserError(f"{table}: names {len(rows)} classes once each, so it is no list of images.")
+        raise UserError(f"{table}: contains each of its {len(rows)} classes only once, so it is not a list of images.")
     renamed = {role: name for role, name in columns.items() if name != COLUMNS[role]}
     names = [str(row.get(columns["path"])).strip().replace("\\", "/") for row in rows]
     settings: dict[str, Any] = {"kind": "listing", "file": table.name, **_place(table, names)}
@@ -51,7 +51,7 @@ def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
 
 
 def _column(role: str, rows: Rows) -> str | None:
-    """The column of a role: the likeliest name; of classes one with words rather than numbers, of splits one that has them."""
+    """The column for a role with the most likely name; for classes preferably with words, for splits with names of splits."""
     plain = {"".join(character for character in name.lower() if character not in " _-"): name for name in rows[0]}
     candidates = [plain[name] for name in USUAL[role] if name in plain]
     if role == "class":
@@ -67,7 +67,7 @@ def _has_splits(rows: Rows, column: str) -> bool:
 
 
 def _place(table: Path, names: Sequence[str]) -> dict[str, str]:
-    """`images` and `suffix`: the folder and the ending with which most of the names are there."""
+    """`images` and `suffix`: the folder and the file suffix with which most images exist."""
     sample = names[:: max(1, len(names) // SAMPLE)]
     ids = not any(is_image(name.rpartition("/")[2]) for name in sample)
     found: dict[tuple[str, str], int] = {}
@@ -90,7 +90,7 @@ def _place(table: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _folders(home: Path) -> Iterator[str]:
-    """The table's folder, those in it, and those in these, without hidden ones."""
+    """The table's folder, its subfolders and their subfolders, without hidden ones."""
     first = _visible(home)
     second = [f"{outer}/{inner}" for outer in first for inner in _visible(home / outer)]
     yield from [".", *first, *second][:MOST_FOLDERS]
@@ -104,7 +104,7 @@ def _visible(folder: Path) -> list[str]:
 
 
 def _endings(folder: Path) -> list[str]:
-    """The endings of the image files of a folder, as they are written there."""
+    """The suffixes of the image files in a folder."""
     try:
         endings = {os.path.splitext(name)[1] for name in os.listdir(folder)}
     except OSError:

@@ -1,4 +1,4 @@
-"""A picture of samples of each class, to see at a glance whether labels and images meet."""
+"""A contact sheet with samples of each class, which shows at a glance whether images have the right labels."""
 
 import io as buffer
 from collections import defaultdict
@@ -19,11 +19,11 @@ THUMBNAIL = 96  # pixels
 NAME_WIDTH = 240  # pixels
 GAP = 4  # pixels
 TEXT_SIZE = 14  # pixels
-MOST_LETTERS = 200  # of a name, before it is measured
+MOST_LETTERS = 200  # a longer name is cut before it is measured
 
 
 def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[str]) -> None:
-    """Writes a PNG: a row for each class (evenly chosen where there are many), its name, and its first images."""
+    """Writes a PNG with a row for each class (or evenly chosen classes, if there are many): its name and its first images."""
     if Path(path).suffix.lower() != ".png":
         raise UserError(f"{path}: a contact sheet is a PNG file; give it a name that ends in .png.")
     samples: defaultdict[int, list[str]] = defaultdict(list)
@@ -49,7 +49,7 @@ def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[
 
 
 def _fitting(name: str, font: ImageFont.FreeTypeFont) -> str:
-    """As much of the beginning of a name as fits in front of the pictures."""
+    """A name, shortened to the width of the names' column."""
     cut = name[:MOST_LETTERS]
     while font.getlength(cut if cut == name else f"{cut}...") > NAME_WIDTH - 3 * GAP:
         cut = cut[:-1]
@@ -57,6 +57,6 @@ def _fitting(name: str, font: ImageFont.FreeTypeFont) -> str:
 
 
 def _spread(classes: int) -> list[int]:
-    """At most MOST_CLASSES labels, evenly over all of them."""
+    """At most MOST_CLASSES evenly spaced labels."""
     shown = min(classes, MOST_CLASSES)
     return [row * classes // shown for row in range(shown)]

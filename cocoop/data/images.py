@@ -1,4 +1,4 @@
-"""How an image file becomes RGB pixels."""
+"""Decodes image files to RGB pixels."""
 
 import os
 from collections.abc import Iterator
@@ -13,27 +13,27 @@ from cocoop.errors import UserError
 
 EXTENSIONS = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
 
-# The content tells which; no other of Pillow's decoders is tried (one starts Ghostscript).
+# The content determines the format; Pillow's other decoders are never tried (one starts Ghostscript).
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-# A header may claim any size; above this an RGB copy takes more than 1.5 GB, so it is refused before decoding.
+# A header may claim any size; above this limit, an RGB copy takes more than 1.5 GB, so the image is rejected before decoding.
 MOST_PIXELS = 500_000_000
-# Pillow's own limit is lower and raises for pictures that are merely large.
+# Pillow's limit is lower and rejects images that are only large.
 Image.MAX_IMAGE_PIXELS = None
 
 ORIENTATION = 0x0112  # EXIF tag
-NEARLY_BLACK = 15  # the largest value, of 255, of such a picture
+NEARLY_BLACK = 15  # largest value, of 255, of an image that counts as nearly black
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name has an image's extension, in either case, and is not hidden."""
+    """Whether a file name has an image suffix, in upper or lower case, and is not hidden."""
     return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
 
 
 class Examined(NamedTuple):
-    """What `dataset check` says of one picture.
+    """Facts about an image for `dataset check`.
 
-    rule: how its values became 0..255, if it has more than 8 bits; traits: what else a user may not expect, keys of
-    `scan.TRAITS`.
+    rule: how its values were scaled to 0..255, if it has more than 8 bits.
+    traits: other unexpected properties, keys of `scan.TRAITS`.
     """
 
     rule: ranges.Rule | None
@@ -41,18 +41,18 @@ class Examined(NamedTuple):
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """The picture in a file, as RGB; any file that cannot be decoded whole is a UserError that names it.
+    """Decodes an image file to RGB. Raises a UserError for a file that cannot be decoded completely.
 
-    As the reference does (Dassl, dassl/utils/tools.py:111-120): Pillow's `convert("RGB")`, EXIF rotation ignored, transparency
-    dropped, the first frame of an animation. Two differences, both where Pillow would give one colour without a word: values of
-    more than 8 bits are scaled by the rules in `ranges`, and a picture whose only content is its transparency is refused.
+    Like the reference (Dassl, dassl/utils/tools.py:111-120), it uses Pillow's `convert("RGB")`, ignores EXIF rotation, drops
+    transparency and takes the first frame of an animation. It differs in two cases in which Pillow would silently return a single
+    colour: `ranges` scales values of more than 8 bits, and an image whose only content is its transparency is rejected.
     """
     with _opened(path) as image:
         return _to_rgb(image)[0]
 
 
 def examine(path: str | Path) -> Examined:
-    """Decodes a picture as `open_rgb` does, with its errors, and says what is unusual about it."""
+    """Decodes an image like `open_rgb`, with the same errors, and returns unusual properties."""
     with _opened(path) as image:
         picture, rule = _to_rgb(image)
         highest = max(high for _, high in ranges.extrema(picture))
@@ -70,8 +70,8 @@ def examine(path: str | Path) -> Examined:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """An image file, its pixels not yet loaded; every error of decoding inside the block becomes a UserError."""
-    if not os.path.isfile(path) and os.path.lexists(path):  # opening a pipe would wait for ever
-        raise UserError(f"{path}: not an image file, but {_what(path)}; replace it, or take it out of the dataset.")
+    if not os.path.isfile(path) and os.path.lexists(path):  # opening a pipe would block forever
+        raise UserError(f"{path}: not an image file, but {_what(path)}; replace it, or remove it from the dataset.")
     try:
         with Image.open(path, formats=FORMATS) as image:
             _refuse_huge(image)
@@ -80,16 +80,16 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise UserError(f"{path}: {error}") from error
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such image.") from error
-    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+    except Exception as error:  # Pillow's decoders can raise nearly any error for a corrupt file
         raise UserError(
-            f"{path}: unreadable image ({_reason(path, error)}); replace it, or take it out of the dataset."
+            f"{path}: unreadable image ({_reason(path, error)}); replace it, or remove it from the dataset."
         ) from error
 
 
 def _what(path: str | Path) -> str:
     if os.path.isdir(path):
         return "a folder"
-    return "a pipe, socket, or device" if os.path.exists(path) else "a link to nothing"
+    return "a pipe, socket, or device" if os.path.exists(path) else "a broken link"
 
 
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, ranges.Rule | None]:
@@ -101,14 +101,14 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, ranges.Rule | None]:
     picture = _without_alpha(image)
     if image.has_transparency_data and _is_one_colour(picture) and _alpha(image)[0] < _alpha(image)[1]:
         raise UserError(
-            "all colours are the same, only the transparency differs; paste it on a background and save that."
+            "all colours are the same, only the transparency differs; paste it onto a background and save the result."
         )
     return picture, ranges.check_colours(picture, said) if said else None
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:
     if image.mode == "P" and "transparency" in image.info:
-        return image.convert("RGBA").convert("RGB")  # the same colours; the direct way makes Pillow warn
+        return image.convert("RGBA").convert("RGB")  # the same colours; Pillow warns about a direct conversion
     return (image.convert("LA") if image.mode == "La" else image).convert("RGB")
 
 
@@ -117,7 +117,7 @@ def _is_one_colour(picture: Image.Image) -> bool:
 
 
 def _alpha(image: Image.Image) -> tuple[int, int]:
-    """The least and the greatest opacity of a picture with transparency, of 255."""
+    """The minimal and maximal opacity, of 255, of an image with transparency."""
     image = image.convert("LA") if image.mode == "La" else image
     low, high = ranges.extrema(image.convert("RGBA"))[3]
     return int(low), int(high)
@@ -132,7 +132,7 @@ def _is_turned(image: Image.Image) -> bool:
     """Whether EXIF asks for another orientation; Pillow itself turns TIFF files."""
     try:
         return image.format != "TIFF" and image.getexif().get(ORIENTATION, 1) in range(2, 9)
-    except Exception:  # damaged EXIF data, in a picture that is all right
+    except Exception:  # corrupt EXIF data in a valid image
         return False
 
 

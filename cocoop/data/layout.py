@@ -1,4 +1,4 @@
-"""What kind of dataset a folder holds, for `dataset new`: folders for train and test, a table, or a folder for each class."""
+"""Recognises the layout of a dataset for `dataset new`: folders for train and test, a table, or a folder per class."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SPLIT_FOLDERS = {"train": ("train", "training"), "val": VAL_NAMES, "test": ("tes
 
 @dataclass
 class Draft:
-    """Settings of a reader, and what a user should know of how they were found; `split`: whether fractions must be added."""
+    """Settings of a reader, with notes for the user. split: whether fractions must be added."""
 
     reader: dict[str, Any]
     split: bool
@@ -26,7 +26,7 @@ class Draft:
 
 
 def draft_of(path: Path) -> Draft:
-    """The reader for a folder or a table; a UserError says what was found where that is no dataset."""
+    """The reader for a folder or a table. Raises a UserError with its contents if it is not a dataset."""
     if path.is_file():
         if path.suffix.lower() not in table.SUFFIXES:
             raise UserError(f"{path}: expected a folder or a table ({listed(table.SUFFIXES)}); save it as CSV.")
@@ -39,7 +39,7 @@ def draft_of(path: Path) -> Draft:
 
 @dataclass
 class Place:
-    """A folder: its tables, its images, and for each visible folder in it the images below."""
+    """A folder with its tables, its images, and the images in each of its visible subfolders."""
 
     path: Path
     home: Path
@@ -64,11 +64,11 @@ class Place:
         return [name for name, images in self.below.items() if images]
 
     def inside(self, name: str = "") -> str:
-        """A folder's path in the dataset's folder."""
+        """A folder's path relative to the dataset's folder."""
         return (self.path / name).relative_to(self.home).as_posix()
 
     def rest(self, *used: str) -> list[str]:
-        """Notes on what no split takes: folders, single images, tables."""
+        """Notes on everything that is in no split: folders, single images, tables."""
         folders = [
             f"{name} ({counted(len(images), 'image', 'images')}, {counted(self.others[name], 'other file', 'other files')})"
             for name, images in self.below.items()
@@ -88,7 +88,7 @@ def _is_table(entry: os.DirEntry) -> bool:
 
 
 def _inner(path: Path) -> Path:
-    """The folder itself, or, where all it holds is one folder of folders, that one."""
+    """The folder, or its only subfolder if it contains nothing else and that subfolder contains folders."""
     place = Place.of(path, path)
     while len(place.full) == 1 and not place.images and not place.tables:
         (only,) = place.full
@@ -100,7 +100,7 @@ def _inner(path: Path) -> Path:
 
 
 def _split_folders(place: Place) -> Draft | None:
-    """Folders for train and test (or val) with class folders in them."""
+    """Folders for train and test (or val) that contain class folders."""
     parts = {
         split: next((name for name in place.full if name.lower() in usual and _has_folders(place, name)), None)
         for split, usual in SPLIT_FOLDERS.items()
@@ -125,12 +125,12 @@ def _has_folders(place: Place, name: str) -> bool:
 
 
 def _is_lone_train(place: Place, train: str) -> bool:
-    """Whether a train folder stands among folders that are no classes, so that its own folders are."""
+    """Whether the folders next to a train folder are not classes, so that the classes are inside the train folder."""
     return all(name == train or not _has_folders(place, name) for name in place.full) and not place.tables
 
 
 def _listed(place: Place) -> Draft | None:
-    """One table that lists images; others stay unused, with a note."""
+    """A table that lists images; a note mentions other tables, which are not used."""
     found, reasons = {}, {}
     for path in place.tables:
         try:
@@ -181,13 +181,13 @@ def _class_folders(place: Place) -> Draft:
 
 
 def _no_classes(place: Place) -> str:
-    """Why a folder with less than two class folders is no dataset."""
+    """The reason why a folder with fewer than two class folders is not a dataset."""
     if place.full:
         (name,) = place.full
         number = counted(len(place.below[name]), "image", "images")
         return (
             f"only one class folder with images, {name} ({number}); a dataset needs two or more: put the images of each class"
-            " into a folder of its own, or list them in a CSV with the columns path and class."
+            " into a separate folder, or list them in a CSV with the columns path and class."
         )
     if place.images:
         return (
@@ -202,7 +202,7 @@ def _no_classes(place: Place) -> str:
 
 
 def _refuse_nested(place: Place, classes: Sequence[str]) -> None:
-    """Where each folder holds nothing but folders of other names, either may be the classes."""
+    """Raises a UserError if each folder contains only folders with different names, because either level may be the classes."""
     if any("/" not in image for name in classes for image in place.below[name]):
         return
     inner = [(name, sub) for name in classes for sub in sorted({image.split("/")[0] for image in place.below[name]})]

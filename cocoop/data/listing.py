@@ -1,4 +1,4 @@
-"""`dataset list`: every known dataset on one line."""
+"""`dataset list`: a line for each known dataset."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,7 @@ UNKNOWN = "?"
 
 
 def table(specs: Iterable[DatasetSpec], data_root: Path) -> str:
-    """Aligned columns: classes, images of each split, download size, whether a login is needed, what is there, licence."""
+    """A table: classes, images of each split, download size, whether a login is required, files on disk, licence."""
     rows = [COLUMNS, *(_row(spec, Path(data_root)) for spec in specs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     return "\n".join(
@@ -38,7 +38,7 @@ def _row(spec: DatasetSpec, data_root: Path) -> tuple[str, ...]:
 
 
 def _download(spec: DatasetSpec) -> str:
-    """The size of what a first download fetches."""
+    """The size of a complete download."""
     if "miniature" in spec.settings:
         return "drawn here"
     files = [file for file in spec.settings.get("download", ()) if not file.get("fallback")]

@@ -1,4 +1,4 @@
-"""Names of datasets: what they may be, and what a folder's name makes of one."""
+"""Names of datasets: valid names, and names derived from folders."""
 
 import os
 import re
@@ -12,7 +12,7 @@ LONGEST = 60  # the name becomes part of file names
 
 
 def from_path(path: Path) -> str:
-    """The dataset name that a folder or listing gives; UserError with a `--name` to use where it gives none."""
+    """The dataset name for a folder or listing. Raises a UserError that suggests a `--name` if there is no valid one."""
     path = Path(os.path.abspath(Path(path).expanduser()))
     if not path.exists():
         raise UserError(f"{path}: no such file or folder.")
@@ -27,17 +27,17 @@ def from_path(path: Path) -> str:
 
 
 def checked(name: str) -> str:
-    """The name itself, or a UserError with one that would do."""
+    """The name if it is valid; otherwise raises a UserError that suggests a valid one."""
     if NAME.fullmatch(name) and len(name) <= LONGEST:
         return name
     raise UserError(
-        f"dataset name {shown(name)}: take lower-case letters, digits and underscores, a letter first, {LONGEST} at most;"
+        f"dataset name {shown(name)}: use at most {LONGEST} lower-case letters, digits and underscores, a letter first;"
         f" for example --name {_suggested(name)}."
     )
 
 
 def _plain(text: str) -> str:
-    """Letters without their accents, in lower case, and underscores for everything else that a name cannot have."""
+    """Lower-case letters without accents, with underscores for all other invalid characters."""
     letters = [letter for letter in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(letter)]
     return re.sub(r"[^a-z0-9]+", "_", "".join(letters)).strip("_")[:LONGEST].rstrip("_")
 

@@ -35,18 +35,19 @@ def write_yaml(
     folder: Path = DATASETS,
     tokenize: Tokenize | None = None,
 ) -> tuple[Path, list[str]]:
-    """Writes `folder/name.yaml` for what lies at `path`; returns its path and what a user should know.
+    """Writes `folder/name.yaml` for the dataset at `path`; returns its path and notes for the user.
 
-    path: a folder with one folder for each class; a folder with train, (val,) and test folders of such; a folder with one
-    table of images; or a table itself. What is written has been read: a dataset that the reader refuses is a UserError. The
-    data stay where they are: the data root gets a link to them. tokenize: see `observations`.
+    path: a folder with one folder per class; a folder with train, (val,) and test folders of this kind; a folder with a table
+        of images; or a table.
+    tokenize: see `observations`.
+    Reads the dataset first and raises a UserError if that fails. The images are not moved; the data root gets a link to them.
     """
     path = Path(path).expanduser().absolute()
     out = Path(folder) / f"{naming.checked(name)}.yaml"
     if not re.fullmatch(r"[^{}]*\{\}[^{}]*", template):
-        raise UserError(f"template {template!r}: it needs exactly one {{}}, where the class name goes.")
+        raise UserError(f"template {template!r}: expected exactly one {{}} for the class name.")
     if out.exists():
-        raise UserError(f"{out}: is there already; take another name, or delete it.")
+        raise UserError(f"{out}: already exists; use another --name, or delete it.")
     if not path.exists():
         raise UserError(f"{path}: no such file or folder.")
     draft = draft_of(path)
@@ -65,7 +66,7 @@ def write_yaml(
 
 
 def _read(spec: DatasetSpec, home: Path, draft: Draft) -> Listing:
-    """The dataset as its reader sees it, with fractions where it has no split of its own."""
+    """Reads the dataset; splits it by fractions if it has no split."""
     listing = _split(spec, home, draft)
     for problem in problems(spec, home, listing):
         raise UserError(f"{home}: {problem}")
@@ -76,7 +77,7 @@ def _read(spec: DatasetSpec, home: Path, draft: Draft) -> Listing:
 
 
 def _refuse_unreadable(home: Path, listing: Listing) -> None:
-    """A UserError where not one image of a class can be read."""
+    """Raises a UserError if a class has no readable image."""
     waiting = dict(enumerate(listing.classnames))
     reasons: dict[int, str] = {}
     for item in (item for items in listing.splits.values() for item in items):
@@ -105,7 +106,7 @@ def _split(spec: DatasetSpec, home: Path, draft: Draft) -> Listing:
 
 
 def _name_classes(draft: Draft, listing: Listing) -> None:
-    """Writes the names of class folders, and those that stand for codes, where a user can change them."""
+    """Adds class names to the settings, where users can change them; known names replace ImageNet's synsets."""
     found = names.of_synsets(listing.classnames)
     if found:
         draft.notes.append(f"class names: those of ImageNet's synsets ({listing.classnames[0]} is {found[0]!r})")

@@ -1,4 +1,4 @@
-"""What a user should know of a dataset that can be used: the notes of its manifest, one line each."""
+"""Notes about a valid dataset for its manifest, one line each."""
 
 import math
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from cocoop.data.readers import Listing
 from cocoop.errors import counted, cut, listed, shown
 from cocoop.manifest import SPLITS, Item, counts_per_class
 
-COMMON_SHOTS = 16  # of the paper's main tables
+COMMON_SHOTS = 16  # shots in the paper's main tables
 
 
 def observations(listing: Listing, tokenize: Tokenize | None = None) -> list[str]:
-    """Of class names, of classes with few images, of images that occur more than once.
+    """Notes on class names, on classes with few images, and on images that occur more than once.
 
-    tokenize: gives the token ids of a text; without it, names are compared by letters.
+    tokenize: returns the token ids of a text; without it, names are compared as text.
     """
     return [
         *names.notes(listing.classnames, tokenize),
@@ -28,12 +28,12 @@ def observations(listing: Listing, tokenize: Tokenize | None = None) -> list[str
 
 
 def _halves(classnames: tuple[str, ...]) -> Iterator[str]:
-    """A subset of one class has nothing to be confused with."""
+    """Notes on subsets with a single class, where every prediction is correct."""
     count = len(classnames)
     base = math.ceil(count / 2)
     single = [half for half, size in (("base", base), ("new", count - base)) if size == 1]
     if count == 1:
-        yield f"only one class, {shown(classnames[0])}: every image is taken for it, so accuracy is 100% by definition"
+        yield f"only one class, {shown(classnames[0])}: every prediction is correct, so accuracy is 100% by definition"
     elif single:
         halves = "each half (base and new) has" if len(single) == 2 else f"the {single[0]} half has"
         yield (
@@ -52,7 +52,7 @@ def _few_images(listing: Listing) -> Iterator[str]:
         smallest = listing.classnames[counts.index(min(few))]
         yield (
             f"{counted(len(few), 'class has', 'classes have')} fewer than {COMMON_SHOTS} training images (fewest:"
-            f" {shown(smallest)} with {min(few)}); with more shots than that, such a class is trained on all it has"
+            f" {shown(smallest)} with {min(few)}); with more shots than that, training uses all images of such a class"
         )
 
 

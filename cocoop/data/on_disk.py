@@ -1,4 +1,4 @@
-"""Whether the images of a listing are files that can be read, without opening one."""
+"""Checks that the images of a listing are readable files, without opening them."""
 
 import os
 import stat
@@ -8,12 +8,12 @@ from pathlib import Path
 from cocoop.errors import UserError
 from cocoop.manifest import Item
 
-ABSENT, LINKS = "not there", "links to nothing"
+ABSENT, LINKS = "missing", "broken links"
 KINDS = {stat.S_IFDIR: "folders", stat.S_IFIFO: "pipes", stat.S_IFSOCK: "sockets"}
 
 
 def unusable(folder: Path, items: Iterable[Item]) -> list[tuple[str, str]]:
-    """(path, why not) of each item that is not a readable file; each directory is listed once, no file is opened."""
+    """(path, reason) of each item that is not a readable file. Lists each directory once and opens no file."""
     directories: dict[str, dict[str, os.DirEntry]] = {}
     found = []
     for item in items:
@@ -33,7 +33,7 @@ def _fault(entry: os.DirEntry | None) -> str | None:
         if entry.is_file():
             return None if os.access(entry.path, os.R_OK) else "files you may not read"
         return KINDS.get(stat.S_IFMT(entry.stat().st_mode), "devices")
-    except OSError:  # gone, or a link that leads to itself
+    except OSError:  # deleted, or a link to itself
         return LINKS
 
 

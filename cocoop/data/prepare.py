@@ -1,4 +1,4 @@
-"""The two stages every dataset goes through: download, then the manifest that proves it is the paper's."""
+"""The two stages of every dataset: the download, and the manifest, which checks that it is the paper's dataset."""
 
 import sys
 from dataclasses import replace
@@ -20,10 +20,10 @@ from cocoop.manifest import SPLITS, Manifest
 
 
 def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False, request: str = "") -> None:
-    """Gets a dataset (fetches, draws or links it) into `data_root/spec.folder` and writes what was got from where to `out`.
+    """Downloads, draws or links a dataset into `data_root/spec.folder` and writes the source of each file to `out`.
 
-    What is there is kept, so it may be called again. A UserError leaves no half-written file and no `out`.
-    request: what `state.request` gave, kept in `out`.
+    request: result of `state.request`, which is stored in `out`.
+    Existing files are kept, so it can be called repeatedly. After a UserError, there is no partial file and no `out`.
     """
     record = source.obtain(spec, Path(data_root), offline)
     record |= {"state": files_now(spec, Path(data_root) / spec.folder), "request": request}
@@ -31,9 +31,10 @@ def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = Fals
 
 
 def manifest(spec: DatasetSpec, data_root: Path, out: Path, tokenize: Tokenize | None = None) -> Manifest:
-    """Reads a dataset, proves that all images are there and all counts are the published ones, and writes the manifest.
+    """Reads a dataset, checks that all images exist and that all counts match the published ones, and writes the manifest.
 
-    Its notes go into the job's log too. tokenize: gives the token ids of a prompt, to find those that are too long or equal.
+    tokenize: returns the token ids of a prompt, to find prompts that are too long or equal.
+    Also prints the notes to the job's log.
     """
     found = checked(spec, Path(data_root), tokenize)
     for note in found.notes:
@@ -43,7 +44,7 @@ def manifest(spec: DatasetSpec, data_root: Path, out: Path, tokenize: Tokenize |
 
 
 def checked(spec: DatasetSpec, data_root: Path, tokenize: Tokenize | None = None) -> Manifest:
-    """The manifest of a dataset after all checks, not written anywhere."""
+    """The manifest of a dataset after all checks, without writing it."""
     folder = data_root / spec.folder
     listing = listing_of(spec, folder)
     verify(spec, folder, listing, tokenize)
@@ -56,7 +57,7 @@ def checked(spec: DatasetSpec, data_root: Path, tokenize: Tokenize | None = None
 
 
 def listing_of(spec: DatasetSpec, folder: Path) -> Listing:
-    """What the dataset's reader finds; its fallback reader where the split file is not there, with a note that says so."""
+    """The listing of the dataset's reader, or of its fallback reader with a note if the split file is missing."""
     if not folder.is_dir():
         raise UserError(
             f"dataset {spec.name!r}: no folder {folder}; run the download, or put the dataset there.{manual(spec)}"
@@ -78,10 +79,10 @@ def _fallback(spec: DatasetSpec, folder: Path, fallback: dict, error: Absent) ->
     try:
         listing = readers.read(fallback, folder)
     except UserError as second:
-        raise UserError(f"dataset {spec.name!r}: {error} Nor can the split be built anew: {second}") from second
+        raise UserError(f"dataset {spec.name!r}: {error} The split cannot be recreated either: {second}") from second
     listing.notes.append(
-        f"not the paper's split: {spec.settings['reader']['file']} is not there, so the split was built anew by the reference's"
-        " rule (same sizes, other images); accuracies are not comparable image by image"
+        f"not the paper's split: {spec.settings['reader']['file']} is missing, so the split was recreated with the reference's"
+        " rule (same sizes, different images); accuracies are not comparable image by image"
     )
     return listing
 

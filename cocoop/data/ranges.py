@@ -1,18 +1,18 @@
-"""How the values of a picture become 0..255; `python -m cocoop dataset check` lists the rules a dataset needed.
+"""Scales the values of an image to 0..255; `python -m cocoop dataset check` lists the rules used for a dataset.
 
-| values in the file | what becomes of them |
+| values in the file | result |
 | --- | --- |
 | 8 bits or fewer | Pillow's `convert("RGB")`, as in the reference |
 | 16-bit colour | the high byte of each value, as Pillow does |
 | 16-bit grey | value / 257 |
 | 12-bit grey (TIFF BitsPerSample) | value * 255 / 4095, and so for other bit depths |
-| grey with a TIFF tag that states white | value * 255 / white: WhiteLevel, or MaxSampleValue where it is 2**n - 1 |
-| floats | the largest at most 1: value * 255; at most 255: as they are; at most 65535: value / 257 |
-| 32-bit or signed grey | the largest at most 255: as they are; at most 65535: value / 257 |
+| grey with a TIFF tag for white | value * 255 / white: WhiteLevel, or MaxSampleValue if it is 2**n - 1 |
+| floats | if the largest is at most 1: value * 255; at most 255: unchanged; at most 65535: value / 257 |
+| 32-bit or signed grey | if the largest is at most 255: unchanged; at most 65535: value / 257 |
 
-Results are rounded. Refused, because the result would be a guess or nearly one colour: negative values, NaN and infinity;
-values above the rule's white; a largest value of a sixteenth of white or less (12-bit data in a 16-bit file), unless a tag
-states white; pictures that become one colour.
+Results are rounded. Some images are rejected, because the result would be a guess or nearly one colour: negative values, NaN
+and infinity; values above the rule's white; a largest value of at most a sixteenth of white (12-bit data in a 16-bit file),
+unless a tag gives white; and images that become one colour.
 """
 
 from collections.abc import Mapping
@@ -27,15 +27,15 @@ from cocoop.errors import UserError
 WHITE_LEVEL, MAX_SAMPLE_VALUES = 50717, (281, 341)  # TIFF tags: DNG 1.4; TIFF 6.0, MaxSampleValue and SMaxSampleValue
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0
 BIT_DEPTHS = frozenset(2**bits - 1 for bits in range(8, 33))
-DARK = 16  # up to white / 16 at most 16 of the 256 levels are left
+DARK = 16  # values up to white / 16 use at most 16 of the 256 levels
 SIXTEEN_BIT = frozenset(["I;16", "I;16B", "I;16L", "I;16N"])
-DEEP = SIXTEEN_BIT | {"I", "F"}  # Pillow's modes of more than 8 bits
-ADVICE = "save it as 8-bit RGB or grey, scaled as you want it seen"
+DEEP = SIXTEEN_BIT | {"I", "F"}  # Pillow's modes with more than 8 bits
+ADVICE = "save it as 8-bit RGB or grey, scaled as you want it to look"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What was done with a picture of more than 8 bits: its kind of values, the value that became 255, its largest value."""
+    """The scaling of an image with more than 8 bits: the kind of values, the value that becomes 255, and the largest value."""
 
     kind: str
     white: float
@@ -47,9 +47,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Depth:
-    """What a file says of its values; read before its pixels are, because Pillow then forgets it.
+    """A file's information about its values, which must be read before the pixels, because Pillow then drops it.
 
-    whites: values that may be white, ascending; trusted: the one that even a dark picture can have.
+    kind: the kind of values.
+    whites: values that may be white, ascending.
+    trusted: a white that is accepted even for a dark image.
+    inverted: whether 0 is white.
     """
 
     kind: str
@@ -65,8 +68,8 @@ def extrema(image: Image.Image) -> list[tuple[float, float]]:
 
 
 def depth(image: Image.Image) -> Depth | None:
-    """What an opened, not yet loaded file says of its values; None for 8 bits and fewer."""
-    tags = getattr(image, "tag_v2", {})  # of a TIFF file
+    """The information about values in an opened file whose pixels are not yet loaded; None for at most 8 bits."""
+    tags = getattr(image, "tag_v2", {})  # only in TIFF files
     if image.mode not in DEEP:
         return Depth("16-bit colour", (65535,)) if _has_wide_colours(image, tags) else None
     kind, whites, trusted = _of_mode(image, tags)
@@ -98,7 +101,7 @@ def _stated_white(tags: Mapping) -> float | None:
     if white > 0:
         return white
     stated = [_largest_of(tags.get(tag)) for tag in MAX_SAMPLE_VALUES]
-    # Any other number is the largest value of this one picture, a statistic that TIFF 6.0 forbids to display by.
+    # Any other number is the largest value of this image, a statistic that TIFF 6.0 does not allow to use for display.
     return next((value for value in stated if value in BIT_DEPTHS), None)
 
 
@@ -108,7 +111,7 @@ def _largest_of(tag: object) -> float:
 
 
 def to_eight_bits(image: Image.Image, said: Depth) -> tuple[Image.Image, Rule]:
-    """A loaded picture of one of the modes DEEP as mode L, and the rule. UserError (without the file) where none fits."""
+    """Converts a loaded image with a mode in DEEP to mode L; returns it and the rule. Raises a UserError if no rule applies."""
     values = np.asarray(image)
     smallest, largest = float(values.min()), float(values.max())
     if not np.isfinite([smallest, largest]).all():
@@ -126,7 +129,7 @@ def to_eight_bits(image: Image.Image, said: Depth) -> tuple[Image.Image, Rule]:
 
 
 def check_colours(image: Image.Image, said: Depth) -> Rule:
-    """For 16-bit colour, which Pillow has cut to 8 bits: the rule; refuses what became nearly black."""
+    """The rule for 16-bit colour, which Pillow reduces to 8 bits. Raises a UserError if the result is nearly black."""
     bands = extrema(image)
     largest, white = max(high for _, high in bands[: 4 if image.mode == "CMYK" else 3]) * 257, said.whites[0]
     _refuse_dark(said.kind, largest, white)

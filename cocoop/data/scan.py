@@ -1,4 +1,4 @@
-"""Opening every image of a dataset once, to find those that cannot be read and those that users may not expect."""
+"""Opens every image of a dataset once, to find unreadable images and images with unexpected properties."""
 
 import os
 from collections import defaultdict
@@ -22,23 +22,23 @@ TRAITS = {
     "turned": "are turned by their EXIF orientation, which is ignored (as in the reference)",
     "CMYK": "are CMYK, and become RGB without their colour profile (as in the reference)",
 }
-LOST = ("one colour", "nearly black")  # nothing is left to see
+LOST = ("one colour", "nearly black")  # nothing is visible
 
 
 class Survey(NamedTuple):
-    """unreadable: why, by path; lines: what `dataset check` says of the others."""
+    """unreadable: reasons by path; lines: lines of `dataset check` about the other images."""
 
     unreadable: dict[str, str]
     lines: list[str]
 
 
 def unreadable(folder: Path, paths: Sequence[str]) -> dict[str, str]:
-    """For each path (relative to the folder) that cannot be decoded, why; in the order given."""
+    """The reason for each path (relative to the folder) that cannot be decoded, in the given order."""
     return {path: why for path, why in _each(open_rgb, folder, paths).items() if isinstance(why, str)}
 
 
 def survey(folder: Path, paths: Sequence[str]) -> Survey:
-    """Decodes all images (paths relative to the folder) and sums up what is unusual about them."""
+    """Decodes all images (paths relative to the folder) and summarises their unusual properties."""
     found = _each(examine, folder, paths)
     good = {path: result for path, result in found.items() if isinstance(result, Examined)}
     bad = {path: why for path, why in found.items() if isinstance(why, str)}
@@ -46,7 +46,7 @@ def survey(folder: Path, paths: Sequence[str]) -> Survey:
 
 
 def _each(look: Callable, folder: Path, paths: Sequence[str]) -> dict[str, object]:
-    """What `look` gives for each path, or the message of its UserError."""
+    """The result of `look` for each path, or the message of its UserError."""
 
     def result(path: str) -> object:
         try:
@@ -68,7 +68,7 @@ def _traits(good: dict[str, Examined]) -> Iterator[str]:
 
 
 def _rules(good: dict[str, Examined]) -> Iterator[str]:
-    """How values of more than 8 bits became 0..255, and what speaks against the rule."""
+    """How values of more than 8 bits were scaled to 0..255, and possible problems."""
     rules: dict[str, dict[str, Rule]] = defaultdict(dict)
     for path, examined in good.items():
         if examined.rule:

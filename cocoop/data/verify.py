@@ -1,4 +1,4 @@
-"""Whether a listing is the dataset it says: classes, published counts, and every image on disk."""
+"""Checks that a listing is the expected dataset: classes, published counts, and all images on disk."""
 
 import os
 from collections import Counter
@@ -15,13 +15,13 @@ from cocoop.manifest import SPLITS, counts_per_class
 
 
 def verify(spec: DatasetSpec, folder: Path, listing: Listing, tokenize: Tokenize | None = None) -> None:
-    """A UserError at the first thing that does not hold."""
+    """Raises a UserError for the first problem."""
     for problem in problems(spec, folder, listing, tokenize):
         raise UserError(f"dataset {spec.name!r}: {problem}")
 
 
 def problems(spec: DatasetSpec, folder: Path, listing: Listing, tokenize: Tokenize | None = None) -> Iterator[str]:
-    """Everything that does not hold; the cheap and telling checks come first. Prompts are counted if `tokenize` is given."""
+    """All problems; quick and informative checks come first. Checks the length of prompts if `tokenize` is given."""
     yield from _classes(spec, folder, listing)
     yield from _missing_images(folder, listing)
     yield from _sizes(spec, folder, listing)
@@ -35,8 +35,8 @@ def _classes(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[str]
     expected, found = spec.settings.get("classes"), len(listing.classnames)
     if expected not in (None, found):
         yield (
-            f"found {found} classes in {folder}, expected {expected}; the dataset is not whole,"
-            f" or holds folders that do not belong to it: {shown}."
+            f"found {found} classes in {folder}, expected {expected}; the dataset is incomplete,"
+            f" or contains folders that do not belong to it: {shown}."
         )
     expected = spec.settings.get("class_list_sha256")
     digest = io.sha256_text("\n".join(listing.classnames))
@@ -44,7 +44,7 @@ def _classes(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[str]
         first = listed(map(cut, listing.classnames), 5)
         yield (
             f"its class names are not the paper's (sha256 of the list {digest}, expected {expected});"
-            f" the first are {first}. Take the official files, or, to keep these names, write"
+            f" the first are {first}. Use the official files, or, to keep these names, write"
             f" `class_list_sha256: {digest}` into the dataset's YAML."
         )
 
@@ -70,13 +70,13 @@ def _counted(kinds: Counter[str]) -> str:
 
 
 def _advice(folder: Path, missing: list[str], kinds: Counter[str]) -> str:
-    """What to do: an archive unpacked one folder too deep is the usual mistake with Food101."""
+    """Advice; a common mistake with Food101 is to unpack the archive one folder too deep."""
     if LINKS in kinds:
-        return " Fetch what the links lead to (`datalad get .`, `git annex get .`), or copy the images there."
+        return " Fetch the targets of the links (`datalad get .`, `git annex get .`), or copy the images there."
     if set(kinds) != {ABSENT}:
-        return " Put image files that can be read in their places, or take them out of the dataset."
+        return " Replace them by readable image files, or remove them from the dataset."
     for inner in (folder / folder.name, folder / missing[0].split("/")[0], *_folders(folder)):
-        if os.path.lexists(inner / missing[0]):  # a name that is too long is not there
+        if os.path.lexists(inner / missing[0]):  # False for a name that is too long
             place = inner.relative_to(folder)
             return (
                 f" They lie one folder too deep, in {inner}: move its content up,"
@@ -99,12 +99,12 @@ def _sizes(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[str]:
     if wrong:
         yield (
             f"number of images in {folder} is not the published one: {listed(wrong)};"
-            " the dataset is not whole, or has files that do not belong to it."
+            " the dataset is incomplete, or has files that do not belong to it."
         )
 
 
 def _every_class(spec: DatasetSpec, folder: Path, listing: Listing) -> Iterator[str]:
-    """Without this the reference would shift the names of all later classes, or lose the class's test images."""
+    """Checks that every class has images; otherwise, the reference would shift the names of later classes or skip a class."""
     split = "test" if spec.test_only else "train"
     if not listing.splits.get("test"):
         others = [other for other in SPLITS if listing.splits.get(other)]

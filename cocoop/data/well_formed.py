@@ -1,4 +1,4 @@
-"""What every reader's listing must be, before anything is looked up on disk."""
+"""Checks of every reader's listing that do not need the disk."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from cocoop.manifest import Item
 
 
 def well_formed(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
-    """A UserError unless names are text, paths stay in the folder, and labels count 0..C-1.
+    """Raises a UserError unless names are text, paths are inside the folder, and labels are 0..C-1.
 
-    Another label would shift the names of classes (-1 is the last one to Python), or stop a later stage.
+    Other labels would shift the names of classes (Python takes -1 as the last one) or crash a later stage.
     """
     for name in listing.classnames:
         if not _is_text(name):
@@ -29,7 +29,7 @@ def well_formed(spec: DatasetSpec, folder: Path, listing: Listing) -> None:
 
 
 def _is_text(name: str) -> bool:
-    """Whether it can be written as UTF-8 and handed to the system: no lone surrogate (what Python makes of other bytes), no NUL."""
+    """Whether a name can be encoded as UTF-8 and used as a path: no lone surrogate (which Python uses for other bytes), no NUL."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -39,13 +39,13 @@ def _is_text(name: str) -> bool:
 
 def _not_text(spec: DatasetSpec, folder: Path, what: str, name: str) -> UserError:
     return UserError(
-        f"dataset {spec.name!r}: the name of {what} {cut(name)!a} in {folder} is no UTF-8 text; rename it"
-        " (`convmv` does so for many files), or correct it in the list it stands in."
+        f"dataset {spec.name!r}: the name of {what} {cut(name)!a} in {folder} is not UTF-8 text; rename it"
+        " (`convmv` renames many files at once), or correct it in its list."
     )
 
 
 def _no_class(spec: DatasetSpec, folder: Path, split: str, item: Item, classes: int) -> UserError:
     return UserError(
-        f"dataset {spec.name!r}: image {item.path!r} of {split} in {folder} has class number {item.label + 1}, and there are"
-        f" {classes} classes, counted from 1; take images and class names from the same source."
+        f"dataset {spec.name!r}: image {item.path!r} of {split} in {folder} has class number {item.label + 1}, but there are"
+        f" only {classes} classes, counted from 1; use images and class names from the same source."
     )

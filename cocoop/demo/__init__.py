@@ -1,1 +1,1 @@
-"""What the offline demo is made of: drawn pictures, miniature datasets, and the pretraining of the bundled CLIP."""
+"""The offline demo: drawn images, miniature datasets, and the pretraining of the bundled CLIP."""

@@ -1,1 +1,1 @@
-"""From image files to features or pixels: decoding, crops, encoding, and the cached results."""
+"""Image features and pixels: decoding, cropping, encoding and caching."""

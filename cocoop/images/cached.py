@@ -1,4 +1,4 @@
-"""Cached image features: the views that a training reads and the test images that an evaluation classifies."""
+"""Cached image features: views for trainings and test images for evaluations."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,15 +29,16 @@ class Cached:
             yield view[self.rows, visit[:, step * size : (step + 1) * size]]
 
     def of_seed(self, index: int) -> "Cached":
-        """The features of one seed alone."""
+        """The features of one seed."""
         return Cached(self.features[index : index + 1])
 
 
 def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.device) -> TrainingImages:
-    """Reads the files of a run's view ranges, in order.
+    """Reads the files of a run's views, in order.
 
-    fingerprint: of the weights the views must have been made with. Raises UserError for a file of other settings, seeds,
-    weights or precision, for files made from different lists of images, and for views that are missing or not finite.
+    fingerprint: fingerprint of the weights that must have encoded the views.
+    Raises a UserError for a file with different settings, seeds, weights or precision, for files from different lists of
+    images, and for views that are missing or not finite.
     """
     expect = _expected(run, fingerprint, "train")
     parts, facts = [], []
@@ -57,13 +58,13 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
 def load_validation(
     run: Run, path: Path, fingerprint: str, device: torch.device
 ) -> tuple[tuple[Tensor, Tensor], dict[str, Any]]:
-    """Features (S, Nv, E) and labels (S, Nv) of the validation draw, and how they were made."""
+    """Features (S, Nv, E) and labels (S, Nv) of the validation draw, and the settings that produced them."""
     features, labels, facts = _read(run, path, _expected(run, fingerprint, "val"))
     return (features[:, 0].to(device), labels.to(device)), facts
 
 
 def load_test(path: Path, expect: Mapping[str, Any], like: Tensor) -> TestImages:
-    """Test features from a file that must say what is expected of it; like: their device and type."""
+    """Reads test features. expect: metadata that the file must have; like: a tensor with the device and dtype of the result."""
     tensors, facts = feature_file.load(path, "features", expect)
     features = tensors["features"].to(like.device, like.dtype)
 
@@ -74,7 +75,7 @@ def load_test(path: Path, expect: Mapping[str, Any], like: Tensor) -> TestImages
 
 
 def digest(run: Run, facts: Sequence[Any]) -> str:
-    """What a training learned from, in one word."""
+    """A digest of the inputs of a training."""
     return io.sha256_text(io.canonical_json([run.to_dict(), *facts]))
 
 
@@ -96,7 +97,9 @@ def _read(run: Run, path: Path, expect: Mapping[str, Any]) -> tuple[Tensor, Tens
 
 
 def _check_epochs(paths: Sequence[Path], found: Sequence[Sequence[int] | None], views: int) -> None:
-    """The files hold views 0 to V, each once; plain images are one file without epochs."""
+    """Checks that the files contain views 0 to V, each once; images without augmentation are one file without epochs."""
     here = [epoch for edges in found if edges for epoch in range(*edges)]
     if here != list(range(views)) or (not views and len(found) != 1):
-        raise UserError(f"--views {' '.join(map(str, paths))}: hold views {here}, but this run uses {views} from 0 on.")
+        raise UserError(
+            f"--views {' '.join(map(str, paths))}: contain views {here}, but this run needs {views} starting at 0."
+        )

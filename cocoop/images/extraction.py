@@ -1,6 +1,6 @@
-"""Encoding many pictures: decoding in worker processes, parts on disk so that a stopped job goes on, then one file.
+"""Encodes many images: workers decode them, parts on disk allow a stopped job to continue, and one file combines the parts.
 
-Which pictures share a batch is fixed by their index, so neither workers nor interruptions change a byte of the result.
+An image's index determines its batch, so neither workers nor interruptions change any byte of the result.
 """
 
 import logging
@@ -32,16 +32,16 @@ PART_KIND = "features part"
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to decode and the keys of its views; without keys it gets the test transform once."""
+    """An image to decode and the keys of its views; without keys, only the test transform is applied."""
 
     path: Path
     keys: tuple[int, ...] = ()
 
 
 class Crops(Dataset):
-    """Tasks as uint8 crops (V, 3, H, W); a picture that cannot be read becomes the message of its error.
+    """Tasks as uint8 crops (V, 3, H, W); an image that cannot be read becomes an error message.
 
-    Arrays and not tensors leave a worker, because tensors travel through shared memory, which containers keep small.
+    Workers return arrays instead of tensors, because tensors use shared memory, of which containers have little.
     """
 
     def __init__(self, preprocessing: Preprocessing, tasks: Sequence[Task]) -> None:
@@ -63,9 +63,9 @@ class Crops(Dataset):
 
 @dataclass(frozen=True)
 class Job:
-    """All of one file: tasks with V views each (1 without keys), cut into batches and parts at fixed places.
+    """The work for one file: tasks with V views each (1 without keys), split into batches and parts at fixed indices.
 
-    metadata: what the finished file says; with the tasks it decides whether a part of an earlier attempt is still good.
+    metadata: metadata of the finished file; together with the tasks, it determines whether parts of an earlier attempt are valid.
     """
 
     backbone: Backbone
@@ -79,17 +79,17 @@ class Job:
 
     @property
     def views(self) -> int:
-        """V, the views of each picture."""
+        """V, the number of views per image."""
         return max(1, len(self.tasks[0].keys))
 
     @property
     def folder(self) -> Path:
-        """Where parts wait until all are there."""
+        """The folder of the parts until all are complete."""
         return self.out.with_name(f"{self.out.name}.parts")
 
     @property
     def group(self) -> int:
-        """Pictures decoded into one batch."""
+        """Number of images decoded for one batch."""
         return max(1, self.batch_size // self.views)
 
     @cached_property
@@ -100,7 +100,7 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over everything that decides the parts."""
+        """sha256 of everything that determines the parts."""
         tasks = [[str(task.path), *task.keys] for task in self.tasks]
         return io.sha256_text(io.canonical_json([dict(self.metadata), tasks, self.batch_size, PART_ROWS]))
 
@@ -109,9 +109,11 @@ class Job:
 
 
 def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], flat: bool) -> None:
-    """Encodes what is missing and writes the file.
+    """Encodes missing parts and writes the file.
 
-    labels: int64 arrays by tensor name; spans: the tasks of each tensor of features; flat: (N, E), else (V, N, E).
+    labels: int64 arrays by tensor name.
+    spans: the tasks of each tensor of features.
+    flat: whether features have shape (N, E) instead of (V, N, E).
     """
     ready = _usable_parts(job)
     todo = [part for part in job.parts if part not in ready]
@@ -129,7 +131,7 @@ def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], 
 
 
 def _usable_parts(job: Job) -> list[range]:
-    """Parts of an earlier attempt at the same job; everything else in the folder goes."""
+    """Parts of an earlier attempt at the same job; deletes all other files in the folder."""
     ready, reasons = [], set()
     for part in job.parts:
         try:
@@ -145,15 +147,17 @@ def _usable_parts(job: Job) -> list[range]:
     for path in stale:
         path.unlink()
     if stale:
-        why = "; ".join(sorted(reasons)) or "cut off or damaged"
-        logger.info("%s: deleted %d file(s) of an earlier attempt that no longer fit (%s)", job.folder, len(stale), why)
+        why = "; ".join(sorted(reasons)) or "incomplete or corrupt"
+        logger.info(
+            "%s: deleted %d file(s) of an earlier attempt that cannot be reused (%s)", job.folder, len(stale), why
+        )
     if ready:
-        logger.info("%s: going on after %d of %d parts", job.folder, len(ready), len(job.parts))
+        logger.info("%s: continuing after %d of %d parts", job.folder, len(ready), len(job.parts))
     return ready
 
 
 def _what_differs(made: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Why a part of another job is no good, from what both say of themselves: `device A, now B`."""
+    """The differences between the metadata of a part and of this job: `device A, now B`."""
     before, after = ({**facts, **facts.get("computed_on", {})} for facts in (made, now))
     values = [(name, before.get(name), value) for name, value in after.items() if name != "computed_on"]
     said = [
@@ -161,7 +165,7 @@ def _what_differs(made: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         for name, old, new in values
         if io.canonical_json(old) != io.canonical_json(new)
     ]
-    return "; ".join(said) or "other images, views or batches"
+    return "; ".join(said) or "different images, views or batches"
 
 
 def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> Iterator[tuple[range, torch.Tensor]]:
@@ -181,11 +185,12 @@ def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> 
 
 
 def decoded(crops: Crops, batches: Sequence[list[int]], workers: int, where: str) -> Iterator[np.ndarray]:
-    """The crops (tasks of the batch * V, 3, H, W) uint8 of each batch of task numbers, in order.
+    """Yields the crops (tasks of the batch * V, 3, H, W) uint8 of each batch of task indices, in order.
 
-    where: named if a process that decodes dies. Raises UserError for a picture that cannot be read.
+    where: named in the message if a decoding process dies.
+    Raises a UserError for an image that cannot be read.
     """
-    workers = min(workers, len(batches))  # each takes one thread, as torch starts it
+    workers = min(workers, len(batches))  # torch starts each with one thread
     loader = DataLoader(crops, batch_sampler=batches, num_workers=workers, collate_fn=_together)
     try:
         for batch in loader:
@@ -196,7 +201,7 @@ def decoded(crops: Crops, batches: Sequence[list[int]], workers: int, where: str
         if "DataLoader worker" not in str(error):
             raise
         raise UserError(
-            f"{where}: a process that decodes images died, out of memory perhaps; take fewer workers."
+            f"{where}: a process that decodes images died, perhaps out of memory; use fewer --workers."
         ) from error
 
 
@@ -215,9 +220,7 @@ def _check_finite(job: Job, part: range, features: torch.Tensor) -> None:
     bad = (~features.isfinite()).flatten(1).any(1).nonzero()
     if len(bad):
         path, spec = job.tasks[part.start + int(bad[0])].path, job.backbone.spec
-        advice = (
-            "look at its weights" if spec.precision == "fp32" else f"try precision fp32 instead of {spec.precision}"
-        )
+        advice = "check its weights" if spec.precision == "fp32" else f"try precision fp32 instead of {spec.precision}"
         raise UserError(
             f"{path}: backbone {spec.name!r} gives NaN or infinity for this image of dataset {job.metadata['dataset']!r}; "
             f"{advice}."
@@ -225,7 +228,7 @@ def _check_finite(job: Job, part: range, features: torch.Tensor) -> None:
 
 
 def _gathered(job: Job, spans: Mapping[str, range]) -> Iterator[feature_file.Block]:
-    """The rows of all parts, view by view, at their places in (V, N, E)."""
+    """The rows of all parts, view by view, with their positions in (V, N, E)."""
     for part in job.parts:
         features = io.read_tensors(job.part_path(part), PART_KIND)[0]["features"].numpy()  # (n, V, E)
         for name, span in spans.items():

@@ -1,4 +1,4 @@
-"""Files of image features: written in blocks without holding them in memory, checked against their maker on use."""
+"""Files of image features, written in blocks to save memory, and checked against the expected settings when read."""
 
 import hashlib
 import json
@@ -26,8 +26,8 @@ SHOWN_CHARACTERS = 12
 def load(path: str | Path, kind: str, expect: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and metadata of a file of kind "features" or "views".
 
-    expect: metadata the run relies on, such as `backbone.identity` and the manifest's fingerprint; whatever differs is
-    named in a UserError.
+    expect: metadata that the file must have, such as `backbone.identity` and the manifest's fingerprint. Raises a UserError that
+        lists the differences.
     """
     tensors, metadata = io.read_tensors(path, kind)
     other = [
@@ -42,7 +42,7 @@ def load(path: str | Path, kind: str, expect: Mapping[str, Any]) -> tuple[dict[s
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive values of a tensor: `values` go to flat position `start` of tensor `name`."""
+    """Consecutive values of tensor `name`, beginning at the flat index `start`."""
 
     name: str
     start: int
@@ -56,9 +56,11 @@ def write(
     blocks: Iterable[Block],
     metadata: Mapping[str, Any],
 ) -> None:
-    """Writes what `io.write_tensors` would, block by block, in any order.
+    """Writes the same file as `io.write_tensors`, but block by block, in any order.
 
-    labels: int64 arrays by name; features: shapes of float32 tensors by name, whose values the blocks bring.
+    labels: int64 arrays by name.
+    features: shapes of float32 tensors by name.
+    blocks: the values of the features.
     """
     layout = _Layout(
         {name: ("I64", array.shape) for name, array in labels.items()}  # first: int64 must start at a multiple of 8
@@ -77,14 +79,14 @@ def write(
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where everything stands in a safetensors file: tensors by name as (type, shape), in this order, and metadata."""
+    """The layout of a safetensors file: tensors by name as (type, shape), in this order, and metadata."""
 
     tensors: Mapping[str, tuple[str, tuple[int, ...]]]
     metadata: Mapping[str, str]
 
     @cached_property
     def offsets(self) -> dict[str, tuple[int, int]]:
-        """Start and end of each tensor behind the header."""
+        """Start and end of each tensor, relative to the end of the header."""
         found, end = {}, 0
         for name, (kind, shape) in self.tensors.items():
             found[name] = end, (end := end + math.prod(shape) * ITEM_BYTES[kind])
@@ -92,15 +94,15 @@ class _Layout:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole file."""
+        """Size of the file in bytes."""
         return len(self.header()) + max(end for _, end in self.offsets.values())
 
     def place(self, name: str) -> int:
-        """Where a tensor starts in the file."""
+        """Position of a tensor in the file in bytes."""
         return len(self.header()) + self.offsets[name][0]
 
     def header(self, checksum: str = "0" * 64) -> bytes:
-        """The head of the file; its length does not depend on the checksum."""
+        """The header of the file; its length does not depend on the checksum."""
         content: dict[str, Any] = {"__metadata__": dict(sorted({**self.metadata, io.CHECKSUM: checksum}.items()))}
         for name, (kind, shape) in self.tensors.items():
             content[name] = {"dtype": kind, "shape": list(shape), "data_offsets": list(self.offsets[name])}
@@ -110,7 +112,7 @@ class _Layout:
 
 
 def _digest(file: BinaryIO, layout: _Layout) -> str:
-    """The checksum of cocoop/io.py, read in pieces."""
+    """The same checksum as in cocoop/io.py, computed in chunks."""
     digest = hashlib.sha256(io.canonical_json(dict(layout.metadata)).encode("utf-8", "surrogatepass"))
     for name, (kind, shape) in sorted(layout.tensors.items()):
         digest.update(f"{name} {TORCH_NAMES[kind]} {list(shape)}".encode("utf-8", "surrogatepass"))
@@ -124,6 +126,6 @@ def _digest(file: BinaryIO, layout: _Layout) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of the metadata for a message; of a fingerprint the beginning."""
+    """A metadata value for a message; a fingerprint is shortened."""
     text = value if isinstance(value, str) else io.canonical_json(value)
     return f"{text[:SHOWN_CHARACTERS]}.." if len(text) == 64 else text

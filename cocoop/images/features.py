@@ -1,4 +1,4 @@
-"""Image features of a whole split under the test transform: computed once, shared by every method."""
+"""Image features of a split with the test transform, computed once for all methods."""
 
 from pathlib import Path
 
@@ -24,12 +24,12 @@ def extract_test(
 ) -> None:
     """Writes `features` (N, E) float32, not normalised, and `labels` (N,) int64 of a split, in the manifest's order.
 
-    root: the dataset's folder. A stopped job goes on from `<out>.parts`. Raises UserError for a split without images, a
-    picture that cannot be read, and features that are not finite.
+    root: the dataset's folder. A stopped job continues from `<out>.parts`.
+    Raises a UserError for a split without images, for an image that cannot be read, and for features that are not finite.
     """
     items = manifest.splits[split]
     if not items:
-        raise UserError(f"dataset {manifest.dataset!r} has no images in its {split} split; there is nothing to encode.")
+        raise UserError(f"dataset {manifest.dataset!r} has no images in its {split} split, so none can be encoded.")
     metadata = {
         "kind": KIND,
         "schema": feature_file.SCHEMA,

@@ -1,4 +1,4 @@
-"""What a training and an evaluation read, where they find it, and how it must fit the run."""
+"""The input files of trainings and evaluations, their contents, and the conditions that they must meet for a run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,18 +13,24 @@ from cocoop.run import Run
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
 
-ALIKE = ("manifest", "preprocessing")  # what all view files of a run, and the test features of its dataset, must share
+ALIKE = (
+    "manifest",
+    "preprocessing",
+)  # must be equal in all view files of a run and in the test features of its dataset
 
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """Where a training finds its inputs.
+    """Paths of a training's inputs.
 
     Attributes:
         text_tower: the backbone's text_tower.safetensors.
         views: features of the training images, in the order of their epochs.
         validation: features of the validation draw, for a method that needs it.
-        manifest, fewshot, root, workers: the images themselves, one selection per seed, for a method that takes images.
+        manifest: the dataset's manifest.json, for a method that takes images.
+        fewshot: one selection per seed, for a method that takes images.
+        root: the dataset's folder, for a method that takes images.
+        workers: decoding processes, for a method that takes images.
         descriptions: sentences about each class, for a method that needs them.
     """
 
@@ -40,18 +46,19 @@ class TrainingFiles:
 
 @dataclass(frozen=True)
 class TestFiles:
-    """Where an evaluation finds its inputs.
+    """Paths of an evaluation's inputs.
 
     Attributes:
         text_tower: the backbone's text_tower.safetensors.
         features: features of the target's test images.
-        learned: the run's tensors, None for an untrained run.
-        manifest: the target's as it is now, from which its features, and tensors learned on it, must have been made.
-        root, workers: the images themselves, for a method that takes images.
+        learned: the run's tensors; None for an untrained run.
+        manifest: the target's current manifest; its features, and tensors learned on it, must be based on it.
+        root: the target's folder, for a method that takes images.
+        workers: decoding processes, for a method that takes images.
         descriptions: sentences about each class of the target, for a method that needs them.
     """
 
-    __test__ = False  # pytest
+    __test__ = False  # not a pytest class
 
     text_tower: Path
     features: Path | None = None
@@ -63,12 +70,12 @@ class TestFiles:
 
 
 class Source(Protocol):
-    """N images of each of S seeds."""
+    """N images for each of S seeds."""
 
     images: int
 
     def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
-        """The inputs (S, B, ...) of each step of an epoch that visits images in the order `visit` (S, N)."""
+        """The inputs (S, B, ...) of each step of an epoch with images in the order `visit` (S, N)."""
 
     def of_seed(self, index: int) -> "Source":
         """The images of one seed alone."""
@@ -76,13 +83,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What a run learns from.
+    """The training data of a run.
 
     Attributes:
         source: features or pixels by epoch.
-        labels: (S, N), inside the subset.
-        classnames: of the subset.
-        made: how the images were listed, preprocessed and chosen; equal for equal inputs.
+        labels: labels within the subset, (S, N).
+        classnames: class names of the subset.
+        made: how the images were listed, preprocessed and selected; equal for equal inputs.
         frozen: features of the same views, or None.
         validation: features (S, Nv, E) and labels (S, Nv) of the validation draw, or None.
     """
@@ -107,7 +114,13 @@ class TrainingImages:
 
 @dataclass(frozen=True)
 class TestImages:
-    """classnames of the dataset; truth (N,): labels; batches(index (n,), at_once): the classifier's inputs of these images."""
+    """The test images of a dataset.
+
+    Attributes:
+        classnames: class names of the dataset.
+        truth: labels (N,).
+        batches: (index (n,), at_once) -> the classifier's inputs for these images.
+    """
 
     __test__ = False
 
@@ -117,7 +130,7 @@ class TestImages:
 
 
 def made_with(run: Run, fingerprint: str) -> dict[str, str]:
-    """What a file of features must say about the backbone of a run."""
+    """Metadata about the backbone that a file of features must have for a run."""
     return {
         "backbone": run.backbone.name,
         "backbone_fingerprint": fingerprint,
@@ -126,7 +139,7 @@ def made_with(run: Run, fingerprint: str) -> dict[str, str]:
 
 
 def image_side(run: Run, fingerprint: str, device: str) -> "Backbone | None":
-    """The run's whole backbone, for a method that takes images; it must have the weights of the text tower."""
+    """The run's complete backbone for a method that takes images; its weights must match those of the text tower."""
     if run.inputs == "features":
         return None
     from cocoop.backbone import model as backbone
@@ -134,7 +147,7 @@ def image_side(run: Run, fingerprint: str, device: str) -> "Backbone | None":
     whole = backbone.load(run.backbone, device)
     if whole.fingerprint != fingerprint:
         raise UserError(
-            f"backbone {run.backbone.name!r}: the text tower's file was made with other weights than "
+            f"backbone {run.backbone.name!r}: the text tower's file was made with weights that differ from "
             f"{run.backbone.pretrained}; delete the file and run again."
         )
     return whole

@@ -1,4 +1,4 @@
-"""Live pixels, for methods that cannot use cached features. Imports the image side, which other runs do without."""
+"""Live images for methods that cannot use cached features. Imports the image encoder, which other runs do not need."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,9 +18,10 @@ from cocoop.splits import class_subset, load_few_shot
 
 
 class Live:
-    """Pixels, decoded anew in every epoch: the very views that `images/views.py` encodes.
+    """Pixels, decoded again in every epoch: the same views that `images/views.py` encodes.
 
-    selected: the images of each seed; number: V, the views that epochs take in turn, 0 for the images as they are.
+    selected: the images of each seed.
+    number: V, the number of views that epochs cycle through; 0 for the test transform.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Live:
         """Normalised pixels (S, B, 3, H, W)."""
         epochs = [epoch % self.number] if self.number else None
         tasks = [views.task(self.root, seed, path, epochs) for seed, of in self.selected.items() for path in of.paths]
-        numbers = visit.cpu() + self.images * torch.arange(len(self.selected))[:, None]  # (S, N) into tasks
+        numbers = visit.cpu() + self.images * torch.arange(len(self.selected))[:, None]  # (S, N) indices of tasks
         groups = [numbers[:, step * size : (step + 1) * size].flatten().tolist() for step in range(steps)]
         preprocessing = self.whole.preprocessing
         crops = extraction.Crops(preprocessing, tasks)
@@ -54,7 +55,9 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages
     manifest = Manifest.load(files.manifest)
     drawn = {selection["seed"]: selection for selection in map(load_few_shot, files.fewshot)}
     if missing := set(run.seeds) - set(drawn):
-        raise UserError(f"--fewshot: no selection of seed {min(missing)}; give one for each of {list(run.seeds)}.")
+        raise UserError(
+            f"--fewshot: no selection for seed {min(missing)}; give one for each of the seeds {list(run.seeds)}."
+        )
     selected = {seed: views.select(manifest, drawn[seed], run.subset) for seed in run.seeds}
     labels = torch.tensor([of.labels for of in selected.values()])
     inside = class_subset(range(len(manifest.classnames)), run.subset)
@@ -70,7 +73,7 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages
 
 
 def load_test(files: TestFiles, expect: Mapping[str, Any], whole: Backbone) -> TestImages:
-    """Normalised pixels (B, 3, H, W) under the test transform, from a manifest that must be the expected one."""
+    """Normalised pixels (B, 3, H, W) with the test transform, from a manifest that must match `expect`."""
     assert files.manifest is not None and files.root is not None  # the stage has asked for them
     manifest = Manifest.load(files.manifest)
     found = {
@@ -80,7 +83,7 @@ def load_test(files: TestFiles, expect: Mapping[str, Any], whole: Backbone) -> T
     }
     for key in sorted(found.keys() & expect.keys()):
         if found[key] != expect[key]:
-            raise UserError(f"{files.manifest}: its {key} differs from the training's; train again.")
+            raise UserError(f"{files.manifest}: its {key} differs from that of the training; train again.")
     tasks = [extraction.Task(Path(files.root) / item.path) for item in manifest.splits["test"]]
     crops = extraction.Crops(whole.preprocessing, tasks)
 

@@ -1,4 +1,4 @@
-"""The images of a run or an evaluation: cached features or live pixels, as the method takes them."""
+"""Loads the images of a run or an evaluation: cached features or live pixels, depending on the method."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def training_images(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone | None") -> TrainingImages:
-    """What the run learns from. A UserError names the option that lacks."""
+    """The training data of a run. Raises a UserError for a missing option."""
     source = text.fingerprint, text.device
     if whole is None:
         if not files.views:
-            raise UserError(f"{run.variant} takes image features: give --views.")
+            raise UserError(f"{run.variant} takes image features; add --views.")
         images = cached.load_views(run, files.views, *source)
     else:
         images = _live(run, files, text, whole)
     if "validation" not in run.needs:
         return images
     if files.validation is None:
-        raise UserError(f"{run.variant} uses the validation draw: give --validation.")
+        raise UserError(f"{run.variant} uses the validation draw; add --validation.")
     validation, facts = cached.load_validation(run, files.validation, *source)
     if differ := [key for key in ALIKE if facts[key] != images.made[key]]:
         raise UserError(f"{files.validation}: its {differ[0]} differs from that of the views; delete it and run again.")
@@ -38,14 +38,14 @@ def training_images(run: Run, files: TrainingFiles, text: "TextEncoder", whole: 
 
 def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone") -> TrainingImages:
     if not (files.manifest and files.root and files.fewshot):
-        raise UserError(f"{run.variant} takes images: give --manifest, --fewshot and --root instead of --views.")
+        raise UserError(f"{run.variant} takes images; give --manifest, --fewshot and --root instead of --views.")
     from cocoop.images.live import load_live
 
     images = load_live(run, files, whole)
     if "frozen_features" not in run.needs:
         return images
     if not files.views:
-        raise UserError(f"{run.variant} takes images and their frozen features: give --views too.")
+        raise UserError(f"{run.variant} takes images and their frozen features; add --views.")
     features = cached.load_views(run, files.views, text.fingerprint, text.device)
     if differ := [key for key in ALIKE if features.made[key] != images.made[key]]:
         raise UserError(f"{files.views[0]}: its {differ[0]} differs from that of the images; delete it and run again.")
@@ -56,13 +56,13 @@ def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone"
 def test_images(
     run: Run, files: TestFiles, expect: Mapping[str, Any], like: Tensor, whole: "Backbone | None"
 ) -> TestImages:
-    """The images a run is tested on; expect: what they must be made of; like: the device and type of cached features."""
+    """The test images of a run. expect: metadata that they must have; like: a tensor with the device and dtype of features."""
     if whole is None:
         if files.features is None:
-            raise UserError(f"{run.variant} takes image features: give --features.")
+            raise UserError(f"{run.variant} takes image features; add --features.")
         return cached.load_test(files.features, expect, like)
     if not (files.manifest and files.root):
-        raise UserError(f"{run.variant} takes images: give --manifest and --root instead of --features.")
+        raise UserError(f"{run.variant} takes images; give --manifest and --root instead of --features.")
     from cocoop.images import live
 
     return live.load_test(files, expect, whole)

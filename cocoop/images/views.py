@@ -1,7 +1,7 @@
-"""Augmented views of the selected training images, as cached features (`live.py` has them as pixels).
+"""Augmented views of the selected training images as cached features (`live.py` provides them as pixels).
 
-The reference draws a fresh random crop of every image in every epoch. So does this, only that a view depends on (seed,
-image, epoch) alone; runs that differ in method, context or backbone see the same crops.
+Like the reference, it draws a new random crop of every image in every epoch. A view only depends on (seed, image, epoch), so
+runs that differ in method, context or backbone use the same crops.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,22 @@ from cocoop.images import extraction, feature_file
 from cocoop.manifest import Manifest
 
 KIND = "views"
-SPLITS = {"train": "training", "val": "validation"}  # what the splits are called in messages
+SPLITS = {"train": "training", "val": "validation"}  # names of the splits in messages
 
 
 @dataclass(frozen=True)
 class Selected:
-    """The few-shot images of a subset, in draw order: paths below the dataset's folder, labels inside the subset."""
+    """The few-shot images of a subset in draw order: paths relative to the dataset's folder, labels within the subset."""
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
 
 
 def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split: str = "train") -> Selected:
-    """Cuts a selection (`splits.load_few_shot`) to a subset; one drawn from another manifest is a UserError.
+    """Restricts a selection of `splits.load_few_shot` to a subset.
 
     split: train for the few-shot images, val for the validation draw.
+    Raises a UserError for a selection from another manifest.
     """
     if selection["manifest"] != manifest.fingerprint:
         raise UserError(
@@ -61,9 +62,10 @@ def extract(
 ) -> None:
     """Writes `seed{S}.features` (V, N, E) float32, not normalised, and `seed{S}.labels` (N,) int64 for every seed S.
 
-    selections: what `splits.load_few_shot` reads, by seed; epochs: V of them, one view an epoch, or None for the test
-    transform alone (V = 1); split: train, or val for the validation draw. N is in draw order, cut to the subset, labels
-    inside the subset. A stopped job goes on from `<out>.parts`.
+    selections: selections of `splits.load_few_shot` by seed.
+    epochs: V epochs with one view each, or None for only the test transform (V = 1).
+    split: train, or val for the validation draw.
+    Images are in draw order, restricted to the subset; labels are within the subset. A stopped job continues from `<out>.parts`.
     """
     if not selections or (epochs is not None and not epochs):
         raise UserError(f"{out}: no views to make ({len(selections)} seeds, epochs {epochs}).")
@@ -100,7 +102,7 @@ def extract(
 def _tasks(
     root: Path, selected: Mapping[int, Selected], epochs: Sequence[int] | None
 ) -> tuple[list[extraction.Task], dict[str, range]]:
-    """Each seed's images in a row, and which tasks are whose."""
+    """The tasks of all seeds, one seed after another, and the range of tasks of each seed."""
     tasks: list[extraction.Task] = []
     spans = {}
     for seed, images in selected.items():
@@ -110,5 +112,5 @@ def _tasks(
 
 
 def task(root: Path, seed: int, path: str, epochs: Sequence[int] | None) -> extraction.Task:
-    """One image with its views of some epochs; without epochs the image as it is."""
+    """An image with its views for these epochs, or with the test transform if epochs is None."""
     return extraction.Task(root / path, tuple(view_key(seed, path, epoch) for epoch in epochs or ()))

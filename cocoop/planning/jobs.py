@@ -7,6 +7,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
+from cocoop.config.weights import local_files
 from cocoop.data.download.state import request
 from cocoop.planning import stages
 from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views, view_ranges
@@ -26,7 +27,7 @@ class Jobs:
         self.plan, self.backbone = plan, plan.backbone
         self.root = plan.config["data_root"]
         self._backbone_id = io.identity(self.backbone.settings)
-        self._weights = self._local_weights()
+        self._weights = local_files({"model": self.backbone.model, "pretrained": self.backbone.pretrained})
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
@@ -37,11 +38,6 @@ class Jobs:
         jobs = [replace(job, experiments=tuple(names)) for job, names in self._found.values()]
         jobs += self._of_configuration()
         yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
-
-    def _local_weights(self) -> tuple[str, ...]:
-        """The backbone's local files: its open_clip config and checkpoint, unless they belong to open_clip."""
-        named = (self.backbone.model, self.backbone.pretrained)
-        return tuple(str(path) for name in named if name and (path := io.local_file(name)))
 
     def text_tower(self) -> Job:
         wildcards = {"backbone": self.backbone.name, "id": self._backbone_id}

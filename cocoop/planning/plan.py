@@ -200,6 +200,7 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
         "table": spec.table,
         "caption": spec.caption,
         "paper": spec.paper,
+        "paper_numbers": paper.digest(spec.paper),
         "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
         "variants": [
             {"name": v.name, "label": v.label, "method": v.method, "trainable": v.trainable} for v in variants

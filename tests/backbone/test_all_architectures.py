@@ -80,7 +80,7 @@ def path_of(name: str, config: dict, folder) -> str:
     return "literal" if facts["literal"] else "fast"
 
 
-def test_every_architecture_takes_the_path_it_should(taken):
+def test_every_architecture_uses_the_right_text_encoder(taken):
     wrong = {name: path for name, path in taken.items() if path != expected(name)}
     assert not wrong and len(taken) > 100
 

@@ -97,7 +97,7 @@ def test_random_weights_are_seeded_and_named_once(spec, caplog):
     assert first.fingerprint == second.fingerprint
     assert torch.equal(torch.get_rng_state(), before)
     assert [record.message for record in caplog.records] == [
-        "backbone golden has `pretrained: null`: random weights, for measuring speed only"
+        "backbone golden has `pretrained: null`: its random weights are only useful to measure speed"
     ]
 
 
@@ -146,18 +146,18 @@ def test_missing_files_are_named_relative_to_the_repository(spec, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("broken.json", "{", "no readable JSON"),
-        ("other.json", '{"embed_dim": 4}', "no open_clip model config"),
-        ("ViT-B-32.json", json.dumps(model_config()), "open_clip has a model of its own named 'ViT-B-32'"),
+        ("broken.json", "{", "not readable as JSON"),
+        ("other.json", '{"embed_dim": 4}', "not an open_clip model config"),
+        ("ViT-B-32.json", json.dumps(model_config()), "open_clip already has a model 'ViT-B-32'"),
         ("typo.json", json.dumps(model_config() | {"vision_cfg": {"wdth": 3}}), "open_clip cannot build"),
     ],
 )
-def test_config_that_is_none_is_named(spec, tmp_path, name, content, message):
+def test_invalid_model_config_is_reported(spec, tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     assert message in refusal(spec, model=str(tmp_path / name))
 
 
-def test_failed_download_says_what_to_do(spec, monkeypatch):
+def test_failed_download_gives_advice(spec, monkeypatch):
     def offline(facts):
         raise FileNotFoundError("Failed to download file\nwith a long story")
 
@@ -165,7 +165,7 @@ def test_failed_download_says_what_to_do(spec, monkeypatch):
     message = refusal(spec, model="ViT-B-32-quickgelu", pretrained="openai")
     assert "cannot download tag 'openai' of ViT-B-32-quickgelu (Failed to download file)" in message
     assert "timm/vit_base_patch32_clip_224.openai or https://" in message
-    assert message.endswith("write its path as `pretrained` and `preprocessing: openai`.")
+    assert message.endswith("set `pretrained` to its path and `preprocessing: openai`.")
 
 
 @pytest.mark.parametrize("name", ["vit_b16", "vit_b32", "rn50", "rn101"])

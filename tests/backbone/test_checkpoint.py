@@ -26,8 +26,8 @@ def test_other_architecture_names_the_first_tensors(spec, tmp_path):
     state = golden_model().state_dict()
     wider = state | {"visual.proj": torch.zeros(128, 70), "positional_embedding": torch.zeros(50, 128)}
     message = refusal(spec, pretrained=written(tmp_path / "wider.pt", wider))
-    assert "visual.proj is 128x70 there and 128x64 in the model" in message
-    assert "positional_embedding is 50x128 there and 77x128 in the model" in message
+    assert "visual.proj is 128x70 in the file and 128x64 in the model" in message
+    assert "positional_embedding is 50x128 in the file and 77x128 in the model" in message
     renamed = {name.replace("ln_final", "norm"): tensor for name, tensor in state.items()}
     message = refusal(spec, pretrained=written(tmp_path / "renamed.pt", renamed))
     assert "it lacks ln_final.weight, ln_final.bias; it has norm.weight, norm.bias" in message
@@ -44,7 +44,7 @@ class Malicious:
 def test_pickle_that_runs_code_is_refused_and_not_run(spec, tmp_path):
     message = refusal(spec, pretrained=written(tmp_path / "bad.pt", {"a": Malicious(str(tmp_path / "ran"))}))
     assert "refused" in message
-    assert "foreign code; convert it to safetensors" in message
+    assert "malicious code; if you trust it, convert it to safetensors" in message
     assert not (tmp_path / "ran").exists()
 
 
@@ -55,12 +55,12 @@ def test_damaged_checkpoint_is_named(spec, tmp_path, suffix, content):
     path.write_bytes(content)
     message = refusal(spec, pretrained=str(path))
     assert message.startswith(str(path))
-    assert "damaged" in message
+    assert "corrupt" in message
 
 
 def test_checkpoint_without_a_state_dict_is_named(spec, tmp_path):
-    assert "holds no state dict" in refusal(spec, pretrained=written(tmp_path / "list.pt", {"a": 3}))
-    assert "no checkpoint" in refusal(spec, pretrained=written(tmp_path / "empty.pt", {"state_dict": {}}))
+    assert "contains no state dict" in refusal(spec, pretrained=written(tmp_path / "list.pt", {"a": 3}))
+    assert "not a checkpoint" in refusal(spec, pretrained=written(tmp_path / "empty.pt", {"state_dict": {}}))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def archive(tmp_path_factory):
 
 def test_archive_is_opened_only_if_openai_published_it(spec, archive, monkeypatch):
     message = refusal(spec, pretrained=str(archive))
-    assert "a TorchScript archive is a program and this one is not a file OpenAI published" in message
+    assert "a TorchScript archive is a program and OpenAI did not publish this one" in message
     monkeypatch.setattr(checkpoint, "_published", lambda: {io.sha256_file(archive)})
     assert backbone.load(changed(spec, pretrained=str(archive))).fingerprint == backbone.load(spec).fingerprint
 

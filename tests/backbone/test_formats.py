@@ -75,7 +75,7 @@ GOOD = {
 
 @pytest.mark.parametrize("form", GOOD)
 @pytest.mark.parametrize("suffix", [".pt", ".ckpt", ".pth.tar", ".pth.tar-50"])
-def test_a_whole_model_loads_in_any_form(form, suffix, spec, state, fingerprint, tmp_path):
+def test_a_complete_model_loads_in_any_format(form, suffix, spec, state, fingerprint, tmp_path):
     path = tmp_path / f"weights{suffix}"
     torch.save(GOOD[form](dict(state)), path)
     assert backbone.load(changed(spec, pretrained=str(path))).fingerprint == fingerprint
@@ -87,7 +87,7 @@ def test_safetensors_load_in_any_form(form, spec, state, fingerprint, tmp_path):
     assert backbone.load(changed(spec, pretrained=str(tmp_path / "weights.safetensors"))).fingerprint == fingerprint
 
 
-def test_openais_numbers_load_as_open_clips_own_converter_does(spec, tmp_path):
+def test_openai_weights_load_as_with_open_clips_converter(spec, tmp_path):
     torch.manual_seed(0)
     half = {name: tensor.half() for name, tensor in golden_model().state_dict().items()}
     torch.save(openai(half), tmp_path / "weights.pt")
@@ -102,7 +102,7 @@ def test_openais_weights_need_quick_gelu(spec, state, tmp_path):
     (tmp_path / "plain_gelu.json").write_text(json.dumps(model_config() | {"quick_gelu": False}))
     torch.save(openai(state), tmp_path / "weights.pt")
     message = refusal(spec, model=str(tmp_path / "plain_gelu.json"), pretrained=str(tmp_path / "weights.pt"))
-    assert "OpenAI's weights need QuickGELU; take the model whose name ends in -quickgelu" in message
+    assert "OpenAI's weights need QuickGELU; use the model with the suffix -quickgelu" in message
 
 
 def some(*names):
@@ -113,42 +113,46 @@ def part(state, prefix, cut=""):
     return {n.removeprefix(cut): t for n, t in state.items() if n.startswith(prefix)}
 
 
-PROMPTS = "holds learned prompts (CoOp, CoCoOp or alike), not a backbone"
+PROMPTS = "contains learned prompts (CoOp, CoCoOp or similar), not a backbone"
 BAD = {
     "transformers": (
         lambda s: some("logit_scale", "text_model.embeddings.position_embedding.weight", "vision_model.pre_layrnorm.bias"),
-        "has the format of Hugging Face's transformers; take open_clip_model.safetensors or open_clip_pytorch_model.bin of the "
+        "has the format of Hugging Face's transformers; use open_clip_model.safetensors or open_clip_pytorch_model.bin from the "
         "same repository",
     ),
     "CoOp": (lambda s: {"state_dict": some("ctx", "token_prefix", "token_suffix"), "epoch": 50}, PROMPTS),
     "CoCoOp": (lambda s: {"state_dict": some("prompt_learner.ctx", "prompt_learner.meta_net.linear1.weight")}, PROMPTS),
     "a whole prompted model": (lambda s: under("image_encoder.", s) | some("prompt_learner.ctx"), PROMPTS),
-    "LoRA": (lambda s: some("base_model.model.visual.proj.lora_A.weight"), "holds a LoRA or adapter"),
-    "a model with LoRA in it": (lambda s: s | some("visual.proj.lora_A.weight"), "holds a LoRA or adapter"),
-    "image tower": (lambda s: part(s, "visual."), "holds the image tower only"),
-    "image tower without its prefix": (lambda s: part(s, "visual.", "visual."), "holds the image tower only"),
+    "LoRA": (lambda s: some("base_model.model.visual.proj.lora_A.weight"), "contains a LoRA or adapter"),
+    "a model with LoRA in it": (lambda s: s | some("visual.proj.lora_A.weight"), "contains a LoRA or adapter"),
+    "image tower": (lambda s: part(s, "visual."), "contains only the image tower"),
+    "image tower without its prefix": (lambda s: part(s, "visual.", "visual."), "contains only the image tower"),
     "text tower": (
         lambda s: {n: t for n, t in s.items() if not n.startswith("visual.")},
-        "holds the text tower only, and the image tower is needed too",
+        "contains only the text tower, but the image tower is needed too",
     ),
-    "timm": (lambda s: some("patch_embed.proj.weight", "cls_token", "head.weight"), "holds an image tower only, in timm's"),
-    "optimizer": (lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]}, "holds the state of an optimizer only"),
-    "optimizer in a checkpoint": (lambda s: {"epoch": 3, "optimizer": {"state": {}}}, "holds the state of an optimizer only"),
+    "timm": (lambda s: some("patch_embed.proj.weight", "cls_token", "head.weight"), "contains only an image tower in timm's"),
+    "optimizer": (
+        lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]},
+        "contains only the state of an optimizer",
+    ),
+    "optimizer in a checkpoint": (lambda s: {"epoch": 3, "optimizer": {"state": {}}}, "contains only the state of an optimizer"),
     "a head beside the model": (
         lambda s: under("clip.", s) | some("head.weight"),
-        "every tensor of the model is there under 'clip.', but it has head.weight too, which the model does not; remove these",
+        "it contains all tensors of the model with the prefix 'clip.', but it has head.weight as well, "
+        "which the model does not have; remove them",
     ),
-    "more than the model": (lambda s: s | some("a", "b"), "every tensor of the model is there, but it has a, b too"),
+    "more than the model": (lambda s: s | some("a", "b"), "it contains all tensors of the model, but it has a, b as well"),
     "less than the model": (
         lambda s: {n: t for n, t in s.items() if n != "visual.proj"},
         "incomplete for this model: it lacks visual.proj",
     ),
-    "numbers only": (lambda s: {"epoch": 3, "lr": 0.1}, "no checkpoint of a model: it holds no state dict"),
+    "numbers only": (lambda s: {"epoch": 3, "lr": 0.1}, "not a checkpoint of a model, because it contains no state dict"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_is_no_whole_model_is_named(kind, spec, state, tmp_path):
+def test_incomplete_models_are_recognised(kind, spec, state, tmp_path):
     content, expected = BAD[kind]
     torch.save(content(dict(state)), tmp_path / "weights.bin")
     message = refusal(spec, pretrained=str(tmp_path / "weights.bin"))
@@ -160,7 +164,7 @@ class Schedule:
     """Stands for the scheduler object in a checkpoint of the CoOp authors' code, which no safe reader loads."""
 
 
-def test_prompts_beside_python_objects_are_named(spec, tmp_path):
+def test_prompts_with_python_objects_are_recognised(spec, tmp_path):
     content = {"state_dict": some("ctx", "token_prefix", "token_suffix"), "epoch": 50, "scheduler": Schedule()}
     torch.save(content, tmp_path / "model.pth.tar-50")
     assert PROMPTS in refusal(spec, pretrained=str(tmp_path / "model.pth.tar-50"))
@@ -170,7 +174,7 @@ def test_a_training_checkpoint_with_objects_is_not_misnamed(spec, state, tmp_pat
     """It holds a whole model beside an optimizer and arguments, so no part of it may be called all of it."""
     content = {"model": state, "optimizer": {"state": {}, "param_groups": []}, "args": Schedule(), "adapter": "lora_"}
     torch.save(content, tmp_path / "weights.pt")
-    assert "refused, because it is damaged or holds other Python objects" in refusal(
+    assert "refused, because it is corrupt or contains Python objects" in refusal(
         spec, pretrained=str(tmp_path / "weights.pt")
     )
 
@@ -183,7 +187,7 @@ def test_files_of_this_benchmark_are_named(kind, spec, tmp_path):
     )
 
 
-def test_the_stage_says_so_in_one_line(spec, tmp_path, capsys):
+def test_the_stage_reports_it_in_one_line(spec, tmp_path, capsys):
     torch.save({"state_dict": some("ctx", "token_prefix"), "epoch": 50}, tmp_path / "model.pth.tar-50")
     settings = changed(spec, pretrained=str(tmp_path / "model.pth.tar-50")).settings
     assert main(["text-tower", "--settings", json.dumps(settings), "--out", str(tmp_path / "tower")]) == 2

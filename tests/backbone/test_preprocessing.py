@@ -77,8 +77,8 @@ def test_tags_that_differ_stop_with_the_choices():
     with pytest.raises(UserError) as error:
         by_path("ViT-L-14")
     assert str(error.value) == (
-        "backbone 'mine': pretrained is a path, and the tags of ViT-L-14 differ in their preprocessing; write `preprocessing: "
-        "TAG` with the tag of these weights, or mean, std, interpolation, resize_mode under `preprocessing`. Tags: openai, "
+        "backbone 'mine': pretrained is a path, but the tags of ViT-L-14 differ in their preprocessing; set `preprocessing: "
+        "TAG` to the tag of these weights, or set mean, std, interpolation, resize_mode under `preprocessing`. Tags: openai, "
         "laion400m_e31, laion400m_e32, datacomp_xl_s13b_b90k (+7 more) (mean 0.481/0.458/0.408, std 0.269/0.261/0.276, "
         "interpolation bicubic, resize_mode shortest); laion2b_s32b_b82k (mean 0.5/0.5/0.5, std 0.5/0.5/0.5, interpolation "
         "bicubic, resize_mode shortest)."
@@ -108,7 +108,7 @@ def test_other_pixels_are_another_fingerprint(tmp_path):
     assert first == third != second
 
 
-def test_config_beside_the_weights_is_used(tmp_path):
+def test_config_next_to_the_weights_is_used(tmp_path):
     spec = save_golden(tmp_path)
     content = {"model_cfg": model_config(), "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
@@ -128,7 +128,7 @@ def test_config_beside_the_weights_is_used(tmp_path):
         ('{"preprocess_cfg": {}, "model_cfg": {}}', "describes a model without QuickGELU, and golden_clip is one with it"),
     ],
 )  # fmt: skip
-def test_config_beside_that_cannot_be_used_is_named(tmp_path, content, message):
+def test_unusable_config_next_to_weights_is_reported(tmp_path, content, message):
     spec = save_golden(tmp_path)
     (tmp_path / "open_clip_config.json").write_text(content)
     found = refusal(spec)

@@ -17,7 +17,7 @@ def test_test_transform_is_the_references():
     assert torch.equal(pixels, torch.from_numpy(goldens()["pixels"]))
 
 
-def test_squash_keeps_the_whole_picture():
+def test_squash_keeps_the_complete_image():
     half_white = np.zeros((32, 64, 3), np.uint8)
     half_white[:, 32:] = 255
     crop = Preprocessing(32, MEAN, STD, "bilinear", "squash").test(Image.fromarray(half_white))

@@ -79,7 +79,7 @@ def test_changed_features_and_gradients_are_literal(name, shared):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_kind_of_tower_takes_all_changes(variant):
+def test_every_kind_of_tower_supports_all_changes(variant):
     model = vision.model(**VARIANTS[variant] | {"layers": LAYERS, "mlp_ratio": 4.0})
     changes, pixels = CHANGES["everything"](), pictures(IMAGES)
     expected = literal(model, changes, pixels.expand(SEEDS, -1, -1, -1, -1))
@@ -200,7 +200,7 @@ def kept_for_backward(changes: ImageChanges, model: nn.Module, pixels: Tensor) -
     return sum(kept.values())
 
 
-def test_no_gradient_is_kept_below_the_first_change():
+def test_no_gradients_before_the_first_changed_layer():
     pixels = pictures(IMAGES)
     deep, shallow = (
         kept_for_backward(ImageChanges(inserted=tokens({1: 2}, 1)), vision.model(layers=layers), pixels)
@@ -248,14 +248,14 @@ def test_changes_that_do_not_fit_are_refused():
         (ImageChanges(inserted={0: numbers(1, 2, 16)}), r"inserted\[0\] has shape \(1, 2, 16\), expected"),
         (low((1, 2, 16), (1, 32, 2)), r"deltas\[\(0, 'q'\)\].down has shape \(1, 2, 16\), expected \(S, r, 32\)"),
         (low((1, 2, 32), (1, 16, 2)), r"deltas\[\(0, 'q'\)\].up has shape \(1, 16, 2\), expected \(S, 32, r\)"),
-        (low((2, 2, 32), (3, 32, 2)), r"images and changes are of different numbers of seeds: \[2, 3\]"),
+        (low((2, 2, 32), (3, 32, 2)), r"images and changes have different numbers of seeds: \[2, 3\]"),
     ]
     for changes, message in wrong:
         with pytest.raises(ValueError, match=message):
             tower.encode(pixels, changes)
     with pytest.raises(ValueError, match=r"different numbers of seeds: \[2, 3\]"):
         tower.encode(pictures(2, IMAGES), ImageChanges(tokens({0: 2}, seeds=3)))
-    with pytest.raises(ValueError, match=r"changes of layers \[1\], but the states are those in front of layer 2"):
+    with pytest.raises(ValueError, match=r"changes of layers \[1\], but the states are those before layer 2"):
         tower.encode(tower.states(pixels, 2), ImageChanges(tokens({1: 2, 3: 2})))
     with pytest.raises(ValueError, match="layer 4, but the image tower has layers 0 to 3"):
         tower.states(pixels, 4)

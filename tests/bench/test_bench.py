@@ -34,7 +34,7 @@ def products(encoder, context):
     return tuple(sum(made for op, made in count.items() if str(op) in linear) for count in counts)
 
 
-def test_required_operations_are_those_made(texts):
+def test_required_operations_match_a_profile(texts):
     encoder = texts["fast"].encoder(learnable(TOKENIZER, 77, class_names(COUNT), CONTEXTS, WORDS))
     assert encoder.packing.tails.padding == 0
     context = torch.zeros(1, CONTEXTS, 64, requires_grad=True)
@@ -47,7 +47,7 @@ def test_required_operations_are_those_made(texts):
     assert counted.backward - made[1] == 8 * 64 * (pairs + eot) + 6 * 64 * keyed
 
 
-def test_literal_operations_are_those_made(texts):
+def test_literal_operations_match_a_profile(texts):
     encoder = texts["literal"].encoder(learnable(TOKENIZER, 77, class_names(3), CONTEXTS, WORDS))
     tower = texts["fast"].encoder(learnable(TOKENIZER, 77, class_names(3), CONTEXTS, WORDS)).tower
     made, counted = products(encoder, torch.zeros(1, CONTEXTS, 64, requires_grad=True)), operations.literal(3, tower)
@@ -67,6 +67,7 @@ def test_both_sides_agree(method, what, precision):
         assert run._difference(expected, found) < run.TOLERANCE[precision]
 
 
+@pytest.mark.slow
 def test_table_and_json(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "measure", small(run.measure))
     monkeypatch.setattr(run, "peak_mb", lambda case, side, *_: {"literal": 20.0, "fast": 2.0}[side])
@@ -91,6 +92,7 @@ def small(measure):
     return partial(measure, geometry=SMALL)
 
 
+@pytest.mark.slow
 def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     monkeypatch.setattr(run, "measure", small(run.measure))
     monkeypatch.setattr(run, "peak_mb", lambda *_: None)
@@ -99,14 +101,14 @@ def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     assert main(["bench", "--classes", "3", "--quick", "--device", "cpu"]) == 2
     found = capsys.readouterr()
     assert "| cocoop" in found.out
-    assert "error: bench: literal and fast disagree by" in found.err
+    assert "error: bench: literal and fast results differ by" in found.err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--classes", "1"], "error: --classes: 1 is too few; a classifier has two classes or more."),
-        (["--repeats", "0"], "error: --repeats and --threads count from 1; found 0 and None."),
+        (["--classes", "1"], "error: --classes: expected 2 or more, got 1."),
+        (["--repeats", "0"], "error: --repeats and --threads: expected 1 or more, got 0 and None."),
     ],
 )
 def test_bad_options(options, message, capsys):
@@ -119,13 +121,14 @@ def test_literal_side_is_left_out_where_it_does_not_fit(texts, monkeypatch):
     measured = run._case(Case("cocoop", "train", 3, 1), texts, "cpu", 1)
     measured.peak = 1e11
     assert set(measured.seconds) == {"fast"}
-    assert measured.note.startswith("literal left out: it needs about")
+    assert measured.note.startswith("literal side skipped: it needs about")
     table = run.rendered([measured], "here")
     assert [cell.strip() for cell in table.splitlines()[2].split("|")[6:9]][::2] == ["-", "-"]
     assert measured.note in table
 
 
-def test_memory_of_a_step_in_its_own_process():
+@pytest.mark.slow
+def test_memory_of_a_step_in_a_separate_process():
     used = {side: memory.peak_mb(Case("cocoop", "train", 60, 1), side, "cpu", 1, SMALL) for side in ("literal", "fast")}
     assert used["literal"] > 8 * used["fast"] > 0
 
@@ -137,7 +140,8 @@ def test_cases_of_a_gpu_cover_precisions_and_batches():
     assert {case.batch for case in found if (case.method, case.work) == ("cocoop", "train")} == {1, 8, 32}
 
 
-def test_memory_that_cannot_be_measured_is_said(caplog):
+@pytest.mark.slow
+def test_failed_memory_measurement_is_reported(caplog):
     case = Case("cocoop", "train", 3, 1)
     assert memory.peak_mb(case, "no such side", "cpu", 1, SMALL) is None
     assert "memory of the no such side side of cocoop train, 3 classes" in caplog.text

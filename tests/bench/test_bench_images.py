@@ -100,6 +100,7 @@ def hours(capsys, *options):
     return [cell.strip() for cell in row.split("|")[-4:-1:2]], out
 
 
+@pytest.mark.slow
 def test_plan_shows_each_kind_of_hours_by_itself(tmp_path, capsys):
     rows = [row for row in ROWS if row["precision"] == "fp32"]
     without = str(bench(tmp_path / "without.json", rows))
@@ -112,7 +113,7 @@ def test_plan_shows_each_kind_of_hours_by_itself(tmp_path, capsys):
     assert image != "?" == unknown
     both, out = hours(capsys, "--throughput", with_images, "--workers", "7")
     assert both[1] == text
-    assert "each of 7 processes (--workers) decodes 250 pictures or cuts 1,000 views a second" in out
+    assert "each of 7 processes (--workers) decodes 250 images or crops 1,000 views per second" in out
     assert hours(capsys, "--throughput", with_images)[0] == both
     slow, _ = hours(capsys, "--throughput", with_images, "--workers", "0")
     assert float(slow[0]) > float(both[0])

@@ -79,6 +79,7 @@ def test_templates_have_one_place_for_the_name():
         ({"experiments": {"base_to_new": {"train_datasets": ["imagenet_a"]}}}, "'imagenet_a' is for testing only"),
         ({"variants": {"cocop": {}}}, "unknown variant 'cocop'.* Did you mean 'cocoop'"),
         ({"variants": {"coop": {"training": {"lr": "2e-3"}}}}, "got '2e-3'; YAML reads 2e-3 as text, write 0.002"),
+        ({"variants": {"coop": {"training": {"lr": "1e-5"}}}}, "got '1e-5'; YAML reads 1e-5 as text, write 1.0e-05"),
         ({"variants": {"coop": {"training": {"epoch": 3}}}}, "unknown key 'epoch'.*'epochs'"),
         ({"variants": {"coop": {"params": {"n_ctx": 0}}}}, "n_ctx: "),
         ({"variants": {"coop": {"params": {"ctx": 4}}}}, "unknown key 'ctx'.*'n_ctx'"),
@@ -145,7 +146,7 @@ def test_one_new_file_is_a_new_method(tmp_path, config):
     assert {run.variant for run in Plan(config, Registry(tmp_path / "config")).runs} == {"mine"}
 
 
-def test_a_seed_added_plans_only_its_own_runs(config):
+def test_an_added_seed_plans_only_runs_with_that_seed(config):
     before = Plan(config)
     more = copy.deepcopy(config)
     more["seeds"] = [*config["seeds"], 4]

@@ -12,6 +12,7 @@ from cocoop.config.code import check_class
 from cocoop.errors import UserError
 
 
+@pytest.mark.slow
 def test_models_and_tags_are_open_clips():
     shown = (
         "import json, open_clip; print(json.dumps(open_clip.list_models()))"  # afresh: other tests register models here
@@ -49,7 +50,7 @@ def test_a_backbone_that_can_be():
         openclip.check_names({"model": "ViT-B-16", "pretrained": "openai", **change}, "x.yaml")
 
 
-def test_without_open_clip_names_are_taken_on_trust(monkeypatch):
+def test_names_are_not_checked_without_open_clip(monkeypatch):
     """Snakemake may run where only its jobs' environment has open_clip."""
     monkeypatch.setattr(openclip, "_package", lambda: None)
     for cached in (openclip.models, openclip.tags):
@@ -72,7 +73,7 @@ def package(tmp_path, monkeypatch):
     ["class Mine: ...", "from x import Mine", "import x as Mine", "Mine = make()", "try:\n    class Mine: ...\nfinally: ...",
      "from x import *", "def __getattr__(name): ..."],
 )  # fmt: skip
-def test_a_class_is_found_without_import(text, package):
+def test_a_class_is_found_without_importing_it(text, package):
     package(text + "\n")
     check_class("my_methods_of_the_test.method:Mine", "x.yaml")
     assert "my_methods_of_the_test" not in sys.modules
@@ -92,11 +93,11 @@ def test_a_class_is_found_without_import(text, package):
         ("no_such_package_at_all:Mine", "", "package 'no_such_package_at_all' not found"),
     ],
 )
-def test_a_class_that_is_not_there(implementation, text, expected, package):
+def test_a_missing_class_is_reported(implementation, text, expected, package):
     package(text + "\n")
     with pytest.raises(UserError, match=expected):
         check_class(implementation, "x.yaml")
 
 
-def test_every_shipped_class_is_there():
+def test_every_shipped_method_has_its_class():
     assert {variant.implementation for variant in Registry().variants.values()}  # read, and so looked up

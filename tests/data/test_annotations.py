@@ -10,11 +10,8 @@ def test_neither_split_file_nor_annotations(copy):
     spec, folder = copy("oxford_pets")
     (folder / "split_zhou_OxfordPets.json").unlink()
     message = refused(spec, folder)
-    assert (
-        f"{folder}/split_zhou_OxfordPets.json: not there; download the dataset, or put the file at this place."
-        in message
-    )
-    assert f"Nor can the split be built anew: {folder}/annotations/trainval.txt: not there" in message
+    assert f"{folder}/split_zhou_OxfordPets.json: missing; download the dataset, or put the file there." in message
+    assert f"The split cannot be recreated either: {folder}/annotations/trainval.txt: missing" in message
 
 
 def test_damaged_split_files(copy):
@@ -22,8 +19,8 @@ def test_damaged_split_files(copy):
     path = folder / "split_zhou_DescribableTextures.json"
     whole = path.read_text()
     for damaged, told in (
-        (whole[:100], "no valid JSON"),
-        ("[]", "no split file: expected an object with the lists train, val and test"),
+        (whole[:100], "not valid JSON"),
+        ("[]", "not a split file: expected an object with the lists train, val and test"),
         (
             '{"train": [["a.jpg", "0", "x"]], "val": [], "test": []}',
             "train: expected [image path, label, class name], found",

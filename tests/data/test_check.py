@@ -34,14 +34,14 @@ def test_report_of_a_good_dataset(tmp_path):
     assert text.splitlines() == [
         f"dataset own (Own) in {tmp_path}/own",
         "classes: 2: cat, horse",
-        "train: 10 images, 5 to 5 a class; smallest class: 'cat' with 5",
-        "val: 4 images, 2 to 2 a class; smallest class: 'cat' with 2",
-        "test: 6 images, 3 to 3 a class; smallest class: 'cat' with 3",
+        "train: 10 images, 5 to 5 per class; smallest class: 'cat' with 5",
+        "val: 4 images, 2 to 2 per class; smallest class: 'cat' with 2",
+        "test: 6 images, 3 to 3 per class; smallest class: 'cat' with 3",
         "note: with 2 classes each half (base and new) has one class, which cannot be confused with any other: base-to-new"
         " accuracy there is 100% by definition",
-        "note: 2 classes have fewer than 16 training images (fewest: 'cat' with 5); with more shots than that, such a class is"
-        " trained on all it has",
-        "counts: nothing published to compare with",
+        "note: 2 classes have fewer than 16 training images (fewest: 'cat' with 5); with more shots than that, training uses"
+        " all images of such a class",
+        "counts: no published numbers to compare with",
         "unreadable images: none",
         "duplicates across splits: none",
         "prompts: 8 to 10 tokens, start and end included; longest: 'a horse.'",
@@ -75,7 +75,7 @@ def test_report_with_missing_images(tiny_dataset, tmp_path):
     assert "problem: 36 of 36 images are missing; first: elsewhere/banded/banded_0001.jpg" in text
 
 
-def test_skipped_images_are_a_note_and_many_classes_fit_on_a_sheet(tmp_path):
+def test_skipped_images_are_noted_and_sheets_fit_many_classes(tmp_path):
     tree = {f"{name:03d}/{n}.jpg": picture(name * 10 + n) for name in range(30) for n in range(4)}
     tree["000/0.jpg"] = b"no image"
     spec = own(tmp_path, tree, skip_unreadable=True)
@@ -85,7 +85,7 @@ def test_skipped_images_are_a_note_and_many_classes_fit_on_a_sheet(tmp_path):
         assert sheet.height == 24 * 100 + 4
 
 
-def test_sheet_that_is_no_png(tmp_path):
+def test_contact_sheet_must_be_a_png(tmp_path):
     with pytest.raises(UserError, match=r"sheet\.jpg: a contact sheet is a PNG file"):
         report(own(tmp_path), tmp_path, tmp_path / "sheet.jpg")
 
@@ -143,16 +143,16 @@ def test_new_writes_a_yaml_that_works(tree, path, reader, tmp_path):
             "My-Data",
             "mine",
             {},
-            r"dataset name 'My-Data': take lower-case letters, digits and underscores, a letter first",
+            r"dataset name 'My-Data': use at most 60 lower-case letters, digits and underscores, a letter first",
         ),
         (
             "mine",
             "mine",
             {"template": "a photo"},
-            r"template 'a photo': it needs exactly one \{\}, where the class name goes",
+            r"template 'a photo': expected exactly one \{\} for the class name",
         ),
         ("mine", "gone", {}, r"gone: no such file or folder"),
-        ("taken", "mine", {}, r"taken\.yaml: is there already; take another name, or delete it"),
+        ("taken", "mine", {}, r"taken\.yaml: already exists; use another --name, or delete it"),
         (
             "mine",
             "flat",
@@ -217,13 +217,13 @@ def config_of_two(tmp_path, monkeypatch):
 
 
 SAME = (
-    "problem: the backbone tiny gives 2 of 2 classes of clothes the same text feature as another class (Pullover = Shirt): it "
-    "it cannot tell them apart, so results on them mean little"
+    "problem: the backbone tiny gives 2 of 2 classes of clothes the same text feature as another class (Pullover = Shirt): "
+    "zero-shot, it cannot tell them apart, so results on them mean little"
 )
 
 
 @pytest.mark.parametrize("words", [[], ["--backbone", "tiny"]])
-def test_check_says_whether_the_demos_backbone_tells_classes_apart(words, config_of_two, capsys):
+def test_check_reports_classes_with_equal_text_features(words, config_of_two, capsys):
     assert main(["dataset", "check", "known", *words]) == 0
     assert "text features: the backbone tiny tells all 2 classes apart" in capsys.readouterr().out.splitlines()
     assert main(["dataset", "check", "clothes", *words]) == 0
@@ -242,10 +242,10 @@ def test_check_refuses_a_backbone_nobody_knows(config_of_two, capsys):
     assert "unknown backbone 'tiney'; known: " in capsys.readouterr().err
 
 
-def test_check_goes_on_where_a_backbone_cannot_be_loaded(config_of_two, capsys):
+def test_check_continues_if_a_backbone_does_not_load(config_of_two, capsys):
     (config_of_two / "broken.pt").write_bytes(b"hello")
     content = {"label": "x", "model": "RN50", "pretrained": str(config_of_two / "broken.pt")}
     (config_of_two / "backbones/broken.yaml").write_text(json.dumps(content))
     assert main(["dataset", "check", "clothes", "--backbone", "broken"]) == 0
     out = capsys.readouterr().out
-    assert f"problem: {config_of_two / 'broken.pt'}: damaged, or no checkpoint" in out and "contact sheet:" in out
+    assert f"problem: {config_of_two / 'broken.pt'}: corrupt, or not a checkpoint" in out and "contact sheet:" in out

@@ -96,8 +96,8 @@ def test_letters_without_a_font_are_visible_escapes(workplace, installed, caplog
     rows, _ = drawn(workplace, 1, WATER, FRUIT)
     assert all_differ(rows)
     assert [record.getMessage() for record in caplog.records if record.name == "cocoop.fonts"] == [
-        r"2 characters are written as escapes (\u679c\u6c34), because no installed font has all characters of their names; "
-        "install a font of their script, for example Noto Sans or Noto Sans CJK"
+        r"2 characters are written as escapes (\u679c\u6c34), because no installed font contains all characters of the names; "
+        "install a font for their script, for example Noto Sans or Noto Sans CJK"
     ]
     spelt, _ = drawn(workplace, 2, r"\u6c34", r"\u679c")
     assert sorted(row.tobytes() for row in rows.values()) == sorted(row.tobytes() for row in spelt.values())

@@ -63,8 +63,7 @@ def test_every_format_by_content_not_by_name(kind, tmp_path):
 def test_names_that_lead_out(name, kind, tmp_path):
     message = refusal(packed({name: b"x"}, kind), tmp_path)
     assert (
-        message.startswith("a.tar: unsafe archive, ")
-        and "leads out of the dataset's folder; nothing was kept" in message
+        message.startswith("a.tar: unsafe archive: ") and "is outside the dataset's folder; nothing was kept" in message
     )
 
 
@@ -72,7 +71,7 @@ def test_names_that_lead_out(name, kind, tmp_path):
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../etc/passwd"])
 def test_links_that_lead_out(kind, target, tmp_path):
     message = refusal(tar_of(info("images/link", kind, target)), tmp_path)
-    assert f"'images/link' is a link that leads out, to {target!r}" in message.replace("../../../", "../../")
+    assert f"'images/link' is a link to {target!r}" in message.replace("../../../", "../../")
 
 
 def test_a_zip_with_a_link_out(tmp_path):
@@ -81,7 +80,7 @@ def test_a_zip_with_a_link_out(tmp_path):
         link = zipfile.ZipInfo("link")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "../../etc")
-    assert "'link' is a link that leads out" in refusal(out.getvalue(), tmp_path)
+    assert "'link' is a link to" in refusal(out.getvalue(), tmp_path)
 
 
 def test_links_inside_are_left_out(tmp_path):
@@ -96,8 +95,8 @@ def test_device_files(kind, tmp_path):
     assert "'dev' is a device file" in refusal(tar_of(info("dev", kind)), tmp_path)
 
 
-def test_a_member_that_stands_twice(tmp_path):
-    assert "'x.jpg' stands in it twice" in refusal(tar_of(info("x.jpg", size=1), info("x.jpg", size=2)), tmp_path)
+def test_an_archive_with_a_duplicate_member(tmp_path):
+    assert "it contains 'x.jpg' twice" in refusal(tar_of(info("x.jpg", size=1), info("x.jpg", size=2)), tmp_path)
 
 
 def test_a_zip_member_without_a_name(tmp_path):
@@ -121,7 +120,7 @@ def test_a_header_that_is_a_bomb(form, tmp_path):
     with tarfile.open(fileobj=out, mode="w:gz", format=form) as archive:
         archive.addfile(tarfile.TarInfo("x" * 40_000_000))
     tracemalloc.start()
-    assert "damaged archive (a header of 40,000," in refusal(out.getvalue(), tmp_path)
+    assert "corrupt archive (a header of 40,000," in refusal(out.getvalue(), tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
 
@@ -138,11 +137,11 @@ def test_flipped_byte_in_a_zip(tmp_path):
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("x.jpg", b"content")
     damaged = out.getvalue().replace(b"content", b"cuntent", 1)
-    assert "damaged archive (Bad CRC-32" in refusal(damaged, tmp_path)
+    assert "corrupt archive (Bad CRC-32" in refusal(damaged, tmp_path)
 
 
 def test_no_archive_at_all(tmp_path):
-    assert "no tar or zip archive that can be read" in refusal(b"hello", tmp_path)
+    assert "not a readable tar or zip archive" in refusal(b"hello", tmp_path)
 
 
 def test_merge_puts_new_files_among_old_ones(tmp_path):

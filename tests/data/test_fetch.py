@@ -26,7 +26,7 @@ def refused(file, folder):
     return str(error.value)
 
 
-def test_a_file_arrives_whole(server, tmp_path, capsys):
+def test_a_file_is_downloaded_completely(server, tmp_path, capsys):
     url = server.put("/fetch/plain", CONTENT)
     got = fetch(entry(url), tmp_path)
     assert (got.url, got.sha256, got.bytes, got.verified) == (url, SHA256, len(CONTENT), True)
@@ -57,7 +57,7 @@ def test_a_page_instead_of_the_file(server, tmp_path):
     url = server.put("/fetch/html", PAGE, "html")
     digest = hashlib.sha256(PAGE).hexdigest()
     assert refused(entry(url), tmp_path) == (
-        f"data.tar: no source gave it; from {url}: an HTML page ('Sign in - The University') instead of the file"
+        f"data.tar: could not be downloaded; from {url}: an HTML page ('Sign in - The University') instead of the file"
         f" (sha256 {digest}, expected {SHA256}); nothing was kept."
     )
 
@@ -72,7 +72,7 @@ def test_wrong_checksum(server, tmp_path):
     url = server.put("/fetch/wrong", CONTENT[:-1] + b"x")
     digest = hashlib.sha256(CONTENT[:-1] + b"x").hexdigest()
     assert refused(entry(url), tmp_path) == (
-        f"data.tar: no source gave it; from {url}: wrong checksum (sha256 {digest}, expected {SHA256};"
+        f"data.tar: could not be downloaded; from {url}: wrong checksum (sha256 {digest}, expected {SHA256};"
         " 300,000 bytes, expected 300,000); nothing was kept."
     )
     md5 = hashlib.md5(CONTENT[:-1] + b"x").hexdigest()
@@ -88,7 +88,7 @@ def test_truncated(server, tmp_path):
     url = server.put("/fetch/cut", CONTENT, "truncate")
     digest = hashlib.sha256(CONTENT[:150_000]).hexdigest()
     assert refused(entry(url), tmp_path) == (
-        f"data.tar: no source gave it; from {url}: truncated after 150,000 of 300,000 bytes"
+        f"data.tar: could not be downloaded; from {url}: truncated after 150,000 of 300,000 bytes"
         f" (sha256 {digest}, expected {SHA256}); nothing was kept."
     )
 
@@ -100,20 +100,22 @@ def test_a_broken_connection_is_continued(server, tmp_path):
     assert ranges == [None, "bytes=70000-", "bytes=140000-", "bytes=210000-", "bytes=280000-"]
 
 
-def test_a_broken_transfer_is_kept_and_continued_by_the_next_call(server, tmp_path):
+def test_the_next_call_resumes_an_interrupted_download(server, tmp_path):
     url = server.put("/fetch/stalls", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.write_bytes(CONTENT[:100_000])
     part.with_name(part.name + ".validator").write_text('"one"')
     server.ways["/fetch/stalls"] = "break:0"
-    with pytest.raises(UserError, match=r"truncated after 100,000 of 300,000 bytes .*; kept as .*, run again to go on"):
+    with pytest.raises(
+        UserError, match=r"truncated after 100,000 of 300,000 bytes .*; kept as .*, run again to resume"
+    ):
         fetch(entry(url), tmp_path)
     del server.ways["/fetch/stalls"]
     assert fetch(entry(url), tmp_path).path.read_bytes() == CONTENT
     assert server.log[-1] == ("/fetch/stalls", "bytes=100000-")
 
 
-def test_a_part_that_is_whole_already_is_not_fetched_again(server, tmp_path):
+def test_a_complete_part_is_not_downloaded_again(server, tmp_path):
     url = server.put("/fetch/whole", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.with_name(part.name + ".validator").write_text('"one"')  # as after a kill before the file was put in place
@@ -121,7 +123,7 @@ def test_a_part_that_is_whole_already_is_not_fetched_again(server, tmp_path):
     assert server.log[-1] == ("/fetch/whole", "bytes=300000-") and part.read_bytes() == CONTENT
 
 
-def test_a_part_longer_than_the_file_is_fetched_anew(server, tmp_path):
+def test_a_part_longer_than_the_file_restarts_the_download(server, tmp_path):
     url = server.put("/fetch/longer", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.write_bytes(CONTENT + b"more")
@@ -129,7 +131,7 @@ def test_a_part_longer_than_the_file_is_fetched_anew(server, tmp_path):
     assert fetch(entry(url), tmp_path).path.read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_on_the_server_is_fetched_anew(server, tmp_path):
+def test_a_file_changed_on_the_server_restarts_the_download(server, tmp_path):
     url = server.put("/fetch/changed", CONTENT)
     part = fetch(entry(url), tmp_path).path
     part.write_bytes(b"old" * 1000)
@@ -155,7 +157,7 @@ def test_no_server_and_no_file(server, tmp_path):
     gone = server.put("/fetch/404", b"", "gone")
     message = refused(entry("http://127.0.0.1:9/data.tar", gone), tmp_path)
     assert message == (
-        f"data.tar: no source gave it; from http://127.0.0.1:9/data.tar: connection refused; from {gone}: HTTP 404 Not Found."
+        f"data.tar: could not be downloaded; from http://127.0.0.1:9/data.tar: connection refused; from {gone}: HTTP 404 Not Found."
     )
 
 

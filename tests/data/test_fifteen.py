@@ -53,7 +53,7 @@ def test_from_download_to_few_shot(name, tiny_dataset, tmp_path):
 
 
 @pytest.mark.parametrize("name", WITH_FALLBACK)
-def test_split_is_built_from_annotations_where_the_split_file_cannot_be_had(name, server, tmp_path, capsys):
+def test_split_is_built_from_annotations_without_split_file(name, server, tmp_path, capsys):
     spec = tiny_spec(name, server, tmp_path / "data")
     settings = resized(dict(spec.settings), FALLBACK_SIZES.get(name, SIZES[name]))
     split_file = settings["reader"]["file"]
@@ -62,18 +62,18 @@ def test_split_is_built_from_annotations_where_the_split_file_cannot_be_had(name
             file["sources"] = [f"{server.url}/gone/{split_file}"]
     spec = replace(spec, settings=settings)
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
-    failure = f"{split_file}: no source gave it; from {server.url}/gone/{split_file}: HTTP 404 Not Found."
+    failure = f"{split_file}: could not be downloaded; from {server.url}/gone/{split_file}: HTTP 404 Not Found."
     assert io.read_json(tmp_path / "source.json", "source")["notes"] == [failure]
     assert failure in capsys.readouterr().err
     first = prepare.manifest(spec, tmp_path / "data", tmp_path / "one.json")
     prepare.manifest(spec, tmp_path / "data", tmp_path / "two.json")
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     assert first.classnames == NAMES[name]
-    assert sum(f"not the paper's split: {split_file} is not there" in note for note in first.notes) == 1
+    assert sum(f"not the paper's split: {split_file} is missing" in note for note in first.notes) == 1
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_source_record_tells_what_came_from_where(name, tiny_dataset, tmp_path, server):
+def test_source_record_lists_the_source_of_each_file(name, tiny_dataset, tmp_path, server):
     spec, data_root = tiny_dataset(name)
     before = len(server.log)
     prepare.download(spec, data_root, tmp_path / "source.json", offline=True)

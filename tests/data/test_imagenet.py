@@ -31,16 +31,16 @@ def test_imagenet_with_a_missing_synset_folder(copy, lacking, other):
     spec, folder = copy("imagenet")
     shutil.rmtree(folder / "images" / lacking / "n01443537")
     assert refused(spec, folder) == (
-        f"dataset 'imagenet': {folder}/images/{lacking}: 1 class folders of {folder}/images/{other} are not there: n01443537."
+        f"dataset 'imagenet': {folder}/images/{lacking}: 1 class folders of {folder}/images/{other} are missing: n01443537."
     )
 
 
-def test_imagenet_with_a_folder_that_is_no_synset(copy):
+def test_imagenet_rejects_a_folder_that_is_not_a_synset(copy):
     spec, folder = copy("imagenet_a")
     lay_out({"new/1.jpg": picture(0)}, folder / "imagenet-a")
     assert (
         refused(spec, folder)
-        == f"dataset 'imagenet_a': {folder}/imagenet-a: folder 'new' is no ImageNet synset; move it away."
+        == f"dataset 'imagenet_a': {folder}/imagenet-a: folder 'new' is not an ImageNet synset; move it away."
     )
 
 

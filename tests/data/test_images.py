@@ -76,7 +76,7 @@ def test_upper_case_extension_and_unicode_name(tmp_path):
     assert is_image(path.name) and is_image("a.JPEG") and not is_image(".hidden.jpg") and not is_image("Thumbs.db")
 
 
-def test_a_picture_above_pillows_own_limit_opens(tmp_path):
+def test_an_image_above_pillows_size_limit_opens(tmp_path):
     Image.new("1", (16000, 12000)).save(tmp_path / "large.png")  # 192 million pixels; Pillow's error starts at 179
     assert open_rgb(tmp_path / "large.png").size == (16000, 12000)
 
@@ -94,7 +94,9 @@ def test_truncated_file_is_named(tmp_path, kind):
     Image.fromarray(np.random.RandomState(0).randint(0, 255, (64, 64, 3)).astype(np.uint8)).save(out, kind)
     path = tmp_path / f"cut.{kind.lower()}"
     path.write_bytes(out.getvalue()[: len(out.getvalue()) // 2])
-    with pytest.raises(UserError, match=rf"cut\.{kind.lower()}: unreadable image \(.+\); replace it, or take it out"):
+    with pytest.raises(
+        UserError, match=rf"cut\.{kind.lower()}: unreadable image \(.+\); replace it, or remove it from the dataset"
+    ):
         open_rgb(path)
 
 

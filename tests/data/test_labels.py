@@ -40,10 +40,10 @@ def test_two_breeds_with_one_id(copy):
 @pytest.mark.parametrize(
     ("listed", "told"),
     [
-        ("0 ApplyEyeMakeup\n", "cannot make sense of '0 ApplyEyeMakeup'"),
-        ("1 ApplyEyeMakeup\n1 YoYo\n", "'1 YoYo': this id or this action stands there twice"),
+        ("0 ApplyEyeMakeup\n", "invalid line '0 ApplyEyeMakeup'"),
+        ("1 ApplyEyeMakeup\n1 YoYo\n", "'1 YoYo': this id or this action appears twice"),
         ("1 ApplyEyeMakeup\n2 HandstandPushups\n4 YoYo\n", "ids do not count 1, 2, 3, ... without a gap (none is 3)"),
-        ("1 lower\n", "cannot make sense of '1 lower'"),
+        ("1 lower\n", "invalid line '1 lower'"),
     ],
 )
 def test_actions_of_ucf101(copy, listed, told):
@@ -66,11 +66,11 @@ def test_names_of_flowers(copy, content):
     assert f"{folder}/cat_to_name.json: " in refused(spec, folder)
 
 
-def test_a_checksum_of_an_aircraft_list_that_is_not_there(copy):
+def test_a_checksum_for_a_missing_aircraft_list(copy):
     spec, folder = copy(
         "fgvc_aircraft", reader={"kind": "fgvc_aircraft", "images": "images", "sha256": {"x.txt": "0" * 64}}
     )
-    assert f"{folder}/x.txt: not there" in refused(spec, folder)
+    assert f"{folder}/x.txt: missing" in refused(spec, folder)
 
 
 def test_nan_in_a_split_file(copy):

@@ -53,14 +53,14 @@ def test_counts_that_are_not_the_published_ones(copy):
     spec, folder = copy("dtd", sizes={"train": 2820, "val": 6, "test": 13})
     assert refused(spec, folder) == (
         f"dataset 'dtd': number of images in {folder} is not the published one: train 18 (published 2820), test 12 (published"
-        " 13); the dataset is not whole, or has files that do not belong to it."
+        " 13); the dataset is incomplete, or has files that do not belong to it."
     )
 
 
 def test_number_of_classes(copy):
     spec, folder = copy("imagenet_r")
     (folder / "imagenet-r" / "n01484850").rename(folder / "moved")
-    assert f"found 2 classes in {folder}, expected 3; the dataset is not whole" in refused(spec, folder)
+    assert f"found 2 classes in {folder}, expected 3; the dataset is incomplete" in refused(spec, folder)
 
 
 def test_class_names_that_are_not_the_papers(copy):
@@ -119,7 +119,7 @@ def test_an_empty_class_folder(copy):
     )
 
 
-def test_stray_files_are_left_out_and_told(copy):
+def test_stray_files_are_skipped_with_a_note(copy):
     spec, folder = copy("imagenet_r")
     lay_out({"n01440764/Thumbs.db": b"", "n01440764/.hidden.jpg": b""}, folder / "imagenet-r")
     notes = prepare.checked(spec, folder.parent).notes
@@ -129,7 +129,7 @@ def test_stray_files_are_left_out_and_told(copy):
     )
 
 
-def test_unreadable_images_are_skipped_when_told_so(copy):
+def test_unreadable_images_are_skipped_on_request(copy):
     spec, folder = copy("dtd", skip_unreadable=True)
     bad = folder / "images" / "banded" / "banded_0001.jpg"
     bad.write_bytes(bad.read_bytes()[:300])

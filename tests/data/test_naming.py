@@ -45,7 +45,7 @@ def test_a_folder_gives_its_dataset_a_plain_name(folder, name, workplace, tmp_pa
         ("2024 birds", "for example --name data_2024_birds."),
     ],
 )
-def test_a_folder_that_cannot_name_a_dataset_is_told_how(folder, told, workplace, tmp_path):
+def test_an_unsuitable_folder_name_suggests_a_valid_one(folder, told, workplace, tmp_path):
     lay_out(CLASSES, tmp_path / folder)
     assert told in workplace.refused("dataset", "new", tmp_path / folder)
     suggested = told.rstrip(".").rpartition("--name ")[2] if "--name " in told else "mine"
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_name_a_dataset_is_told_how(folder, told, workplace
 def test_a_name_that_cannot_be_gets_one_that_can(name, suggested, workplace, tmp_path):
     lay_out(CLASSES, tmp_path / "birds")
     line = workplace.refused("dataset", "new", tmp_path / "birds", "--name", name)
-    assert "take lower-case letters, digits and underscores, a letter first, 60 at most" in line
+    assert "use at most 60 lower-case letters, digits and underscores, a letter first" in line
     assert line.endswith(f"for example --name {suggested}.")
     assert workplace.run("dataset", "new", tmp_path / "birds", "--name", suggested)[0] == 0
 
@@ -87,6 +87,6 @@ def test_an_endless_class_name_is_shortened_in_messages(workplace, tmp_path):
     assert f"label 0 has two class names, {long[:60]!r}... (2005 characters) and 'dog'" in line and len(line) < 400
 
 
-def test_an_empty_folder_is_said_to_hold_nothing(workplace, tmp_path):
+def test_an_empty_folder_is_reported_as_empty(workplace, tmp_path):
     (tmp_path / "birds").mkdir()
     assert workplace.refused("dataset", "new", tmp_path / "birds").endswith("it holds nothing.")

@@ -48,7 +48,7 @@ def test_rounding_is_half_to_even_as_in_the_reference(tmp_path):
     assert counts == {"train": [12, 16], "val": [5, 7], "test": [8, 10]}
 
 
-def test_class_folders_that_are_numbers_sort_by_value_and_get_names(tmp_path):
+def test_numeric_class_folders_sort_by_value_and_get_names(tmp_path):
     lay_out(images("10", "9", "0"), tmp_path / "own")
     found = manifest(tmp_path, {"kind": "image_folder", "split": SPLIT, "names": ["shirt", "boot", "bag"]})
     assert found.classnames == ("shirt", "boot", "bag")
@@ -81,7 +81,7 @@ def test_unicode_and_upper_case_extensions(tmp_path):
         ({"rename": {"catt": "x"}}, r"reader: rename: no class 'catt'; found cat, dog\. Did you mean 'cat'\?"),
         (
             {"split": SPLIT | {"test": 0.4}},
-            r"reader: split: train, val and test are fractions that add up to 1, not to 1\.1",
+            r"reader: split: the sum of train, val and test must be 1, got 1\.1",
         ),
         (
             {"split": {"train": 0.98, "val": 0.01, "test": 0.01}},
@@ -168,9 +168,7 @@ def test_listings_of_another_kind(tmp_path):
         manifest(tmp_path, {"kind": "listing", "file": "list.json"})
     with pytest.raises(UserError, match=r"list\.csv: no UTF-8 text \(byte 11\); save it as UTF-8"):
         manifest(tmp_path, {"kind": "listing", "file": "list.csv"})
-    with pytest.raises(
-        UserError, match=r"dataset 'own': .*/gone\.csv: not there; download the dataset, or put the file"
-    ):
+    with pytest.raises(UserError, match=r"dataset 'own': .*/gone\.csv: missing; download the dataset, or put the file"):
         manifest(tmp_path, {"kind": "listing", "file": "gone.csv"})
 
 

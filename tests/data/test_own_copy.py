@@ -23,7 +23,7 @@ def own_copy(tmp_path):
     )
 
 
-def test_an_own_copy_is_linked_and_not_touched(tmp_path):
+def test_a_users_copy_is_linked_and_not_changed(tmp_path):
     spec = own_copy(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "mine").rglob("*")}
     for _ in range(2):
@@ -44,23 +44,23 @@ def test_a_link_follows_a_copy_that_moved(tmp_path):
     assert (tmp_path / "data" / "own").resolve() == tmp_path / "moved"
 
 
-def test_a_link_does_not_replace_what_is_there(tmp_path):
+def test_a_link_does_not_replace_existing_files(tmp_path):
     spec = own_copy(tmp_path)
     lay_out({"x.jpg": b""}, tmp_path / "data" / "own")
-    with pytest.raises(UserError, match=r"own is there already and is not .*mine; move it away, or drop `link`"):
+    with pytest.raises(UserError, match=r"own already exists and is not .*mine; move it away, or remove `link`"):
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
 
 
-def test_nothing_is_downloaded_into_an_own_copy(server, tmp_path):
+def test_nothing_is_downloaded_into_a_users_copy(server, tmp_path):
     spec = spec_of(server, "/source/mine", packed(IMAGES, "zip"), link=str(tmp_path / "mine"))
     (tmp_path / "mine").mkdir()
     with pytest.raises(UserError) as error:
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
-    assert f"your copy {tmp_path}/mine, linked as {tmp_path}/data/own, lacks images; it is yours" in str(error.value)
+    assert f"your copy {tmp_path}/mine, linked as {tmp_path}/data/own, lacks images; nothing is" in str(error.value)
     assert list((tmp_path / "mine").iterdir()) == []
 
 
-def test_imagenet_says_what_to_put_where(tmp_path):
+def test_imagenet_explains_the_manual_download(tmp_path):
     spec = DatasetSpec("imagenet", io.read_yaml(io.REPOSITORY / "config" / "datasets" / "imagenet.yaml"))
     with pytest.raises(UserError) as error:
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
@@ -70,10 +70,10 @@ def test_imagenet_says_what_to_put_where(tmp_path):
     assert "images/train/<synset>/" in message and "`link: {images/train: " in message
 
 
-def test_own_dataset_that_is_nowhere(tmp_path):
+def test_a_missing_dataset_of_the_user_is_reported(tmp_path):
     spec = own_copy(tmp_path)
     del spec.settings["link"]
     with pytest.raises(
-        UserError, match=r"own lacks \.\. Put it there, or say in the dataset's YAML where your copy is: `link:"
+        UserError, match=r"own lacks \.\. Put it there, or give the path of your copy in the dataset's YAML: `link:"
     ):
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")

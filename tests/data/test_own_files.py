@@ -15,8 +15,8 @@ CLASSES = per_class("cat", "dog", "cow", "emu", number=8)
 STRANGE = {
     "folder": ("folders", lambda path: path.mkdir()),
     "pipe": ("pipes", os.mkfifo),
-    "broken link": ("links to nothing", lambda path: path.symlink_to("../annex/9.jpg")),
-    "link to itself": ("links to nothing", lambda path: path.symlink_to(path.name)),
+    "broken link": ("broken links", lambda path: path.symlink_to("../annex/9.jpg")),
+    "link to itself": ("broken links", lambda path: path.symlink_to(path.name)),
     "link to a folder": ("folders", lambda path: path.symlink_to(path.parent)),
     "link to a pipe": ("pipes", lambda path: (os.mkfifo(path.parent / ".pipe"), path.symlink_to(".pipe"))),
     "socket": ("sockets", lambda path: bound(path)),
@@ -44,7 +44,7 @@ def good(own):
 
 
 @pytest.mark.parametrize("what", STRANGE)
-def test_what_is_named_like_a_picture_stops_new_check_and_manifest(what, own):
+def test_a_non_image_with_an_image_name_is_an_error(what, own):
     kind, make = STRANGE[what]
     good(own)
     make(own.pictures / "cat/9.jpg")

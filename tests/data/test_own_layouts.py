@@ -37,14 +37,14 @@ def test_train_val_and_test_stay_what_they_are(own):
     assert sizes(own) == {"train": 20, "val": 20, "test": 20}
 
 
-def test_a_table_of_something_else_beside_class_folders(own):
+def test_an_unrelated_table_next_to_class_folders(own):
     own.lay_out(*per_class("daisy", "rose"), class_sizes_csv="name,count\ndaisy,10\nrose,10\n")
     assert "note: left out: class_sizes.csv" in own.new().out
     assert own.manifest().classnames == ("daisy", "rose")
 
 
 @pytest.mark.parametrize("text", ["id,name\n1,daisy\n2,rose\n", "{", "daisy;10\n"])
-def test_other_tables_beside_class_folders(text, own):
+def test_other_tables_next_to_class_folders(text, own):
     own.lay_out(*per_class("daisy", "rose"), classes_csv=text)
     assert "note: left out: classes.csv" in own.new().out
     assert own.manifest().classnames == ("daisy", "rose")
@@ -62,7 +62,7 @@ def test_a_table_that_lists_the_class_folders_wins(own):
     [["cat/more", "dog/more"], ["cat/more/and/more"], ["cat/2020", "cat/2021", "dog/2020"]],
     ids=["both", "three deep", "years"],
 )
-def test_pictures_in_folders_of_class_folders_are_taken(extra, own):
+def test_images_in_subfolders_of_class_folders_are_used(extra, own):
     own.lay_out(*per_class("cat", "dog", number=8), *per_class(*extra, number=8))
     assert LOST not in own.new().out
     found = own.manifest()
@@ -84,7 +84,7 @@ def test_a_link_that_leads_back_up_is_left_out_and_counted(own):
     assert sum(sizes(own).values()) == 20
 
 
-def test_one_level_too_deep_says_how_deep(own):
+def test_images_one_level_too_deep_are_reported(own):
     own.lay_out(*per_class("cat/bengal", "cat/birman", "dog/pug", "dog/boxer"))
     assert (
         "its images lie 2 folders deep (cat/bengal/0.jpg), and class folders hold images themselves." in own.refused()
@@ -92,7 +92,7 @@ def test_one_level_too_deep_says_how_deep(own):
 
 
 @pytest.mark.parametrize("outer", ["images", "archive/images", "data/birds/pictures"])
-def test_class_folders_in_a_folder_of_their_own(outer, own):
+def test_class_folders_inside_a_single_folder(outer, own):
     own.lay_out(*(f"{outer}/{path}" for path in per_class("cat", "dog")))
     (own.pictures / "README.md").write_text("birds")
     assert f"note: the classes are the folders in {outer}" in own.new().out
@@ -100,7 +100,7 @@ def test_class_folders_in_a_folder_of_their_own(outer, own):
     assert own.manifest().classnames == ("cat", "dog")
 
 
-def test_train_and_test_in_a_folder_of_their_own(own):
+def test_train_and_test_inside_a_single_folder(own):
     own.lay_out(*(f"archive/{part}/{path}" for part in ("train", "test") for path in per_class("cat", "dog")))
     assert own.new().code == 0
     assert own.settings["reader"]["train"] == "archive/train"

@@ -111,11 +111,11 @@ def long_name(words: int) -> str:
     return " ".join(["word"] * words)
 
 
-def test_a_prompt_of_too_many_tokens_is_a_problem_and_stops_the_manifest(own):
+def test_a_prompt_with_too_many_tokens_stops_the_manifest(own):
     """`a photo of a NAME.` has seven tokens without the name."""
     of_classes(own, "cat", "dog", "cow", long_name(71))
     said = own.check()
-    problem = f"1 prompt has more than 77 tokens, the most that CLIP's text tower takes: '{long_name(20)[:57]}...' (78)"
+    problem = f"1 prompt has more than 77 tokens, the limit of CLIP's text encoder: '{long_name(20)[:57]}...' (78)"
     assert said.code == 2 and f"problem: {problem}" in said.out
     assert said.err.splitlines()[-1] == "error: dataset 'own': 1 problem, listed above."
     said = own.stage()
@@ -129,7 +129,7 @@ def test_a_prompt_of_just_enough_tokens_is_fine(own):
     assert own.check().code == 0 and own.stage().code == 0
 
 
-def test_new_says_that_a_name_is_too_long_and_writes_where_to_shorten_it(own):
+def test_new_reports_a_long_name_and_where_to_shorten_it(own):
     own.lay_out(*per_class(*"abcd", number=8), labels_csv=table("cat", "dog", "cow", long_name(90)))
     assert "note: 1 prompt has more than 77 tokens" in own.new("labels.csv").out
     settings = own.settings
@@ -145,7 +145,7 @@ def test_a_template_that_is_too_long(own):
     assert "4 prompts have more than 77 tokens" in own.stage().err
 
 
-def test_a_name_of_a_hundred_thousand_letters_does_not_keep_anyone_waiting(own):
+def test_a_name_of_100_000_letters_is_handled_quickly(own):
     rows = [f"{name}/{n}.jpg,{'x' * 100_000 if name == 'a' else name}" for name in "abcd" for n in range(8)]
     own.lay_out(*per_class(*"abcd", number=8), labels_csv="\n".join(["path,class", *rows]))
     said = own.new("labels.csv")

@@ -43,7 +43,7 @@ READ = {
 
 @pytest.mark.parametrize("form", READ)
 @pytest.mark.parametrize("named", [True, False], ids=["the file", "its folder"])
-def test_a_table_is_read_as_what_it_says(form, named, own):
+def test_a_table_is_read_according_to_its_content(form, named, own):
     name, text = READ[form]
     own.lay_out(*PATHS)
     (own.pictures / name).write_text(text, newline="")
@@ -66,7 +66,7 @@ def test_absolute_paths_inside_the_folder_also_through_a_link(own):
     assert {item.path for items in own.manifest().splits.values() for item in items} == set(PATHS)
 
 
-def test_a_split_column_of_another_name_with_a_number_beside_the_class(own):
+def test_a_renamed_split_column_next_to_numeric_classes(own):
     rows = [f"{n % 2},{p},{c},{'train' if n < 12 else 'test'}" for n, (p, c) in enumerate(ROWS)]
     own.lay_out(*PATHS, birds_csv="\n".join(["class id,filepaths,labels,data set", *rows]))
     assert own.new().code == 0
@@ -80,7 +80,7 @@ def test_a_column_called_dataset_that_holds_no_splits(own):
     assert len(own.manifest().splits["test"]) == 4
 
 
-def test_ids_take_the_ending_of_the_files_beside_them(own):
+def test_ids_get_the_suffix_of_the_image_files(own):
     stems = [f"train/{n}" for n in range(16)]
     own.lay_out(*(f"{stem}.JPEG" for stem in stems), "test/a.JPEG")
     own.lay_out(labels_csv="id,breed\n" + "".join(f"{n},{'cat' if n % 2 else 'dog'}\n" for n in range(16)))
@@ -97,7 +97,7 @@ def test_ids_take_the_ending_of_the_files_beside_them(own):
         (COMMA, "x.csv: cannot tell which column is the path; columns: img/000.jpg, dog; call it 'path'. The first line must"),
         (f"path,what\n{COMMA}", "x.csv: cannot tell which column is the class; columns: path, what; call it 'class'."),
         (f"path,class,path\n{COMMA}", "x.csv: columns of the same name: path; rename all but one."),
-        ("path,class\nimg/000.jpg,dog, big\n", "x.csv: entry 1 has 3 cells, and the first line names 2 columns; put a name"),
+        ("path,class\nimg/000.jpg,dog, big\n", "x.csv: entry 1 has 3 cells, but the first line names 2 columns; put names"),
         ("path,class\nimg/000.jpg\n", "x.csv: entry 1 has no 'class'; its columns: path, class;"),
         ("path,class\nimg/000.jpg,  \n", "x.csv: entry 1 has no 'class'; its columns: path, class;"),
         (f"path,class\n{COMMA}img/000.png,cat\n", "1 of 17 images are missing; first: img/000.png."),

@@ -104,10 +104,10 @@ def test_values_without_a_rule_are_refused_by_name(case, tmp_path):
     with pytest.raises(UserError) as error:
         open_rgb(tmp_path / name)
     assert str(error.value).startswith(f"{tmp_path / name}: ") and told in str(error.value)
-    assert "save it as 8-bit RGB or grey, scaled as you want it seen" in str(error.value)
+    assert "save it as 8-bit RGB or grey, scaled as you want it to look" in str(error.value)
 
 
-def test_packed_twelve_bits_are_scaled_by_their_own_white(tmp_path):
+def test_packed_twelve_bit_values_are_scaled_by_their_white(tmp_path):
     save_packed(tmp_path / "a.tif", np.round(RAMP / 255 * 4095).astype(int))
     assert (np.asarray(open_rgb(tmp_path / "a.tif"))[..., 0] == RAMP).all()
 
@@ -153,7 +153,7 @@ def _two_blacks():
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "PA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"])
-def test_eight_bit_pictures_are_pillows_own(mode, tmp_path):
+def test_eight_bit_images_are_decoded_like_in_pillow(mode, tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (8, 8, 4), dtype=np.uint8)
     picture = Image.fromarray(colours)
     if mode == "LAB":
@@ -223,14 +223,14 @@ def turned():
 
 
 @pytest.mark.parametrize("case", CHECKED)
-def test_check_says_what_users_may_not_expect(case, workplace, tmp_path):
+def test_check_reports_unexpected_image_properties(case, workplace, tmp_path):
     suffix, draw, told = CHECKED[case]
     lines = workplace.check(pictures(tmp_path / "pictures", suffix, draw))
     for words in told:
         assert [line for line in lines if words in line], (words, lines)
 
 
-def test_check_says_nothing_of_ordinary_pictures(workplace, tmp_path):
+def test_check_has_no_remarks_on_ordinary_images(workplace, tmp_path):
     lines = workplace.check(pictures(tmp_path / "pictures", ".png", lambda path, n: save(path, RAMP + np.uint8(n))))
     assert "unreadable images: none" in lines
     assert not [line for line in lines if line.startswith(("note:", "problem:"))]

@@ -64,7 +64,7 @@ def test_a_failed_download_leaves_nothing(way, server, tmp_path):
     spec = spec_of(server, f"/source/{way}", archive)
     server.ways[f"/source/{way}"] = way
     message = refused(spec, tmp_path)
-    assert message.startswith(f"dataset 'own': pets.zip: no source gave it; from {server.url}/source/{way}: ")
+    assert message.startswith(f"dataset 'own': pets.zip: could not be downloaded; from {server.url}/source/{way}: ")
     if way != "gone":
         assert f"expected {hashlib.sha256(archive).hexdigest()}" in message and "(sha256 " in message
 
@@ -76,7 +76,7 @@ def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
 
 
 def test_an_unsafe_archive_leaves_nothing(server, tmp_path):
-    assert "unsafe archive, '../evil.jpg' leads out" in refused(
+    assert "unsafe archive: '../evil.jpg' is outside" in refused(
         spec_of(server, "/source/unsafe", packed(IMAGES | {"../evil.jpg": b""}, "zip")), tmp_path
     )
 
@@ -88,10 +88,10 @@ def test_an_archive_of_another_layout_leaves_nothing(server, tmp_path):
     assert message == "dataset 'own': pets.zip: the archive has another layout than expected: no images in photos."
 
 
-def test_an_inner_archive_that_is_not_there(server, tmp_path):
+def test_a_missing_inner_archive_is_reported(server, tmp_path):
     spec = spec_of(server, "/source/inner", packed(IMAGES, "zip"))
     spec.settings["download"][0]["extract"] = {"into": "images", "inner": ["more.tar"]}
-    assert "pets.zip: holds no more.tar; the archive has another layout" in refused(spec, tmp_path)
+    assert "pets.zip: contains no more.tar, so its layout is not the expected one" in refused(spec, tmp_path)
 
 
 def test_what_a_killed_process_left_is_cleared(server, tmp_path):
@@ -119,25 +119,28 @@ def test_the_mirror_steps_in(server, tmp_path, capsys):
     assert (record["file"], record["verified"], record["file_sha256"]) == ("own-mirror.zip", False, digest)
 
 
-def test_when_the_mirror_fails_too_both_are_told(server, tmp_path):
+def test_if_the_mirror_also_fails_both_are_reported(server, tmp_path):
     file = {"file": "m.zip", "sources": [f"{server.url}/nowhere"], "gives": ["images"], "extract": {"into": "."}}
     spec = spec_of(server, "/source/dead2", packed(IMAGES, "zip"), mirror=file, manual="Ask the authors.")
     server.ways["/source/dead2"] = "gone"
     message = refused(spec, tmp_path)
-    assert "pets.zip: no source gave it" in message and "Nor did the mirror: m.zip: no source gave it" in message
+    assert (
+        "pets.zip: could not be downloaded" in message
+        and "The mirror failed as well: m.zip: could not be downloaded" in message
+    )
     assert message.endswith("Ask the authors.")
 
 
 def test_offline_refuses_politely(server, tmp_path):
     spec = spec_of(server, "/source/offline", packed(IMAGES, "zip"))
     assert refused(spec, tmp_path, offline=True) == (
-        f"dataset 'own': offline, and {tmp_path}/data/own lacks images; put it there, or run the download once where there"
-        " is a network."
+        f"dataset 'own': offline, but {tmp_path}/data/own lacks images; put it there, or run the download once with"
+        " internet access."
     )
     assert "/source/offline" not in [path for path, _ in server.log]
 
 
-def test_offline_is_content_with_what_was_put_there_by_hand(server, tmp_path):
+def test_offline_accepts_manually_added_files(server, tmp_path):
     spec = spec_of(server, "/source/offline2", packed(IMAGES, "zip"))
     lay_out({f"images/{name}": content for name, content in IMAGES.items()}, tmp_path / "data" / "own")
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json", offline=True)
@@ -145,14 +148,14 @@ def test_offline_is_content_with_what_was_put_there_by_hand(server, tmp_path):
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"own"}, "a complete data root is not written to"
 
 
-def test_a_split_file_that_is_missing_is_told_where_nothing_may_be_fetched_or_written(server, tmp_path, monkeypatch):
+def test_a_missing_split_file_is_reported_without_write_access(server, tmp_path, monkeypatch):
     spec = spec_of(server, "/source/kept", packed(IMAGES, "zip"))
     spec.settings["download"].append(
         {"file": "split.json", "sources": [server.put("/source/split", b"{}")], "optional": True}
     )
     lay_out({f"images/{name}": content for name, content in IMAGES.items()}, tmp_path / "data" / "own")
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json", offline=True)
-    assert io.read_json(tmp_path / "source.json", "source")["notes"] == ["split.json is not there"]
+    assert io.read_json(tmp_path / "source.json", "source")["notes"] == ["split.json is missing"]
     monkeypatch.setattr(source.os, "access", lambda path, mode: False)  # another user's data root
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
     assert {path.name for path in (tmp_path / "data").rglob("*") if path.is_file()} == {f"{n}.jpg" for n in range(10)}
@@ -170,7 +173,7 @@ def test_too_little_room(server, tmp_path, monkeypatch):
 def test_data_root_that_cannot_be_written(server, tmp_path):
     (tmp_path / "data").write_text("a file, not a folder")
     spec = spec_of(server, "/source/root", packed(IMAGES, "zip"))
-    with pytest.raises(UserError, match=r"data: cannot be written .*; give a data root of your own"):
+    with pytest.raises(UserError, match=r"data: cannot be written .*; use another data_root"):
         prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
 
 
@@ -212,7 +215,7 @@ def test_a_second_process_waits_for_the_first(server, tmp_path, capsys, monkeypa
     said = []
     monkeypatch.setattr(lock, "_say", lambda text: (held.release(), said.append(text)))
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
-    assert said == [f"dataset 'own': another process is getting it, waiting ({tmp_path}/data/.own.lock)"]
+    assert said == [f"dataset 'own': waiting for another process that downloads it ({tmp_path}/data/.own.lock)"]
 
 
 def test_limits_leave_room_for_real_datasets():

@@ -38,7 +38,7 @@ def asked(tmp_path):
     return ask
 
 
-def test_files_are_told_by_content_and_folders_by_name(tmp_path):
+def test_files_are_compared_by_content_and_folders_by_name(tmp_path):
     lay_out(TREE, tmp_path / "own")
     found = files_now(DatasetSpec("own", SETTINGS), tmp_path / "own")
     assert list(found) == ["annotations", "annotations/trainval.txt", "images", "split.json"]

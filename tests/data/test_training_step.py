@@ -42,7 +42,7 @@ def run_on(loaded, dataset: str, template: str, variant: str) -> Run:
     )  # fmt: skip
 
 
-def test_there_are_fifteen():
+def test_the_registry_has_fifteen_datasets():
     assert len(PAPER) == 15
 
 

@@ -21,7 +21,7 @@ ALL_MASKS = [
 ]
 
 
-def test_every_mask_is_a_picture_of_something_and_decided_by_the_generator():
+def test_masks_are_not_empty_and_depend_on_the_generator():
     for paint, name in ALL_MASKS:
         first = paint(name, generator(1))
         assert first.shape == SHAPE and first.dtype == np.float32, name
@@ -43,7 +43,7 @@ def test_count_masks_show_as_many_separate_shapes(count):
         assert label(shapes.count_mask("circle", count, generator(seed)) > 0.5)[1] == count
 
 
-def test_a_contour_lies_inside_its_shape_and_is_hollow():
+def test_a_contour_is_hollow_and_inside_its_shape():
     for name in ("square", "circle", "heart"):
         contour, inside = shapes.contour_and_inside(name, generator(4))
         assert (contour <= inside + 1e-6).all()
@@ -64,7 +64,7 @@ def test_partner_colours_are_clearly_different():
     assert np.linalg.norm(inks - grounds, axis=1).min() >= palette.NEAREST_APART
 
 
-def test_composition_takes_the_foreground_where_the_mask_is_one():
+def test_composition_uses_the_foreground_inside_the_mask():
     mask = np.zeros((1, *SHAPE), dtype=np.float32)
     mask[0, :32] = 1
     picture = photo.compose(mask, palette.rgb("red")[None], palette.rgb("blue")[None])

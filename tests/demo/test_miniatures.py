@@ -55,14 +55,14 @@ def test_the_folder_reads_like_any_coop_split(written):
             assert image.size == (64, 64) and image.mode in ("RGB", "L")
 
 
-def test_no_image_stands_in_two_splits_unless_its_source_is_there_twice(written):
+def test_splits_share_no_images_unless_the_source_does(written):
     name, folder = written
     seen = Counter(hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "images").rglob("*.png"))
     distinct = len({image.tobytes() for image in load_digits().images}) if name == "digits" else sum(seen.values())
     assert len(seen) == distinct
 
 
-def test_a_drawing_leaves_nothing_beside_its_folder_and_replaces_an_earlier_one(tmp_path):
+def test_a_drawing_replaces_an_earlier_one_without_leftovers(tmp_path):
     (tmp_path / "digits").mkdir()
     draw("digits", tmp_path / "digits", seed=3)
     (tmp_path / "digits" / "images" / "stray.png").write_bytes(b"")
@@ -87,7 +87,7 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_every_class_is_drawn_from_a_generator_of_its_own(name):
+def test_every_class_has_a_separate_generator(name):
     groups = list(writing.groups(name, 0, FEW))
     assert Counter((group.split, group.label) for group in groups) == {
         (split, label): 1 for split in FEW for label in range(len(MINIATURES[name].classes))
@@ -130,7 +130,7 @@ def test_both_halves_are_alike_by_construction(name, word, times):
 
 
 @pytest.mark.parametrize("name", MINIATURES)
-def test_the_dataset_file_says_what_is_drawn(name):
+def test_the_dataset_file_matches_the_drawing(name):
     miniature, spec = MINIATURES[name], Registry().dataset(name, "test")
     counts = Counter(group.split for group in writing.groups(name, 0, FEW) for _ in group.pixels)
     if miniature.paint is not None:
@@ -147,7 +147,7 @@ def test_wrong_requests_are_one_line_and_write_nothing(tmp_path):
         UserError, match="miniature: unknown miniature dataset 'digit'; known: counts, .* mean 'digits'"
     ):
         draw("digit", tmp_path / "new")
-    with pytest.raises(UserError, match="miniature 'digits': seed -1 is negative; take 0 or more."):
+    with pytest.raises(UserError, match="miniature 'digits': seed: expected 0 or more, got -1."):
         draw("digits", tmp_path / "new", seed=-1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")

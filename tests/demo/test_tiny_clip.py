@@ -43,7 +43,7 @@ def test_captions_use_known_tokens_only(described):
     assert {token for _, caption in described for token in vocabulary.encode(caption.text)} <= known
 
 
-def test_every_miniature_prompt_is_made_of_trained_tokens():
+def test_every_miniature_prompt_has_only_trained_tokens():
     prompts = [miniature.template.format(name) for miniature in MINIATURES.values() for name in miniature.classes]
     assert {token for prompt in prompts for token in vocabulary.encode(prompt)} <= set(vocabulary.token_ids())
 
@@ -84,7 +84,9 @@ def test_a_short_pretraining_repeats_bit_for_bit(tmp_path):
 
 
 def test_pretraining_refuses_no_steps(tmp_path):
-    with pytest.raises(UserError, match="pretrain-tiny: steps 0, batch 128; take at least 1 step of 2 pictures."):
+    with pytest.raises(
+        UserError, match="pretrain-tiny: expected at least 1 step and 2 images per batch, got 0 and 128."
+    ):
         pretrain(tmp_path / "none", steps=0)
     assert not list(tmp_path.iterdir())
 

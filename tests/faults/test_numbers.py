@@ -124,7 +124,7 @@ def test_features_made_otherwise(field, world, made, tmp_path, figures):
     [
         ("precision", "bf16", "precision bf16"),
         ("shots", 1, "shots 1"),
-        ("epochs", [6, 12], "hold views [6, 7, 8, 9, 10, 11]"),
+        ("epochs", [6, 12], "contain views [6, 7, 8, 9, 10, 11]"),
     ],
 )
 def test_views_made_otherwise(field, value, named, world, made, tmp_path, figures):

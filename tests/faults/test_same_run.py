@@ -100,7 +100,7 @@ def test_features_of_the_validation_draw(world, made, tmp_path, kgcoop):
     assert sorted(tensors["seed1.labels"].tolist()) == [0, 0, 1, 1]
     needy = replace(kgcoop, needs=("templates", "validation"))
     line = given(world.arguments("train", tmp_path, made), run=needy.to_json())
-    refused(processes.run(line, tmp_path / "log"), "kgcoop uses the validation draw: give --validation")
+    refused(processes.run(line, tmp_path / "log"), "kgcoop uses the validation draw; add --validation")
     ended = processes.run([*line, "--validation", str(made / "views.safetensors")], tmp_path / "log")
     refused(ended, "views.safetensors", "made with split train, but this run uses val")
     ended = processes.run([*line, "--validation", str(tmp_path / "val.safetensors")], tmp_path / "log")

@@ -33,7 +33,7 @@ def coop(report: str) -> list[str]:
 def test_the_same(folders):
     report = compare(*folders)
     assert coop(report) == ["coop", "4", "0.00", "0.00", "1", "1", "0.0e+00"]
-    assert "records.csv: the same bytes" in report and "only one of the two has: 0" in report
+    assert "records.csv: identical bytes" in report and "only one of the two folders: 0" in report
 
 
 def test_not_the_same(folders):
@@ -53,7 +53,7 @@ def test_not_the_same(folders):
     seal_of(table).write_text(f"{io.sha256_file(table)}  records.csv\n")
     report = compare(one, other)
     assert coop(report)[3:] == ["5.00", "1", "0", "5.0e-01"]
-    assert "not the same bytes" in report and "only one of the two has: 1" in report
+    assert "different bytes" in report and "only one of the two folders: 1" in report
 
 
 def test_no_results_folder(tmp_path):

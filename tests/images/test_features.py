@@ -54,7 +54,7 @@ def decoded(monkeypatch):
     return names
 
 
-def test_features_and_labels_stand_in_the_manifests_order(backbone, manifest, root, tmp_path):
+def test_features_and_labels_are_in_manifest_order(backbone, manifest, root, tmp_path):
     features.extract_test(backbone, manifest, root, "test", tmp_path / "f.safetensors")
     tensors, metadata = feature_file.load(tmp_path / "f.safetensors", "features", backbone.identity)
     expected = torch.from_numpy(goldens()["image_features"]).repeat(3, 1)
@@ -100,7 +100,7 @@ def killed_at_image(number, *job):
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_killed_job_goes_on_where_it_was(backbone, manifest, root, tmp_path, small_parts, decoded):
+def test_killed_job_continues_where_it_stopped(backbone, manifest, root, tmp_path, small_parts, decoded):
     features.extract_test(backbone, manifest, root, "train", tmp_path / "whole.st", **SMALL)
     out = tmp_path / "killed.st"
     killed_at_image(18, backbone, manifest, root, "train", out)
@@ -115,7 +115,7 @@ def test_killed_job_goes_on_where_it_was(backbone, manifest, root, tmp_path, sma
     assert not (tmp_path / "killed.st.parts").exists()
 
 
-def test_parts_of_another_job_and_damaged_ones_are_made_again(backbone, manifest, root, tmp_path, small_parts, decoded):
+def test_invalid_and_corrupt_parts_are_encoded_again(backbone, manifest, root, tmp_path, small_parts, decoded):
     features.extract_test(backbone, manifest, root, "train", tmp_path / "whole.st", **SMALL)
     out, parts = tmp_path / "other.st", tmp_path / "other.st.parts"
     renamed = Manifest(manifest.dataset, ("a", "b", "c", "d"), manifest.splits)
@@ -134,7 +134,7 @@ def test_parts_of_another_job_and_damaged_ones_are_made_again(backbone, manifest
     assert out.read_bytes() == (tmp_path / "whole.st").read_bytes()
 
 
-def test_says_why_parts_no_longer_fit(backbone, manifest, root, tmp_path, small_parts, monkeypatch, caplog):
+def test_log_explains_why_parts_are_not_reused(backbone, manifest, root, tmp_path, small_parts, monkeypatch, caplog):
     caplog.set_level("INFO")
     here = provenance.computed_on("cpu")
 
@@ -143,11 +143,11 @@ def test_says_why_parts_no_longer_fit(backbone, manifest, root, tmp_path, small_
         monkeypatch.setattr("cocoop.provenance.computed_on", lambda device: here)
         caplog.clear()
         features.extract_test(backbone, manifest, root, "train", tmp_path / "f.st", **SMALL | changes)
-        return caplog.messages[0].split(" that no longer fit ")[-1]
+        return caplog.messages[0].split(" that cannot be reused ")[-1]
 
     renamed = Manifest(manifest.dataset, ("a", "b", "c", "d"), manifest.splits)
     assert said(renamed) == f"(classnames; manifest {renamed.fingerprint[:12]}.., now {manifest.fingerprint[:12]}..)"
-    assert said(manifest, batch_size=2) == "(other images, views or batches)"
+    assert said(manifest, batch_size=2) == "(different images, views or batches)"
     monkeypatch.setattr("cocoop.provenance.computed_on", lambda device: here | {"device": "NVIDIA A100"})
     assert said(manifest) == "(device NVIDIA A100, now cpu)"
 
@@ -165,13 +165,13 @@ def test_unreadable_picture_is_named_in_one_line(backbone, manifest, root, tmp_p
 
 
 def test_split_without_images_is_refused(backbone, root, tmp_path):
-    with pytest.raises(UserError, match="dataset 'bare' has no images in its test split; there is nothing to encode"):
+    with pytest.raises(UserError, match="dataset 'bare' has no images in its test split, so none can be encoded"):
         features.extract_test(backbone, Manifest("bare", ("a",), {}), root, "test", tmp_path / "f.st")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("precision", "advice"), [("fp32", "look at its weights"), ("fp16", "try precision fp32 instead of fp16")]
+    ("precision", "advice"), [("fp32", "check its weights"), ("fp16", "try precision fp32 instead of fp16")]
 )
 def test_features_that_are_not_finite_name_the_image(tmp_path, precision, advice):
     def nan_for_white(pixels):  # (B, 3, H, W) -> (B, 64)
@@ -193,7 +193,7 @@ def test_features_that_are_not_finite_name_the_image(tmp_path, precision, advice
 def test_death_of_a_worker_is_one_line(backbone, manifest, root, tmp_path, monkeypatch):
     monkeypatch.setattr(Preprocessing, "test", lambda self, image: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(
-        UserError, match="a process that decodes images died, out of memory perhaps; take fewer workers"
+        UserError, match="a process that decodes images died, perhaps out of memory; use fewer --workers"
     ):
         features.extract_test(backbone, manifest, root, "test", tmp_path / "f.st", workers=1)
 
@@ -218,7 +218,7 @@ def test_what_differs_is_named_on_use(backbone, manifest, root, tmp_path):
         feature_file.load(path, "features", {})
 
 
-def test_blocks_give_what_whole_tensors_give(tmp_path):
+def test_writing_in_blocks_gives_the_same_file(tmp_path):
     values = np.arange(3 * 5 * 7, dtype=np.float32).reshape(3, 5, 7)  # an odd number of values
     labels = np.array([3, 1, 2])
     metadata = {"kind": "features", "classnames": ["café", 'a "b"']}
@@ -235,7 +235,7 @@ def test_blocks_give_what_whole_tensors_give(tmp_path):
     assert tensors["x10.labels"].tolist() == [3, 1, 2]
 
 
-def test_writing_needs_no_memory_for_the_whole(tmp_path):
+def test_writing_does_not_hold_the_file_in_memory(tmp_path):
     blocks = (
         feature_file.Block("features", at * 250_000, np.full(250_000, at, np.float32)) for at in range(40)
     )  # 40 MB

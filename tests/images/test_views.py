@@ -49,7 +49,7 @@ def near(a, b):
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_file_says_what_it_holds(extract, manifest, selections):
+def test_file_describes_its_content(extract, manifest, selections):
     tensors, metadata = extract(selections, "new", range(2, 5))
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {
         "seed2.features": (3, 6, 64), "seed2.labels": (6,), "seed10.features": (3, 6, 64), "seed10.labels": (6,),
@@ -81,7 +81,7 @@ def test_a_view_hangs_on_seed_image_and_epoch_alone(extract, selections):
     assert len(flat.unique(dim=0)) == len(flat)  # every image, epoch and seed has a view of its own
 
 
-def test_images_stand_in_draw_order_with_labels_of_the_subset(manifest, selections):
+def test_images_are_in_draw_order_with_subset_labels(manifest, selections):
     drawn = selections[2]["train"]
     whole, new = (views.select(manifest, selections[2], subset) for subset in ("all", "new"))
     assert whole.paths == tuple(manifest.splits["train"][position].path for position in drawn)
@@ -165,7 +165,7 @@ def test_subset_without_classes_is_refused(backbone, root, manifest, tmp_path):
         )
 
 
-def test_live_views_follow_the_order_of_each_seed_in_worker_processes(backbone, manifest, root, selections):
+def test_live_views_in_workers_follow_the_order_of_each_seed(backbone, manifest, root, selections):
     selected = {seed: views.select(manifest, selections[seed], "all") for seed in (2, 10)}
     live = Live(backbone, root, selected, 50, 2)
     visit = torch.stack([torch.randperm(live.images) for _ in selected])

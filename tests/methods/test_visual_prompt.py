@@ -157,18 +157,18 @@ def test_stages_read_images_instead_of_features(side, folder, manifest, run, mon
 def test_stages_say_what_they_need(side, folder, manifest, run, capsys):
     assert train(folder, run, "--views", "views.safetensors", "--out", folder / "no") == 2
     said = capsys.readouterr().err
-    assert "visual_prompt takes images: give --manifest, --fewshot and --root instead of --views" in said
+    assert "visual_prompt takes images; give --manifest, --fewshot and --root instead of --views" in said
     learned = ["--learned", folder / "run/learned.safetensors", "--out", folder / "no"]
     assert evaluate(folder, run, "--features", "f.safetensors", *learned) == 2
-    assert "visual_prompt takes images: give --manifest and --root instead of --features" in capsys.readouterr().err
+    assert "visual_prompt takes images; give --manifest and --root instead of --features" in capsys.readouterr().err
     assert evaluate(folder, run, "--features", "f.safetensors", "--out", folder / "no") == 2
     assert "visual_prompt is trained: give --learned" in capsys.readouterr().err
     clip = run_of("clip", backbone=run.backbone, dataset="pictures")
     assert evaluate(folder, clip, "--out", folder / "no") == 2
-    assert "clip takes image features: give --features" in capsys.readouterr().err
+    assert "clip takes image features; add --features" in capsys.readouterr().err
     assert train(folder, clip, "--out", folder / "no") == 2
     assert "clip learns nothing: there is no training" in capsys.readouterr().err
     coop = run_of("coop", backbone=run.backbone, dataset="pictures")
     assert train(folder, coop, "--out", folder / "no") == 2
-    assert "coop takes image features: give --views" in capsys.readouterr().err
+    assert "coop takes image features; add --views" in capsys.readouterr().err
     assert not (folder / "no").exists()

@@ -49,6 +49,7 @@ def test_paths_of_different_jobs_differ(jobs):
     assert len(paths) == len(set(paths))
 
 
+@pytest.mark.slow
 def test_first_line_of_a_log_is_the_planned_command(tmp_path):
     """With its environment, so that the line reruns the job by hand."""
     config = tmp_path / "other.yaml"
@@ -61,7 +62,7 @@ def test_first_line_of_a_log_is_the_planned_command(tmp_path):
     assert first.startswith("command: COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=300 python -m cocoop features ")
 
 
-def test_every_input_is_made_by_another_job(jobs):
+def test_every_input_is_the_output_of_a_job(jobs):
     made = {output: job.stage.name for job in jobs for output in job.outputs.values()}
     weights = {path for job in jobs if "weights" in job.inputs for path in job.inputs["weights"]}
     assert weights and all(Path(path).is_file() for path in weights)

@@ -81,7 +81,7 @@ def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
             assert (count.work(job) is None) == (job.about == "dtd")
 
 
-def test_a_number_nobody_checked_serves_the_estimate_and_is_told(paper, tmp_path, capsys):
+def test_an_unverified_size_is_used_and_mentioned(paper, tmp_path, capsys):
     count = estimator(paper, tmp_path)
     assert [name for name, size in count.datasets.items() if size.estimated] == ["imagenet_sketch"]
     sketch = evaluation_of(paper, run_of(paper, "imagenet", "cocoop", "all"), "imagenet_sketch", ("all",))
@@ -201,7 +201,7 @@ def test_curve_is_linear_between_and_in_proportion_beyond(tmp_path):
     )
 
 
-def test_bench_without_a_method_says_what_to_do(tmp_path):
+def test_bench_without_a_method_gives_advice(tmp_path):
     path = bench(tmp_path / "bench.json", ROWS[:4])
     with pytest.raises(UserError, match="no rows for coop train, coop evaluate; measure again without --quick"):
         Throughput(path, "fp32", None)
@@ -216,7 +216,7 @@ def test_table(capsys):
     assert "~ assumes 4.2 tokens per class" in out
 
 
-def test_later_files_lie_over_earlier_ones(tmp_path):
+def test_later_files_override_earlier_ones(tmp_path):
     over = tmp_path / "over.yaml"
     over.write_text("seeds: [7]\nvariants: {coop: {training: {epochs: 3}}}\n")
     merged = load([REPOSITORY / "config/miniature.yaml", over])

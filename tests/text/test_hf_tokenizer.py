@@ -60,7 +60,7 @@ def nothing(side):
     return torch.zeros(1, 0, side.width)
 
 
-def test_hand_crafted_prompts_are_open_clip_s_own(tower):
+def test_hand_crafted_prompts_are_equal_to_open_clips(tower):
     _, _, side, model, tokenize = tower
     with torch.no_grad():
         expected = model.encode_text(tokenize([TEMPLATE.format(name.replace("_", " ")) for name in NAMES]))
@@ -144,7 +144,7 @@ def test_prompts_that_cannot_be_copied_are_refused(tmp_path):
     assert "its order of tokens does not support learned prompts" in refused(spec)
 
 
-def test_padding_on_the_left_is_kept(tmp_path):
+def test_padding_on_the_left_is_preserved(tmp_path):
     folder = towers.tokenizer(tmp_path / "left", "siglip", padding_side="left")
     spec = towers.spec(tmp_path, "left", SIGLIP | {"hf_tokenizer_name": folder}, custom_text=True)
     tokenizer = foreign.of(spec)
@@ -159,11 +159,11 @@ def test_missing_package_is_named(tmp_path, monkeypatch):
     assert message.startswith("backbone 'small_siglip': tokenizer ") and "pip install transformers" in message
 
 
-def test_tokenizer_that_cannot_be_had_is_named(tmp_path):
+def test_unavailable_tokenizer_is_reported(tmp_path):
     spec = towers.spec(tmp_path, "absent", SIGLIP | {"hf_tokenizer_name": "nobody/no-such-tokenizer"}, custom_text=True)
     message = refused(spec)
     assert message.startswith("backbone 'absent': tokenizer nobody/no-such-tokenizer: cannot be loaded (")
-    assert message.endswith("copy their folder here, and write its path as hf_tokenizer_name into a JSON model config.")
+    assert message.endswith("copy the folder here, and set hf_tokenizer_name to its path in a JSON model config.")
 
 
 def test_text_model_without_a_tokenizer_is_refused(tmp_path):

@@ -35,7 +35,7 @@ def drawn(model, **options):
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_every_kind_of_tower_takes_every_change(kind):
+def test_every_kind_of_tower_supports_every_change(kind):
     draw, encoder, context = drawn(custom(layers=4, **ODD[kind]))
     changes = everything(draw, draw.adapters(2))
     plain, features = encoder(context), encoder(context, changes)
@@ -103,7 +103,7 @@ def test_layers_that_a_tower_lacks_are_named(path, what):
         encoder = PromptEncoder(TextTower.from_open_clip(model, TOKENIZER.sot, TOKENIZER.eot), encoder_prompts())
     changes = TextChanges(**{what: getattr(draw, what)(2)})
     with pytest.raises(
-        UserError, match="at text layer 2: the backbone's text tower has layers 0 to 1; choose other layers"
+        UserError, match="at text layer 2: the backbone's text tower has layers 0 to 1; use other layers"
     ):
         encoder(context, changes)
 

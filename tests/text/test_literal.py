@@ -75,7 +75,7 @@ def sentences(length: int = 77) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("reason", ["plain", *ODD])
-def test_literal_features_are_the_model_s_own(reason):
+def test_literal_features_are_equal_to_the_models(reason):
     """With the words' own embeddings as context, features are those of the plain sentence."""
     model = custom(**ODD.get(reason, {}))
     prompts = learnable(TOKENIZER, 77, NAMES, 4, "a photo of a")
@@ -89,7 +89,7 @@ def test_literal_features_are_the_model_s_own(reason):
 
 
 @pytest.mark.parametrize("quick_gelu", [False, True])
-def test_fast_features_of_a_custom_text_tower_are_the_model_s_own(quick_gelu):
+def test_fast_features_of_a_custom_text_tower_are_exact(quick_gelu):
     """As EVA and MobileCLIP-B have it: CLIP's tower inside of `model.text`."""
     model = custom(model={"quick_gelu": quick_gelu})
     assert why_literal(model) is None
@@ -101,7 +101,7 @@ def test_fast_features_of_a_custom_text_tower_are_the_model_s_own(quick_gelu):
 
 
 @pytest.mark.parametrize("vocabulary", [49408, 64000])
-def test_coca_is_open_clip_s_own(tmp_path, vocabulary):
+def test_coca_features_are_equal_to_open_clips(tmp_path, vocabulary):
     """The real class, end to end; coca_base has a larger table than its tokenizer has tokens."""
     options = {"custom_text": True, "vision_cfg": COCA_VISION, "multimodal_cfg": DECODER}
     spec = towers.spec(tmp_path, f"small_coca_{vocabulary}", COCA | {"vocab_size": vocabulary}, **options)
@@ -115,14 +115,14 @@ def test_coca_is_open_clip_s_own(tmp_path, vocabulary):
     torch.testing.assert_close(found, model.encode_text(sentences(76)), rtol=1e-5, atol=1e-6)
 
 
-def test_tower_that_knows_fewer_tokens_than_the_tokenizer_is_refused(tmp_path):
+def test_tower_with_fewer_tokens_than_its_tokenizer_fails(tmp_path):
     for name, changes in {"few": {}, "few_odd": {"no_causal_mask": True}}.items():
         spec = towers.spec(tmp_path, name, {"vocab_size": 32000, **changes})
         with pytest.raises(UserError, match="has 32000 tokens, but its tokenizer uses ids up to 49407"):
             towers.side(spec, tmp_path)
 
 
-def test_clip_s_tokenizer_with_settings_of_its_own_is_used(tmp_path):
+def test_clips_tokenizer_with_custom_settings_is_used(tmp_path):
     spec = towers.spec(tmp_path, "canonical", {"tokenizer_kwargs": {"clean": "canonicalize"}})
     side, model = towers.side(spec, tmp_path)
     expected = model.encode_text(open_clip.get_tokenizer(towers.known_as(spec))(["A photo: cat!"]))
@@ -143,7 +143,7 @@ def test_what_is_learned_has_the_type_of_the_fast_path(tmp_path, precision):
     assert torch.equal(found["fast"][0], found["literal"][0])
 
 
-def test_the_file_says_so_in_one_line(tmp_path, caplog):
+def test_the_stage_logs_the_reason_in_one_line(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         text.save(tmp_path / "text_tower.safetensors", custom(no_causal_mask=True), "siglip", "fingerprint")
     assert [r.message for r in caplog.records] == [
@@ -153,7 +153,7 @@ def test_the_file_says_so_in_one_line(tmp_path, caplog):
     assert (tensors, metadata["literal"]) == ({}, "its text tower has no causal mask")
 
 
-def test_every_job_says_so(tmp_path, caplog):
+def test_every_job_logs_the_reason(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         towers.side(towers.spec(tmp_path, "odd", {"pool_type": "last"}), tmp_path)
     lines = [record.message for record in caplog.records if "literal" in record.message]

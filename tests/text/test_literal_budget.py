@@ -12,7 +12,7 @@ from tests.text.test_literal import NAMES, custom
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_pieces_are_the_whole(shared):
+def test_pieces_give_the_same_result(shared):
     model = custom(no_causal_mask=True)
     encoder = LiteralEncoder(model, learnable(TOKENIZER, 77, NAMES, 4, shared=shared), 77, TOKENIZER)
     draw = torch.Generator().manual_seed(0)

@@ -33,7 +33,7 @@ def tower():
 
 @pytest.mark.parametrize(("position", "shared"), CASES)
 @pytest.mark.parametrize("images", [1, 3])
-def test_each_context_costs_its_own_entries_alone(tower, position, shared, images):
+def test_each_context_costs_only_its_entries(tower, position, shared, images):
     prompts = learnable(TOKENIZER, 77, NAMES, CONTEXTS, position=position, shared=shared)
     encoder = PromptEncoder(tower, prompts)
     prefix, tails, heads = CASES[position, shared]

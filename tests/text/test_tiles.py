@@ -14,7 +14,7 @@ SEQUENCES = st.lists(ITEMS, min_size=1, max_size=40)
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(sequences=SEQUENCES)
-def test_every_sequence_lies_whole_in_one_tile(sequences):
+def test_every_sequence_is_in_a_single_tile(sequences):
     tiles = lay_out(sequences)
     assert len(tiles.rows) == len(tiles.parents) == tiles.count * tiles.size
     used = set()
@@ -34,7 +34,7 @@ def test_equal_sequences_share_everything():
     assert tiles.size == tiles.distinct == 3 + 2 + 2
 
 
-def test_imagenet_names_leave_little_padding_and_share_beginnings():
+def test_imagenet_names_have_little_padding_and_share_rows():
     from open_clip import IMAGENET_CLASSNAMES
 
     packing = Packing(learnable(TOKENIZER, 77, IMAGENET_CLASSNAMES, 4, "a photo of a"))

@@ -70,12 +70,15 @@ def job_of(stage, wildcards):
 
 
 def inputs_of(stage):
-    """An input function that returns the input files of a job by name. It ignores the age of `fetched` files."""
+    """An input function that returns the input files of a job by name.
+
+    It ignores the age of `fetched` files, and of weights: paths contain the digest of their content.
+    """
 
     def inputs(wildcards):
         found = dict(job_of(stage, wildcards).inputs)
-        if "fetched" in found:
-            found["fetched"] = ancient(found["fetched"])
+        for name in {"fetched", "weights"} & found.keys():
+            found[name] = ancient(found[name])
         return found
 
     return inputs

@@ -1,4 +1,4 @@
-"""Google Drive: the address behind a file id, past the page that asks for a confirmation of large files."""
+"""Google Drive: the URL for a file id, which skips the page that asks for a confirmation of large files."""
 
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ ADDRESS = "https://drive.usercontent.google.com/download"
 
 
 def address(session: "requests.Session", file_id: str, timeout: tuple[float, float]) -> str:
-    """The URL that answers with the file's bytes; where Drive refuses (quota, login), that of the page that says so."""
+    """The URL of the file's content; if Drive refuses (quota, login), the URL of the page with the reason."""
     url = f"{ADDRESS}?{urlencode({'id': file_id, 'export': 'download', 'confirm': 't'})}"
     with session.get(url, stream=True, timeout=timeout) as response:
         if not is_html(response):
@@ -23,12 +23,12 @@ def address(session: "requests.Session", file_id: str, timeout: tuple[float, flo
 
 
 def is_html(response: "requests.Response") -> bool:
-    """Whether an answer says that it is a web page."""
+    """Whether a response is a web page according to its headers."""
     return response.headers.get("Content-Type", "").lower().startswith("text/html")
 
 
 class _Form(HTMLParser):
-    """The confirmation form: its action and its hidden fields."""
+    """Parses the confirmation form: its action and its hidden fields."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Unpacking an archive that came from outside: only plain files and folders, only below the target, only so much."""
+"""Unpacks an untrusted archive: only regular files and folders, only inside the target, and with limits on their size."""
 
 import lzma
 import shutil
@@ -15,7 +15,7 @@ from typing import IO, cast
 from cocoop import io, progress
 from cocoop.errors import CannotWrite, UserError
 
-TAKEN = (FileExistsError, NotADirectoryError, IsADirectoryError)  # of a file and a folder in one place
+TAKEN = (FileExistsError, NotADirectoryError, IsADirectoryError)  # raised for a file and a folder with the same path
 NOTHING_KEPT = "nothing of the archive was kept"
 JUNK = ("__MACOSX", ".DS_Store")
 MOST_HEADER_BYTES = 1 << 20
@@ -26,7 +26,7 @@ EXTENDED = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
-# RuntimeError is an encrypted zip, NotImplementedError one with an unknown compression.
+# RuntimeError means an encrypted zip, NotImplementedError a zip with an unknown compression.
 DAMAGED = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -40,7 +40,7 @@ DAMAGED = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What no image archive comes near, but an archive bomb passes: members, and bytes unpacked per byte packed."""
+    """Limits on the number of members and on the expansion, far above any image archive but below archive bombs."""
 
     members: int = 5_000_000
     expansion: int = 100
@@ -49,7 +49,15 @@ class Limits:
 
 @dataclass
 class Member:
-    """An entry of an archive: its name as stored, its kind, its size as told, where its link leads, how it is read."""
+    """An entry of an archive.
+
+    Attributes:
+        name: the name as stored.
+        kind: file, folder, link or another kind.
+        size: the size according to the archive.
+        link: the target of a link.
+        open: opens the entry.
+    """
 
     name: str
     kind: str
@@ -59,11 +67,12 @@ class Member:
 
 
 def unpack(archive: Path, target: Path, name: str, strip: str = "", limits: Limits | None = None) -> None:
-    """Unpacks a tar (plain or compressed) or zip into `target`, told by its content.
+    """Unpacks a tar (plain or compressed) or zip archive, which is recognised by its content, into `target`.
 
-    name: what messages call the archive. strip: a leading folder dropped from names that have it.
-    Links that stay inside are left out, as no dataset needs them. Names that lead out, links that lead out, device files,
-    doubles and bombs are a UserError.
+    name: the archive's name in messages.
+    strip: a leading folder to remove from names that have it.
+    Skips links inside the target, because no dataset needs them. Raises a UserError for names and links that lead outside,
+    device files, duplicates and archive bombs.
     """
     unpacker = _Unpacker(archive, target, name, strip, limits or Limits())
     try:
@@ -73,11 +82,11 @@ def unpack(archive: Path, target: Path, name: str, strip: str = "", limits: Limi
                     unpacker.take(member)
                 except CannotWrite as error:
                     if isinstance(error.__cause__, TAKEN):
-                        raise unpacker.unsafe(f"{member.name!r} wants the place of another member") from error
+                        raise unpacker.unsafe(f"{member.name!r} has the same path as another member") from error
                     raise
                 shown.update()
     except DAMAGED as error:
-        raise UserError(f"{name}: damaged archive ({error}); nothing was kept, download it again.") from error
+        raise UserError(f"{name}: corrupt archive ({error}); nothing was kept, download it again.") from error
     except OSError as error:
         raise UserError(f"{name}: cannot be unpacked into {target} ({error.strerror or error}).") from error
 
@@ -106,7 +115,7 @@ class _Unpacker:
                 (self.target / place).mkdir(parents=True, exist_ok=True)
             return
         if place in self.seen:
-            raise self.unsafe(f"{member.name!r} stands in it twice")
+            raise self.unsafe(f"it contains {member.name!r} twice")
         self.seen.add(place)
         self._write(member, self.target / place)
 
@@ -116,7 +125,7 @@ class _Unpacker:
         name = member.name.replace("\\", "/")
         parts = PurePosixPath(name).parts
         if name.startswith("/") or ".." in parts or "\0" in name or (parts and parts[0].endswith(":")):
-            raise self.unsafe(f"{member.name!r} leads out of the dataset's folder")
+            raise self.unsafe(f"{member.name!r} is outside the dataset's folder")
         if parts[: len(self.strip)] == self.strip:
             parts = parts[len(self.strip) :]
         return PurePosixPath(*parts)
@@ -127,7 +136,9 @@ class _Unpacker:
         for part in [*start, *PurePosixPath(member.link).parts]:
             depth += -1 if part == ".." else 1
             if depth < 0 or part == "/":
-                raise self.unsafe(f"{member.name!r} is a link that leads out, to {member.link!r}")
+                raise self.unsafe(
+                    f"{member.name!r} is a link to {member.link!r}, which is outside the dataset's folder"
+                )
 
     def _write(self, member: Member, path: Path) -> None:
         with member.open() as source, self._created(path, member.size) as out:
@@ -140,7 +151,7 @@ class _Unpacker:
 
     @contextmanager
     def _created(self, path: Path, size: int) -> Iterator[IO[bytes]]:
-        """A new file to write into. Opening and closing may find the disk full; reading the archive in between is not this."""
+        """Opens a new file for writing. Only errors from opening and closing it count as a full disk, not those of the archive."""
         with io.writing(path, size, NOTHING_KEPT):
             path.parent.mkdir(parents=True, exist_ok=True)
             out = path.open("xb")
@@ -151,12 +162,12 @@ class _Unpacker:
                 out.close()
 
     def unsafe(self, what: str) -> UserError:
-        """The error of an archive that is not unpacked."""
-        return UserError(f"{self.name}: unsafe archive, {what}; nothing was kept. Take it from another source.")
+        """The error for an unsafe archive."""
+        return UserError(f"{self.name}: unsafe archive: {what}; nothing was kept. Download it from another source.")
 
 
 def merge(source: Path, target: Path) -> None:
-    """Moves all that lies in `source` into `target`; a folder that is not there yet appears whole, in one step."""
+    """Moves the content of `source` into `target`; a new folder appears complete, in one step."""
     target.mkdir(parents=True, exist_ok=True)
     for entry in sorted(source.iterdir()):
         place = target / entry.name
@@ -164,7 +175,7 @@ def merge(source: Path, target: Path) -> None:
             merge(entry, place)
         else:
             if place.is_dir() or (entry.is_dir() and place.exists()):
-                raise UserError(f"{place}: a file and a folder want this place; move it away.")
+                raise UserError(f"{place}: conflict between a file and a folder with this path; move it away.")
             entry.replace(place)
     shutil.rmtree(source)
 
@@ -172,17 +183,17 @@ def merge(source: Path, target: Path) -> None:
 def _opened(archive: Path, name: str) -> AbstractContextManager[Iterator[Member]]:
     try:
         return _Tar(archive)
-    except tarfile.ReadError:  # no tar
+    except tarfile.ReadError:  # not a tar archive
         pass
     if zipfile.is_zipfile(archive):
         return _Zip(archive)
-    raise UserError(f"{name}: no tar or zip archive that can be read; nothing was kept, download it again.")
+    raise UserError(f"{name}: not a readable tar or zip archive; nothing was kept, download it again.")
 
 
 class _Header(tarfile.TarInfo):
-    """Takes no extended header, such as a long name, that is a bomb itself: tarfile holds them whole in memory."""
+    """Rejects huge extended headers (such as a long name), because tarfile reads them into memory."""
 
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # tarfile's own hook for subclasses
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # tarfile's hook for subclasses
         if self.type in EXTENDED and self.size > MOST_HEADER_BYTES:
             raise tarfile.TarError(f"a header of {self.size:,} bytes")
         return super()._proc_member(archive)  # type: ignore[misc]
@@ -199,11 +210,11 @@ class _Tar:
         self.tar.close()
 
     def _member(self, info: tarfile.TarInfo) -> Member:
-        self.tar.members = []  # type: ignore[attr-defined]  # or a million entries stay in memory
+        self.tar.members = []  # type: ignore[attr-defined]  # otherwise, a million entries would stay in memory
         kinds = {"folder": info.isdir(), "file": info.isreg(), "link": info.issym() or info.islnk()}
         kind = next((kind for kind, holds in kinds.items() if holds), "device file")
         link = info.linkname
-        if info.islnk() and not link.startswith("/"):  # a hard link names its target from the archive's root
+        if info.islnk() and not link.startswith("/"):  # the target of a hard link is relative to the archive's root
             link = "../" * (len(PurePosixPath(info.name).parts) - 1) + info.linkname
         return Member(info.name, kind, info.size, link, lambda: cast(IO[bytes], self.tar.extractfile(info)))
 

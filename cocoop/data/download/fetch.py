@@ -1,6 +1,6 @@
-"""One file from the first of its sources that gives it whole and unchanged.
+"""Downloads a file from the first of its sources that provides it complete and unchanged.
 
-requests rather than pooch or gdown: pooch cannot resume, gdown neither verifies nor takes several sources.
+It uses requests, because pooch cannot resume downloads, and gdown neither verifies files nor supports several sources.
 """
 
 import hashlib
@@ -14,17 +14,17 @@ from cocoop import progress
 from cocoop.data.download.transfer import CHUNK, WEB_PAGES, Broken, Part, Refused, WebPage, transfer
 from cocoop.errors import UserError
 
-LARGE = 1 << 30  # bytes; hashing a larger file takes long enough to show
-UNKNOWN = "not known"
+LARGE = 1 << 30  # bytes; hashing a larger file shows a progress bar
+UNKNOWN = "unknown"
 
 
 class SourceError(Exception):
-    """Why one source did not give the file."""
+    """The reason why a source did not provide the file."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A whole file on disk. verified: whether a published checksum was there to compare with."""
+    """A complete file on disk. verified: whether it matches a published checksum."""
 
     path: Path
     url: str
@@ -36,8 +36,8 @@ class Fetched:
 def fetch(file: Mapping[str, Any], folder: Path) -> Fetched:
     """Downloads a `file` entry of a dataset's YAML into `folder` (a scratch folder; the file is called *.part there).
 
-    A UserError says for each source, with both hashes, what was wrong; of a wrong answer nothing is kept. Of a transfer
-    that broke off the part is kept where the server can continue it, and continued at the next call.
+    Raises a UserError with the problem of each source and both hashes. A wrong file is deleted. An interrupted download is kept
+    if the server can resume it, and the next call resumes it.
     """
     failures = []
     for source in file["sources"]:
@@ -47,7 +47,7 @@ def fetch(file: Mapping[str, Any], folder: Path) -> Fetched:
             return _from_source(file, source, part)
         except SourceError as error:
             failures.append(f"from {source}: {error}")
-    raise UserError(f"{file['file']}: no source gave it; " + "; ".join(failures) + ".")
+    raise UserError(f"{file['file']}: could not be downloaded; " + "; ".join(failures) + ".")
 
 
 def _from_source(file: Mapping[str, Any], source: str, part: Part) -> Fetched:
@@ -73,7 +73,7 @@ def _from_source(file: Mapping[str, Any], source: str, part: Part) -> Fetched:
 
 
 def _check(file: Mapping[str, Any], path: Path, sha256: str, md5: str, size: int) -> bool:
-    """Raises unless it is the published file; either checksum will do, as they come from different publishers."""
+    """Raises a SourceError unless it is the published file. One matching checksum suffices, as their publishers differ."""
     with path.open("rb") as content:
         start = content.read(64 * 1024)
     if re.match(rb"\s*(<!doctype html|<html)", start, re.IGNORECASE) and not file["file"].endswith(WEB_PAGES):
@@ -105,7 +105,7 @@ def _truncated(file: Mapping[str, Any], part: Part, broken: Broken) -> str:
     of = f" of {broken.total:,}" if broken.total else ""
     found = f"truncated after {size:,}{of} bytes (sha256 {sha256}, expected {_expected_hash(file)})"
     if part.can_continue:
-        return f"{found}; kept as {part.path}, run again to go on from there"
+        return f"{found}; kept as {part.path}, run again to resume"
     part.discard()
     return f"{found}; nothing was kept"
 

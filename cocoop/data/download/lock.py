@@ -1,4 +1,4 @@
-"""One process at a time gets a dataset, also where several users share the data root."""
+"""Lets only one process at a time download a dataset, even if several users share the data root."""
 
 import os
 import sys
@@ -15,9 +15,9 @@ from cocoop.errors import CannotWrite, UserError
 
 @contextmanager
 def locked(spec: DatasetSpec, data_root: Path) -> Iterator[None]:
-    """Holds the dataset's lock in the data root; a second process waits, and then finds the work done.
+    """Holds the dataset's lock in the data root; other processes wait and then find the dataset complete.
 
-    What the system refuses while the lock is held is a `CannotWrite` that names the dataset and the file.
+    An OSError inside the block becomes a `CannotWrite` that names the dataset and the file.
     """
     path = data_root / f".{spec.folder.replace('/', '-')}.lock"
     with ExitStack() as held:
@@ -25,9 +25,7 @@ def locked(spec: DatasetSpec, data_root: Path) -> Iterator[None]:
             data_root.mkdir(parents=True, exist_ok=True)
             _acquire(path, spec, held)
         except OSError as error:
-            raise UserError(
-                f"{data_root}: cannot be written ({error.strerror}); give a data root of your own."
-            ) from error
+            raise UserError(f"{data_root}: cannot be written ({error.strerror}); use another data_root.") from error
         try:
             yield
         except CannotWrite as error:
@@ -38,7 +36,7 @@ def locked(spec: DatasetSpec, data_root: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path, spec: DatasetSpec, held: ExitStack) -> None:
-    waiting = f"dataset {spec.name!r}: another process is getting it, waiting ({path})"
+    waiting = f"dataset {spec.name!r}: waiting for another process that downloads it ({path})"
     lock = FileLock(path, mode=0o666)
     try:
         try:
@@ -53,8 +51,8 @@ def _acquire(path: Path, spec: DatasetSpec, held: ExitStack) -> None:
 
 
 def _flock(path: Path, waiting: str, held: ExitStack) -> None:
-    """The same lock on a file of another user, which filelock refuses: flock needs no more than to read it."""
-    import fcntl  # not on Windows, where nothing refuses
+    """The same lock on another user's file, which filelock rejects: flock only needs read permission."""
+    import fcntl  # does not exist on Windows, where filelock never rejects
 
     handle = os.open(path, os.O_RDONLY)
     held.callback(os.close, handle)

@@ -1,4 +1,4 @@
-"""Where a dataset lies: what of it is there, and links to a user's own copy."""
+"""The folder of a dataset: which files exist, and links to a user's copy."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,23 +9,23 @@ from cocoop.errors import UserError, listed
 
 
 def gives(file: Mapping[str, Any]) -> Sequence[str]:
-    """The paths inside the dataset's folder that are there once a `file` entry is in place."""
+    """The paths inside the dataset's folder that a `file` entry provides."""
     return file.get("gives", [file["file"]])
 
 
 def is_there(folder: Path, file: Mapping[str, Any]) -> bool:
-    """Whether all that a `file` entry gives is in the dataset's folder."""
+    """Whether the dataset's folder contains everything that a `file` entry provides."""
     return all((folder / place).exists() for place in gives(file))
 
 
 def read_places(spec: DatasetSpec) -> list[str]:
-    """The files and folders that the dataset's reader starts from."""
+    """The files and folders that the dataset's reader reads first."""
     reader = spec.settings["reader"]
     return [reader[key] for key in ("file", "images", "train", "val", "test") if isinstance(reader.get(key), str)]
 
 
 def missing(spec: DatasetSpec, folder: Path) -> list[str]:
-    """What a usable dataset needs and `folder` lacks; a split file that can be built anew is not among it."""
+    """Missing files that the dataset needs, without a split file that can be recreated."""
     files = spec.settings.get("download")
     if files is not None:
         needed = [file for file in files if not file.get("optional") and not file.get("fallback")]
@@ -34,13 +34,13 @@ def missing(spec: DatasetSpec, folder: Path) -> list[str]:
 
 
 def manual(spec: DatasetSpec) -> str:
-    """What the dataset's YAML says on placing it by hand, to end an error message with."""
+    """The dataset's instructions for a manual download, as the end of an error message."""
     text = spec.settings.get("manual")
     return f" {text.strip()}" if text else ""
 
 
 def link(spec: DatasetSpec, folder: Path) -> None:
-    """Makes the symbolic links that `link` asks for; the copy they lead to is neither copied nor changed."""
+    """Creates the symbolic links of `link`; the user's copy is neither copied nor changed."""
     links = spec.settings["link"]
     pairs = {".": links} if isinstance(links, str) else links
     for place, own in pairs.items():
@@ -52,20 +52,20 @@ def link(spec: DatasetSpec, folder: Path) -> None:
 
 def _link(spec: DatasetSpec, path: Path, target: Path) -> None:
     if path.is_symlink() and not path.exists():
-        path.unlink()  # it led to a copy that has moved
+        path.unlink()  # the copy it pointed to has moved
     if path.exists() or path.is_symlink():
         if path.resolve() == target.resolve():
             return
         raise UserError(
-            f"dataset {spec.name!r}: {path} is there already and is not {target}; move it away, or drop `link`."
+            f"dataset {spec.name!r}: {path} already exists and is not {target}; move it away, or remove `link`."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target.resolve(), target_is_directory=True)
 
 
 def refuse_to_touch(spec: DatasetSpec, folder: Path, lacking: Sequence[str]) -> UserError:
-    """The error for a linked copy that is not whole."""
+    """The error for an incomplete linked copy."""
     return UserError(
-        f"dataset {spec.name!r}: your copy {folder.resolve()}, linked as {folder}, lacks {listed(lacking)}; it is yours, so"
-        " nothing is downloaded into it: complete it, or remove the link to have the dataset downloaded."
+        f"dataset {spec.name!r}: your copy {folder.resolve()}, linked as {folder}, lacks {listed(lacking)}; nothing is"
+        " downloaded into your copy: complete it, or remove the link to download the dataset."
     )

@@ -1,4 +1,4 @@
-"""Getting a dataset into the data root: linked, drawn, or downloaded and unpacked, by one process at a time."""
+"""Puts a dataset into the data root: links it, draws it, or downloads and unpacks it, one process at a time."""
 
 import os
 import shutil
@@ -17,34 +17,34 @@ from cocoop.data.download.lock import locked
 from cocoop.data.download.place import gives, is_there, link, manual, missing, read_places, refuse_to_touch
 from cocoop.errors import CannotWrite, UserError, listed
 
-SCRATCH = ".download"  # inside the dataset's folder: parts, and a record of each file that came
+SCRATCH = ".download"  # inside the dataset's folder: partial downloads, and a record of each downloaded file
 
 
 def obtain(spec: DatasetSpec, data_root: Path, offline: bool) -> dict[str, Any]:
-    """Gets what is missing and tells what is there: {"files": [...], "notes": [...]}. A complete dataset is not touched."""
+    """Downloads missing files and returns {"files": [...], "notes": [...]}. Does not touch a complete dataset."""
     folder = data_root / spec.folder
     if "link" in spec.settings or missing(spec, folder):
         with locked(spec, data_root):
-            notes = _get(spec, folder, offline)
-    elif _lacking(spec, folder, "optional") and not offline and _may_write(data_root, folder):
+            notes = _download_missing(spec, folder, offline)
+    elif _missing(spec, folder, "optional") and not offline and _may_write(data_root, folder):
         with locked(spec, data_root):
             notes = _download(spec, folder)
     else:
-        notes = [f"{file['file']} is not there" for file in _lacking(spec, folder, "optional")]
+        notes = [f"{file['file']} is missing" for file in _missing(spec, folder, "optional")]
     return {"files": _records(spec, folder), "notes": notes}
 
 
-def _lacking(spec: DatasetSpec, folder: Path, kind: str) -> list[Mapping[str, Any]]:
-    """The files marked "optional" or "fallback" that are not there."""
+def _missing(spec: DatasetSpec, folder: Path, kind: str) -> list[Mapping[str, Any]]:
+    """The missing files that are marked "optional" or "fallback"."""
     return [file for file in spec.settings.get("download", ()) if file.get(kind) and not is_there(folder, file)]
 
 
 def _may_write(data_root: Path, folder: Path) -> bool:
-    """Not into a user's own copy, nor into a data root or a folder that others keep."""
+    """Whether files may be written: not into a user's copy, nor into a data root or folder without write permission."""
     return not folder.is_symlink() and all(os.access(place, os.W_OK) for place in (data_root, folder))
 
 
-def _get(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
+def _download_missing(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
     if "link" in spec.settings:
         link(spec, folder)
     lacking = missing(spec, folder)
@@ -59,45 +59,47 @@ def _get(spec: DatasetSpec, folder: Path, offline: bool) -> list[str]:
         raise _by_hand(spec, folder, lacking)
     if offline:
         raise UserError(
-            f"dataset {spec.name!r}: offline, and {folder} lacks {listed(lacking)}; put it there, or run the download once"
-            f" where there is a network.{manual(spec)}"
+            f"dataset {spec.name!r}: offline, but {folder} lacks {listed(lacking)}; put it there, or run the download once"
+            f" with internet access.{manual(spec)}"
         )
     return _download(spec, folder)
 
 
 def _download(spec: DatasetSpec, folder: Path) -> list[str]:
-    """Brings every file; returns why those that are not strictly needed could not be had."""
+    """Downloads all files; returns the errors for files that are not strictly needed."""
     try:
         for file in spec.settings["download"]:
             if not file.get("optional") and not file.get("fallback"):
-                _bring(file, folder)
+                _download_file(file, folder)
     except CannotWrite:
         raise
     except UserError as error:
-        _bring_mirror(spec, folder, error)
-    failures = [failure for file in _lacking(spec, folder, "optional") for failure in _try(file, folder)]
+        _download_mirror(spec, folder, error)
+    failures = [failure for file in _missing(spec, folder, "optional") for failure in _download_optional(file, folder)]
     if failures:
-        failures += [failure for file in _lacking(spec, folder, "fallback") for failure in _try(file, folder)]
+        failures += [
+            failure for file in _missing(spec, folder, "fallback") for failure in _download_optional(file, folder)
+        ]
     for failure in failures:
         _say(f"dataset {spec.name!r}: {failure}")
     return failures
 
 
-def _bring_mirror(spec: DatasetSpec, folder: Path, error: UserError) -> None:
+def _download_mirror(spec: DatasetSpec, folder: Path, error: UserError) -> None:
     mirror = spec.settings.get("mirror")
     if mirror is None:
         raise UserError(f"dataset {spec.name!r}: {error}{manual(spec)}") from error
     _say(f"dataset {spec.name!r}: {error} Trying the mirror.")
     try:
-        _bring(mirror, folder)
+        _download_file(mirror, folder)
     except UserError as second:
-        raise UserError(f"dataset {spec.name!r}: {error} Nor did the mirror: {second}{manual(spec)}") from second
+        raise UserError(f"dataset {spec.name!r}: {error} The mirror failed as well: {second}{manual(spec)}") from second
 
 
-def _try(file: Mapping[str, Any], folder: Path) -> list[str]:
-    """Brings a file that the dataset can be used without; returns why not, if not."""
+def _download_optional(file: Mapping[str, Any], folder: Path) -> list[str]:
+    """Downloads a file that the dataset does not strictly need; returns the error, if any."""
     try:
-        _bring(file, folder)
+        _download_file(file, folder)
     except CannotWrite:
         raise
     except UserError as error:
@@ -105,10 +107,10 @@ def _try(file: Mapping[str, Any], folder: Path) -> list[str]:
     return []
 
 
-def _bring(file: Mapping[str, Any], folder: Path) -> None:
-    """Fetches one file, unpacks it if it is an archive, and records it; it appears in the folder whole or not at all.
+def _download_file(file: Mapping[str, Any], folder: Path) -> None:
+    """Downloads a file, unpacks it if it is an archive, and records it; it appears in the folder complete or not at all.
 
-    The record comes first: another process may look between the two, and must not find images without their source.
+    It writes the record first, so that another process never finds images without a record of their source.
     """
     if is_there(folder, file):
         return
@@ -116,7 +118,7 @@ def _bring(file: Mapping[str, Any], folder: Path) -> None:
         _room(file, scratch)
         got = fetch(file, scratch)
         if not got.verified:
-            _say(f"{file['file']}: no checksum is published; the one seen is recorded: sha256 {got.sha256}")
+            _say(f"{file['file']}: there is no published checksum; recorded sha256 {got.sha256}")
         try:
             with _staged(file, got.path, scratch) as staging:
                 record = {"url": got.url, "file_sha256": got.sha256, "bytes": got.bytes, "verified": got.verified}
@@ -129,7 +131,7 @@ def _bring(file: Mapping[str, Any], folder: Path) -> None:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """The scratch folder, without what a killed process left half-unpacked; a failure leaves no empty folder behind."""
+    """The scratch folder, after deleting what a killed process left half unpacked; a failure leaves no empty folder."""
     scratch = folder / SCRATCH
     scratch.mkdir(parents=True, exist_ok=True)
     for left in scratch.glob("unpacking-*"):
@@ -144,7 +146,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _staged(file: Mapping[str, Any], fetched: Path, scratch: Path) -> Iterator[Path]:
-    """A folder beside the dataset that holds what the file gives, as it will lie in the dataset's folder."""
+    """A folder next to the dataset with the content of the file, laid out as in the dataset's folder."""
     with tempfile.TemporaryDirectory(prefix="unpacking-", dir=scratch) as name:
         staging = Path(name) / "all"
         staging.mkdir()
@@ -162,15 +164,13 @@ def _unpack(file: Mapping[str, Any], archive: Path, staging: Path) -> None:
     unpack(archive, target, file["file"], how.get("strip", ""))
     for inner in how.get("inner", ()):
         if not (staging / inner).is_file():
-            raise UserError(f"{file['file']}: holds no {inner}; the archive has another layout than expected.")
+            raise UserError(f"{file['file']}: contains no {inner}, so its layout is not the expected one.")
         unpack(staging / inner, (staging / inner).parent, f"{inner} in {file['file']}")
         (staging / inner).unlink()
     lacking = [place for place in gives(file) if not (staging / place).exists()]
     if lacking:
         found = listed(sorted(entry.name for entry in staging.iterdir()))
-        raise UserError(
-            f"{file['file']}: the archive has another layout than expected: no {listed(lacking)} in {found}."
-        )
+        raise UserError(f"{file['file']}: unexpected layout of the archive: no {listed(lacking)} in {found}.")
 
 
 def _room(file: Mapping[str, Any], folder: Path) -> None:
@@ -178,7 +178,7 @@ def _room(file: Mapping[str, Any], folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"{folder}: {file['file']} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make room."
+            f"{folder}: {file['file']} needs about {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; make room."
         )
 
 
@@ -194,7 +194,7 @@ def _draw(spec: DatasetSpec, folder: Path) -> None:
 
 
 def _records(spec: DatasetSpec, folder: Path) -> list[dict[str, Any]]:
-    """For each file what came from where; of what a user put there only its name is known."""
+    """The record of each file with its source; only the name for files that a user put there."""
     records: list[dict[str, Any]] = []
     if "miniature" in spec.settings:
         records.append({"drawn": dict(spec.settings["miniature"])})
@@ -216,7 +216,7 @@ def _record_path(folder: Path, file: Mapping[str, Any]) -> Path:
 
 
 def _by_hand(spec: DatasetSpec, folder: Path, lacking: list[str]) -> UserError:
-    advice = manual(spec) or " Put it there, or say in the dataset's YAML where your copy is: `link: /path/to/it`."
+    advice = manual(spec) or " Put it there, or give the path of your copy in the dataset's YAML: `link: /path/to/it`."
     return UserError(f"dataset {spec.name!r}: {folder} lacks {listed(lacking)}.{advice}")
 
 

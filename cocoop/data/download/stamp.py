@@ -1,4 +1,4 @@
-"""The stamp of a download, `.sources/NAME.json` in the data root: what came from where."""
+"""The stamp of a download, `.sources/NAME.json` in the data root, with the source of each file."""
 
 import os
 import stat
@@ -14,19 +14,21 @@ WHO_MAY = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO | stat.S_ISVTX | stat.S_ISG
 
 
 def leave(path: Path, data_root: Path, content: Mapping[str, Any]) -> None:
-    """Writes the stamp, unless the same one is there: in a shared data root it may be another user's.
+    """Writes the stamp unless it already exists: in a shared data root, it may belong to another user.
 
-    One of another user stays if it names the same files, whatever the notes of that user's download were.
+    Another user's stamp is kept if it lists the same files, regardless of its notes.
     """
     with suppress(UserError):
         if io.read_json(path, "source") == content:
             return
+    with suppress(OSError):  # `write_json` says what is wrong
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _share(path.parent, data_root)  # before writing: another user may write at this moment
     try:
         io.write_json(path, content)
     except CannotWrite:
         if _files(path) != content["files"]:
             raise
-    _share(path.parent, data_root)
 
 
 def _files(path: Path) -> Any:
@@ -37,7 +39,7 @@ def _files(path: Path) -> Any:
 
 
 def _share(folder: Path, data_root: Path) -> None:
-    """Lets those write beside the stamp who may write into the data root; Snakemake made the folder for one user."""
+    """Gives the folder of the stamp the write permissions of the data root; Snakemake created it for one user."""
     if folder.parent.resolve() == data_root.resolve() and os.access(folder, os.W_OK):
-        with suppress(OSError):  # another user's
+        with suppress(OSError):  # belongs to another user
             folder.chmod(stat.S_IMODE(data_root.stat().st_mode) & WHO_MAY)

@@ -1,4 +1,4 @@
-"""Which split and annotation files a dataset's folder holds, so that one that comes late, or goes, is noticed."""
+"""The split and annotation files in a dataset's folder, to notice when files are added or removed later."""
 
 import os
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.place import gives
 from cocoop.errors import UserError
 
-MOST_BYTES = 50_000_000  # of a file whose content is looked at
+MOST_BYTES = 50_000_000  # only the size of larger files is checked
 FILES = ("file", "labels", "names_file", "annotations", "lists", "meta", "train", "val", "test", "images")
 
 
 def files_now(spec: DatasetSpec, folder: Path) -> dict[str, str]:
-    """For each place that the dataset's readers or downloads name and that is there: its sha256, its size, or "folder"."""
+    """The sha256, the size, or "folder" of each existing path that the dataset's readers or downloads use."""
     found = {}
     for name in sorted({*_places(spec), *_in_lists(spec, folder)}):
         path = folder / name
@@ -30,15 +30,15 @@ def _content(path: Path) -> str:
     try:
         size = path.stat().st_size
         return io.sha256_file(path) if size <= MOST_BYTES else f"{size} bytes"
-    except OSError:  # another user's, or just gone: whoever reads the dataset says so
+    except OSError:  # another user's, or just deleted; reading the dataset will report it
         return "cannot be read"
 
 
 def request(spec: DatasetSpec, data_root: Path, stamp: Path) -> str:
-    """What `download --request` is called with: it changes when the files are no longer those that the stamp records.
+    """The argument of `download --request`, which changes if the files differ from those in the stamp.
 
-    A stamp that is true keeps the request it was made on, so what a download brings is no change; without a stamp there is
-    nothing to compare with.
+    As long as the stamp is correct, the request does not change, so files from the download itself are not a change. Empty
+    without a stamp.
     """
     with suppress(UserError, OSError):
         body = io.read_json(stamp, "source")
@@ -58,7 +58,7 @@ def _places(spec: DatasetSpec) -> Iterator[str]:
 
 
 def _in_lists(spec: DatasetSpec, folder: Path) -> Iterator[str]:
-    """The files in folders of annotations; not those of images."""
+    """The files in folders of annotations, but not of images."""
     for key in ("reader", "fallback_reader"):
         reader = spec.settings.get(key, {})
         for place in (reader[name] for name in ("annotations", "lists") if name in reader):

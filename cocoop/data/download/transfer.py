@@ -1,4 +1,4 @@
-"""One HTTP download into a part file: tried again, continued where it broke off, never taken for whole when it is not."""
+"""An HTTP download into a partial file, which is retried and resumed, and only counts as complete if it is."""
 
 import time
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from cocoop import io, progress
 from cocoop.data.download import drive
 from cocoop.errors import CannotWrite
 
-TIMEOUT_SECONDS = (20.0, 60.0)  # to connect, and between two pieces
+TIMEOUT_SECONDS = (20.0, 60.0)  # to connect, and between two chunks
 TRIES_WITHOUT_PROGRESS = 4
-PAUSE_SECONDS = 1.0  # doubled with each try
+PAUSE_SECONDS = 1.0  # doubles with each try
 CHUNK = 1 << 20
 RETRIED = frozenset((408, 425, 429, 500, 502, 503, 504))
 WEB_PAGES = (".html", ".htm")
 
 
 class Refused(Exception):
-    """The server said no, or is not there."""
+    """The server refused the request or cannot be reached."""
 
 
 class WebPage(Exception):
-    """The server answered with a page instead of the file."""
+    """The server returned a web page instead of the file."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class WebPage(Exception):
 
 
 class Broken(Exception):
-    """The connection broke off, and no further try brought the part forward. total: bytes of the whole, if told."""
+    """The connection was lost and further tries made no progress. total: size of the file in bytes, if known."""
 
     def __init__(self, reason: str, total: int | None = None) -> None:
         super().__init__(reason)
@@ -41,7 +41,7 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """What came so far, and beside it what tells whether the file on the server is still the same."""
+    """A partial download, with a validator that shows whether the file on the server is unchanged."""
 
     path: Path
 
@@ -59,22 +59,27 @@ class Part:
 
     @property
     def left(self) -> str:
-        """What becomes of it when the disk is full."""
-        return "what came is kept, and continued" if self.validator.exists() else "nothing was left behind"
+        """What remains if the disk is full, for the message."""
+        return (
+            "the partial download is kept and will be resumed"
+            if self.validator.exists()
+            else "no partial file was left behind"
+        )
 
     def discard(self) -> None:
-        """Removes it without a trace."""
+        """Deletes all its files."""
         self.path.unlink(missing_ok=True)
         self.validator.unlink(missing_ok=True)
 
 
 def transfer(source: str, part: Part, name: str) -> None:
-    """Fills the part from a URL or gdrive:ID, continuing it as often as each try brings it forward.
+    """Downloads a URL or gdrive:ID into the part, and resumes it as long as tries make progress.
 
-    name: what the progress bar shows. `Refused`, `WebPage`, `Broken` or, for the disk, `CannotWrite` says why not.
+    name: title of the progress bar.
+    Raises `Refused`, `WebPage`, `Broken` or, for the disk, `CannotWrite`.
     """
     with requests.Session() as session:
-        session.headers["Accept-Encoding"] = "identity"  # a .tar.gz must arrive as it lies there
+        session.headers["Accept-Encoding"] = "identity"  # a .tar.gz must not be decompressed
         tries = 0
         while True:
             before = part.size
@@ -111,10 +116,10 @@ def _one_try(session: requests.Session, url: str, part: Part, name: str) -> None
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
         told = response.headers.get("Content-Range", "")
         if response.status_code == 416 and told == f"bytes */{have}":
-            return  # it was whole already
+            return  # it was already complete
         if response.status_code == 416 or (response.status_code == 206 and not told.startswith(f"bytes {have}-")):
             part.discard()
-            raise Broken("the server cannot continue where the part ends")
+            raise Broken("the server cannot resume the download")
         if response.status_code in RETRIED:
             raise Broken(f"HTTP {response.status_code} {response.reason}")
         if not response.ok:
@@ -137,13 +142,13 @@ def _one_try(session: requests.Session, url: str, part: Part, name: str) -> None
 
 
 def _append(piece: bytes, part: Part, needed: int) -> None:
-    """Writes a piece at the end. needed: bytes still to come, as the message of a full disk says."""
+    """Appends a chunk. needed: remaining bytes, for the message if the disk is full."""
     with io.writing(part.path, max(0, needed), part.left), part.path.open("ab") as out:
         out.write(piece)
 
 
 def _note_validator(response: requests.Response, part: Part) -> None:
-    """RFC 9110, 13.1.5: a strong ETag or a date decides whether a part may be continued."""
+    """Stores a strong ETag or a date, which determine whether a download may be resumed (RFC 9110, 13.1.5)."""
     etag = response.headers.get("ETag", "")
     validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
     if validator and response.headers.get("Accept-Ranges") != "none":
@@ -153,15 +158,15 @@ def _note_validator(response: requests.Response, part: Part) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """A network error without the noise of its classes."""
+    """The message of a network error without the names of exception classes."""
     text = str(error)
     for sign, plain in (
-        ("NameResolution", "the server's name is not known (no network?)"),
+        ("NameResolution", "unknown server name (no network?)"),
         ("Connection refused", "connection refused"),
-        ("timed out", "no answer in time"),
-        ("IncompleteRead", "the connection broke off"),
-        ("Connection reset", "the connection broke off"),
-        ("RemoteDisconnected", "the connection broke off"),
+        ("timed out", "the server did not answer in time"),
+        ("IncompleteRead", "the connection was lost"),
+        ("Connection reset", "the connection was lost"),
+        ("RemoteDisconnected", "the connection was lost"),
     ):
         if sign in text:
             return plain

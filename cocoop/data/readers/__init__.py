@@ -1,4 +1,4 @@
-"""Readers: what lies on disk becomes a listing. One small file for each on-disk format, found by the name in `reader: kind`."""
+"""Readers of datasets: one small module per on-disk format, selected by `reader: kind`."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -27,9 +27,9 @@ KINDS = (
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """The listing of a dataset's folder by the reader that `settings["kind"]` names; class names given or renamed as told.
+    """Reads a dataset's folder with the reader `settings["kind"]`; replaces class names according to `names` or `rename`.
 
-    An absent annotation or split file is `Absent`, so that a fallback can be tried; anything else wrong is a UserError.
+    Raises `Absent` for a missing annotation or split file, so that a fallback can be tried, and a UserError for other problems.
     """
     kind = settings["kind"]
     if kind not in KINDS:
@@ -41,7 +41,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 
 def _named(found: tuple[str, ...], settings: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
-    """Class names after `names` (all of them, in label order) or `rename` (some of them, old to new)."""
+    """Class names, replaced according to `names` (all, in label order) or `rename` (some, from old to new)."""
     names, rename = settings.get("names"), settings.get("rename", {})
     if names is not None and len(names) != len(found):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What every reader gives, and the plain ways to read folders and text files."""
+"""The result of every reader, and functions to read folders and text files."""
 
 import json
 import os
@@ -26,12 +26,12 @@ MISSHAPEN = (
 
 
 class Absent(UserError):
-    """A split or annotation file is not there; a fallback reader may do without it."""
+    """A split or annotation file is missing; a fallback reader may not need it."""
 
 
 @dataclass
 class Listing:
-    """Class names in label order and the items of the three splits, paths relative to the dataset's folder."""
+    """Class names in label order and the items of the three splits, with paths relative to the dataset's folder."""
 
     classnames: tuple[str, ...]
     splits: dict[str, list[Item]]
@@ -39,7 +39,7 @@ class Listing:
 
 
 def numeric_or_text(name: str) -> tuple[int, float, str]:
-    """A sort key: names that are numbers (7, 10.0) by value and before the others, so that 10 does not follow 1."""
+    """A sort key: names that are numbers (7, 10.0) come first, ordered by value, so that 10 does not follow 1."""
     return (0, float(name), name) if NUMBER.fullmatch(name) else (1, 0, name)
 
 
@@ -49,7 +49,7 @@ def whole_number(digits: str) -> int | None:
 
 
 def class_folders(folder: Path, ignore: tuple[str, ...] = ()) -> list[str]:
-    """Names of the visible folders inside `folder`, in ASCII order; a missing folder or one without folders is a UserError."""
+    """Names of the visible folders in `folder`, in ASCII order. Raises a UserError if there are none or `folder` is missing."""
     entries = _scan(folder)
     names = sorted(e.name for e in entries if not e.name.startswith(".") and e.name not in ignore and os.path.isdir(e))
     if names:
@@ -60,14 +60,14 @@ def class_folders(folder: Path, ignore: tuple[str, ...] = ()) -> list[str]:
         if flat
         else "no class folders"
     )
-    raise UserError(f"{folder}: holds {found}.")
+    raise UserError(f"{folder}: contains {found}.")
 
 
 def images_below(folder: Path) -> tuple[list[str], list[str]]:
-    """Paths of the images in a folder and in the folders below it, and of the other visible files (which no split takes).
+    """Paths of all images in a folder and its subfolders, and of all other visible files, which are in no split.
 
-    Sorted by folder, then by name, and links are followed, as torchvision's ImageFolder does. A folder, link, or pipe that is
-    named like an image counts as one, so that whoever opens the images can say what is wrong with it.
+    Like torchvision's ImageFolder, sorts by folder, then by name, and follows links. A folder, link, or pipe with the name of an
+    image counts as an image, so that opening the images reports it.
     """
     images: list[str] = []
     others: list[str] = []
@@ -93,7 +93,7 @@ def _collect(folder: Path, place: str, above: frozenset[tuple[int, int]], images
 
 
 def _leads_down(entry: os.DirEntry, above: frozenset[tuple[int, int]]) -> bool:
-    """Whether an entry is a folder other than those it lies in: a link may lead back up."""
+    """Whether an entry is a folder, but not a link to one of its parents."""
     try:
         if not entry.is_dir():
             return False
@@ -118,7 +118,7 @@ def json_content(path: Path) -> Any:
     try:
         return json.loads(text(path), parse_constant=_no_json)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no valid JSON ({error}); download it again.") from error
+        raise UserError(f"{path}: not valid JSON ({error}); download it again.") from error
 
 
 def text(path: Path) -> str:
@@ -127,9 +127,9 @@ def text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Absent(f"{path}: not there; download the dataset, or put the file at this place.") from error
+        raise Absent(f"{path}: missing; download the dataset, or put the file there.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: no UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
 
@@ -137,30 +137,30 @@ def text(path: Path) -> str:
 def mat(path: Path) -> dict[str, Any]:
     """The variables of a MATLAB file."""
     if not path.exists():
-        raise Absent(f"{path}: not there; download the dataset, or put the file at this place.")
+        raise Absent(f"{path}: missing; download the dataset, or put the file there.")
     _refuse_pipe(path)
-    # A damaged file can make SciPy's compiled reader crash the whole process: another process goes first.
+    # A corrupt file can crash the process in SciPy's compiled reader, so another process tries it first.
     tried = subprocess.run([sys.executable, "-c", TRY_MAT, str(path)], capture_output=True)
     if tried.returncode < 0:
-        raise UserError(f"{path}: no readable MATLAB file (reading it ends the process); download it again.")
+        raise UserError(f"{path}: not a readable MATLAB file (reading it crashes); download it again.")
     from scipy.io import loadmat
 
     try:
         return loadmat(path)
-    except Exception as error:  # a damaged file makes loadmat raise nearly anything
-        raise UserError(f"{path}: no readable MATLAB file ({error}); download it again.") from error
+    except Exception as error:  # loadmat can raise nearly any error for a corrupt file
+        raise UserError(f"{path}: not a readable MATLAB file ({error}); download it again.") from error
 
 
 def _refuse_pipe(path: Path) -> None:
-    """Reading a pipe waits for ever."""
+    """Raises a UserError for a pipe, which would block forever."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"{path}: not a regular file (a pipe, socket, or device); put a file in its place.")
 
 
 def in_order(names: Mapping[int, str], path: Path, what: str) -> tuple[str, ...]:
-    """Names by label 0..C-1; a gap, which would shift all later names, is a UserError.
+    """Names by label 0..C-1. Raises a UserError for a gap, which would shift all later names.
 
-    what: what `path` calls a label, where it counts from 1.
+    what: the term for labels in `path`, where they count from 1.
     """
     absent = next((label for label in range(len(names)) if label not in names), None)
     if absent is not None:
@@ -175,17 +175,17 @@ def numbered(names: Sequence[str], path: Path) -> dict[str, int]:
     places: dict[str, int] = {}
     for place, name in enumerate(names):
         if places.setdefault(name, place) != place:
-            raise UserError(f"{path}: {shown(name)} is there twice, so later classes would shift; download it again.")
+            raise UserError(f"{path}: {shown(name)} appears twice, so later classes would shift; download it again.")
     return places
 
 
 def malformed(path: Path, line: str, expected: str) -> UserError:
-    """The error for a line of an annotation file that has another form."""
-    return UserError(f"{path}: cannot make sense of {line[:80]!r}; expected {expected}.")
+    """The error for an invalid line of an annotation file."""
+    return UserError(f"{path}: invalid line {line[:80]!r}; expected {expected}.")
 
 
 def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _scan(folder: Path) -> list[os.DirEntry]:

@@ -1,7 +1,7 @@
-"""Splits built from annotations by the reference's two rules, for when no split file is at hand.
+"""Builds splits from annotations with the reference's two rules, if there is no split file.
 
-The reference shuffles with the global random stream of whichever run came first, over unsorted directory listings, so its
-own files cannot be made again. Here the stream has its own stated seed and listings are sorted: the same split every time.
+The reference shuffles unsorted directory listings with the global random state of the first run, so its files cannot be
+reproduced. This module uses a separate seed and sorted listings, so the split is always the same.
 """
 
 import random
@@ -22,10 +22,11 @@ class TooFew(UserError):
 def by_fractions(
     classes: Sequence[Sequence[Item]], split: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, list[Item]]:
-    """Each class shuffled, then cut into train, val and the rest as test (datasets/dtd.py:54-95).
+    """Shuffles each class and splits it into train, val and the rest as test (datasets/dtd.py:54-95).
 
-    classes: the items of each class, in the order in which classes are shuffled. names: what errors call them.
-    split: fractions "train", "val" and "test" that add up to 1, and "seed". Counts round half to even, as in the reference.
+    classes: the items of each class, in the order in which classes are shuffled.
+    names: names of the classes for messages.
+    split: fractions "train", "val" and "test" with sum 1, and "seed". Counts round half to even, as in the reference.
     """
     _add_up(split)
     generator = random.Random(split.get("seed", DEFAULT_SEED))
@@ -48,7 +49,7 @@ def by_fractions(
 
 
 def trainval(items: Sequence[Item], seed: int = DEFAULT_SEED) -> tuple[list[Item], list[Item]]:
-    """Train and val of an official trainval list: of each class a shuffled fifth is val (datasets/oxford_pets.py:77-97)."""
+    """Splits an official trainval list: a random fifth of each class is val (datasets/oxford_pets.py:77-97)."""
     generator = random.Random(seed)
     classes: dict[int, list[Item]] = {}
     for item in items:
@@ -66,7 +67,7 @@ def trainval(items: Sequence[Item], seed: int = DEFAULT_SEED) -> tuple[list[Item
 def _add_up(split: Mapping[str, Any]) -> None:
     total = split["train"] + split["val"] + split["test"]
     if abs(total - 1) > 1e-9:
-        raise UserError(f"reader: split: train, val and test are fractions that add up to 1, not to {total:g}.")
+        raise UserError(f"reader: split: the sum of train, val and test must be 1, got {total:g}.")
 
 
 def _percent(split: Mapping[str, Any]) -> str:

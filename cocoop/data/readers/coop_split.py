@@ -11,9 +11,9 @@ from cocoop.manifest import SPLITS, Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`file`: the split file. `images`: the folder its paths start at ("." is the dataset's folder, as for StanfordCars).
+    """Settings: `file`: the split file. `images`: the folder of its paths ("." for the dataset's folder, as for StanfordCars).
 
-    `content_sha256`: of the parsed content, so that a copy with another spacing or a final line feed is still the paper's.
+    `content_sha256`: sha256 of the parsed content, so that whitespace and a final line feed do not matter.
     """
     path = folder / settings["file"]
     content = json_content(path)
@@ -35,7 +35,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 
 def content_sha256(content: Any) -> str:
-    """What identifies a split file whatever its spacing: sha256 of its parsed content in canonical form."""
+    """sha256 of the parsed content of a split file in canonical form, which does not depend on whitespace."""
     return io.sha256_text(io.canonical_json(content))
 
 
@@ -49,7 +49,7 @@ def _check_content(path: Path, content: Any, expected: str | None) -> None:
 
 def _entries(path: Path, content: Any, split: str) -> list[tuple[str, int, str]]:
     if not isinstance(content, dict) or not isinstance(content.get(split), list):
-        raise UserError(f"{path}: no split file: expected an object with the lists train, val and test.")
+        raise UserError(f"{path}: not a split file: expected an object with the lists train, val and test.")
     for entry in content[split]:
         if not (isinstance(entry, list) and list(map(type, entry)) == [str, int, str] and entry[1] >= 0):
             raise UserError(f"{path}: {split}: expected [image path, label, class name], found {str(entry)[:80]}.")

@@ -1,4 +1,4 @@
-"""FGVC-Aircraft by its official train, val and test lists of variants (datasets/fgvc_aircraft.py:26-83)."""
+"""FGVC-Aircraft with its official train, val and test lists of variants (datasets/fgvc_aircraft.py:26-83)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,10 @@ from cocoop.manifest import SPLITS, Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """variants.txt and images_variant_<split>.txt in the dataset's folder; `images`. A label is a line number of variants.txt.
+    """Reads variants.txt and images_variant_<split>.txt in the dataset's folder. A label is a line number in variants.txt.
 
-    `sha256`: of the official lists, by file name. Other bytes are noted, as the order of a list decides few-shot draws.
+    Settings: `images`: folder of the images. `sha256`: sha256 of the official lists by file name. A note mentions lists that
+    differ, because their order affects few-shot draws.
     """
     names = lines(folder / "variants.txt")
     labels = numbered(names, folder / "variants.txt")
@@ -27,12 +28,12 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 
 def _sha256(path: Path) -> str:
-    text(path)  # says what is wrong where it cannot be read
+    text(path)  # raises the right error if the file cannot be read
     return io.sha256_file(path)
 
 
 def _item(path: Path, line: str, images: str, labels: Mapping[str, int]) -> Item:
-    image, _, variant = line.partition(" ")  # a variant may hold spaces and slashes
+    image, _, variant = line.partition(" ")  # a variant may contain spaces and slashes
     if variant not in labels:
         raise UserError(f"{path}: unknown variant {variant!r} of image {image}.{did_you_mean(variant, labels)}")
     return Item(f"{images}/{image}.jpg", labels[variant])

@@ -1,4 +1,4 @@
-"""Folders for train, val and test, each with one folder for each class."""
+"""Folders for train, val and test, each with one folder per class."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,7 @@ VAL_FOR_TEST = "the test images are the validation set (there is no test set wit
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`train`, `val`, `test`: the folders, `val` may be left out. The classes are those of train."""
+    """Settings: `train`, `val` (optional), `test`: the folders. The classes are those of train."""
     classes = sorted(class_folders(folder / settings["train"]), key=numeric_or_text)
     splits, strangers = {}, []
     for split in SPLITS:

@@ -1,4 +1,4 @@
-"""One folder for each class, and an automatic split with stated fractions and seed."""
+"""One folder per class, split by fractions with a seed."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from cocoop.manifest import Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`images`: the folder that holds the class folders. `ignore`: class folders to leave out. `split`: see `by_fractions`.
+    """Settings: `images`: folder of the class folders. `ignore`: class folders to skip. `split`: see `by_fractions`.
 
-    A label is the rank of the class folder in ASCII order, or by value where all names are numbers.
+    A label is the rank of the class folder in ASCII order, or by value if all names are numbers.
     """
     prefix = settings.get("images", ".")
     classes = sorted(class_folders(folder / prefix, tuple(settings.get("ignore", ()))), key=numeric_or_text)
@@ -23,7 +23,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 
 def items_of(folder: Path, prefix: str, classes: list[str]) -> tuple[list[list[Item]], list[str]]:
-    """The items of each class folder, and the files that are not images; a class folder without images is a UserError."""
+    """The items of each class folder, and files that are not images. Raises a UserError for a class folder without images."""
     items, strangers = [], []
     for label, name in enumerate(classes):
         below = PurePosixPath(prefix) / name
@@ -36,7 +36,7 @@ def items_of(folder: Path, prefix: str, classes: list[str]) -> tuple[list[list[I
 
 
 def _instead(others: Sequence[str]) -> str:
-    """What a class folder without images holds, and what to do."""
+    """The content of a class folder without images, and advice."""
     if not others:
         return "; add some, or remove the folder"
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
@@ -45,7 +45,7 @@ def _instead(others: Sequence[str]) -> str:
 
 
 def left_out(strangers: Sequence[str]) -> list[str]:
-    """The manifest's note on files that are not images."""
+    """The note in the manifest about files that are not images."""
     shown = listed((name.encode(errors="backslashreplace").decode() for name in strangers), 5)  # of whatever bytes
     number = counted(len(strangers), "file that is not an image", "files that are not images")
     return [f"left out: {number}: {shown}"] if strangers else []

@@ -10,16 +10,16 @@ from cocoop.data.readers.imagenet_names import ImageNetNames
 from cocoop.errors import UserError, listed
 
 MACHINE_ORDER = (
-    "the reference draws from an unsorted directory listing of the authors' machine, so no few-shot draw on ImageNet can be"
-    " theirs; here files are sorted"
+    "the reference draws from an unsorted directory listing on the authors' machine, so few-shot draws on ImageNet cannot"
+    " match theirs; here files are sorted"
 )
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`train`, `test`: the folders of class folders, `train` only for ImageNet itself. `classnames`: files "<synset> <name>".
+    """Settings: `train`, `test`: folders of class folders, `train` only for ImageNet. `classnames`: files "<synset> <name>".
 
     `folders`: "synsets" (a label is the rank of the folder) or "numbers" (ImageNetV2: the folder is the label).
-    The reference validates on the whole test list and draws nothing from it, so val stays empty.
+    The reference validates on the complete test list and draws nothing from it, so val is empty.
     """
     names = ImageNetNames.find([folder / name for name in settings.get("classnames", ())])
     tests = folder / settings["test"]
@@ -55,11 +55,11 @@ def _numbered(tests: Path, folders: list[str], names: ImageNetNames) -> tuple[li
 
 
 def _same_classes(folder: Path, tests: Path, classes: list[str]) -> None:
-    """The reference ranks train and val folders apart, so one missing folder would shift all later labels unseen."""
+    """Checks for equal classes: the reference ranks train and val folders separately, so a missing folder would shift labels."""
     present = set(class_folders(folder))
     absent = [name for name in classes if name not in present]
     extra = sorted(present - set(classes)) if folder != tests and not absent else []
     if absent:
-        raise UserError(f"{folder}: {len(absent)} class folders of {tests} are not there: {listed(absent)}.")
+        raise UserError(f"{folder}: {len(absent)} class folders of {tests} are missing: {listed(absent)}.")
     if extra:
-        raise UserError(f"{tests}: {len(extra)} class folders of {folder} are not there: {listed(extra)}.")
+        raise UserError(f"{tests}: {len(extra)} class folders of {folder} are missing: {listed(extra)}.")

@@ -13,7 +13,7 @@ from cocoop.errors import UserError
 
 @dataclass(frozen=True)
 class ImageNetNames:
-    """Synsets in label order and their names; `origin` says where they come from."""
+    """Synsets in label order and their names. origin: the source of the names, as a note."""
 
     synsets: tuple[str, ...]
     names: tuple[str, ...]
@@ -21,7 +21,7 @@ class ImageNetNames:
 
     @classmethod
     def find(cls, files: Sequence[Path]) -> "ImageNetNames":
-        """The first of `files` that is there, else the names that open_clip ships (equal to CLIP's notebook)."""
+        """Names from the first existing file, else those that open_clip ships (equal to CLIP's notebook)."""
         for path in files:
             if path.exists():
                 return cls._read(path)
@@ -43,12 +43,12 @@ class ImageNetNames:
     def of(self, synset: str, folder: Path) -> str:
         """The name of a synset folder."""
         if synset not in self._by_synset:
-            raise UserError(f"{folder}: folder {synset!r} is no ImageNet synset; move it away.")
+            raise UserError(f"{folder}: folder {synset!r} is not an ImageNet synset; move it away.")
         return self._by_synset[synset]
 
 
 def _open_clip_names() -> tuple[str, ...]:
-    """Read as data, without importing open_clip, which would import torch."""
+    """open_clip's class names, read as data without importing open_clip, which would import torch."""
     tree = ast.parse((_package("open_clip") / "zero_shot_metadata.py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "IMAGENET_CLASSNAMES":

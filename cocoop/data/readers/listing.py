@@ -1,4 +1,4 @@
-"""A list of images in a table (CSV, TSV, JSON): for each its path, its class, and, if there is a column for it, its split."""
+"""A table of images (CSV, TSV, JSON) with the path, the class and optionally the split of each image."""
 
 import os
 import re
@@ -21,10 +21,10 @@ DRIVE = re.compile(r"[A-Za-z]:/")
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`file`: a table that `rows_of` reads. `images`: the folder the paths start at. `suffix`: what paths lack (".jpg").
+    """Settings: `file`: a table for `rows_of`. `images`: the folder of the paths. `suffix`: missing suffix of paths (".jpg").
 
-    `columns`: what the columns are called, by default {path: path, class: class, split: split}. Without a split column,
-    `split` says the fractions. A label is the rank of the class among the sorted ones (by value where all are numbers).
+    `columns`: names of the columns, by default {path: path, class: class, split: split}. `split`: fractions if there is no split
+    column. A label is the rank of the class in sorted order (by value if all names are numbers).
     """
     path = folder / settings["file"]
     columns = COLUMNS | dict(settings.get("columns", {}))
@@ -47,7 +47,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 
 class _Place:
-    """Where a table's paths lead: to paths relative to the dataset's folder."""
+    """Converts a table's paths to paths relative to the dataset's folder."""
 
     def __init__(self, table: Path, folder: Path, images: str, suffix: str) -> None:
         self.table, self.folder, self.suffix = table, folder, suffix

@@ -1,4 +1,4 @@
-"""Oxford Flowers 102 from its labels: the CoOp authors' own split, not the official one (datasets/oxford_flowers.py:54-89)."""
+"""Oxford Flowers 102 from its labels, with the CoOp authors' split, not the official one (datasets/oxford_flowers.py:54-89)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ from cocoop.manifest import Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`labels`: a .mat with one 1-based label for each image number. `names_file`: JSON, id to name. `images`, `seed`.
+    """Settings: `labels`: a .mat with a 1-based label per image number. `names_file`: JSON, id to name. `images`, `seed`.
 
-    Classes come in order of first appearance, which is the order they are shuffled and drawn in.
+    Classes are in order of first appearance, in which they are shuffled and drawn.
     """
     names = _names(folder / settings["names_file"])
     path = folder / settings["labels"]

@@ -11,7 +11,7 @@ from cocoop.manifest import Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`annotations`: holds trainval.txt and test.txt, "<image> <class id 1..37> <species> <breed id>". `images`, `seed`."""
+    """Settings: `annotations`: folder of trainval.txt and test.txt ("<image> <class id> <species> <breed>"), `images`, `seed`."""
     names: dict[int, str] = {}
     annotations = folder / settings["annotations"]
     official = _items(annotations / "trainval.txt", settings["images"], names)

@@ -11,9 +11,9 @@ from cocoop.manifest import Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`train`, `test`, `meta`: the .mat files; images lie in cars_train/ and cars_test/. `seed`.
+    """Settings: `train`, `test`, `meta`: the .mat files; `seed`. Images are in cars_train/ and cars_test/.
 
-    The year, last word of a name, moves to the front.
+    The year, which is the last word of a name, moves to the front.
     """
     names = tuple(_year_first(name) for name in _class_names(folder / settings["meta"]))
     official = _items(folder / settings["train"], "cars_train")

@@ -11,9 +11,10 @@ from cocoop.manifest import Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """ClassName.txt, Training_01.txt and Testing_01.txt in the dataset's folder; `images`, `seed`. A label is a line number.
+    """Reads ClassName.txt, Training_01.txt and Testing_01.txt in the dataset's folder. Settings: `images`, `seed`.
 
-    Names drop the letter folder and reverse the rest: /a/apartment_building/outdoor is "outdoor apartment_building".
+    A label is a line number. Names drop the letter and reverse the rest: /a/apartment_building/outdoor becomes "outdoor
+    apartment_building".
     """
     scenes = [line.lstrip("/") for line in lines(folder / "ClassName.txt")]
     labels = numbered(scenes, folder / "ClassName.txt")

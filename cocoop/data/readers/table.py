@@ -1,4 +1,4 @@
-"""Lists of images as people have them: CSV in its dialects, TSV, JSON, and JSON lines become rows, by this one parser."""
+"""Parses tables of images: CSV in its dialects, TSV, JSON, and JSON lines."""
 
 import csv
 import io
@@ -14,15 +14,15 @@ from cocoop.errors import UserError, cut, listed, shown
 TABS, LINES = (".tsv", ".tab"), (".jsonl", ".ndjson")
 SUFFIXES = (".csv", *TABS, ".json", *LINES)
 DELIMITERS = ",;\t|"
-LONGEST_HEADER = 10_000  # characters looked at to find the delimiter
+LONGEST_HEADER = 10_000  # characters searched for the delimiter
 
 Rows = list[dict[str, Any]]
 
 
 def rows_of(path: Path) -> Rows:
-    """One mapping from column to value for each image; a file without images, or of another shape, is a UserError.
+    """A mapping from column to value for each image. Raises a UserError for a file without images or of another form.
 
-    Column names come without blanks around them; values of a CSV without blanks in front, and all of them are text.
+    Column names are stripped. Values of a CSV file are text without leading spaces.
     """
     readers = {".json": _json_rows, **dict.fromkeys(LINES, _json_lines)}
     rows = readers.get(path.suffix.lower(), _csv_rows)(path)
@@ -35,7 +35,7 @@ def _json_rows(path: Path) -> Rows:
     try:
         content = json_content(path)
     except UserError:
-        if text(path).lstrip().startswith("{"):  # JSON lines are often called .json
+        if text(path).lstrip().startswith("{"):  # files of JSON lines often have the suffix .json
             return _json_lines(path)
         raise
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
@@ -66,7 +66,7 @@ def _stripped(row: dict[str, Any]) -> dict[str, Any]:
 def _csv_rows(path: Path) -> Rows:
     content = text(path)
     delimiter = _delimiter(path, content)
-    lines = io.StringIO(content, newline="")  # a quoted field may hold line feeds
+    lines = io.StringIO(content, newline="")  # a quoted field may contain line feeds
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     try:
         records = [record for record in reader if any(cell.strip() for cell in record)]
@@ -79,8 +79,8 @@ def _csv_rows(path: Path) -> Rows:
     for number, record in enumerate(records[1:], 1):
         if len(record) > len(header):
             raise UserError(
-                f"{path}: entry {number} has {len(record)} cells, and the first line names {len(header)} columns;"
-                f" put a name that holds {delimiter!r} in double quotes."
+                f"{path}: entry {number} has {len(record)} cells, but the first line names {len(header)} columns;"
+                f" put names that contain {delimiter!r} in double quotes."
             )
     return [dict(zip_longest(header, record)) for record in records[1:]]
 
@@ -92,7 +92,7 @@ def _refuse_twice(path: Path, header: Sequence[str]) -> None:
 
 
 def _delimiter(path: Path, content: str) -> str:
-    """The delimiter of the first line, which names the columns; a comma where there is but one column."""
+    """The delimiter in the first line, which names the columns; a comma if there is only one column."""
     if path.suffix.lower() in TABS:
         return "\t"
     header = content.lstrip()[:LONGEST_HEADER].splitlines()

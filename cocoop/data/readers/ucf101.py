@@ -1,4 +1,4 @@
-"""UCF101's middle frames from the official split 01 (datasets/ucf101.py:28-87)."""
+"""The middle frames of UCF101 with the official split 01 (datasets/ucf101.py:28-87)."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from cocoop.manifest import Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """`lists`: holds classInd.txt, trainlist01.txt, testlist01.txt; `images`, `seed`.
+    """Settings: `lists`: folder of classInd.txt, trainlist01.txt and testlist01.txt; `images`, `seed`.
 
-    Actions are cut at capitals, YoYo becomes Yo_Yo, in names and folders; file names keep the video's name.
+    In names and folders, actions are split at capitals (YoYo becomes Yo_Yo); file names keep the video's name.
     """
     lists = folder / settings["lists"]
     labels = _labels(lists / "classInd.txt")
@@ -33,7 +33,7 @@ def _labels(path: Path) -> dict[str, int]:
         if not number or not _cut(action):
             raise malformed(path, line, '"<id> <Action>", ids from 1')
         if action in labels or number - 1 in labels.values():
-            raise UserError(f"{path}: {line!r}: this id or this action stands there twice; download it again.")
+            raise UserError(f"{path}: {line!r}: this id or this action appears twice; download it again.")
         labels[action] = number - 1
     return labels
 

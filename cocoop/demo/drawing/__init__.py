@@ -1,4 +1,4 @@
-"""Procedural pictures of 64 x 64 pixels, drawn with NumPy and Pillow from an explicit generator: no global state.
+"""Procedural images of 64 x 64 pixels, drawn with NumPy and Pillow from an explicit random generator.
 
-A mask is float32 (64, 64) in 0..1; pictures are float32 (N, 64, 64, 3) in 0..1.
+Masks are float32 (64, 64) in 0..1; images are float32 (N, 64, 64, 3) in 0..1.
 """

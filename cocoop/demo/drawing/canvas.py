@@ -1,4 +1,4 @@
-"""The canvas: its size, antialiasing by supersampling, and sampling helpers."""
+"""The canvas with its size, antialiasing by supersampling, and sampling helpers."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -24,5 +24,5 @@ def to_mask(image: Image.Image) -> np.ndarray:
 
 
 def pick(rng: np.random.Generator, choices: Sequence[Choice]) -> Choice:
-    """One of the choices; unlike `rng.choice` it keeps their Python type and is fast for short lists."""
+    """A random choice; unlike `rng.choice`, it keeps the Python type and is fast for short lists."""
     return choices[int(rng.integers(len(choices)))]

@@ -1,4 +1,4 @@
-"""Masks of two-colour flags in six layouts, slightly turned and waving."""
+"""Masks of two-colour flags in six layouts, slightly rotated and waving."""
 
 from collections.abc import Callable
 from math import cos, sin
@@ -20,7 +20,7 @@ NAMES = tuple(LAYOUTS)
 
 
 def mask(layout: str, rng: np.random.Generator) -> np.ndarray:
-    """Where the first of the two colours lies: float32 (64, 64)."""
+    """The area of the first of the two colours: float32 (64, 64)."""
     shift, angle, wave = rng.uniform((-0.1, -0.12, 0), (0.1, 0.12, 6))
     y, x = np.mgrid[0:SIZE, 0:SIZE] / (SIZE - 1) - 0.5
     turned_x = x * cos(angle) + y * sin(angle)

@@ -1,4 +1,4 @@
-"""Masks of letters and digits in the TrueType fonts that matplotlib ships (pinned with it, so the same everywhere)."""
+"""Masks of letters and digits in the TrueType fonts of matplotlib, whose version is pinned, so they are the same everywhere."""
 
 from functools import lru_cache
 from math import cos, sin
@@ -23,7 +23,7 @@ MARGIN = 4
 
 
 def mask(glyph: str, rng: np.random.Generator, fonts: tuple[str, ...] = PRETRAINING_FONTS) -> np.ndarray:
-    """A glyph in a random font, weight, size, place, slant and angle: float32 (64, 64)."""
+    """A glyph with random font, weight, size, position, slant and angle: float32 (64, 64)."""
     image = _weighted(_rendered(pick(rng, fonts), glyph), rng)
     height = rng.uniform(0.5, 0.92) * DRAWN
     width = min(height * image.width / image.height * rng.uniform(0.75, 1.3), 0.95 * DRAWN)

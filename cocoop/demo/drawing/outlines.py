@@ -1,4 +1,4 @@
-"""Twenty-four shapes as polygons in the square -1..1, y pointing down. A part that is not filled cuts a hole."""
+"""Twenty-four shapes as polygons in the square -1..1 with y pointing down. A part that is not filled is a hole."""
 
 from collections.abc import Callable
 from math import cos, pi, sin
@@ -17,13 +17,13 @@ class Part(NamedTuple):
 
 
 def polar(radius: Callable[[float], float], corners: int = 96) -> Points:
-    """A closed curve given by its radius at each angle."""
+    """A closed curve defined by its radius at each angle."""
     angles = np.linspace(0, 2 * pi, corners, endpoint=False)
     return np.array([(radius(angle) * cos(angle), radius(angle) * sin(angle)) for angle in angles])
 
 
 def ellipse(width: float, height: float, x: float = 0.0, y: float = 0.0) -> Points:
-    """An ellipse by its half axes and centre."""
+    """An ellipse with these half axes and this centre."""
     return polar(lambda _: 1.0) * (width, height) + (x, y)
 
 
@@ -33,19 +33,19 @@ def arc(radius: float, start: float, end: float, y: float = 0.0) -> Points:
 
 
 def regular(corners: int, inner: float = 1.0, turn: float = 0.0) -> Points:
-    """A regular polygon standing on a side; with inner < 1 every second corner moves in (a star)."""
+    """A regular polygon that stands on a side; with inner < 1, every second corner moves inwards (a star)."""
     angles = turn + 2 * pi * np.arange(corners) / corners - pi / 2
     radii = np.where(np.arange(corners) % 2 == 0, 1.0, inner)[:, None]
     return radii * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def corners(*points: tuple[float, float]) -> Points:
-    """A polygon by its corners."""
+    """A polygon with these corners."""
     return np.array(points)
 
 
 def heart() -> Points:
-    """The usual parametric heart."""
+    """The common parametric heart curve."""
     turn = np.linspace(0, 2 * pi, 80, endpoint=False)
     height = 13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn)
     return np.stack([16 * np.sin(turn) ** 3, -height], axis=1) / 17

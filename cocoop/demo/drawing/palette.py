@@ -1,4 +1,4 @@
-"""Colours that have a name, and colours that have none."""
+"""Colours with and without a name."""
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def jitter(colours: np.ndarray, amount: float, rng: np.random.Generator) -> np.n
 
 
 def away_from(colours: np.ndarray, rng: np.random.Generator, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Random colours (N, 3) in low..high, 0.45 or more from its partner in RGB if 50 tries allow."""
+    """Random colours (N, 3) in low..high, at an RGB distance of at least 0.45 from `colours` if 50 tries suffice."""
     found = rng.uniform(low, high, colours.shape).astype(np.float32)
     for _ in range(50):
         near = np.linalg.norm(found - colours, axis=1) < NEAREST_APART

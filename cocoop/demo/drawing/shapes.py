@@ -1,4 +1,4 @@
-"""Masks of one shape, filled or as a contour, and of several shapes of a kind."""
+"""Masks of one shape, filled or as a contour, and of several shapes of the same kind."""
 
 from math import cos, sin
 
@@ -11,7 +11,7 @@ from cocoop.demo.drawing.outlines import SHAPES
 
 NAMES = tuple(SHAPES)
 COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
-PEN_WIDTHS = (5, 7, 9)  # odd numbers of supersampled pixels: the eroding filter's sizes
+PEN_WIDTHS = (5, 7, 9)  # in supersampled pixels; sizes of the erosion filter, so odd
 IRREGULAR_PLURALS = {"cross": "crosses", "fish": "fish"}
 
 
@@ -21,13 +21,13 @@ def plural(name: str) -> str:
 
 
 def mask(name: str, rng: np.random.Generator, *, turn: float = 0.5, contour: bool = False) -> np.ndarray:
-    """One shape at a random place, size, aspect and angle (radians in -turn..turn): float32 (64, 64)."""
+    """A shape with random position, size, aspect ratio and angle (radians in -turn..turn): float32 (64, 64)."""
     image = _placed(name, rng, turn)
     return to_mask(_contour(image, pick(rng, PEN_WIDTHS)) if contour else image)
 
 
 def contour_and_inside(name: str, rng: np.random.Generator, *, turn: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """The contour of a shape and the whole of it, both float32 (64, 64)."""
+    """Masks of a shape's contour and of the complete shape, both float32 (64, 64)."""
     image = _placed(name, rng, turn)
     return to_mask(_contour(image, pick(rng, PEN_WIDTHS))), to_mask(image)
 

@@ -1,4 +1,4 @@
-"""Seventeen surface patterns and the plain one, as functions of rotated, scaled coordinates."""
+"""Seventeen surface patterns and a plain surface, as functions of rotated and scaled coordinates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import numpy as np
 
 from cocoop.demo.drawing.canvas import DRAWN, SIZE, SUPERSAMPLING
 
-LEVEL_ANGLE = 0.25  # radians: bricks, scales and gradients stay nearly level
+LEVEL_ANGLE = 0.25  # radians; bricks, scales and gradients are nearly horizontal
 LEVEL = ("brick", "scaly", "gradient")
 Y, X = (np.mgrid[0:DRAWN, 0:DRAWN] / DRAWN - 0.5).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a pattern is evaluated: coordinates u, v, rotated, scaled to `frequency` periods and shifted."""
+    """The coordinates of a pattern: u and v, rotated, scaled to `frequency` periods and shifted."""
 
     u: np.ndarray
     v: np.ndarray
@@ -30,7 +30,7 @@ class Grid:
 
 
 def fraction(values: np.ndarray) -> np.ndarray:
-    """The part after the decimal point: the position inside a period."""
+    """The fractional part, which is the position within a period."""
     return values - np.floor(values)
 
 
@@ -63,7 +63,7 @@ def speckled(grid: Grid) -> np.ndarray:
 
 
 def brick(grid: Grid) -> np.ndarray:
-    """Courses of bricks, every second one shifted by half a brick."""
+    """Rows of bricks, every second one shifted by half a brick."""
     course = np.floor(grid.v * 1.3)
     return (fraction(grid.v * 1.3) > 0.2) & (fraction(grid.u * 0.7 + 0.5 * (course % 2)) > 0.12)
 
@@ -97,7 +97,7 @@ def scaly(grid: Grid) -> np.ndarray:
 
 
 def gradient(grid: Grid) -> np.ndarray:
-    """From one side to the other, in either direction."""
+    """A gradient from one side to the other, in either direction."""
     ramp = (grid.u - grid.u.min()) / np.ptp(grid.u)
     return ramp if grid.rng.random() < 0.5 else 1 - ramp
 

@@ -1,4 +1,4 @@
-"""Small datasets drawn from a seed, written as ordinary image folders with a split file in the CoOp authors' format."""
+"""Small datasets that are drawn from a seed and written as image folders with a split file in the CoOp authors' format."""
 
 from cocoop.demo.miniatures.catalogue import MINIATURES
 from cocoop.demo.miniatures.writing import draw

@@ -1,7 +1,7 @@
-"""The miniature datasets: classes in a fixed order, prompt, and what sets each apart from the pretraining pictures.
+"""The miniature datasets: classes in a fixed order, prompt, and the difference to the pretraining images.
 
-The order was fixed before any method was run: what must differ between the halves (the objects) alternates between
-base and new, what must not (the six colours, the five counts) stands equally often in both.
+The order was fixed before any method was run: properties that must differ between base and new classes (the objects)
+alternate between them, and properties that must not (the six colours, the five counts) are equally frequent in both.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,14 @@ Painter = Callable[[str, int, np.random.Generator], np.ndarray]
 
 @dataclass(frozen=True)
 class Miniature:
-    """One drawn dataset.
+    """A drawn dataset.
 
-    classes: names in label order. gap: how its pictures differ, systematically, from the pretraining pictures.
-    paint: (class name, number, generator) to pictures (number, 64, 64, 3) in 0..1; None where the images are real.
+    Attributes:
+        title: name in tables.
+        template: the prompt.
+        gap: systematic difference to the pretraining images.
+        classes: names in label order.
+        paint: (class name, number, generator) -> images (number, 64, 64, 3) in 0..1; None for real images.
     """
 
     title: str
@@ -31,12 +35,12 @@ class Miniature:
 
 
 def alternating(names: Sequence[str]) -> list[str]:
-    """Every second name, then the others: the base half and the new half."""
+    """Every second name (the base classes), followed by the others (the new classes)."""
     return [*names[::2], *names[1::2]]
 
 
 def _coloured_shapes() -> tuple[str, ...]:
-    """Twelve shapes in two colours each; a half has six of the shapes and every colour twice."""
+    """Twelve shapes in two colours each; base and new classes have six shapes and every colour twice."""
     colours = ("red", "green", "blue", "yellow", "purple", "white")
     objects = alternating(
         ["star", "heart", "circle", "arrow", "cross", "crescent", "house", "flower", "gear", "bolt", "fish", "tree"]
@@ -45,7 +49,7 @@ def _coloured_shapes() -> tuple[str, ...]:
 
 
 def _counted_shapes() -> tuple[str, ...]:
-    """Two to six of four shapes, laid out like a chessboard: a half has every count twice."""
+    """Two to six of four shapes in a chessboard order, so that base and new classes have every count twice."""
     cells = [
         ((row + count) % 2, f"{word} {shapes.plural(name)}")
         for row, name in enumerate(("star", "circle", "heart", "square"))

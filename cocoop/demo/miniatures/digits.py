@@ -1,4 +1,4 @@
-"""The real dataset among the miniatures: scikit-learn's handwritten digits (UCI, 1,797 images of 8 x 8 pixels)."""
+"""The only miniature with real images: scikit-learn's handwritten digits (UCI, 1,797 images of 8 x 8 pixels)."""
 
 from functools import lru_cache
 
@@ -9,11 +9,11 @@ from cocoop.demo.drawing.canvas import SIZE
 
 INK_LEVELS = 16
 SCALED = 52  # pixels: a margin of six on each side
-SHARES = (0.5, 0.2)  # train, val (rest: test), the CoOp authors' shares where there is no official split (dtd.py)
+SHARES = (0.5, 0.2)  # train, val (the rest is test): the CoOp authors' fractions without an official split (dtd.py)
 
 
 def split(label: int, seed: int) -> dict[str, np.ndarray]:
-    """All images of one digit, shuffled and cut into train, val and test: uint8 (N, 64, 64) each."""
+    """All images of a digit, shuffled and split into train, val and test: uint8 (N, 64, 64) each."""
     images, labels = _source()
     own = np.random.default_rng([seed, label]).permutation(np.flatnonzero(labels == label))
     train, val = (round(share * len(own)) for share in SHARES)
@@ -23,7 +23,7 @@ def split(label: int, seed: int) -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _source() -> tuple[np.ndarray, np.ndarray]:
-    """Ink 0..16, (1797, 8, 8), and labels (1797,)."""
+    """Images with ink 0..16, (1797, 8, 8), and labels (1797,)."""
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -31,7 +31,7 @@ def _source() -> tuple[np.ndarray, np.ndarray]:
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """An 8 x 8 digit with ink 0..16 as white on black, bicubic, uint8 (64, 64)."""
+    """An 8 x 8 digit with ink 0..16, enlarged to white on black with bicubic interpolation: uint8 (64, 64)."""
     levels = Image.fromarray(np.round(image / INK_LEVELS * 255).astype(np.uint8))
     canvas = Image.new("L", (SIZE, SIZE), 0)
     margin = (SIZE - SCALED) // 2

@@ -1,4 +1,4 @@
-"""How the miniature datasets' pictures are painted. Every painter returns float32 (number, 64, 64, 3) in 0..1."""
+"""Painters of the miniature datasets. Every painter returns float32 images (number, 64, 64, 3) in 0..1."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ COUNT_OF = {word: number for number, word in shapes.COUNTS.items()}
 
 
 def shifted(painter: Painter, shift: Shift) -> Painter:
-    """A painter followed by a systematic change of the whole picture."""
+    """A painter followed by a systematic change of the image."""
     return lambda name, number, rng: np.clip(shift(painter(name, number, rng)), 0, 1)
 
 
@@ -23,22 +23,22 @@ def candlelight(pictures: np.ndarray) -> np.ndarray:
 
 
 def night(pictures: np.ndarray) -> np.ndarray:
-    """Little light, and bluish."""
+    """Little and bluish light."""
     return photo.cast(pictures, (0.22, 0.22, 0.3))
 
 
 def swapped(pictures: np.ndarray) -> np.ndarray:
-    """Green and blue exchanged."""
+    """Green and blue swapped."""
     return photo.false_colours(pictures, (0, 2, 1))
 
 
 def neon(pictures: np.ndarray) -> np.ndarray:
-    """Only the edges, glowing on black."""
+    """Only glowing edges on black."""
     return photo.edges(pictures)
 
 
 def shape(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """A "red star": the shape in its colour on ground of any clearly different colour under uneven light."""
+    """A "red star": the shape in its colour on a background of a clearly different colour in uneven light."""
     colour, main = name.split()
     masks = np.stack([shapes.mask(main, rng) for _ in range(number)])
     inks = palette.jitter(np.tile(palette.rgb(colour), (number, 1)), 0.06, rng)
@@ -57,7 +57,7 @@ def sketch(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def count(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """For "three stars", so many small shapes, embossed."""
+    """The stars of "three stars": this number of small shapes, embossed."""
     word, plural = name.split()
     return _embossed([shapes.count_mask(SINGULAR[plural], COUNT_OF[word], rng) for _ in range(number)], rng)
 
@@ -68,7 +68,7 @@ def texture(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def letter(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
-    """A "letter a": a capital letter of an unseen font in any colour."""
+    """A "letter a": a capital letter in an unseen font and any colour."""
     glyph = name.split()[-1].upper()
     masks = np.stack([glyphs.mask(glyph, rng, glyphs.OTHER_FONTS) for _ in range(number)])
     inks = rng.uniform(0, 1, (number, 3)).astype(np.float32)
@@ -76,7 +76,7 @@ def letter(name: str, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _embossed(masks: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """The masks pressed into one material that is lit from the upper left: only edges show."""
+    """The masks embossed in one material with light from the upper left: only edges are visible."""
     heights = photo.blur(np.stack(masks)[..., None], 0.7)
     padded = np.pad(heights, ((0, 0), (2, 0), (2, 0), (0, 0)), mode="edge")
     material = rng.uniform(0.25, 0.75, (len(masks), 1, 1, 3)).astype(np.float32)

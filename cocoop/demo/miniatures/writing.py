@@ -1,4 +1,4 @@
-"""Drawing a miniature dataset to disk: whole or not at all, the same bytes for the same seed."""
+"""Writes a miniature dataset to disk: completely or not at all, with the same bytes for the same seed."""
 
 import io as buffer
 import json
@@ -32,10 +32,10 @@ class Group(NamedTuple):
 
 
 def draw(name: str, out_dir: str | Path, seed: int = 0) -> None:
-    """Writes `images/<class>/<split>_NNN.png` (64 x 64) and `split.json` below out_dir.
+    """Writes `images/<class>/<split>_NNN.png` (64 x 64) and `split.json` to out_dir.
 
-    The folder appears when it is complete; an earlier drawing there is replaced. An unknown name, a negative seed or a
-    folder with other content is a UserError.
+    The folder appears when it is complete; it replaces an earlier drawing. Raises a UserError for an unknown name, a negative
+    seed or a folder with other content.
     """
     out = Path(out_dir)
     _check(name, out, seed)
@@ -53,9 +53,9 @@ def draw(name: str, out_dir: str | Path, seed: int = 0) -> None:
 
 
 def groups(name: str, seed: int = 0, sizes: dict[str, int] | None = None) -> Iterator[Group]:
-    """The images, class by class and split by split, each from a generator of its own: no group depends on another.
+    """Yields the images by class and split. Each group has a separate generator, so groups do not depend on each other.
 
-    sizes: images per class and split of a drawn dataset (default 32, 8 and 40); the digits are what they are.
+    sizes: images per class and split of a drawn dataset (default: 32, 8 and 40); the digits have a fixed size.
     """
     miniature = MINIATURES[name]
     for label, classname in enumerate(miniature.classes):
@@ -92,8 +92,8 @@ def _check(name: str, out: Path, seed: int) -> None:
     if name not in MINIATURES:
         raise unknown("miniature dataset", name, MINIATURES, "miniature")
     if seed < 0:
-        raise UserError(f"miniature {name!r}: seed {seed} is negative; take 0 or more.")
+        raise UserError(f"miniature {name!r}: seed: expected 0 or more, got {seed}.")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file; miniature {name!r} needs a folder.")
     if out.is_dir() and any(out.iterdir()) and not (out / SPLIT_FILE).is_file():
-        raise UserError(f"{out}: holds other files; take a new or empty folder for miniature {name!r}.")
+        raise UserError(f"{out}: contains other files; use a new or empty folder for miniature {name!r}.")

@@ -1,4 +1,4 @@
-"""Pretraining of the bundled tiny CLIP on drawn pictures and their captions."""
+"""Pretraining of the bundled tiny CLIP on drawn images and their captions."""
 
 from cocoop.demo.pretraining.training import pretrain
 

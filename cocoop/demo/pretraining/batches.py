@@ -1,4 +1,4 @@
-"""Batches of pictures, captions and who matches whom; and their text features at a bounded cost."""
+"""Batches of images, captions and their matches, and text features of captions at limited cost."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ from open_clip.model import CLIP
 
 from cocoop.demo.pretraining import captions, scenes, vocabulary
 
-BUCKETS = (12, 24, 48, vocabulary.CONTEXT_LENGTH)  # most tokens of a caption in each bucket
+BUCKETS = (12, 24, 48, vocabulary.CONTEXT_LENGTH)  # maximal tokens per caption in each bucket
 MEAN = torch.tensor(OPENAI_DATASET_MEAN).view(3, 1, 1)
 STD = torch.tensor(OPENAI_DATASET_STD).view(3, 1, 1)
 
 
 class Batch(NamedTuple):
-    """pictures: normalised (B, 3, 64, 64). captions: row numbers in the cut token table. matches: bool (B, B)."""
+    """pictures: normalised images (B, 3, 64, 64). captions: rows in the reduced token embeddings. matches: bool (B, B)."""
 
     pictures: torch.Tensor
     captions: list[list[int]]
@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
 
 def draw(number: int, rng: np.random.Generator) -> Batch:
-    """`number` scenes with a caption each."""
+    """Draws `number` scenes with one caption each."""
     shown = [scenes.sample(rng) for _ in range(number)]
     pictures = torch.from_numpy(scenes.render(shown, rng)).permute(0, 3, 1, 2)  # channels last in memory
     described = [captions.describe(scene, rng) for scene in shown]
@@ -45,7 +45,7 @@ def text_features(model: CLIP, tokens: list[list[int]]) -> torch.Tensor:
 
 
 def _encode(model: CLIP, tokens: list[list[int]]) -> torch.Tensor:
-    """Nothing after [EOT] is seen by it (the tower is causal), so any padding will do."""
+    """The tower is causal, so tokens after [EOT] have no effect and any padding works."""
     length = max(map(len, tokens))
     padded = torch.tensor([caption + [0] * (length - len(caption)) for caption in tokens])  # (B, L)
     hidden = model.token_embedding(padded) + model.positional_embedding[:length]  # (B, L, D)

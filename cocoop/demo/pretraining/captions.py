@@ -1,4 +1,4 @@
-"""Captions: what is said of a scene, in how many words. Unstated facts are free: a caption may fit many pictures."""
+"""Captions of scenes with varying length. A caption need not state all facts, so it can match several images."""
 
 from typing import NamedTuple
 
@@ -18,14 +18,14 @@ MOST_TRAILING_WORDS = 14
 
 
 class Caption(NamedTuple):
-    """The text, and the facts it states (FREE where it says nothing)."""
+    """The text and the facts that it states (FREE for facts that it does not state)."""
 
     text: str
     stated: Scene
 
 
 class Phrase(NamedTuple):
-    """A noun phrase without its article; `opening` when the phrase asks for a certain one."""
+    """A noun phrase without its article. opening: the opening that the phrase requires, if any."""
 
     words: str
     stated: Scene
@@ -34,7 +34,7 @@ class Phrase(NamedTuple):
 
 
 def describe(scene: Scene, rng: np.random.Generator) -> Caption:
-    """A random caption of the scene; a quarter of them are wordy, up to the 77 tokens of the text tower."""
+    """A random caption of the scene; a quarter of them are long, with up to 77 tokens."""
     phrase = _PHRASES[scene.kind](scene, rng)
     opening = pick(rng, OPENINGS) if phrase.opening is None else phrase.opening
     core = f"{opening} {_with_article(phrase, opening, rng)}"
@@ -47,7 +47,7 @@ def describe(scene: Scene, rng: np.random.Generator) -> Caption:
 
 
 def canonical(scene: Scene) -> Scene:
-    """The facts captions are compared with: the two colours of a texture or a flag have no order."""
+    """The facts to compare captions with: the two colours of a texture or a flag have no order."""
     if scene.kind not in (TEXTURE, FLAG):
         return scene
     low, high = sorted((scene.colour, scene.second))
@@ -55,7 +55,7 @@ def canonical(scene: Scene) -> Scene:
 
 
 def matches(scenes: list[Scene], captions: list[Caption]) -> np.ndarray:
-    """Which caption is true of which picture: bool (pictures, captions)."""
+    """Whether each caption is true of each image: bool (images, captions)."""
     facts = np.array([canonical(scene) for scene in scenes])[:, None]
     stated = np.array([caption.stated for caption in captions])[None]
     return ((stated == FREE) | (stated == facts)).all(axis=2)
@@ -137,7 +137,7 @@ def _ground(scene: Scene) -> str:
 
 
 def _with_article(phrase: Phrase, opening: str, rng: np.random.Generator) -> str:
-    """a, an, the, or (15 %) no article: learned contexts need not end in one."""
+    """a, an, the, or (15 %) no article, because learned contexts need not end with one."""
     words = phrase.words.strip()
     if phrase.plural or opening.split()[-1:] in (["the"], ["a"], ["large"], ["small"]):
         return words
@@ -147,7 +147,7 @@ def _with_article(phrase: Phrase, opening: str, rng: np.random.Generator) -> str
 
 
 def _wordy(core: str, rng: np.random.Generator) -> str:
-    """Filler before (and now and then after) the core, in sentences or, two times in five, in shuffled words."""
+    """Adds filler before (and sometimes after) the core, as sentences or, in 40 % of cases, as shuffled words."""
     words: list[str] = []
     number = int(rng.integers(*LONG_WORDS, endpoint=True))
     while len(words) < number:

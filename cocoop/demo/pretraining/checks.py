@@ -1,4 +1,4 @@
-"""What the finished model does on pictures it has not seen, and whether half precision changes its answers."""
+"""Checks the trained model on unseen images, and whether half precision changes its predictions."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from cocoop.demo.pretraining.batches import Batch, text_features
 
 @torch.no_grad()
 def held_out(model: CLIP, samples: Iterable[Batch]) -> dict[str, float]:
-    """Share of pictures whose best caption of their batch is true; share of equal best captions after rounding to fp16.
+    """Fraction of images whose best caption in the batch is true; fraction of best captions that rounding to fp16 preserves.
 
     Leaves the model in evaluation mode with rounded weights.
     """

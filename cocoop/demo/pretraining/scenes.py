@@ -1,4 +1,4 @@
-"""What a pretraining picture shows: drawn at random, described by seven numbers, rendered to pixels."""
+"""Random scenes of pretraining images, described by seven numbers and rendered to pixels."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,10 +15,11 @@ WHOLE = np.ones((SIZE, SIZE), dtype=np.float32)
 
 
 class Scene(NamedTuple):
-    """The facts a caption may state, as indices into the drawing modules' names.
+    """The facts that a caption may state, as indices into the names of the drawing modules.
 
-    second: the background's colour, or the other colour of a texture or a flag. count: shapes in the picture, else 0.
-    contour: 1 for a shape drawn as a line.
+    second: colour of the background, or second colour of a texture or a flag.
+    count: number of shapes, else 0.
+    contour: 1 for a shape drawn as an outline, else 0.
     """
 
     kind: int
@@ -58,7 +59,7 @@ def _one_shape(colour: int, second: int, rng: np.random.Generator) -> Scene:
 
 
 def render(scenes: Sequence[Scene], rng: np.random.Generator) -> np.ndarray:
-    """Pictures of the scenes, (N, 64, 64, 3) in 0..1, under varied light, blur, contrast and noise."""
+    """Images of the scenes, (N, 64, 64, 3) in 0..1, with random light, blur, contrast and noise."""
     number = len(scenes)
     masks, patterns, accents = (np.stack(layers) for layers in zip(*(_layers(s, rng) for s in scenes), strict=True))
     first = palette.jitter(palette.RGB[[scene.colour for scene in scenes]], 0.06, rng)
@@ -88,7 +89,7 @@ def _layers(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 
 def _accent(colour: int, rng: np.random.Generator) -> np.ndarray:
-    """The second colour of a textured shape: black or white, so that the shape keeps the colour it is named by."""
+    """The second colour of a textured shape: black or white, so that the caption's colour remains correct."""
     if colour in (BLACK, WHITE):
         return 1 - palette.RGB[colour]
     return palette.RGB[pick(rng, (BLACK, WHITE))]

@@ -1,4 +1,4 @@
-"""The pretraining loop: contrastive learning on the CPU, a schedule by steps, every draw from the seed."""
+"""The pretraining loop: contrastive learning on the CPU with a schedule by steps; all random numbers derive from the seed."""
 
 import json
 import math
@@ -32,13 +32,13 @@ HELD_OUT_BATCHES = 8
 
 
 def pretrain(out_dir: str | Path, steps: int = STEPS, seed: int = 0, batch: int = BATCH) -> Path:
-    """Trains the tiny CLIP from nothing and writes `weights.safetensors` and `training.json` (losses, time) to out_dir.
+    """Trains the tiny CLIP from scratch and writes `weights.safetensors` and `training.json` (losses, time) to out_dir.
 
     The same seed, steps, machine and number of threads give the same weights. 3,300 steps take about 25 minutes on two
     cores. Returns the path of the weights; `cocoop.backbone.tiny.expand` reads them.
     """
     if steps < 1 or batch < 2:
-        raise UserError(f"pretrain-tiny: steps {steps}, batch {batch}; take at least 1 step of 2 pictures.")
+        raise UserError(f"pretrain-tiny: expected at least 1 step and 2 images per batch, got {steps} and {batch}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _new_model()
@@ -57,9 +57,9 @@ def learning_rate(step: int, steps: int) -> float:
 
 
 def contrastive_loss(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in both directions; a row's target is spread evenly over all its true partners.
+    """Cross-entropy in both directions; the target of a row is uniform over all its matches.
 
-    logits: (B, B) pictures by captions. matches: bool (B, B), true on the diagonal.
+    logits: (B, B), images by captions. matches: bool (B, B), true on the diagonal.
     """
     true = matches.float()
     captions = functional.cross_entropy(logits, true / true.sum(1, keepdim=True))
@@ -68,7 +68,7 @@ def contrastive_loss(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tenso
 
 
 def _new_model() -> CLIP:
-    """The bundled architecture, its token table cut to the captions' vocabulary."""
+    """The bundled architecture with token embeddings only for the captions' vocabulary."""
     config = json.loads(tiny.CONFIG.read_text(encoding="utf-8"))
     config["text_cfg"]["vocab_size"] = len(vocabulary.token_ids())
     model = CLIP(**config)
@@ -77,7 +77,7 @@ def _new_model() -> CLIP:
 
 
 def _optimizer(model: CLIP) -> torch.optim.Optimizer:
-    """AdamW; embeddings, biases and gains do not decay."""
+    """AdamW without weight decay for embeddings, biases and gains."""
     named = list(model.named_parameters())
     decays = {name: parameter.ndim >= 2 and "embedding" not in name for name, parameter in named}
     groups = [
@@ -120,7 +120,7 @@ def _batches(steps: range, seed: int, batch: int) -> Iterator[Batch]:
 
 
 def _step(model: CLIP, optimizer: torch.optim.Optimizer, sample: Batch) -> tuple[float, float]:
-    """One update; returns the loss and the share of pictures whose best caption is true of them."""
+    """One update; returns the loss and the fraction of images whose best caption is true."""
     images = functional.normalize(model.visual(sample.pictures), dim=-1)
     texts = functional.normalize(text_features(model, sample.captions), dim=-1)
     logits = model.logit_scale.exp() * images @ texts.T

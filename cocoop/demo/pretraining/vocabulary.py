@@ -1,4 +1,4 @@
-"""The tokens that captions can contain. Only their rows of the token table are trained; all others stay zero."""
+"""The tokens that captions can contain. Only their embeddings are trained; all others remain zero."""
 
 from functools import lru_cache
 
@@ -17,7 +17,7 @@ def tokenizer() -> SimpleTokenizer:
 
 
 def encode(text: str) -> list[int]:
-    """[SOS] tokens [EOT], at most 77; too long a caption loses its first words, since what it shows stands last."""
+    """[SOS] tokens [EOT], at most 77; a longer caption loses its first words, because the content is at its end."""
     tokens = tokenizer().encode(text)[-(CONTEXT_LENGTH - 2) :]
     return [tokenizer().sot_token_id, *tokens, tokenizer().eot_token_id]
 
@@ -30,6 +30,6 @@ def token_ids() -> list[int]:
     words = (wording.OPENINGS, wording.LINE_OPENINGS, wording.SURFACES, wording.ENDINGS, wording.FILLERS)
     texts = [text for group in (*drawn, *written, *words) for text in group]
     texts += [wording.BACKGROUND, "a an the and letter digit number flag ."]
-    # a comma or a colon may lose its place to a full stop or stand alone once words are shuffled
+    # when words are shuffled, a full stop may replace a comma or a colon, or these may be separate words
     texts += [text + "." for text in texts]
     return sorted({token for text in texts for token in encode(text.replace("{}", ""))})

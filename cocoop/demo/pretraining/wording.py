@@ -1,4 +1,4 @@
-"""The words of captions beside the names of things. None of them is a colour, a number, a shape or a pattern."""
+"""The words of captions other than names of things. None of them is a colour, a number, a shape or a pattern."""
 
 OPENINGS = (
     *[""] * 3,

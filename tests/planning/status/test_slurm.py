@@ -125,7 +125,7 @@ def test_missing_programs_are_named_if_the_run_needs_them(here, missing, status_
     assert said is None if expected is None else said.startswith(expected)
 
 
-def test_no_questions_if_no_job_goes_to_slurm(here):
+def test_slurm_is_not_queried_without_slurm_jobs(here):
     here.remove("sbatch", "sinfo")
     assert slurm.check([], "sacct") is None
 

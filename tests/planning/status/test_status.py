@@ -171,7 +171,7 @@ def curves():
         ("command: x\n", "", [0], 1),  # killed at its start
     ],
 )
-def test_a_group_that_fails_as_a_whole(curves, tmp_path, capsys, first, second, failed, undone):
+def test_a_group_whose_outputs_are_all_deleted(curves, tmp_path, capsys, first, second, failed, undone):
     plan, jobs = curves
     assert len(jobs) == 2
     site = tmp_path / "site"
@@ -190,7 +190,7 @@ def test_a_group_that_fails_as_a_whole(curves, tmp_path, capsys, first, second, 
     assert summary == [expected] * bool(undone)
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_a_closed_pipe_is_not_an_error():
     """As `status | head -1`: the pipe is closed before the table comes."""
     command = [sys.executable, "-m", "cocoop", "status"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -258,4 +258,4 @@ def test_done(plan, tmp_path, capsys):
 def test_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["status", "--configfile", str(DEMO)]) == 0
-    assert "their time is unknown" in capsys.readouterr().out
+    assert "jobs have an unknown time" in capsys.readouterr().out

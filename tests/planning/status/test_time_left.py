@@ -103,7 +103,7 @@ def test_what_is_unknown_makes_it_a_least_time(plan, tmp_path, capsys):
     show(plan, tmp_path, [])
     out = capsys.readouterr().out
     assert "left: at least " in out
-    assert "or of unknown size; their time is unknown" in out
+    assert "jobs have an unknown time" in out
     for job in jobs_of(plan):
         if job.benchmark and job != features[1]:
             finish(tmp_path, job, 100)
