@@ -64,8 +64,8 @@ def tensors(paths: Sequence[Path], one: Path, other: Path) -> tuple[int, float]:
 
 
 def trainings(results: Path, variant: str) -> set[Path]:
-    """Paths of the variant's learned tensors relative to the folder: runs/BACKBONE/DATASET/SUBSET/VARIANT/SHOTS/SEEDS."""
-    return {path.relative_to(results) for path in results.glob(f"runs/*/*/*/{variant}/*/*/learned.safetensors")}
+    """Paths of the variant's learned tensors, relative to the folder: runs/BACKBONE/DATASET/SUBSET/VARIANT/SHOTS/SEEDS/ID."""
+    return {path.relative_to(results) for path in results.glob(f"runs/*/*/*/{variant}/*/*/*/learned.safetensors")}
 
 
 def row(variant: str, both: pd.DataFrame, one: Path, other: Path) -> tuple:

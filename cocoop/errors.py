@@ -28,9 +28,9 @@ def shown(value: object, most: int = 60) -> str:
 
 def listed(names: Iterable[object], most: int = 12) -> str:
     """At most `most` names joined by commas, and the number of others: `a, b, c (+7 more)`; `none` if there are none."""
-    names = [str(name) for name in names]
-    more = f" (+{len(names) - most} more)" if len(names) > most else ""
-    return ", ".join(map(_cut, names[:most])) + more if names else "none"
+    texts = [str(name) for name in names]
+    more = f" (+{len(texts) - most} more)" if len(texts) > most else ""
+    return ", ".join(map(_cut, texts[:most])) + more if texts else "none"
 
 
 def _cut(name: str) -> str:

@@ -5,7 +5,7 @@ DejaVu Sans comes with matplotlib and covers Latin, Greek, Cyrillic and Arabic; 
 
 import logging
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
 from matplotlib.font_manager import findSystemFonts, fontManager
@@ -60,7 +60,7 @@ def readable(texts: Sequence[str], families: Sequence[str] | None = None) -> lis
     return result
 
 
-def _drawn(letter: str, letters: set[int]) -> str:
+def _drawn(letter: str, letters: Collection[int]) -> str:
     if ord(letter) in letters and unicodedata.category(letter) not in UNPRINTABLE:
         return letter
     if _is_invisible(letter):

@@ -25,9 +25,8 @@ def harmonic_mean(base: float | None, new: float | None) -> float | None:
 
 def mean(values: Sequence[float | None]) -> float | None:
     """Arithmetic mean; None (shown blank) if any value is missing."""
-    if not values or any(value is None for value in values):
-        return None
-    return fmean(values)
+    present = [value for value in values if value is not None]
+    return fmean(present) if present and len(present) == len(values) else None
 
 
 def sample_std(values: Sequence[float]) -> float | None:

@@ -1,7 +1,7 @@
 """Progress of long loops: a bar with rate and remaining time on a terminal, an occasional line in a log file."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -33,7 +33,7 @@ def bar(total: int | None, description: str, unit: str, initial: int = 0, **opti
 
 def track(items: Iterable[Item], description: str, unit: str, total: int | None = None) -> Iterator[Item]:
     """Yields the items and shows a progress bar."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with bar(total, description, unit) as progress:
         for item in items:

@@ -163,8 +163,8 @@ class Evaluation:
 
 
 for _type in (Run, Evaluation, BackboneSpec, TrainingSpec):
-    _type.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
-_ADAPTERS = {Run: TypeAdapter(Run), Evaluation: TypeAdapter(Evaluation)}
+    _type.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[union-attr]
+_ADAPTERS: dict[type, TypeAdapter] = {Run: TypeAdapter(Run), Evaluation: TypeAdapter(Evaluation)}
 
 
 def _parsed(cls: type, content: Any, where: str) -> Any:

@@ -14,8 +14,8 @@ def canonical(node: object) -> object:
     if not isinstance(node, ast.AST):
         return node if isinstance(node, str | int | float | bool | None) else repr(node)
     fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
-    documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    if documented and node.body and ast.get_docstring(node, clean=False) is not None:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    if isinstance(node, documented) and node.body and ast.get_docstring(node, clean=False) is not None:
         fields["body"] = node.body[1:]
     return [type(node).__name__, {name: canonical(value) for name, value in fields.items()}]
 

@@ -107,6 +107,32 @@ def test_no_torch(module):
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 
+def test_planning_needs_what_snakemake_brings():
+    """Snakemake reads the Snakefile in its own environment, where the jobs' packages may be missing."""
+    code = (
+        "import sys\n"
+        "from cocoop.planning.files import plan_of\nfrom cocoop.planning.jobs import jobs_of\n"
+        "import cocoop.planning.status.slurm, cocoop.provenance\n"
+        "[job.command for job in jobs_of(plan_of())]\n"
+        "files = {name.split('.')[0]: getattr(module, '__file__', None) or '' for name, module in sys.modules.items()}\n"
+        "print(*(name for name, file in files.items() if 'site-packages' in file))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    brought = {"yaml", "jsonschema", "referencing", "pydantic", "tabulate", "requests", "packaging", "psutil"}
+    beneath = {
+        "attr",
+        "attrs",
+        "rpds",
+        "idna",
+        "typing_extensions",
+        "typing_inspection",
+        "annotated_types",
+        "pydantic_core",
+    }
+    ignored = {name for name in done.stdout.split() if name.startswith(("__editable__", "_distutils", "jsonschema_"))}
+    assert set(done.stdout.split()) - ignored <= brought | beneath
+
+
 def test_no_torch_for_help():
     code = (
         "import sys, cocoop.cli\n"

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from cocoop import io
+from cocoop.config.specs import DatasetSpec
+from cocoop.planning.stages import MANIFEST as MANIFEST_STAGE
 from tests.data.builders import lay_out, picture
 from tests.test_workflow import REPOSITORY, planned, snakemake
 
@@ -27,7 +29,7 @@ SETTINGS = {
     "reader": {"kind": "coop_split", "file": "split.json", "images": "images"},
     "fallback_reader": {"kind": "image_folder", "images": "images", "split": SPLIT},
 }
-MANIFEST = "results/datasets/birds/manifest.json"
+MANIFEST = MANIFEST_STAGE.outputs["manifest"].format(dataset="birds", id=DatasetSpec("birds", SETTINGS).data)
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ def made(folder: Path) -> dict:
     return io.read_json(folder / MANIFEST, "manifest")
 
 
+@pytest.mark.slow
 def test_a_split_file_that_comes_late_and_goes_again(folder):
     both = {"download": 1, "manifest": 1, "total": 2}
     built = made(folder)

@@ -14,7 +14,7 @@ import yaml
 
 from cocoop import io
 from cocoop.planning.files import plan_of
-from cocoop.planning.jobs import GPU_STAGES, jobs_of
+from cocoop.planning.jobs import jobs_of
 
 REPOSITORY = io.REPOSITORY
 NEEDED = ("bash", "git", "sh", "which")  # of other people's programs, to plan
@@ -84,6 +84,7 @@ def test_demo_plan_counts():
     assert counts["evaluate"] == 5 * 4
 
 
+@pytest.mark.slow
 def test_profile_plans_without_slurm(tmp_path):
     """`snakemake --profile slurm -n` in a fresh clone, on a machine without a single command of Slurm, prints the paper's plan."""
     commands = tmp_path / "bin"
@@ -99,9 +100,10 @@ def test_profile_plans_without_slurm(tmp_path):
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
-    expected = Counter(job.stage for job in jobs_of(plan_of([REPOSITORY / "config/paper.yaml"])))
+    jobs = jobs_of(plan_of([REPOSITORY / "config/paper.yaml"]))
+    expected = Counter(job.stage.name for job in jobs)
     assert planned(done.stdout) == expected | {"all": 1, "total": sum(expected.values()) + 1}
-    assert sum(expected[stage] for stage in GPU_STAGES) == 694  # docs/cluster.md
+    assert sum(job.needs_gpu for job in jobs) == 694  # docs/cluster.md
 
 
 def test_wrong_configuration_is_one_line_and_exit_2(folder):
@@ -125,9 +127,11 @@ def test_make_says_what_a_lock_means(locked, tmp_path):
     done = subprocess.run(["make", "demo", "CORES=1"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert ("locked: another Snakemake runs in this folder, or one was killed" in done.stderr) == locked
+    assert ("run `make unlock` and try again." in done.stderr) == locked  # and not run by the shell that prints it
     assert "Error 7" in done.stderr
 
 
+@pytest.mark.slow
 def test_small_benchmark_end_to_end(folder):
     """Runs; again does nothing; a seed, a variant's setting and a table's code plan only what depends on them."""
     snakemake("--cores", "2", folder=folder)
@@ -161,9 +165,10 @@ def test_small_benchmark_end_to_end(folder):
     snakemake("--cores", "2", folder=folder)
 
 
+@pytest.mark.slow
 def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
     """The first line of a job's log gives the same bytes when run by hand, into a fresh folder."""
-    run = next((folder / "results/runs").rglob("coop/shots16/seeds1-2"))
+    (run,) = (folder / "results/runs").rglob("coop/shots16/seeds1-2/*")
     log = next((folder / "results/logs/train").rglob("coop/**/*.log")).read_text()
     command = shlex.split(log.splitlines()[0].removeprefix("command: "))
     command[command.index("--out") + 1] = str(tmp_path / "again")
@@ -173,6 +178,7 @@ def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_report_archive(folder):
     snakemake("--report", "report.zip", folder=folder)
     assert (folder / "report.zip").stat().st_size > 10_000

@@ -48,7 +48,7 @@ def of_pickle(path: Path) -> str | None:
         Exception
     ):  # these can raise nearly any error for a corrupt archive or pickle, and only a better message is lost
         return None
-    return PROMPTS if {"ctx", "token_prefix"} <= {text.removeprefix("prompt_learner.") for text in texts} else None
+    return PROMPTS if {"ctx", "token_prefix"} <= {str(text).removeprefix("prompt_learner.") for text in texts} else None
 
 
 def _tower(names: Collection[str], own: Collection[str]) -> str | None:

@@ -106,14 +106,14 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
         checkpoint.fill(model, path)
     model = model.eval().requires_grad_(False)
     model.visual.to(memory_format=torch.channels_last)  # doubles the speed of a ResNet on a CPU
-    config, pixels = open_clip.get_model_config(name), _preprocessing(spec, model, pixels)
+    config, prepared = open_clip.get_model_config(name), _preprocessing(spec, model, pixels)
     return Backbone(
         spec=spec,
         model=model.to(device),
-        preprocessing=pixels,
+        preprocessing=prepared,
         embed_dim=config["embed_dim"],
         logit_scale=math.exp(float(model.logit_scale)),
-        fingerprint=fingerprint({"model": config, "preprocessing": pixels.settings}, model.state_dict()),
+        fingerprint=fingerprint({"model": config, "preprocessing": prepared.settings}, model.state_dict()),
         device=torch.device(device),
     )
 
@@ -124,7 +124,7 @@ def fingerprint(config: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -151,7 +151,7 @@ def _preprocessing(spec: BackboneSpec, model: nn.Module, pixels: Mapping[str, An
         raise UserError(
             f"backbone {spec.name!r}: {spec.model} takes {size[0]} x {size[1]} pixels; only square inputs are supported."
         )
-    mean, std = (tuple(map(float, pixels[key])) for key in ("mean", "std"))
+    mean, std = ((float(r), float(g), float(b)) for r, g, b in (pixels["mean"], pixels["std"]))
     return Preprocessing(sides.pop(), mean, std, pixels["interpolation"], pixels["resize_mode"])
 
 

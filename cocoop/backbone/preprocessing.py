@@ -74,7 +74,7 @@ def _config(path: Path, name: str) -> dict[str, Any]:
         raise UserError(
             f"{path}: expected open_clip's config with `preprocess_cfg` ({type(error).__name__}: {error}); fix it or delete it."
         ) from error
-    validate(found, of_key("backbone", "preprocessing") | {"minProperties": 0}, f"{path}: preprocess_cfg")
+    validate(found, {**of_key("backbone", "preprocessing"), "minProperties": 0}, f"{path}: preprocess_cfg")
     if "model_cfg" in content and quick != open_clip.get_model_config(name).get("quick_gelu", False):
         raise UserError(
             f"{path}: describes a model {'with' if quick else 'without'} QuickGELU, but {name} is a model "

@@ -72,7 +72,10 @@ class ImageEncoder:
         """(out, in) of one of a layer's MATRICES, for low-rank terms."""
         of = self.tower.layers[layer]
         own = {"o": of.out, "fc": of.fc, "proj": of.proj}
-        return tuple(own[matrix].weight.shape) if matrix in own else (self.width, self.width)
+        if matrix not in own:
+            return self.width, self.width
+        out, into = own[matrix].weight.shape
+        return out, into
 
     def states(self, pixels: Tensor, layer: int = 0) -> States:
         """Frozen states before a layer, from normalised pixels (S, B, 3, H, W), or (B, 3, H, W) if they are equal for all seeds."""

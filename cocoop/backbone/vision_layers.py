@@ -73,7 +73,8 @@ def _qkv(layer: Layer, x: Tensor, asking: Tensor, deltas: Deltas) -> tuple[Tenso
         queries = layer.qkv.part(0, 3)(asking)
         keys, values = (layer.qkv.part(index, 3)(x) for index in (1, 2))
     found = {"q": (queries, asking), "k": (keys, x), "v": (values, x)}
-    return tuple(y + low_rank(deltas[name], of) if name in deltas else y for name, (y, of) in found.items())
+    q, k, v = (y + low_rank(deltas[name], of) if name in deltas else y for name, (y, of) in found.items())
+    return q, k, v
 
 
 def _mlp(layer: Layer, x: Tensor, deltas: Deltas) -> Tensor:
@@ -90,6 +91,7 @@ def _mlp(layer: Layer, x: Tensor, deltas: Deltas) -> Tensor:
 
 def _times(matrix: Affine, x: Tensor, factor: float, bias_factor: float) -> Tensor:
     """factor * (x @ weight) + bias_factor * bias as one product."""
+    assert matrix.bias is not None  # CLIP's MLPs have one
     flat = torch.addmm(matrix.bias, x.flatten(0, -2), matrix.weight.T, beta=bias_factor, alpha=factor)
     return flat.unflatten(0, x.shape[:-1])
 

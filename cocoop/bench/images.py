@@ -61,8 +61,7 @@ class Measured:
 
 def measure(device: str, spec: BackboneSpec = VIT_B16) -> Measured:
     """Measures the image encoder and then decoding."""
-    batch, preprocessing = BATCH[device], None
-    tower = {}
+    batch, tower = BATCH[device], {}
     for precision in PRECISIONS[device]:
         tower[precision], preprocessing = _tower(spec, precision, device, batch)
     picture, view = _decoding(preprocessing)

@@ -51,7 +51,7 @@ def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        before: float = torch.cuda.memory_allocated()
         work.run()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
     with suppress(OSError, AttributeError):

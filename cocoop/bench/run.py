@@ -89,6 +89,7 @@ def measure(
 def _case(case: Case, texts: dict[str, TextEncoder], device: str, repeats: int) -> Measured:
     fast, text = work(case, texts["fast"]), texts["fast"]
     encoder = text.encoder(text.learnable(class_names(case.classes), CONTEXTS, words=WORDS))
+    assert isinstance(encoder, PromptEncoder)
     expected, note = deterministic(fast.outcome, str(case)), _too_large(case, encoder.tower, device)
     literal = None if note else work(case, texts["literal"])
     disagreement = None
@@ -97,7 +98,7 @@ def _case(case: Case, texts: dict[str, TextEncoder], device: str, repeats: int) 
             disagreement = _difference(deterministic(literal.outcome, str(case)), expected)
         except torch.OutOfMemoryError:
             literal, note = None, "the literal computation needs more memory than this device has"
-    seconds = timing.in_turn(literal and literal.run, fast.run, repeats, device)
+    seconds = timing.in_turn(literal.run if literal else None, fast.run, repeats, device)
     return Measured(case, seconds, *_counted(case, encoder), disagreement, note)
 
 

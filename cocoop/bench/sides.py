@@ -99,7 +99,12 @@ class Work:
         found = self.run().double()
         if self.case.work == "evaluate":
             return {"logits": found}
-        return {"loss": found} | {name: p.grad.double() for name, p in self.method.named_parameters()}
+        return {"loss": found} | {name: _gradient(p) for name, p in self.method.named_parameters()}
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad.double()
 
 
 def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> dict[str, TextEncoder]:
@@ -109,6 +114,7 @@ def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> 
     """
     model = TextModel(**geometry).to(device)
     tokenizer = byte_pair()
+    assert tokenizer.sot is not None and tokenizer.eot is not None  # of CLIP's own byte pairs
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot).in_precision(precision)
     fast = TextEncoder.fast(tower)
     text = model.text

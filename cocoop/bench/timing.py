@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -15,9 +16,9 @@ FAST_PER_LITERAL = 3
 def seconds(run: Callable[[], Any], device: str) -> float:
     """Wall-clock time of one call in seconds; on a GPU, between two events of its stream."""
     if device != "cuda":
-        start = time.perf_counter()
+        now = time.perf_counter()
         run()
-        return time.perf_counter() - start
+        return time.perf_counter() - now
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     start.record()
@@ -43,6 +44,6 @@ def peak_flops(device: str, precision: str) -> float:
     best = 0.0
     for m, k, n in PEAK_SHAPES[device]:
         a, b = torch.ones(m, k, dtype=dtype, device=device), torch.ones(k, n, dtype=dtype, device=device)
-        took = min(seconds(lambda a=a, b=b: a @ b, device) for _ in range(PEAK_REPEATS))
+        took = min(seconds(partial(torch.matmul, a, b), device) for _ in range(PEAK_REPEATS))
         best = max(best, 2 * m * k * n / took)
     return best

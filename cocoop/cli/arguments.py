@@ -5,10 +5,12 @@ import json
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cocoop.config.specs import BackboneSpec, DatasetSpec
+from cocoop.config.registry import Registry
+from cocoop.config.specs import NOT_OF_THE_DATA, BackboneSpec, DatasetSpec
 from cocoop.config.validation import not_valid, of_key, validate
 from cocoop.errors import UserError, listed
 from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE
@@ -40,20 +42,33 @@ def parsed(text: str, flag: str) -> dict[str, Any]:
 
 
 def dataset_option(text: str) -> DatasetSpec:
-    """The dataset of --dataset, validated like a YAML file."""
+    """The dataset of --dataset, validated like a YAML file.
+
+    What the workflow leaves out because it decides no result (title, prompts, advice for messages) is looked up in that file.
+    """
     content = parsed(text, "--dataset")
     if set(content) != {"name", "settings"}:
         raise UserError(f"--dataset: expected the keys name and settings, got {listed(sorted(content))}.")
-    validate(content["settings"], "dataset", "--dataset: settings")
-    return DatasetSpec(**content)
+    name, settings = content["name"], content["settings"]
+    if isinstance(name, str) and isinstance(settings, dict):
+        settings = {"title": name, "template": "{}", **_words_of(name), **settings}
+    validate(settings, "dataset", "--dataset: settings")
+    return DatasetSpec(name, settings)
+
+
+def _words_of(name: str) -> dict[str, Any]:
+    with suppress(UserError):
+        found = Registry().read("datasets", name, "--dataset")
+        return {key: found[key] for key in NOT_OF_THE_DATA if key in found}
+    return {}
 
 
 def backbone_option(text: str) -> BackboneSpec:
     """The backbone of --backbone, validated like a YAML file."""
     content = parsed(text, "--backbone")
-    name = content.pop("name", None)
+    name, files = content.pop("name", None), content.pop("files", None)
     validate({"label": "-", **content}, "backbone", "--backbone")
-    return BackboneSpec(name=str(name), **content)
+    return BackboneSpec(name=str(name), files=files, **content)
 
 
 def path(parser: argparse.ArgumentParser, *flags: str, about: str, required: bool = True, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The `plan` and `status` commands: the cost of a benchmark before it runs, and its progress while it runs."""
+"""The `plan`, `status` and `prune` commands: the cost of a benchmark, its progress, and results no longer needed."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
-    """Adds plan and status."""
+    """Adds plan, status and prune."""
     parser = command(commands, "plan", plan, "estimate what a configuration will cost: jobs, passes, disk, GPU hours")
     configfile(parser)
     path(parser, "--throughput", about="output of `python -m cocoop bench --json` on the device", required=False)
@@ -28,6 +28,10 @@ def add(commands: Any) -> None:
     parser = command(commands, "status", status, "show the progress of a running or stopped benchmark, from its files")
     configfile(parser)
 
+    parser = command(commands, "prune", prune, "delete results that the configuration does not ask for")
+    configfile(parser)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only list them, with their sizes")
+
 
 def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None, workers: int | None) -> None:
     from cocoop.planning.cost import table
@@ -44,3 +48,10 @@ def status(configfile: list[Path]) -> None:
     from cocoop.planning.status import report
 
     report.show(plan_of(configfile), Path(), configfile)
+
+
+def prune(configfile: list[Path], dry_run: bool) -> None:
+    from cocoop.planning.files import plan_of
+    from cocoop.planning.status import leftovers
+
+    leftovers.prune(plan_of(configfile), Path(), dry_run)

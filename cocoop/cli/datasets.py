@@ -60,6 +60,7 @@ def check(name: str, data_root: Path, sheet: Path | None, backbone: str | None) 
     def tell_apart(classnames: Sequence[str]) -> str:
         from cocoop.text import distinguish
 
+        assert chosen is not None
         return distinguish.check(chosen.settings, classnames, spec.template, name)
 
     text = report(spec, data_root, sheet, byte_pair().whole, tell_apart if chosen else None)

@@ -18,7 +18,7 @@ def check_class(implementation: str, where: str) -> None:
     path = Path(str(_module(module, where).origin))
     if path.suffix != ".py":
         return  # a package without __init__.py, or compiled
-    tree = _parsed(path, path.stat().st_mtime_ns, where)
+    tree = _parsed(path, where)
     names = set(_defined(tree))
     if name not in names and not names & {"*", "__getattr__"}:
         classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -39,10 +39,17 @@ def digest(implementation: str, where: str) -> str:
         path = Path(str(_module(module, where).origin))
         if path.suffix != ".py":
             return ""
-        tree = _parsed(path, path.stat().st_mtime_ns, where)
-        sources[module] = canonical(tree)
-        todo += [name for name in _imported(tree) if package and _within(name, package, where)]
+        _parsed(path, where)
+        sources[module], imported = _content(path, path.stat().st_mtime_ns)
+        todo += [name for name in imported if package and _within(name, package, where)]
     return sha256_text(canonical_json(sources))
+
+
+@cache
+def _content(path: Path, mtime: int) -> tuple[object, tuple[str, ...]]:
+    """A module by what it computes, and the names of what it imports; the variants of a method share it."""
+    tree = _tree(path, mtime)
+    return canonical(tree), tuple(dict.fromkeys(_imported(tree)))
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -88,12 +95,16 @@ def _top_level(name: str) -> ModuleSpec | None:
         return None
 
 
-@cache
-def _parsed(path: Path, _: int, where: str) -> ast.Module:
+def _parsed(path: Path, where: str) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes())
+        return _tree(path, path.stat().st_mtime_ns)
     except (SyntaxError, ValueError) as error:
         raise UserError(f"{where}: {path}: not valid Python ({error}).") from error
+
+
+@cache
+def _tree(path: Path, _: int) -> ast.Module:
+    return ast.parse(path.read_bytes())
 
 
 def _defined(node: ast.AST) -> Iterator[str]:

@@ -61,15 +61,17 @@ def _check_file(name: str, where: str) -> None:
 @cache
 def models() -> frozenset[str]:
     """Names of open_clip's architectures; empty if open_clip is not installed."""
-    return frozenset(path.stem for path in (_package() / "model_configs").glob("*.json")) if _package() else frozenset()
+    package = _package()
+    return frozenset(path.stem for path in (package / "model_configs").glob("*.json")) if package else frozenset()
 
 
 @cache
 def tags(model: str) -> frozenset[str]:
     """Names of a model's pretrained weights, including those for QuickGELU; empty if open_clip is not installed."""
-    if not _package():
+    package = _package()
+    if not package:
         return frozenset()
-    body = ast.parse((_package() / "pretrained.py").read_bytes()).body
+    body = ast.parse((package / "pretrained.py").read_bytes()).body
     tables = {
         target.id: node.value
         for node in body
@@ -86,7 +88,9 @@ def _entries(node: ast.AST | None) -> dict[str, ast.AST]:
     """Keys and values of a dict in source code: {"key": value} or dict(key=value)."""
     if isinstance(node, ast.Dict):
         return {
-            key.value: value for key, value in zip(node.keys, node.values, strict=True) if isinstance(key, ast.Constant)
+            str(key.value): value
+            for key, value in zip(node.keys, node.values, strict=True)
+            if isinstance(key, ast.Constant)
         }
     return {word.arg: word.value for word in node.keywords if word.arg} if isinstance(node, ast.Call) else {}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io
+from cocoop.config import weights
 from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
 from cocoop.config.openclip import check_names
@@ -63,7 +64,7 @@ class Registry:
     def backbone(self, name: str, where: str) -> BackboneSpec:
         content = self.read("backbones", name, where)
         check_names(content, str(self.folder / "backbones" / f"{name}.yaml"))
-        return BackboneSpec(name=name, **content)
+        return BackboneSpec(name=name, files=weights.digest(content), **content)
 
     def dataset(self, name: str, where: str) -> DatasetSpec:
         return DatasetSpec(name, self.read("datasets", name, where))
@@ -176,9 +177,8 @@ def _variant(
 
 
 def _training(content: Mapping[str, Any]) -> TrainingSpec | None:
-    return (
-        TrainingSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}) if content else None
-    )
+    settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+    return TrainingSpec(**settings) if settings else None
 
 
 def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bool:
@@ -195,7 +195,8 @@ def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over:
 
     Settings that a configuration changes for all datasets and shots take precedence over the method's file.
     """
-    changed, settings = over.get("training", {}), {}
+    changed = over.get("training", {})
+    settings: dict[str, dict] = {}
     for table in (content.get(key, {}), own.get(key, {})):
         for place, special in table.items():
             unchanged = {name: value for name, value in special.items() if name not in changed}

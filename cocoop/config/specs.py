@@ -6,10 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cocoop.errors import UserError
 from cocoop.io import identity
 from cocoop.manifest import SPLITS
 
-OF_THE_SOURCE = ("folder", "download", "miniature", "link", "manual")
+# Settings of a dataset that decide what is fetched, drawn or linked, and whether it is all there; and those that decide
+# nothing about images, labels and class names.
+OF_THE_SOURCE = ("folder", "download", "mirror", "miniature", "link", "reader", "fallback_reader")
 NOT_OF_THE_DATA = ("title", "template", "templates", "descriptions", "licence", "notes", "about", "manual", "test_only")
 
 
@@ -24,6 +27,7 @@ class BackboneSpec:
         precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything in half precision).
         preprocessing: an open_clip tag whose preprocessing to use, or some of mean, std, interpolation and resize_mode;
             None to let `cocoop.backbone.preprocessing` find the values.
+        files: digest of the local files that `model` and `pretrained` name, None without any.
         label: the name in tables and figures; it affects no number.
     """
 
@@ -32,13 +36,14 @@ class BackboneSpec:
     pretrained: str | None
     precision: str = "fp32"
     preprocessing: str | Mapping[str, Any] | None = None
+    files: str | None = None
     label: str = field(default="", compare=False)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that affects the features, so not the label; `preprocessing` only if the YAML file has it."""
+        """Everything that affects the features, so not the label; `preprocessing` and `files` only if there are any."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
-        return values if self.preprocessing else {key: value for key, value in values.items() if key != "preprocessing"}
+        return {key: value for key, value in values.items() if value or key not in ("preprocessing", "files")}
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,9 @@ class DatasetSpec:
 
     @property
     def templates(self) -> tuple[str, ...]:
-        """The hand-crafted prompts whose text features are averaged; only `template` by default."""
-        return tuple(self.settings.get("templates") or [self.template])
+        """The hand-crafted prompts whose text features are averaged, listed or in a file; only `template` by default."""
+        listed = self.settings.get("templates") or [self.template]
+        return _lines(Path(listed), self.name) if isinstance(listed, str) else tuple(listed)
 
     @property
     def descriptions(self) -> Path | None:
@@ -68,15 +74,25 @@ class DatasetSpec:
         path = self.settings.get("descriptions")
         return Path(path) if path else None
 
+    @property
+    def source_settings(self) -> dict[str, Any]:
+        """What decides the files: what is downloaded, drawn or linked, and read."""
+        return {key: self.settings[key] for key in OF_THE_SOURCE if key in self.settings}
+
+    @property
+    def data_settings(self) -> dict[str, Any]:
+        """What decides images, labels and class names; not prompts, titles or terms."""
+        return {key: value for key, value in self.settings.items() if key not in NOT_OF_THE_DATA}
+
     @cached_property
     def source(self) -> str:
-        """Digest of the settings that determine what is downloaded, drawn or linked."""
-        return identity({key: self.settings[key] for key in OF_THE_SOURCE if key in self.settings})
+        """Digest of `source_settings`."""
+        return identity(self.source_settings)
 
     @cached_property
     def data(self) -> str:
-        """Digest of the settings that determine images, labels and class names, but not of prompts, titles or licences."""
-        return identity({key: value for key, value in self.settings.items() if key not in NOT_OF_THE_DATA})
+        """Digest of `data_settings`."""
+        return identity(self.data_settings)
 
     @property
     def folder(self) -> str:
@@ -132,6 +148,13 @@ class TrainingSpec:
     drop_last: bool = True
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """`momentum: 0` and `momentum: 0.0` are one setting, with one identity."""
+        for part in fields(self):
+            if part.type is float:
+                object.__setattr__(self, part.name, float(getattr(self, part.name)))
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
 
 
 @dataclass(frozen=True)
@@ -205,3 +228,20 @@ class ExperimentSpec:
     shots: tuple[int, ...]
     targets: tuple[str, ...]
     target_subsets: tuple[str, ...]
+
+
+def _lines(path: Path, dataset: str) -> tuple[str, ...]:
+    """The templates in a text file, one per line; a UserError names a line without exactly one {}."""
+    where = f"config/datasets/{dataset}.yaml: templates"
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{where}: cannot read {path} ({error}).") from error
+    for number, line in enumerate(lines, 1):
+        if line.count("{}") != 1 or line.count("{") != 1 or line.count("}") != 1:
+            raise UserError(
+                f"{where}: {path}, line {number}: {line!r} needs exactly one {{}}, where the class name goes."
+            )
+    if not lines:
+        raise UserError(f"{where}: {path} is empty; write one template per line, such as 'a photo of a {{}}.'")
+    return tuple(lines)

@@ -158,7 +158,10 @@ def _fix(value: object, types: Sequence[str]) -> str:
     if number is None or not {"integer", "number"} & set(types) or ("number" not in types and number != int(number)):
         return ""
     reason = f"YAML reads {value} as text, " if isinstance(value, str) and "e" in value.lower() else ""
-    return f"; {reason}write {int(number) if 'number' not in types or str(value).isdecimal() else number!r}"
+    written = repr(int(number) if "number" not in types or str(value).isdecimal() else number)
+    if "e" in written and "." not in written:  # 1e-05, which YAML reads as text again
+        written = written.replace("e", ".0e")
+    return f"; {reason}write {written}"
 
 
 def _number(value: object) -> float | None:

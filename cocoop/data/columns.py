@@ -33,9 +33,9 @@ class Ambiguous(UserError):
 def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
     """Settings of the listing reader for a table, and whether it has splits. Raises a UserError if it does not list images."""
     rows = rows_of(table)
-    columns = {role: _column(role, rows) for role in USUAL}
+    columns = {role: name for role in USUAL if (name := _column(role, rows)) is not None}
     for role in ("path", "class"):
-        if columns[role] is None:
+        if role not in columns:
             found = listed(map(cut, rows[0])) or "none"
             raise UserError(
                 f"{table}: cannot tell which column is the {role}; columns: {found}; call it {role!r}."
@@ -44,10 +44,10 @@ def settings_of(table: Path) -> tuple[dict[str, Any], bool]:
     kinds = {str(row.get(columns["class"])) for row in rows}
     if len(kinds) == len(rows) > 1:
         raise UserError(f"{table}: contains each of its {len(rows)} classes only once, so it is not a list of images.")
-    renamed = {role: name for role, name in columns.items() if name not in (None, COLUMNS[role])}
+    renamed = {role: name for role, name in columns.items() if name != COLUMNS[role]}
     names = [str(row.get(columns["path"])).strip().replace("\\", "/") for row in rows]
     settings: dict[str, Any] = {"kind": "listing", "file": table.name, **_place(table, names)}
-    return settings | ({"columns": renamed} if renamed else {}), columns["split"] is not None
+    return settings | ({"columns": renamed} if renamed else {}), "split" in columns
 
 
 def _column(role: str, rows: Rows) -> str | None:

@@ -26,7 +26,7 @@ def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[
     """Writes a PNG with a row for each class (or evenly chosen classes, if there are many): its name and its first images."""
     if Path(path).suffix.lower() != ".png":
         raise UserError(f"{path}: a contact sheet is a PNG file; give it a name that ends in .png.")
-    samples = defaultdict(list)
+    samples: defaultdict[int, list[str]] = defaultdict(list)
     for split in SPLITS:
         for item in listing.splits.get(split, ()):
             if len(samples[item.label]) < SAMPLES and item.path in readable:

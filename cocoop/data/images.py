@@ -55,7 +55,7 @@ def examine(path: str | Path) -> Examined:
     """Decodes an image like `open_rgb`, with the same errors, and returns unusual properties."""
     with _opened(path) as image:
         picture, rule = _to_rgb(image)
-        highest = max(high for _, high in picture.getextrema())
+        highest = max(high for _, high in ranges.extrema(picture))
         found = {
             "one colour": _is_one_colour(picture),
             "nearly black": not _is_one_colour(picture) and highest <= NEARLY_BLACK,
@@ -95,7 +95,7 @@ def _what(path: str | Path) -> str:
 def _to_rgb(image: Image.Image) -> tuple[Image.Image, ranges.Rule | None]:
     said = ranges.depth(image)
     image.load()
-    if image.mode in ranges.DEEP:
+    if said and image.mode in ranges.DEEP:
         grey, rule = ranges.to_eight_bits(image, said)
         return grey.convert("RGB"), rule
     picture = _without_alpha(image)
@@ -103,7 +103,7 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, ranges.Rule | None]:
         raise UserError(
             "all colours are the same, only the transparency differs; paste it onto a background and save the result."
         )
-    return picture, said and ranges.check_colours(picture, said)
+    return picture, ranges.check_colours(picture, said) if said else None
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:
@@ -113,13 +113,14 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 
 
 def _is_one_colour(picture: Image.Image) -> bool:
-    return all(low == high for low, high in picture.getextrema())
+    return all(low == high for low, high in ranges.extrema(picture))
 
 
 def _alpha(image: Image.Image) -> tuple[int, int]:
     """The minimal and maximal opacity, of 255, of an image with transparency."""
     image = image.convert("LA") if image.mode == "La" else image
-    return image.convert("RGBA").getchannel("A").getextrema()
+    low, high = ranges.extrema(image.convert("RGBA"))[3]
+    return int(low), int(high)
 
 
 def _least_alpha(image: Image.Image) -> int:

@@ -61,6 +61,12 @@ class Depth:
     inverted: bool = False
 
 
+def extrema(image: Image.Image) -> list[tuple[float, float]]:
+    """The least and the greatest value of each band; Pillow gives a bare pair for a single one."""
+    found = image.getextrema()
+    return [(low, high) for low, high in (found if isinstance(found[0], tuple) else [found])]
+
+
 def depth(image: Image.Image) -> Depth | None:
     """The information about values in an opened file whose pixels are not yet loaded; None for at most 8 bits."""
     tags = getattr(image, "tag_v2", {})  # only in TIFF files
@@ -87,7 +93,7 @@ def _of_mode(image: Image.Image, tags: Mapping) -> tuple[str, tuple[float, ...],
 def _has_wide_colours(image: Image.Image, tags: Mapping) -> bool:
     if tags:
         return max(tags.get(BITS_PER_SAMPLE, (1,))) == 16
-    return image.format == "PNG" and any(";16" in str(tile[3]) for tile in image.tile)
+    return image.format == "PNG" and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 def _stated_white(tags: Mapping) -> float | None:
@@ -124,7 +130,7 @@ def to_eight_bits(image: Image.Image, said: Depth) -> tuple[Image.Image, Rule]:
 
 def check_colours(image: Image.Image, said: Depth) -> Rule:
     """The rule for 16-bit colour, which Pillow reduces to 8 bits. Raises a UserError if the result is nearly black."""
-    bands = image.getextrema()
+    bands = extrema(image)
     largest, white = max(high for _, high in bands[: 4 if image.mode == "CMYK" else 3]) * 257, said.whites[0]
     _refuse_dark(said.kind, largest, white)
     return Rule(said.kind, white, largest)

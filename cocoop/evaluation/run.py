@@ -138,7 +138,7 @@ def predict_subset(loaded: Loaded, subset: str) -> Predicted:
     if not len(index):
         raise UserError(f"dataset {evaluation.target!r}: subset {subset!r} has no test image.")
     found = Predicted(subset, labels, index, images.truth[index], {})
-    by_seed = {}
+    by_seed: dict[int, tuple[Tensor, Tensor]] = {}
     for method in loaded.methods:
         predicted, confidence = _predicted(loaded, method, found)
         by_seed |= {seed: (labels[predicted[i]], confidence[i]) for i, seed in enumerate(method.seeds)}

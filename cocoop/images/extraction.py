@@ -121,7 +121,7 @@ def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], 
         for part, features in _encode(job, todo, bar.update):
             metadata = {"kind": PART_KIND, "job": job.fingerprint, "made": dict(job.metadata)}
             io.write_tensors(job.part_path(part), {"features": features}, metadata)
-    shapes = {name: (len(span), job.backbone.embed_dim) for name, span in spans.items()}
+    shapes: dict[str, tuple[int, ...]] = {name: (len(span), job.backbone.embed_dim) for name, span in spans.items()}
     if not flat:
         shapes = {name: (job.views, *shape) for name, shape in shapes.items()}
     whole = job.folder / "whole.safetensors"

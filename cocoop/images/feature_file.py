@@ -103,7 +103,7 @@ class _Layout:
 
     def header(self, checksum: str = "0" * 64) -> bytes:
         """The header of the file; its length does not depend on the checksum."""
-        content: dict[str, Any] = {"__metadata__": dict(sorted((self.metadata | {io.CHECKSUM: checksum}).items()))}
+        content: dict[str, Any] = {"__metadata__": dict(sorted({**self.metadata, io.CHECKSUM: checksum}.items()))}
         for name, (kind, shape) in self.tensors.items():
             content[name] = {"dtype": kind, "shape": list(shape), "data_offsets": list(self.offsets[name])}
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()

@@ -103,7 +103,10 @@ class TrainingImages:
 
     def of_seed(self, index: int) -> "TrainingImages":
         """The images of one seed alone."""
-        validation = self.validation and tuple(tensor[index : index + 1] for tensor in self.validation)
+        validation = self.validation
+        if validation:
+            features, of_validation = validation
+            validation = features[index : index + 1], of_validation[index : index + 1]
         frozen = self.frozen and self.frozen.of_seed(index)
         labels = self.labels[index : index + 1]
         return replace(self, source=self.source.of_seed(index), labels=labels, frozen=frozen, validation=validation)

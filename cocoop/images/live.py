@@ -51,6 +51,7 @@ class Live:
 
 def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages:
     """The images of a run; like `cached.load_views`, which reads their features."""
+    assert files.manifest is not None and files.root is not None  # the stage has asked for them
     manifest = Manifest.load(files.manifest)
     drawn = {selection["seed"]: selection for selection in map(load_few_shot, files.fewshot)}
     if missing := set(run.seeds) - set(drawn):
@@ -73,6 +74,7 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages
 
 def load_test(files: TestFiles, expect: Mapping[str, Any], whole: Backbone) -> TestImages:
     """Normalised pixels (B, 3, H, W) with the test transform, from a manifest that must match `expect`."""
+    assert files.manifest is not None and files.root is not None  # the stage has asked for them
     manifest = Manifest.load(files.manifest)
     found = {
         "dataset": manifest.dataset,

@@ -68,4 +68,4 @@ def test_images(
     return live.load_test(files, expect, whole)
 
 
-test_images.__test__ = False  # pytest
+test_images.__test__ = False  # type: ignore[attr-defined]  # pytest

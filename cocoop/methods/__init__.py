@@ -38,7 +38,7 @@ def options_of(implementation: type) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
     for cls in implementation.__mro__:
         if "__init__" in vars(cls):
-            own = inspect.signature(cls.__init__).parameters
+            own = inspect.signature(vars(cls)["__init__"]).parameters
             found = {name: one for name, one in own.items() if one.kind is one.KEYWORD_ONLY} | found
             if not any(one.kind is one.VAR_KEYWORD for one in own.values()):
                 break

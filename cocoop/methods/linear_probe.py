@@ -29,6 +29,7 @@ class LinearProbe(Method):
 
         if self.weight.shape[1] == 1:
             return  # zeros are right for a single class, and scikit-learn requires two
+        assert few_shot.features is not None  # needs: frozen_features
         for run, (x, y) in enumerate(zip(few_shot.features, few_shot.labels, strict=True)):
             probe = LogisticRegression(C=self.C, max_iter=self.iterations)
             probe.fit(x.flatten(0, 1).float().cpu().numpy(), y.repeat(len(x)).cpu().numpy())

@@ -20,6 +20,7 @@ class VisualPrompt(ZeroShot):
     def __init__(self, task: Task, *, border: int) -> None:
         super().__init__(task)
         backbone = task.image
+        assert backbone is not None  # inputs: images
         inner = backbone.image_size - 2 * border
         if inner < 1:
             raise UserError(
@@ -44,9 +45,12 @@ class VisualPrompt(ZeroShot):
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         classify = super().for_classes(classnames)
 
+        backbone = self.task.image
+        assert backbone is not None
+
         def logits(pixels: Tensor) -> Tensor:
             framed = pixels + self.frame()[:, None]  # (S, B, 3, H, W)
-            features = self.task.image.encode_images(framed.flatten(0, 1))
+            features = backbone.encode_images(framed.flatten(0, 1))
             return classify(features.unflatten(0, pixels.shape[:2]).to(self.text.dtype))
 
         return logits

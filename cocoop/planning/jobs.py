@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
+from cocoop.config.weights import local_files
 from cocoop.data.download.state import request
 from cocoop.planning import stages
 from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views, view_ranges
@@ -25,7 +27,7 @@ class Jobs:
         self.plan, self.backbone = plan, plan.backbone
         self.root = plan.config["data_root"]
         self._backbone_id = io.identity(self.backbone.settings)
-        self._weights = self._local_weights()
+        self._weights = local_files({"model": self.backbone.model, "pretrained": self.backbone.pretrained})
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
@@ -36,11 +38,6 @@ class Jobs:
         jobs = [replace(job, experiments=tuple(names)) for job, names in self._found.values()]
         jobs += self._of_configuration()
         yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
-
-    def _local_weights(self) -> tuple[str, ...]:
-        """The backbone's local files: its open_clip config and checkpoint, unless they belong to open_clip."""
-        named = (self.backbone.model, self.backbone.pretrained)
-        return tuple(str(path) for name in named if name and (path := io.local_file(name)))
 
     def text_tower(self) -> Job:
         wildcards = {"backbone": self.backbone.name, "id": self._backbone_id}
@@ -55,7 +52,7 @@ class Jobs:
         def words() -> list[str]:
             changed = request(spec, Path(self.root), Path(out))  # non-empty if the files have changed
             asked = ["--request", changed] if changed else []
-            return ["--dataset", _dataset_json(spec), "--data-root", self.root, *asked, "--out", out]
+            return ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, *asked, "--out", out]
 
         return Job(stages.DOWNLOAD, spec.name, wildcards, {}, words)
 
@@ -63,10 +60,8 @@ class Jobs:
         wildcards = {"dataset": spec.name, "id": spec.data}
         stamp = self.download(spec).outputs["stamp"]
         out = stages.MANIFEST.outputs["manifest"].format(**wildcards)
-        return Job(
-            stages.MANIFEST, spec.name, wildcards, {"stamp": stamp},
-            lambda: ["--dataset", _dataset_json(spec), "--data-root", self.root, "--out", out],
-        )  # fmt: skip
+        words = ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out]
+        return Job(stages.MANIFEST, spec.name, wildcards, {"stamp": stamp}, lambda: words)
 
     def fewshot(self, spec: DatasetSpec, shots: int, seed: int) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data, "shots": str(shots), "seed": str(seed)}
@@ -81,9 +76,10 @@ class Jobs:
             "dataset": spec.name,
             "id": io.identity(self._backbone_id, spec.data),
         }
-        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"]}
+        manifest = self.manifest(spec).outputs["manifest"]
+        inputs = {**self._encoder(), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
-        words = [*self._encoding(spec), "--manifest", inputs["manifest"], "--out", out]
+        words = [*self._encoding(spec), "--manifest", manifest, "--out", out]
         return Job(stages.FEATURES, spec.name, wildcards, inputs, lambda: words)
 
     def views(self, views: Views) -> Job:
@@ -94,11 +90,12 @@ class Jobs:
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
         }  # fmt: skip
         drawn = tuple(self.fewshot(spec, views.shots, seed).outputs["fewshot"] for seed in views.seeds)
-        inputs = {**self._encoder(), "manifest": self.manifest(spec).outputs["manifest"], "fewshot": drawn}
+        manifest = self.manifest(spec).outputs["manifest"]
+        inputs = {**self._encoder(), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
         which = ["--epochs", *map(str, views.epochs)] if views.epochs else []
         which += ["--split", "val"] if views.kind == VALIDATION else []
-        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", inputs["manifest"],
+        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
                  "--fewshot", *drawn, "--out", out]  # fmt: skip
         return Job(stages.VIEWS, views, wildcards, inputs, lambda: words)
 
@@ -120,7 +117,7 @@ class Jobs:
     def train(self, run: Run) -> Job:
         spec, wildcards = self.plan.datasets[run.dataset], self._run_wildcards(run)
         inputs: dict[str, Files] = {"text_tower": self.text_tower().outputs["text_tower"]}
-        cached = {"views": [], "validation": []}
+        cached: dict[str, list[str]] = {"views": [], "validation": []}
         for views in self.views_of(run):
             cached["validation" if views.kind == VALIDATION else "views"].append(self.views(views).outputs["views"])
         inputs |= {name: tuple(paths) for name, paths in cached.items() if paths}
@@ -203,13 +200,13 @@ class Jobs:
         drawn = {self.fewshot(self.plan.datasets[run.dataset], run.shots, seed) for run in runs for seed in run.seeds}
         fewshot = {"fewshot": tuple(sorted(job.outputs["fewshot"] for job in drawn))}
         collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics | fewshot)
-        records = of_experiment | collect.outputs
+        records: dict[str, Files] = {**of_experiment, **collect.outputs}
         costs = {"costs": tuple(job.outputs["cost"] for job in [*map(self.train, runs), *tests])}
         yield collect
         yield Job(stages.TABLES, name, {"experiment": name}, records)
-        yield Job(stages.PAIRED, name, {"experiment": name}, records | metrics)
+        yield Job(stages.PAIRED, name, {"experiment": name}, {**records, **metrics})
         histories = {"histories": tuple(self.train(run).outputs["history"] for run in runs)}
-        yield Job(stages.FIGURES, name, {"experiment": name}, records | costs | histories)
+        yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories})
 
     def _of_configuration(self) -> Iterator[Job]:
         names = list(self.plan.experiments)
@@ -226,7 +223,7 @@ class Jobs:
             for stage in (stages.TABLES, stages.FIGURES, stages.PAIRED)
             for path in stage.outputs.values()
         )
-        inputs = {
+        inputs: dict[str, Files] = {
             **configuration.outputs,
             "experiments": tuple(self.content(name).outputs["experiment"] for name in names),
             "parts": parts,
@@ -246,5 +243,6 @@ def _options(inputs: Mapping[str, Files]) -> list[str]:
     ]
 
 
-def _dataset_json(spec: DatasetSpec) -> str:
-    return io.canonical_json({"name": spec.name, "settings": spec.settings})
+def _json(spec: DatasetSpec, settings: Mapping[str, Any]) -> str:
+    """A dataset with the settings that decide a stage's result alone: Snakemake runs a job again when its command changes."""
+    return io.canonical_json({"name": spec.name, "settings": settings})

@@ -13,6 +13,7 @@ from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 from cocoop.planning.stages import CONTENT
 from cocoop.run import Evaluation, Run
+from cocoop.text import descriptions
 
 MOST_VIEWS = 10_000
 MOST_VIEWS_WITHOUT_EPOCHS = 10
@@ -43,9 +44,8 @@ class Plan:
             raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
-        return ExperimentSpec(
-            name=name, **{k: tuple(v) if isinstance(v, list) else v for k, v in {"paper": None, **content}.items()}
-        )
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        return ExperimentSpec(name=name, **({"paper": None} | settings))
 
     def _dataset_names(self) -> list[str]:
         return sorted({n for e in self.experiments.values() for n in (*e.train_datasets, *e.targets)})
@@ -114,14 +114,14 @@ class Plan:
     def _new_run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
         spec = self.datasets[dataset]
         training = variant.training_on(dataset, shots) if variant.trainable else None
-        templates, descriptions = self._prompts(variant, spec) if variant.trainable else ((), None)
+        templates, described = self._prompts(variant, spec) if variant.trainable else ((), None)
         return Run(
             backbone=self.backbone,
             dataset=dataset,
             data=spec.data,
             subset=subset,
             templates=templates,
-            descriptions=descriptions,
+            descriptions=described,
             variant=variant.name,
             method=variant.method,
             implementation=variant.implementation,
@@ -141,8 +141,8 @@ class Plan:
         key = (run, target, subsets)
         if key not in self._tested:
             spec = self.datasets[target]
-            templates, descriptions = self._prompts(self.variant_of(run), spec)
-            self._tested[key] = Evaluation(run, target, spec.data, templates, descriptions, subsets)
+            templates, described = self._prompts(self.variant_of(run), spec)
+            self._tested[key] = Evaluation(run, target, spec.data, templates, described, subsets)
         return self._tested[key]
 
     def _prompts(self, variant: VariantSpec, spec: DatasetSpec) -> tuple[tuple[str, ...], str | None]:
@@ -155,9 +155,7 @@ class Plan:
                 f"{self.where}: variant {variant.name!r} needs class descriptions, but dataset {spec.name!r} has none; "
                 f"add `descriptions: FILE.json` to config/datasets/{spec.name}.yaml."
             )
-        if not spec.descriptions.is_file():
-            raise UserError(f"config/datasets/{spec.name}.yaml: descriptions: no such file: {spec.descriptions}.")
-        return templates, io.sha256_file(spec.descriptions)
+        return templates, descriptions.digest(descriptions.load(spec.descriptions))
 
     def _views(self, variant: VariantSpec, training: TrainingSpec | None) -> int:
         """V, the number of augmented views per image: one per epoch, up to the configured limit; 0 without augmentation."""
@@ -202,6 +200,7 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
         "table": spec.table,
         "caption": spec.caption,
         "paper": spec.paper,
+        "paper_numbers": paper.digest(spec.paper),
         "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
         "variants": [
             {"name": v.name, "label": v.label, "method": v.method, "trainable": v.trainable} for v in variants

@@ -22,8 +22,8 @@ class Slots(nn.Module):
             (i, row.owner, row.position, numbers[i] - first) for i, row in enumerate(rows) if chosen[i]
         ]  # row, class, position, vector
         self.before = [0, *accumulate(chosen)]
-        slots = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
-        self.register_buffer("slots", slots, persistent=False)  # (K, 4)
+        found = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
+        self.register_buffer("slots", found, persistent=False)  # (K, 4)
 
     def of(self, vectors: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor] | None:
         """Rows (k) in [start, stop), their positions (k) and vectors (N, k, D); None if there are none.

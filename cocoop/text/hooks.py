@@ -1,6 +1,6 @@
 """Applies a method's changes to open_clip's text tower with hooks on its blocks, with all tokens of every prompt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +84,7 @@ class Hooks:
         return out
 
     def _attend(
-        self, layer: int, terms: dict[str, LowRank], attention: nn.Module, args: tuple, kwargs: dict, _: Any
+        self, layer: int, terms: Mapping[str, LowRank], attention: nn.Module, args: tuple, kwargs: dict, _: Any
     ) -> tuple[Tensor, None]:
         """Repeats attention with the low-rank terms in its projections."""
         x, mask, longest = args[0], kwargs.get("attn_mask"), self.longest + self._inserted(layer)

@@ -121,6 +121,7 @@ class Layout(nn.Module):
 
     def _head_layers(self) -> Iterator[tuple[Tensor, Tensor]]:
         heads, device = self.packing.heads, self.tower.positional_embedding.device
+        assert heads is not None  # asked for only where there are some
         shared = torch.ones(heads.count, heads.size, len(self.packing.shared), dtype=torch.bool, device=device)
         mask = torch.cat([shared, own_rows_mask(heads, device)], 2)
         return self._run(Entries(self.tower, heads.rows), [self.constants], mask)

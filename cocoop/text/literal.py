@@ -105,8 +105,8 @@ class LiteralEncoder(nn.Module):
                 f"a prompt contains token {int(tokens.max())}, but the text tower has only {len(weight)} tokens; "
                 "the tokenizer does not match the model."
             )
-        at = [[entries.index(-m - 1) for m in range(prompts.n_ctx)] for entries in prompts.classes]
-        at = torch.tensor(at, dtype=torch.long, device=weight.device).view(len(tokens), prompts.n_ctx, 1)
+        places = [[entries.index(-m - 1) for m in range(prompts.n_ctx)] for entries in prompts.classes]
+        at = torch.tensor(places, dtype=torch.long, device=weight.device).view(len(tokens), prompts.n_ctx, 1)
         at = at.expand(-1, -1, weight.shape[1])  # positions of contexts
         self.register_buffer("tokens", tokens.to(weight.device), persistent=False)  # (C, L)
         self.register_buffer("at", at, persistent=False)  # (C, M, D)

@@ -64,7 +64,7 @@ class Packing:
         prefix = len(self.tails.rows)
         constants = prefix + len(self.shared) - self.constants
         heads = constants + self.constants
-        head = self.heads.path(self._headed().index(c)) if self.head_lengths[c] else []
+        head = self.heads.path(self._headed().index(c)) if self.heads and self.head_lengths[c] else []
         front = [*range(constants, heads), *range(prefix, constants)]
         return [*front, *(heads + row for row in reversed(head)), *reversed(self.tails.path(c))]
 
@@ -77,6 +77,7 @@ class Packing:
         for place, c in enumerate(self._headed()):
             tile = columns[self.tails.ends[c] // self.tails.size]
             start = len(tile)
+            assert self.heads is not None  # as there are such classes
             tile += self.heads.path(place)
             seen.append((self.tails.path(c), slice(start, len(tile))))
         return columns, seen

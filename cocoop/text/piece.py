@@ -76,11 +76,12 @@ class Piece:
             x = x * factors[:, classes, positions].to(x.dtype)
         return term.scale * (x @ term.down.mT.to(x.dtype)) @ term.up.mT.to(x.dtype)
 
-    def adapted(self, layer: int, normed: Tensor, out: Tensor, eot: bool = False) -> Tensor:
+    def adapted(self, layer: int, normed: Tensor | None, out: Tensor, eot: bool = False) -> Tensor:
         """A layer's output (rows, D) after its adapter; with `eot`, only of each class's EOT."""
         adapter = self.changes.adapters.get(layer)
         if adapter is None:
             return out
+        assert normed is not None  # an adapter ends the constancy of the first layer's input
         if eot:
             parts = [[t.unflatten(0, (self.batch, -1)) for t in (normed, out)]]
         else:

@@ -91,9 +91,10 @@ class PromptEncoder(nn.Module):
             changes.check(len(self.tower.blocks), self.classes, context)
         stages = self.stages(changes)
         ends = [*(stage.layer for stage in stages[1:]), len(self.tower.blocks)]
-        rows = None
+        rows: Tensor | None = None
         for stage, end in zip(stages, ends, strict=True):
             rows = self._run(stage, end, context, rows, changes)
+        assert rows is not None  # there is a first stage
         return rows.index_select(1, stages[-1].layout.unsort)
 
     def stages(self, changes: TextChanges) -> list[Stage]:
@@ -114,6 +115,7 @@ class PromptEncoder(nn.Module):
         if len(found) == 1 or self.prompts.n_ctx:
             return found
         first, second = found[:2]  # nothing is learned before the second
+        assert second.source is not None and second.fixed is not None
         nothing = self.tower.positional_embedding.new_zeros(1, 0, self.tower.width)
         rows = self._run(first, second.layer, nothing, None, UNCHANGED)
         rows = torch.cat([rows, second.fixed.to(rows.dtype)], 1)
@@ -150,7 +152,7 @@ class PromptEncoder(nn.Module):
         if batch <= n and tiles <= at_once:
             found = self._piece(stage, end, context, rows, changes, 0, tiles)
             return found[0] if len(found) == 1 else torch.cat(found, 1)
-        found = []
+        whole: list[Tensor] = []
         for start in range(0, batch, n):
             part = slice(start, start + n)
             entering = None if rows is None else rows[part]
@@ -159,8 +161,8 @@ class PromptEncoder(nn.Module):
                 self._again(stage, end, context[part], entering, changed, first, min(first + at_once, tiles))
                 for first in range(0, tiles, at_once)
             ]
-            found.append(torch.cat([*(piece[0] for piece in pieces), *pieces[0][1:]], 1))
-        return torch.cat(found)
+            whole.append(torch.cat([*(piece[0] for piece in pieces), *pieces[0][1:]], 1))
+        return torch.cat(whole)
 
     def _again(self, *piece) -> tuple[Tensor, ...]:
         """Computes a piece without storing activations; the backward pass recomputes it."""
@@ -193,6 +195,7 @@ class PromptEncoder(nn.Module):
             tails, tails_qkv = self.tails.fill(context, piece.rows.start, piece.rows.stop)
             prefix, prefix_qkv = self.prefix.fill(context)
             return joined(tails, prefix), [tails_qkv, prefix_qkv]
+        assert stage.fixed is not None  # as it has a source
         tails = len(stage.layout.packing.tails.rows)
         if rows is None:
             rows = stage.fixed.expand(len(context), -1, -1)
@@ -208,8 +211,9 @@ class PromptEncoder(nn.Module):
             x = piece.put(layer, x)
             normed = first_norm(block, x, self.tower.facts.epsilon)
             qkv = piece.parted(_plus(project_normed(block, normed), piece.low_rank(layer, "qkv", normed)))
-        mixed = layout.attend(layer, *qkv, piece.first, piece.last)
-        mixed = joined(mixed, layout.attend_prefix(layer, qkv[1]))
+        tails, prefix = qkv
+        mixed = layout.attend(layer, tails, prefix, piece.first, piece.last)
+        mixed = joined(mixed, layout.attend_prefix(layer, prefix))
         out = x + _plus(attention_output(block, mixed), piece.low_rank(layer, "o", mixed))
         return piece.adapted(layer, normed, feed_forward(self.tower, block, out))
 

@@ -190,6 +190,7 @@ def save(
         TextEncoder.literal(model, tokenizer)
         io.write_tensors(path, {}, metadata)
         return
+    assert tokenizer.sot is not None and tokenizer.eot is not None  # else it is odd, which is a reason
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot)
     io.write_tensors(path, tower.state_dict(), metadata | {"facts": vars(tower.facts)})
 

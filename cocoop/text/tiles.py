@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
+from typing import Any
 
 SMALLEST, LARGEST = 24, 48  # rows per tile; in this range attention is fastest (measured on a CPU)
 Path = Sequence[Hashable]
@@ -30,7 +31,7 @@ class Tiles:
     """
 
     size: int
-    rows: tuple[Hashable, ...]
+    rows: tuple[Any, ...]
     parents: tuple[int, ...]
     ends: tuple[int, ...]
     distinct: int

@@ -36,6 +36,7 @@ class Tokenizer:
 
     def whole(self, text: str) -> tuple[int, ...]:
         """Token ids of a text with start and end."""
+        assert self.sot is not None and self.eot is not None  # a tokenizer without them has a `whole` of its own
         return (self.sot, *self.encode(text), self.eot)
 
     def ended(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
@@ -71,8 +72,10 @@ def _tokenizer_module() -> ModuleType:
     Token ids need no tensors, and stages that only process names and images must start quickly.
     """
     package = importlib.util.find_spec("open_clip")
+    assert package is not None and package.submodule_search_locations is not None  # a dependency, and a folder
     path = f"{package.submodule_search_locations[0]}/tokenizer.py"
     spec = importlib.util.spec_from_file_location("cocoop_open_clip_tokenizer", path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     absent = "torch" not in sys.modules
     if absent:

@@ -4,6 +4,7 @@ Jobs that train or evaluate on cached features read this file; they never build 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,7 +62,7 @@ class TextTower(nn.Module):
         self.facts = facts
         for name in TOP_TENSORS:
             self.register_buffer(name, tensors[name])
-        self.blocks = nn.ModuleList(
+        self.blocks: Sequence[Block] = nn.ModuleList(  # type: ignore[assignment]  # torch calls them Modules
             Block({name: tensors[f"blocks.{layer}.{name}"] for name in BLOCK_TENSORS.values()})
             for layer in range(facts.layers)
         )

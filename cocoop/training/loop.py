@@ -136,10 +136,10 @@ class Trainer:
         rows = torch.arange(len(seeds), device=self.device)[:, None]
         visit = torch.stack([self.order(seed, epoch, images.source.images) for seed in seeds]).to(self.device)  # (S, N)
         own = images.frozen is not None and images.frozen is not images.source
-        beside = images.frozen.batches(epoch, visit, size, steps) if own else repeat(None, steps)
+        beside = images.frozen.batches(epoch, visit, size, steps) if images.frozen and own else repeat(None, steps)
         for step, (x, frozen) in enumerate(zip(images.source.batches(epoch, visit, size, steps), beside, strict=True)):
             x, labels = x.to(dtype), images.labels[rows, visit[:, step * size : (step + 1) * size]]  # (S, B)
-            frozen = frozen.to(dtype) if own else (x if images.frozen is not None else None)
+            frozen = frozen.to(dtype) if frozen is not None else (x if images.frozen is not None else None)
             yield Batch(x, labels, frozen)
 
     def step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:

@@ -14,7 +14,8 @@ NAMES = ("sgd", "adam", "adamw")
 
 def optimizer_of(method: Method, training: TrainingSpec) -> torch.optim.Optimizer:
     """The optimizer of a training for the method's parameter groups."""
-    groups, shared = method.parameter_groups(), {"lr": training.lr, "weight_decay": training.weight_decay}
+    groups = method.parameter_groups()
+    shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=training.momentum, **shared)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[training.optimizer]

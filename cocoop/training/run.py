@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from cocoop import io, methods, provenance
 from cocoop.device import peak_gpu_mb, peak_mb, seeded
 from cocoop.errors import UserError
+from cocoop.images.cached import Cached
 from cocoop.images.inputs import TrainingFiles, TrainingImages, image_side
 from cocoop.images.loading import training_images
 from cocoop.methods.base import FewShot, Method, Task
@@ -105,14 +107,14 @@ def parts(run: Run, images: TrainingImages, task: Task, out: Path) -> Iterator[P
 
 def few_shot(images: TrainingImages) -> FewShot:
     """All training images at once."""
-    features = images.frozen.features if images.frozen else None
+    features = images.frozen.features if isinstance(images.frozen, Cached) else None
     return FewShot(features, images.labels, *(images.validation or (None, None)))
 
 
 def write_cost(path: Path, run: Run, device: str, start: float) -> None:
     """Writes the cost of a job: seconds since `start` (time.perf_counter), and memory."""
     gpu_mb = peak_gpu_mb(torch.device(device))
-    cost = {"seconds": time.perf_counter() - start, "peak_gpu_mb": gpu_mb, "peak_mb": peak_mb()}
+    cost: dict[str, Any] = {"seconds": time.perf_counter() - start, "peak_gpu_mb": gpu_mb, "peak_mb": peak_mb()}
     cost |= {"precision": run.backbone.precision, "provenance": provenance.describe(device)}
     io.write_json(path, {"schema": 1, "kind": "cost", **cost})
 

@@ -7,6 +7,7 @@ All seeds share the step counter of Adam, which also counts skipped steps, wheth
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ class SeedScaler:
     def __init__(self, seeds: Sequence[int], device: torch.device, state: State | None = None, where: str = "") -> None:
         none = [0] * len(seeds)
         self.seeds, self.where = tuple(seeds), where
-        self.known = dict(state or {"scale": [FIRST_SCALE] * len(seeds), "good": none, "updates": none})
+        self.known: dict[str, Any] = dict(state or {"scale": [FIRST_SCALE] * len(seeds), "good": none, "updates": none})
         self.scale = torch.tensor(self.known["scale"], dtype=torch.float32, device=device)
         self.good, self.updates = (torch.tensor(self.known[key], device=device) for key in ("good", "updates"))
 

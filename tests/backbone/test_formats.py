@@ -132,11 +132,15 @@ BAD = {
         "contains only the text tower, but the image tower is needed too",
     ),
     "timm": (lambda s: some("patch_embed.proj.weight", "cls_token", "head.weight"), "contains only an image tower in timm's"),
-    "optimizer": (lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]}, "only the state of an optimizer"),
+    "optimizer": (
+        lambda s: {"state": {0: some("exp_avg")}, "param_groups": [{"lr": 0.1}]},
+        "contains only the state of an optimizer",
+    ),
     "optimizer in a checkpoint": (lambda s: {"epoch": 3, "optimizer": {"state": {}}}, "contains only the state of an optimizer"),
     "a head beside the model": (
         lambda s: under("clip.", s) | some("head.weight"),
-        "it contains all tensors of the model with the prefix 'clip.', but it has head.weight as well",
+        "it contains all tensors of the model with the prefix 'clip.', but it has head.weight as well, "
+        "which the model does not have; remove them",
     ),
     "more than the model": (lambda s: s | some("a", "b"), "it contains all tensors of the model, but it has a, b as well"),
     "less than the model": (

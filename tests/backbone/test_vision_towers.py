@@ -115,6 +115,7 @@ def reason(config: Mapping[str, Any]) -> str | None:
     return vision_reading.why_fixed(SimpleNamespace(visual=visual))
 
 
+@pytest.mark.slow
 def test_architectures_are_supported_or_refused_with_reason():
     reasons, seen = [], {}
     for name in sorted(architecture.BUILT_IN):

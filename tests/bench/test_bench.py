@@ -67,6 +67,7 @@ def test_both_sides_agree(method, what, precision):
         assert run._difference(expected, found) < run.TOLERANCE[precision]
 
 
+@pytest.mark.slow
 def test_table_and_json(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "measure", small(run.measure))
     monkeypatch.setattr(run, "peak_mb", lambda case, side, *_: {"literal": 20.0, "fast": 2.0}[side])
@@ -91,6 +92,7 @@ def small(measure):
     return partial(measure, geometry=SMALL)
 
 
+@pytest.mark.slow
 def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     monkeypatch.setattr(run, "measure", small(run.measure))
     monkeypatch.setattr(run, "peak_mb", lambda *_: None)
@@ -125,6 +127,7 @@ def test_literal_side_is_left_out_where_it_does_not_fit(texts, monkeypatch):
     assert measured.note in table
 
 
+@pytest.mark.slow
 def test_memory_of_a_step_in_a_separate_process():
     used = {side: memory.peak_mb(Case("cocoop", "train", 60, 1), side, "cpu", 1, SMALL) for side in ("literal", "fast")}
     assert used["literal"] > 8 * used["fast"] > 0
@@ -137,6 +140,7 @@ def test_cases_of_a_gpu_cover_precisions_and_batches():
     assert {case.batch for case in found if (case.method, case.work) == ("cocoop", "train")} == {1, 8, 32}
 
 
+@pytest.mark.slow
 def test_failed_memory_measurement_is_reported(caplog):
     case = Case("cocoop", "train", 3, 1)
     assert memory.peak_mb(case, "no such side", "cpu", 1, SMALL) is None

@@ -100,6 +100,7 @@ def hours(capsys, *options):
     return [cell.strip() for cell in row.split("|")[-4:-1:2]], out
 
 
+@pytest.mark.slow
 def test_plan_shows_each_kind_of_hours_by_itself(tmp_path, capsys):
     rows = [row for row in ROWS if row["precision"] == "fp32"]
     without = str(bench(tmp_path / "without.json", rows))

@@ -10,6 +10,7 @@ from cocoop import io
 from cocoop.config import Registry
 from cocoop.errors import UserError
 from cocoop.planning import Plan, experiment_content
+from cocoop.planning.files import plan_of
 from cocoop.planning.job import view_ranges
 
 CONFIG = io.REPOSITORY / "config"
@@ -29,7 +30,7 @@ def message(config: dict, registry: Registry | None = None) -> str:
 
 @pytest.mark.parametrize("name", ["config.yaml", "miniature.yaml", "paper.yaml"])
 def test_shipped_configurations(name):
-    plan = Plan(io.read_yaml(CONFIG / name))
+    plan = plan_of([CONFIG / name])
     assert plan.evaluations
     assert len(set(plan.evaluations)) == len(plan.evaluations)
 
@@ -78,6 +79,7 @@ def test_templates_have_one_place_for_the_name():
         ({"experiments": {"base_to_new": {"train_datasets": ["imagenet_a"]}}}, "'imagenet_a' is for testing only"),
         ({"variants": {"cocop": {}}}, "unknown variant 'cocop'.* Did you mean 'cocoop'"),
         ({"variants": {"coop": {"training": {"lr": "2e-3"}}}}, "got '2e-3'; YAML reads 2e-3 as text, write 0.002"),
+        ({"variants": {"coop": {"training": {"lr": "1e-5"}}}}, "got '1e-5'; YAML reads 1e-5 as text, write 1.0e-05"),
         ({"variants": {"coop": {"training": {"epoch": 3}}}}, "unknown key 'epoch'.*'epochs'"),
         ({"variants": {"coop": {"params": {"n_ctx": 0}}}}, "n_ctx: "),
         ({"variants": {"coop": {"params": {"ctx": 4}}}}, "unknown key 'ctx'.*'n_ctx'"),
@@ -90,7 +92,7 @@ def test_templates_have_one_place_for_the_name():
             "per_dataset: unknown dataset 'digit'.*'digits'",
         ),
         ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip has learns: nothing"),
-        ({"variants": {"coop": {"params": {"csc": True}}}}, "fits the classes it was trained on only"),
+        ({"variants": {"coop": {"params": {"csc": True}}}}, "is tied to the classes it was trained on"),
     ],
 )
 def test_mistakes_are_one_line_with_the_choices(config, change, expected):
@@ -128,7 +130,7 @@ def test_missing_key(config):
 
 def test_repeated_key_and_bad_yaml(tmp_path):
     (tmp_path / "twice.yaml").write_text("a: 1\nb: 2\na: 3\n")
-    with pytest.raises(UserError, match=r"twice.yaml, line 3: .*'a' stands twice"):
+    with pytest.raises(UserError, match=r"twice.yaml, line 3: .*'a' appears twice"):
         io.read_yaml(tmp_path / "twice.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1,\n")
     with pytest.raises(UserError, match=r"bad.yaml, line \d: not valid YAML"):
@@ -140,8 +142,8 @@ def test_one_new_file_is_a_new_method(tmp_path, config):
     content = io.read_yaml(CONFIG / "methods" / "coop.yaml")
     content["variants"] = {"mine": {"label": "Mine", "params": {"n_ctx": 2, "ctx_init": "photo of"}}}
     (tmp_path / "config" / "methods" / "mine.yaml").write_text(yaml.safe_dump(content))
-    config["experiments"]["base_to_new"]["variants"] = ["mine"]
-    assert {b.variant for b in Plan(config, Registry(tmp_path / "config")).blocks} > {"mine"}
+    config["experiments"] = [{"base_to_new": {"variants": ["mine"], "train_datasets": ["digits"]}}]
+    assert {run.variant for run in Plan(config, Registry(tmp_path / "config")).runs} == {"mine"}
 
 
 def test_an_added_seed_plans_only_runs_with_that_seed(config):
@@ -149,43 +151,38 @@ def test_an_added_seed_plans_only_runs_with_that_seed(config):
     more = copy.deepcopy(config)
     more["seeds"] = [*config["seeds"], 4]
     after = Plan(more)
-    new = set(after.blocks) - set(before.blocks)
+    new = set(after.runs) - set(before.runs)
     assert set(before.evaluations) < set(after.evaluations)
-    assert {block.seeds for block in new} == {(4,)}
-    assert len(new) == len(before.blocks)
+    assert {run.seeds for run in new} == {(4,)}
+    assert len(new) == len(before.runs)
 
 
-def test_one_changed_variant_changes_its_settings_alone(config):
+def test_one_changed_variant_changes_its_runs_alone(config):
     before = Plan(config)
     changed = copy.deepcopy(config)
     changed["variants"] = {"coop_ctx21": {"training": {"lr": 0.01}}}
     after = Plan(changed)
-    assert before.blocks == after.blocks
-    differ = {block.variant for block in before.blocks if before.settings_of(block) != after.settings_of(block)}
-    assert differ == {"coop_ctx21"}
+    assert {run.variant for run in set(before.runs) ^ set(after.runs)} == {"coop_ctx21"}
+    assert len(before.runs) == len(after.runs)
 
 
 def test_experiments_share_their_runs():
-    plan = Plan(io.read_yaml(CONFIG / "paper.yaml"))
+    plan = plan_of([CONFIG / "paper.yaml"])
     shared = {"base_to_new", "parameter_matched", "class_incremental"}
-    wanted = [e.block for name in shared for e in set(plan.evaluations_of(plan.experiments[name]))]
-    trained = [block for block in wanted if plan.variant_of(block).trainable]
+    wanted = [e.run for name in shared for e in set(plan.evaluations_of(plan.experiments[name]))]
+    trained = [run for run in wanted if run.trainable]
     assert len(trained) > len(set(trained))
-    assert set(trained) <= set(plan.blocks)
+    assert set(trained) <= set(plan.runs)
 
 
 def test_settings_of_the_reference():
     """CoOp trains 200 epochs in batches of 32 (50 on ImageNet), CoCoOp 10 epochs of single images."""
-    plan = Plan(io.read_yaml(CONFIG / "paper.yaml"))
-    found = {(b.variant, b.dataset): plan.settings_of(b)["training"] for b in plan.blocks if b.subset == "base"}
-    assert (found["coop", "dtd"]["epochs"], found["coop", "dtd"]["batch_size"]) == (200, 32)
-    assert found["coop", "imagenet"]["epochs"] == 50
-    assert (found["cocoop", "imagenet"]["epochs"], found["cocoop", "imagenet"]["batch_size"]) == (10, 1)
-    curves = {
-        b.shots: plan.settings_of(b)["training"]["epochs"]
-        for b in plan.blocks
-        if b.variant == "coop_fewshot" and b.dataset == "dtd"
-    }
+    runs = plan_of([CONFIG / "paper.yaml"]).runs
+    found = {(run.variant, run.dataset): run.training for run in runs if run.subset == "base"}
+    assert (found["coop", "dtd"].epochs, found["coop", "dtd"].batch_size) == (200, 32)
+    assert found["coop", "imagenet"].epochs == 50
+    assert (found["cocoop", "imagenet"].epochs, found["cocoop", "imagenet"].batch_size) == (10, 1)
+    curves = {run.shots: run.training.epochs for run in runs if (run.variant, run.dataset) == ("coop_fewshot", "dtd")}
     assert curves == {1: 50, 2: 100, 4: 100, 8: 200, 16: 200}
 
 

@@ -12,6 +12,7 @@ from cocoop.config.code import check_class
 from cocoop.errors import UserError
 
 
+@pytest.mark.slow
 def test_models_and_tags_are_open_clips():
     shown = (
         "import json, open_clip; print(json.dumps(open_clip.list_models()))"  # afresh: other tests register models here

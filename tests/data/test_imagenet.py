@@ -75,9 +75,7 @@ def test_imagenet_names_are_clips(tmp_path):
     (tmp_path / "classnames.txt").write_text("n01440764 a tench\n")
     assert ImageNetNames.find([tmp_path / "classnames.txt"]).names == ("a tench",)
     (tmp_path / "classnames.txt").write_text("n01440764\n")
-    with pytest.raises(
-        UserError, match=r"""classnames.txt: invalid line 'n01440764'; expected "<synset> <class"""
-    ):
+    with pytest.raises(UserError, match=r"""classnames.txt: invalid line 'n01440764'; expected "<synset> <class"""):
         ImageNetNames.find([tmp_path / "classnames.txt"])
 
 

@@ -1,7 +1,6 @@
 """A dataset of any list of classes, through every stage from its manifest to the report."""
 
 import json
-import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +9,10 @@ from typing import Any, NamedTuple
 
 from cocoop import io
 from cocoop.config import Registry
-from cocoop.planning import Plan, experiment_content, paths
+from cocoop.planning import Plan, stages
+from cocoop.planning.job import Job
 from cocoop.planning.jobs import jobs_of
-from cocoop.planning.status import by_hand
+from cocoop.run import Evaluation
 from tests.faults import processes
 from tests.faults.world import World, picture
 
@@ -39,7 +39,7 @@ class Odd:
     shots: int = 2
     subsets: Sequence[str] = ("base", "new")
     variants: dict[str, Any] = field(default_factory=dict)
-    plan: Plan = field(init=False)
+    jobs: list[Job] = field(init=False)
 
     def __post_init__(self) -> None:
         config = self.folder / "config"
@@ -60,8 +60,8 @@ class Odd:
         content = {**self.world.config, "seeds": [1], "seeds_per_job": 1, "views": 2, "variants": changes}
         content["experiments"] = {"odd": {}}
         (config / "config.yaml").write_text(json.dumps(content))
-        self.plan = Plan(content, Registry(config, changes))
-        tower = self.folder / "results/backbones/small/text_tower.safetensors"
+        self.jobs = jobs_of(Plan(content, Registry(config, changes)))
+        tower = self.folder / self._made_by(stages.TEXT_TOWER)[0].outputs["text_tower"]
         tower.parent.mkdir(parents=True)
         shutil.copy(self.made / "text_tower.safetensors", tower)
 
@@ -87,33 +87,35 @@ class Odd:
 
     def lines(self) -> Iterator[tuple[str, list[str]]]:
         """Stage and command line, as the workflow runs them."""
-        text, experiment = io.canonical_json, "results/experiments/odd"
-        spec = self.plan.datasets["odd"]
-        yield "manifest", ["manifest", "--settings", text({"name": "odd", "settings": spec.settings}), "--data-root", "data",
-                           "--out", "results/datasets/odd/manifest.json"]  # fmt: skip
-        yield "fewshot", ["fewshot", "--manifest", "results/datasets/odd/manifest.json", "--shots", str(self.shots), "--seed", "1",
-                          "--out", f"results/datasets/odd/fewshot/shots{self.shots}_seed1.json"]  # fmt: skip
-        for job in jobs_of(self.plan):
-            if line := by_hand.stage(self.plan, job):
-                words = shlex.split(line)  # the environment in front: the stages run with the tests' own
-                yield job.stage, words[words.index("cocoop") + 1 :]
-        tests = [paths.evaluation_folder(self.plan, evaluation) for evaluation in self.plan.evaluations]
-        runs = [paths.run_folder(self.plan, block) for block in self.plan.blocks]
-        (self.folder / "metrics.txt").write_text("".join(f"{test}/metrics.json\n" for test in tests))
-        (self.folder / "runs.txt").write_text("\n".join([*runs, *tests]))
-        which = ["--experiment", f"{experiment}/experiment.json"]
-        records = ["--records", f"{experiment}/records.csv"]
-        content = text(experiment_content(self.plan, "odd"))
-        yield "experiment", ["experiment", "--settings", content, "--out", which[1]]
-        yield "collect", ["collect", "--metrics", "metrics.txt", "--out", records[1]]
-        yield "tables", ["tables", *which, *records, "--out", f"{experiment}/tables"]
-        yield "paired", ["paired", *which, *records, "--metrics", "metrics.txt", "--out", f"{experiment}/paired"]
-        yield "figures", ["figures", *which, *records, "--runs", "runs.txt", "--out", f"{experiment}/figures"]
-        yield "report", ["report", "--results", "results", "--experiments", which[1], "--data-root", "data", "--out",
-                         "results/report.html"]  # fmt: skip
+        for job in self.jobs:
+            if job.stage not in (stages.DOWNLOAD, stages.TEXT_TOWER) and job.command[1:]:
+                yield job.stage.name, job.command
+        lists = {}
+        for job in self.jobs:
+            lists |= {name: paths for name, paths in job.inputs.items() if name in ("metrics", "costs", "histories")}
+        for name, paths in lists.items():
+            (self.folder / f"{name}.txt").write_text("".join(f"{path}\n" for path in paths))
+        folder = Path("results/experiments/odd")
+        which = ["--experiment", self._made_by(stages.CONTENT)[0].outputs["experiment"]]
+        records, listed = ["--records", str(folder / "records.csv")], ["--metrics", "metrics.txt"]
+        costs = ["--costs", "costs.txt", "--histories", "histories.txt"]
+        drawn = [path for job in self._made_by(stages.FEWSHOT) for path in job.outputs.values()]
+        manifest = self._made_by(stages.MANIFEST)[0].outputs["manifest"]
+        yield "collect", ["collect", *listed, "--fewshot", *drawn, "--out", records[1]]
+        yield "tables", ["tables", *which, *records, "--out", str(folder / "tables")]
+        yield "paired", ["paired", *which, *listed, *records, "--out", str(folder / "paired")]
+        yield "figures", ["figures", *which, *records, *costs, "--out", str(folder / "figures")]
+        yield "report", ["report", "--results", "results", "--experiments", which[1], *listed, "--manifests", manifest,
+                         "--data-root", "data", "--out", "results/report.html"]  # fmt: skip
+
+    def _made_by(self, stage: stages.Stage) -> list[Job]:
+        return [job for job in self.jobs if job.stage is stage]
+
+    def evaluation(self, variant: str) -> Job:
+        """The job that tests a variant."""
+        tests = self._made_by(stages.EVALUATE)
+        return next(job for job in tests if isinstance(job.about, Evaluation) and job.about.run.variant == variant)
 
     def records(self, variant: str) -> list[dict[str, Any]]:
         """What the metrics file of a variant says."""
-        evaluation = next(e for e in self.plan.evaluations if e.block.variant == variant)
-        path = self.folder / paths.evaluation_folder(self.plan, evaluation) / "metrics.json"
-        return io.read_json(path, "metrics")["records"]
+        return io.read_json(self.folder / self.evaluation(variant).outputs["metrics"], "metrics")["records"]

@@ -1,4 +1,4 @@
-"""Stages called by hand with a wrong option, setting or environment: one line, exit code 2, nothing written."""
+"""Stages called by hand with a wrong option, JSON or environment: one line, exit code 2, nothing written."""
 
 import json
 
@@ -15,8 +15,11 @@ OPTIONS = [
     ("fewshot", "--shots", "0", "expected an integer >= 1, got '0'"),
     ("features", "--workers", "-1", "expected an integer from 0 to 1000, got '-1'"),
     ("views", "--workers", "many", "expected an integer from 0 to 1000, got 'many'"),
+    ("views", "--epochs", "-1", "expected an integer >= 0, got '-1'"),
+    ("views", "--epochs", "6", "--epochs: 6 6 holds no epoch"),
+    ("views", "--subset", "old", "invalid choice: 'old'"),
 ]
-JSON = ("--settings", "--run", "--evaluation")
+JSON = ("--run", "--evaluation", "--dataset", "--backbone")
 ENDLESS = vars(TrainingSpec(0, 1, 0.1, 0, 0.0, 0.0, 0.0))
 UNTRAINED = {"shots": 0, "implementation": "cocoop.methods.zero_shot:ZeroShot", "training": None, "params": {}}
 SETTINGS = [
@@ -53,10 +56,11 @@ SETTINGS = [
     ("train", {"subset": "old"}, "subset: 'old' is not one of all, base, new"),
     ("evaluate", {"implementation": "nope"}, "implementation: 'nope' is not valid"),
     ("evaluate", {"training": ENDLESS}, "training: epochs: 0 is less than the minimum of 1"),
-    ("views", {"seeds": [-1]}, "seeds.0: -1 is less than the minimum of 0"),
-    ("views", {"views": [5, 5]}, "views: [5, 5] holds no epoch"),
-    ("download", {"settings": {}}, "settings: top level: key 'title' is missing"),
-    ("manifest", {"settings": {"title": 7}}, "; title: expected text, got 7; write '7'"),
+    ("views", {"precision": "fp8"}, "--backbone: precision: 'fp8' is not one of"),
+    ("features", {"model": None}, "--backbone: model: expected text, got None"),
+    ("text-tower", {"mine": 1}, "--backbone: top level: unknown key 'mine'"),
+    ("download", {"settings": {}}, "--dataset: settings: top level: key 'reader' is missing"),
+    ("manifest", {"settings": {"title": 7}}, "title: expected text, got 7; write '7'"),
 ]
 ENVIRONMENT = [
     ("text-tower", "COCOOP_DEVICE", "gpu", "COCOOP_DEVICE: 'gpu' is not one of auto, cpu, cuda. Did you mean 'cpu'?"),
@@ -93,7 +97,7 @@ def test_options(stage, option, value, expected, world, made, tmp_path, capsys, 
 
 
 @pytest.mark.parametrize(("stage", "change", "expected"), SETTINGS)
-def test_settings(stage, change, expected, world, made, tmp_path, capsys, figures):
+def test_json_options(stage, change, expected, world, made, tmp_path, capsys, figures):
     arguments = world.arguments(stage, tmp_path, made)
     place = next(arguments.index(option) + 1 for option in JSON if option in arguments)
     content = json.loads(arguments[place])
@@ -104,7 +108,7 @@ def test_settings(stage, change, expected, world, made, tmp_path, capsys, figure
         content |= change
     arguments[place] = json.dumps(content)
     refused(arguments, tmp_path, capsys, expected)
-    figures.add("--settings by hand", "one line")
+    figures.add("JSON by hand", "one line")
 
 
 @pytest.mark.parametrize(("stage", "name", "value", "expected"), ENVIRONMENT)

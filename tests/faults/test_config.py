@@ -74,14 +74,14 @@ def replaced(content: dict, place: tuple, value: Any) -> dict:
 
 
 def use(folder: Path, name: Path) -> Any:
-    """All that Snakemake does with the file before the first job: the plan, its jobs, their settings."""
+    """All that Snakemake does with the file before the first job: the plan, its runs and evaluations."""
     if name.parent == Path("."):
         plan = Plan(
             io.read_yaml(folder / name),
             Registry(folder, io.read_yaml(folder / name).get("variants"), str(folder / name)),
             str(folder / name),
         )
-        return [plan.settings_of(block) for block in plan.blocks], plan.evaluations
+        return plan.runs, plan.evaluations
     registry, kind, stem = Registry(folder), name.parent.name, name.stem
     if kind == "methods":
         return [(v.training_on("imagenet", 1), v) for v in registry.variants.values() if v.method == stem]
@@ -94,7 +94,7 @@ def use(folder: Path, name: Path) -> Any:
         return paper.load(folder / "paper"), papers.names(folder / "paper")
     config = io.read_yaml(folder / "config.yaml") | {"experiments": {stem: {}}}
     plan = Plan(config, registry, str(folder / name))
-    return plan.experiments, plan.evaluations, [plan.settings_of(block) for block in plan.blocks]
+    return plan.experiments, plan.evaluations, plan.runs
 
 
 def outcome(folder: Path, name: Path) -> tuple[str, str]:

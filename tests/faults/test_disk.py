@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import processes
-from tests.faults.world import LATER, STAGES, contents
+from tests.faults.world import LATER, LISTS, STAGES, contents
 
 PAGE = 4096
 STEPS, STEPS_IN_CI = 12, 3
@@ -34,21 +34,16 @@ def mounted(folder: Path, kilobytes: int):
 
 @pytest.fixture(scope="module")
 def finished(world, made, tmp_path_factory) -> Path:
-    """`made` with a results folder for the report, laid out as the workflow does."""
+    """`made` with a results folder for the report."""
     folder = tmp_path_factory.mktemp("finished") / "made"
     shutil.copytree(made, folder)
-    for name in ("metrics.txt", "runs.txt"):
+    for name in LISTS:
         (folder / name).write_text((made / name).read_text().replace(str(made), str(folder)))
     for stage in ("paired", "figures"):
         ended = processes.run(world.arguments(stage, folder / "results/experiments/flags", folder), folder / "log")
         assert ended.code == 0, ended.text
-    run = folder / "results/runs/small/flags/base/coop/shots4/seeds1-2"
-    shutil.copytree(folder / "run", run)
-    shutil.copytree(folder / "test", run / "tests/flags/base+new")
     for path in folder.glob("records.csv*"):
         shutil.copy(path, folder / "results/experiments/flags")
-    (folder / "results/datasets/flags").mkdir(parents=True)
-    shutil.copy(folder / "manifest.json", folder / "results/datasets/flags")
     return folder
 
 

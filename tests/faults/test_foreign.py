@@ -266,12 +266,12 @@ def test_mutated_archives_never_crash(kind, tmp_path, full, figures):
     ["", "{", "[]", "7", "null", "{}", '{"name": "x"}', '{"name": 7, "settings": []}', '{"a": 1}', '{"backbone": {}}'],
 )
 @pytest.mark.parametrize("stage", ["download", "manifest", "text-tower", "features", "views", "train", "evaluate"])
-def test_settings_by_hand(stage, text, world, made, tmp_path, capsys, figures):
-    """A --settings option that is not the workflow's: one line, exit code 2."""
+def test_json_by_hand(stage, text, world, made, tmp_path, capsys, figures):
+    """JSON that is not the workflow's: one line, exit code 2."""
     arguments = world.arguments(stage, tmp_path, made)
-    option = {"train": "--run", "evaluate": "--evaluation"}.get(stage, "--settings")
+    option = next(word for word in ("--run", "--evaluation", "--dataset", "--backbone") if word in arguments)
     arguments[arguments.index(option) + 1] = text
     assert main(arguments) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith(f"error: {option}")
-    figures.add("--settings by hand", "one line")
+    figures.add("JSON by hand", "one line")

@@ -47,7 +47,7 @@ def test_a_stage(stage, killed, world, made):
 
 def test_report(killed, benchmark):
     results, data = benchmark / "results", benchmark / "data"
-    experiment = results / "experiments/flags/experiment.json"
+    experiment = next(results.glob("experiments/flags/experiment-*.json"))
     inputs = ["--results", results, "--experiments", experiment, "--data-root", data]
     killed("report", lambda out: [*map(str, ["report", *inputs, "--out", out / "report.html"])], folder=benchmark)
 
@@ -83,7 +83,7 @@ def _download(url: str, content: bytes) -> Line:
     settings = {"name": "flags", "settings": dataset_of(url, hashlib.sha256(content).hexdigest())}
     text = io.canonical_json(settings)
     return lambda out: [
-        "download", "--settings", text, "--data-root", str(out / "data"), "--out", str(out / "source.json"),
+        "download", "--dataset", text, "--data-root", str(out / "data"), "--out", str(out / "source.json"),
     ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ plan = Plan(io.read_yaml(Path("config/paper.yaml")))
 print("\n" + json.dumps({
     "seconds": time.perf_counter() - start,
     "mb": int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024,
-    "lines": len(manifest.splits["train"]), "drawn": len(drawn["train"]), "jobs": len(plan.blocks) + len(plan.evaluations),
+    "lines": len(manifest.splits["train"]), "drawn": len(drawn["train"]), "jobs": len(plan.runs) + len(plan.evaluations),
 }))
 """
 
@@ -47,7 +47,7 @@ from pathlib import Path
 from cocoop.cli import main
 start = time.perf_counter()
 folder = sys.argv[2]
-code = main(["manifest", "--settings", sys.argv[1], "--data-root", f"{folder}/data", "--out", f"{folder}/m.json"])
+code = main(["manifest", "--dataset", sys.argv[1], "--data-root", f"{folder}/data", "--out", f"{folder}/m.json"])
 status = Path("/proc/self/status").read_text()
 print("\n" + json.dumps({
     "seconds": time.perf_counter() - start, "mb": int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024,

@@ -21,11 +21,9 @@ def changed(made, tmp_path):
 
 def line(world, made, out, trained=True, **replaced):
     """The `evaluate` of CoOp or CLIP, with other values behind some flags; None takes a flag away."""
-    evaluations = world.plan.evaluations_of(world.plan.experiments["flags"])
-    block = next(e.block for e in evaluations if world.plan.variant_of(e.block).trainable == trained)
+    evaluation = next(e for e in world.plan.evaluations if e.run.trainable == trained)
     words = world.arguments("evaluate", out, made)
-    evaluation = evaluation_of(world.run_of(block), "base", "new").to_json()
-    values = {"evaluation": evaluation} | ({} if trained else {"learned": None})
+    values = {"evaluation": evaluation.to_json()} | ({} if trained else {"learned": None})
     for flag, value in (values | replaced).items():
         at = words.index(f"--{flag}")
         words[at : at + 2] = [] if value is None else [words[at], str(value)]

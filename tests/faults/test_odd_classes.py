@@ -5,7 +5,6 @@ import csv
 import pytest
 
 from cocoop import io
-from cocoop.planning import paths
 from tests.faults.odd import METHODS, Class, Odd
 
 LONG = " ".join(["word"] * 61)
@@ -39,10 +38,9 @@ def works(benchmark: Odd, figures, name: str) -> None:
 
 
 def recounted(benchmark: Odd, variant: str, subset: str) -> int:
-    evaluation = next(e for e in benchmark.plan.evaluations if e.block.variant == variant)
-    path = benchmark.folder / paths.evaluation_folder(benchmark.plan, evaluation) / "predictions.safetensors"
-    tensors = io.read_tensors(path, "predictions")[0]
-    seed = evaluation.block.seeds[0]
+    job = benchmark.evaluation(variant)
+    tensors = io.read_tensors(benchmark.folder / job.outputs["predictions"], "predictions")[0]
+    seed = job.about.run.seeds[0]
     return int((tensors[f"seed{seed}.{subset}.predicted"] == tensors[f"{subset}.labels"]).sum())
 
 

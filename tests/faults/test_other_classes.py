@@ -9,7 +9,7 @@ from cocoop.run import Run
 from tests.faults import processes
 from tests.runs import evaluation_of, run_of
 
-SAME = ("backbone", "dataset", "subset", "templates", "views", "shots", "seeds")
+SAME = ("backbone", "dataset", "data", "subset", "templates", "views", "shots", "seeds")
 
 
 def bound(world, kind: str) -> Run:

@@ -69,8 +69,8 @@ def test_a_malicious_backbone(kind, suffix, stage, world, made, tmp_path, figure
     canary, weights = tmp_path / "canary", tmp_path / f"weights{suffix}"
     weights.write_bytes(containers(canary)[kind])
     backbone = {**world.plan.backbone.settings, "pretrained": str(weights)}
-    content = io.canonical_json({"backbone": backbone} if stage == "features" else backbone)
-    refused(world.arguments(stage, tmp_path, made), "--settings", content, weights, canary, tmp_path)
+    content = io.canonical_json(backbone)
+    refused(world.arguments(stage, tmp_path, made), "--backbone", content, weights, canary, tmp_path)
     figures.add("malicious pickles", "refused, not run")
 
 

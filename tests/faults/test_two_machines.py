@@ -19,7 +19,7 @@ def folders(made, tmp_path):
         (tmp_path / name / "experiments/flags").mkdir(parents=True)
         for table in ("records.csv", "records.csv.sha256"):
             shutil.copy(made / table, tmp_path / name / "experiments/flags")
-        run = tmp_path / name / "runs/small/flags/base/coop/shots4/seeds1-2"
+        run = tmp_path / name / "runs/small/flags/base/coop/shots4/seeds1-2/0a1b2c"
         run.mkdir(parents=True)
         shutil.copy(made / "run/learned.safetensors", run)
     return tmp_path / "one", tmp_path / "other"

@@ -33,9 +33,9 @@ def root():
 def download(world: World, root: Path, log: Path, user: int, name: str = "flags") -> processes.Ended:
     """The command line of the workflow's rule: the stamp lies in the data root."""
     arguments = world.arguments("download", root)
-    at = {option: arguments.index(option) + 1 for option in ("--settings", "--data-root", "--out")}
-    dataset = json.loads(arguments[at["--settings"]]) | {"name": name}
-    arguments[at["--settings"]] = io.canonical_json(dataset)
+    at = {option: arguments.index(option) + 1 for option in ("--dataset", "--data-root", "--out")}
+    dataset = json.loads(arguments[at["--dataset"]]) | {"name": name}
+    arguments[at["--dataset"]] = io.canonical_json(dataset)
     arguments[at["--data-root"]], arguments[at["--out"]] = str(root), str(root / f".sources/{name}.json")
     return processes.run(arguments, log, user=user)
 

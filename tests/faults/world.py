@@ -3,6 +3,7 @@
 import io as bytes_io
 import json
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from PIL import Image
 
 from cocoop import io
 from cocoop.config import Registry
-from cocoop.planning import Block, Plan, experiment_content
-from cocoop.run import Run
+from cocoop.planning import Plan, stages
+from cocoop.planning.job import Job
+from cocoop.planning.jobs import jobs_of
+from cocoop.run import Evaluation, Run
 from tests.faults import processes
-from tests.runs import evaluation_of, run_of
 
 CLASSNAMES = ("red flag", "green flag", "blue flag", "grey flag")
 PER_SPLIT = {"train": 8, "val": 2, "test": 6}
@@ -47,6 +49,7 @@ STAGES = (
     "tables",
 )
 LATER = ("experiment", "paired", "figures", "report", "draw")  # what comes after them, and drawing a miniature
+LISTS = ("metrics.txt", "costs.txt", "histories.txt")
 TIMED = ("cost.json",)  # files that say how long something took
 
 
@@ -99,8 +102,10 @@ class World:
     folder: Path
     url: str
     archive_sha256: str
-    run: Run = field(init=False)
     plan: Plan = field(init=False)
+    jobs: list[Job] = field(init=False)
+    run: Run = field(init=False)
+    evaluation: Evaluation = field(init=False)
 
     def __post_init__(self) -> None:
         config = self.folder / "config"
@@ -128,67 +133,60 @@ class World:
         }  # fmt: skip
         (config / "config.yaml").write_text(json.dumps(self.config))
         self.plan = Plan(self.config, Registry(config, self.config["variants"]))
-        self.block = self.plan.blocks[0]
-        self.run = self.run_of(self.block)
+        self.jobs = jobs_of(self.plan)
+        self.run = self.plan.runs[0]
+        self.evaluation = next(e for e in self.plan.evaluations if e.run == self.run)
 
-    def run_of(self, block: Block) -> Run:
-        """The run of a block of the plan."""
-        plan, variant = self.plan, self.plan.variant_of(block)
-        training = variant.training_on(block.dataset, block.shots)
-        templates = (plan.datasets["flags"].template,)
-        return run_of(
-            variant, backbone=plan.backbone, dataset=block.dataset, subset=block.subset, templates=templates,
-            training=training, views=plan.views_of(block), shots=block.shots, seeds=block.seeds,
+    def job(self, stage: str, seed: int = 1) -> Job:
+        """The job of a stage (of CoOp, and of a seed, where there are several)."""
+        return next(
+            job for job in self.jobs
+            if job.stage.name == stage.replace("-", "_") and job.wildcards.get("seed", str(seed)) == str(seed)
+            and (not isinstance(job.about, Evaluation) or job.about.run == self.run)
         )  # fmt: skip
 
     def arguments(self, stage: str, out: Path, made: Path | None = None) -> list[str]:
-        """The command line of a stage that reads from `made` (a folder of finished stages) and writes below `out`."""
-        made, out, text = made or out, Path(out), io.canonical_json
-        backbone = self.plan.backbone.settings
-        spec = self.plan.datasets["flags"]
-        dataset = text({"name": spec.name, "settings": spec.settings})
-        selections = [made / f"fewshot{seed}.json" for seed in SEEDS]
-        images = ["--manifest", made / "manifest.json", "--root", made / "data/flags"]
-        words = ["--text-tower", made / "text_tower.safetensors"]
-        views = {"backbone": backbone, "subset": "base", "seeds": SEEDS, "views": [0, 6]}
-        lines = {
-            "download": ["--settings", dataset, "--data-root", out / "data", "--out", out / "source.json"],
-            "manifest": ["--settings", dataset, "--data-root", made / "data", "--out", out / "manifest.json"],
-            "fewshot": ["--manifest", made / "manifest.json", "--shots", 4, "--seed", 1, "--out", out / "fewshot1.json"],
-            "fewshot2": ["--manifest", made / "manifest.json", "--shots", 4, "--seed", 2, "--out", out / "fewshot2.json"],
-            "text-tower": ["--settings", text(backbone), "--out", out / "text_tower.safetensors"],
-            "features": ["--settings", text({"backbone": backbone}), *images, "--out", out / "features.safetensors"],
-            "views": ["--settings", text(views), *images, "--fewshot", *selections, "--out", out / "views.safetensors"],
-            "train": ["--run", self.run.to_json(), "--views", made / "views.safetensors", *words, "--out", out / "run"],
-            "evaluate": [
-                "--evaluation", evaluation_of(self.run, "base", "new").to_json(), *words, "--features",
-                made / "features.safetensors", "--manifest", made / "manifest.json", "--learned",
-                made / "run/learned.safetensors", "--out", out / "test",
-            ],
-            "experiment": ["--settings", text(experiment_content(self.plan, "flags")), "--out", out / "experiment.json"],
-            "collect": ["--metrics", made / "metrics.txt", "--fewshot", *selections, "--out", out / "records.csv"],
-            "tables": ["--experiment", made / "experiment.json", "--records", made / "records.csv", "--out", out / "tables"],
-            "paired": [
-                "--experiment", made / "experiment.json", "--metrics", made / "metrics.txt", "--records", made / "records.csv",
-                "--out", out / "paired",
-            ],
-            "figures": [
-                "--experiment", made / "experiment.json", "--records", made / "records.csv", "--runs", made / "runs.txt",
-                "--out", out / "figures",
-            ],
-            "report": [
-                "--results", made / "results", "--experiments", made / "experiment.json", "--data-root", made / "data",
-                "--out", out / "report.html",
-            ],
-            "draw": ["--settings", text(DRAWN), "--data-root", out / "data", "--out", out / "source.json"],
-        }  # fmt: skip
-        return ["download" if stage == "draw" else stage.rstrip("2"), *map(str, lines[stage])]
+        """The command line of a stage that reads from `made` (a folder of finished stages) and writes below `out`.
+
+        It is the planned one, with short names for the files: results/datasets/flags/ID/manifest.json is manifest.json.
+        """
+        made, out = made or out, Path(out)
+        which = ["--experiment", made / "experiment.json"]
+        records, metrics = ["--records", made / "records.csv"], ["--metrics", made / "metrics.txt"]
+        costs = ["--costs", made / "costs.txt", "--histories", made / "histories.txt"]
+        drawn = ["--fewshot", *(made / f"fewshot{seed}.json" for seed in SEEDS)]
+        pages = ["--results", made / "results", "--experiments", made / "experiment.json", *metrics, "--manifests",
+                 made / "manifest.json", "--data-root", made / "data"]  # fmt: skip
+        download = ["--data-root", out / "data", "--out", out / "source.json"]
+        lines = {  # the rules themselves have the lines of what comes after the evaluations
+            "collect": [*metrics, *drawn, "--out", out / "records.csv"],
+            "tables": [*which, *records, "--out", out / "tables"],
+            "paired": [*which, *metrics, *records, "--out", out / "paired"],
+            "figures": [*which, *records, *costs, "--out", out / "figures"],
+            "report": [*pages, "--out", out / "report.html"],
+            "draw": ["--dataset", io.canonical_json(DRAWN), *download],
+        }
+        if stage in lines:
+            return ["download" if stage == "draw" else stage, *map(str, lines[stage])]
+        job = self.job("fewshot", seed=2) if stage == "fewshot2" else self.job(stage)
+        data = out if job.stage is stages.DOWNLOAD else made
+        places = {self.config["data_root"]: data / "data", f"{self.config['data_root']}/flags": made / "data/flags"}
+        places |= {path: made / name for path, name in self._short_names()}
+        places |= {path: out / name for path, name in _short_names(job)}
+        return [str(places.get(word, word)) for word in job.command]
+
+    def _short_names(self) -> Iterator[tuple[str, str]]:
+        for stage in ("download", "manifest", "text-tower", "features", "views", "train", "evaluate", "experiment"):
+            yield from _short_names(self.job(stage))
+        for seed in SEEDS:
+            yield from _short_names(self.job("fewshot", seed))
 
     def make_all(self, out: Path) -> dict[str, float]:
         """All stages, undisturbed; the seconds each took."""
         out.mkdir(parents=True, exist_ok=True)
         (out / "metrics.txt").write_text(f"{out / 'test/metrics.json'}\n")
-        (out / "runs.txt").write_text(f"{out / 'run'}\n{out / 'test'}\n")
+        (out / "costs.txt").write_text(f"{out / 'run/cost.json'}\n{out / 'test/cost.json'}\n")
+        (out / "histories.txt").write_text(f"{out / 'run/history.csv'}\n")
         seconds = {}
         for stage in ("download", "manifest", "fewshot", "fewshot2", *STAGES[3:8], "experiment", "collect", "tables"):
             ended = processes.run(self.arguments(stage, out), out / "log")
@@ -196,6 +194,19 @@ class World:
             seconds[stage] = ended.seconds
         (out / "log").unlink()
         return seconds
+
+
+def _short_names(job: Job) -> Iterator[tuple[str, str]]:
+    """What the workflow calls a job's outputs, and the folder of several, with the short name of each."""
+    short = {"download": "source.json", "fewshot": f"fewshot{job.wildcards.get('seed')}.json", "train": "run", "evaluate": "test",
+             "features": "features.safetensors", "views": "views.safetensors", "experiment": "experiment.json"}  # fmt: skip
+    for path in job.outputs.values():
+        folder, _, name = path.rpartition("/")
+        if job.stage in (stages.TRAIN, stages.EVALUATE):
+            yield path, f"{short[job.stage.name]}/{name}"
+            yield folder, short[job.stage.name]
+        else:
+            yield path, short.get(job.stage.name, name)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -209,8 +220,4 @@ def contents(folder: Path) -> dict[str, str]:
 
 def _passing(path: Path) -> bool:
     hidden = any(part.startswith(".") or part.endswith(".parts") for part in path.parts)
-    return (
-        hidden
-        or path.name in (*TIMED, "checkpoint.safetensors", "metrics.txt", "runs.txt")
-        or path.suffix in (".log", ".part")
-    )
+    return hidden or path.name in (*TIMED, "checkpoint.safetensors", *LISTS) or path.suffix in (".log", ".part")

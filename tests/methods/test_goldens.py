@@ -62,6 +62,23 @@ TOLD = {
         {"ce": "cross_entropy", "kg": "knowledge"},
         lambda settings, term: settings["weight"] if term == "kg" else 1.0,
     ),
+    "prograd": Told(
+        "prograd",
+        lambda settings: {
+            "n_ctx": settings["n_ctx"],
+            "from_template": bool(settings["ctx_init"]),
+            "loss_t": settings["T"],
+            "loss_lambda": settings["lambda"],
+        },
+        {"ctx": "ctx"},
+        {"xe": "cross_entropy", "kl": "general"},
+    ),
+    "clip_adapter": Told(
+        "clip_adapter",
+        lambda settings: {"ratio": settings["ratio"], "reduction": settings["reduction"]},
+        {"fc.0.weight": "down", "fc.2.weight": "up"},
+        {"loss": "cross_entropy"},
+    ),
 }
 CASES = [case for folder in FOLDERS for case in read(folder)]
 HERE = [case for case in CASES if case.method in TOLD]

@@ -49,6 +49,7 @@ def test_paths_of_different_jobs_differ(jobs):
     assert len(paths) == len(set(paths))
 
 
+@pytest.mark.slow
 def test_first_line_of_a_log_is_the_planned_command(tmp_path):
     """With its environment, so that the line reruns the job by hand."""
     config = tmp_path / "other.yaml"

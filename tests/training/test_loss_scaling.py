@@ -74,6 +74,7 @@ def fitted(text, make, seeds, data, factors, **options):
 
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 @MADE
+@pytest.mark.slow
 def test_overflows_before_the_first_update_leave_no_trace(text, make, data, monkeypatch, momentum):
     monkeypatch.setattr(scaling, "FIRST_SCALE", 2.0**30)
     fallen, count = SeedScaler(SEEDS, data[0].device), 25

@@ -70,12 +70,15 @@ def job_of(stage, wildcards):
 
 
 def inputs_of(stage):
-    """An input function that returns the input files of a job by name. It ignores the age of `fetched` files."""
+    """An input function that returns the input files of a job by name.
+
+    It ignores the age of `fetched` files, and of weights: paths contain the digest of their content.
+    """
 
     def inputs(wildcards):
         found = dict(job_of(stage, wildcards).inputs)
-        if "fetched" in found:
-            found["fetched"] = ancient(found["fetched"])
+        for name in {"fetched", "weights"} & found.keys():
+            found[name] = ancient(found[name])
         return found
 
     return inputs
@@ -119,3 +122,10 @@ def say_what_failed():
 
     named = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     show_failures(PLAN, Path(), named)
+
+
+def say_what_to_know():
+    """The last words of a benchmark that went well: what a reader of its numbers must know."""
+    from cocoop.reporting.tables.showing import show_notes
+
+    show_notes(PLAN, Path("results"))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from cocoop import io, progress
 from cocoop.errors import CannotWrite, UserError
@@ -196,7 +196,7 @@ class _Header(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # tarfile's hook for subclasses
         if self.type in EXTENDED and self.size > MOST_HEADER_BYTES:
             raise tarfile.TarError(f"a header of {self.size:,} bytes")
-        return super()._proc_member(archive)
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 class _Tar:
@@ -210,13 +210,13 @@ class _Tar:
         self.tar.close()
 
     def _member(self, info: tarfile.TarInfo) -> Member:
-        self.tar.members = []  # otherwise, a million entries would stay in memory
+        self.tar.members = []  # type: ignore[attr-defined]  # otherwise, a million entries would stay in memory
         kinds = {"folder": info.isdir(), "file": info.isreg(), "link": info.issym() or info.islnk()}
         kind = next((kind for kind, holds in kinds.items() if holds), "device file")
         link = info.linkname
         if info.islnk() and not link.startswith("/"):  # the target of a hard link is relative to the archive's root
             link = "../" * (len(PurePosixPath(info.name).parts) - 1) + info.linkname
-        return Member(info.name, kind, info.size, link, lambda: self.tar.extractfile(info))
+        return Member(info.name, kind, info.size, link, lambda: cast(IO[bytes], self.tar.extractfile(info)))
 
 
 class _Zip:

@@ -195,7 +195,7 @@ def _draw(spec: DatasetSpec, folder: Path) -> None:
 
 def _records(spec: DatasetSpec, folder: Path) -> list[dict[str, Any]]:
     """The record of each file with its source; only the name for files that a user put there."""
-    records = []
+    records: list[dict[str, Any]] = []
     if "miniature" in spec.settings:
         records.append({"drawn": dict(spec.settings["miniature"])})
     if "link" in spec.settings:

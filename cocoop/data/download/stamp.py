@@ -21,12 +21,14 @@ def leave(path: Path, data_root: Path, content: Mapping[str, Any]) -> None:
     with suppress(UserError):
         if io.read_json(path, "source") == content:
             return
+    with suppress(OSError):  # `write_json` says what is wrong
+        path.parent.mkdir(parents=True, exist_ok=True)
+    _share(path.parent, data_root)  # before writing: another user may write at this moment
     try:
         io.write_json(path, content)
     except CannotWrite:
         if _files(path) != content["files"]:
             raise
-    _share(path.parent, data_root)
 
 
 def _files(path: Path) -> Any:

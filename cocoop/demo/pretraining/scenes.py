@@ -26,7 +26,7 @@ class Scene(NamedTuple):
     main: int
     colour: int
     texture: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     second: int
     contour: int
 

@@ -25,10 +25,10 @@ def encode(text: str) -> list[int]:
 @lru_cache(maxsize=1)
 def token_ids() -> list[int]:
     """Sorted ids of every token that a caption can contain."""
-    names = (palette.NAMES, shapes.NAMES, tuple(map(shapes.plural, shapes.NAMES)), tuple(shapes.COUNTS.values()))
-    names += (textures.NAMES, flags.NAMES, glyphs.DIGITS, tuple(glyph.lower() for glyph in glyphs.GLYPHS))
+    drawn = (palette.NAMES, shapes.NAMES, tuple(map(shapes.plural, shapes.NAMES)), tuple(shapes.COUNTS.values()))
+    written = (textures.NAMES, flags.NAMES, glyphs.DIGITS, tuple(glyph.lower() for glyph in glyphs.GLYPHS))
     words = (wording.OPENINGS, wording.LINE_OPENINGS, wording.SURFACES, wording.ENDINGS, wording.FILLERS)
-    texts = [text for group in names + words for text in group]
+    texts = [text for group in (*drawn, *written, *words) for text in group]
     texts += [wording.BACKGROUND, "a an the and letter digit number flag ."]
     # when words are shuffled, a full stop may replace a comma or a colon, or these may be separate words
     texts += [text + "." for text in texts]

@@ -120,7 +120,9 @@ def _config(spec: BackboneSpec) -> Mapping:
         path = io.REPOSITORY / spec.model
     else:
         package = importlib.util.find_spec("open_clip")
-        folder = Path(package.submodule_search_locations[0]) if package else Path()
+        folder = (
+            Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
+        )
         path = folder / "model_configs" / f"{spec.model.replace('/', '-')}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -79,17 +79,19 @@ def show(
 
 def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:
     gpu = [job for job in jobs if job.needs_gpu]
-    known = [job for job in gpu if estimator.work(job) is not None]
-    tokens = [counter.tokens(job) for job in known]
+    works = {job: work for job in gpu if (work := estimator.work(job)) is not None}
+    known, tokens = list(works), [counter.tokens(job) for job in works]
+    counted = [t for t in tokens if t is not None]
+    complete = len(counted) == len(tokens)
     return Cost(
         jobs=len(jobs),
         gpu_jobs=len(gpu),
         slurm_jobs=submissions(jobs),
         trainings=sum(len(job.about.seeds) for job in jobs if isinstance(job.about, Run)),
-        work=sum(map(estimator.work, known), Work()),
-        literal=None if None in tokens else sum(t.literal for t in tokens),
-        fast=None if None in tokens else sum(t.fast for t in tokens),
-        guessed=any(t and t.guessed for t in tokens),
+        work=sum(works.values(), Work()),
+        literal=sum(t.literal for t in counted) if complete else None,
+        fast=sum(t.fast for t in counted) if complete else None,
+        guessed=any(t.guessed for t in counted),
         image_hours=_hours([throughput.image_seconds(estimator, job) for job in known]),
         literal_hours=_hours([throughput.text_seconds(estimator, job, "literal") for job in known]),
         text_hours=_hours([throughput.text_seconds(estimator, job) for job in known]),
@@ -97,7 +99,8 @@ def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counte
 
 
 def _hours(seconds: Sequence[float | None]) -> float | None:
-    return None if None in seconds else sum(seconds) / 3600
+    known = [part for part in seconds if part is not None]
+    return sum(known) / 3600 if len(known) == len(seconds) else None
 
 
 def _row(name: str, cost: Cost) -> list[str]:

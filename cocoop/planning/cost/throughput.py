@@ -99,7 +99,8 @@ class Throughput:
         return None if seconds is None else START_SECONDS + seconds
 
     def _text(self, estimator: Estimator, job: Job, work: Work, curves: Curves) -> float | None:
-        run = job.about if isinstance(job.about, Run) else job.about.run
+        run = job.about.run if isinstance(job.about, Evaluation) else job.about
+        assert isinstance(run, Run)  # only trainings and tests get here
         kind = estimator.kind(run)
         if kind == NONE or not work.prompts:
             return 0.0

@@ -63,7 +63,7 @@ class Estimator:
             needed |= {about.run.dataset}
         if not needed <= set(self.datasets):
             return None
-        if job.stage is FEATURES:
+        if isinstance(about, str) and job.stage is FEATURES:
             return self._images(self.datasets[about].test_images)
         if isinstance(about, Views):
             return self._images(self._draw(about) * len(about.seeds) * about.per_image)

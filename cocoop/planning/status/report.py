@@ -13,10 +13,10 @@ from cocoop.planning.cost.work import Estimator
 from cocoop.planning.environment import environment
 from cocoop.planning.job import Job, Views
 from cocoop.planning.jobs import jobs_of
-from cocoop.planning.status import groups, head, silence, time_left
+from cocoop.planning.status import groups, head, leftovers, silence, time_left
 from cocoop.planning.status.silence import duration
 from cocoop.planning.status.states import Seen, State, look
-from cocoop.run import Run, seeds_text
+from cocoop.run import Evaluation, Run, seeds_text
 
 MOST_SHOWN = 10
 CONTINUE = "stopped; finished work is kept: run the same command again to continue"
@@ -31,6 +31,7 @@ def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
         *failures(plan, folder, seen, undone, configfiles),
         *_time(plan, seen, folder),
         *silence.of_everything(seen, folder),
+        *leftovers.note([one.job for one in seen], plan.config["data_root"], folder),
         sep="\n",
     )
 
@@ -119,10 +120,10 @@ def name(job: Job) -> str:
     about = job.about
     if isinstance(about, str):
         return f"{job.stage.name} {about}"
-    run = getattr(about, "run", about)
+    run = about.run if isinstance(about, Evaluation) else about
     draw = f"{run.dataset}/{run.subset}, {run.shots} shots, seeds {seeds_text(run.seeds)}"
     if isinstance(about, Views):
         return f"views {about.name} of {draw}"
     if isinstance(about, Run):
         return f"train {about.variant} on {draw}"
-    return f"evaluate {run.variant} of {draw} on {about.target}/{about.subsets_text}"
+    return f"evaluate {about.run.variant} of {draw} on {about.target}/{about.subsets_text}"

@@ -62,7 +62,7 @@ def against(data: Data, reference: str) -> pd.DataFrame:
     rows = []
     for key, part in joined.groupby([*keys, "series"], sort=False):
         changes = [None if pd.isna(value) else float(value) for value in part["change"]]
-        spread = metrics.sample_std(changes) if None not in changes else None
+        spread = metrics.sample_std([value for value in changes if value is not None]) if None not in changes else None
         mean = metrics.mean(changes)
         mean = None if mean is None else round(mean, 9) + 0.0  # no -1e-17 where nothing changes
         rows.append((*key, mean, spread, part["one_class"].any()))

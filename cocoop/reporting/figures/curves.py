@@ -50,7 +50,8 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look], shots: 
         return
     untrained = bool((part["shots"] == 0).any())
     none = shots[0] / 2 if shots else 1.0  # where 0 shots are on a logarithmic axis
-    ticks = {**({none: "0"} if untrained else {}), **{number: str(number) for number in shots}}
+    ticks: dict[float, str] = {none: "0"} if untrained else {}
+    ticks |= {number: str(number) for number in shots}
     for name, rows in part.groupby("series", observed=True, sort=True):
         look, rows = looks[name], rows.sort_values("shots")
         mean = 100 * rows["mean"]

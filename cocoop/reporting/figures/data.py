@@ -46,7 +46,8 @@ class Data:
 def gather(experiment: Mapping[str, Any], records: pd.DataFrame, said: Sequence[str] = ()) -> Data:
     """Selects and summarizes an experiment's records; said: what its jobs noted (`records.load_notes`)."""
     selected = experiments.select(experiment, records)
-    summary = statistics.summarize(experiment, selected)
+    values = statistics.per_seed(experiment, selected)
+    summary = statistics.summarize(experiment, selected, values)
     method_of = {variant["name"]: variant["method"] for variant in experiment["variants"]}
     firsts = selected.drop_duplicates("series")
     there = set(summary["target"])
@@ -58,7 +59,7 @@ def gather(experiment: Mapping[str, Any], records: pd.DataFrame, said: Sequence[
     return Data(
         experiment=experiment,
         summary=summary,
-        values=statistics.per_seed(experiment, selected),
+        values=values,
         labels=dict(zip(firsts["series"], firsts["label"], strict=True)),
         methods={
             series: method_of[variant] for series, variant in zip(firsts["series"], firsts["variant"], strict=True)

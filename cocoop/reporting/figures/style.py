@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -35,7 +36,7 @@ class Look:
 
     color: tuple[float, float, float]
     marker: str
-    line: str | tuple
+    line: Any  # as matplotlib takes a linestyle: its name, or (offset, (on, off, ...))
     hatch: str
 
 
@@ -73,7 +74,7 @@ def canvas(height: float, width: float = WIDTH_INCHES) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def legend(figure: Figure, handles: list[Artist], labels: list[str]) -> None:
+def legend(figure: Figure, handles: Sequence[Artist], labels: list[str]) -> None:
     """One legend above all panels, in as many columns as fit the width; the figure grows by its further lines."""
     longest = max((len(label) for label in labels), default=1)
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 12 / (longest + 8))))

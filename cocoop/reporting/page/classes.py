@@ -103,5 +103,5 @@ def _series(job: Evaluated) -> tuple:
 def _label(job: Evaluated, titles: Mapping[str, str]) -> str:
     settings = job.settings
     if not settings["shots"]:
-        return settings["variant"]
-    return f"{settings['variant']}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"
+        return job.label
+    return f"{job.label}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"

@@ -13,6 +13,7 @@ class Evaluated:
     """One evaluation of a block of runs. records and parameters: of its metrics.json; files: what can be linked, by name."""
 
     settings: Mapping[str, Any]
+    label: str
     parameters: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
     folder: Path
@@ -30,11 +31,12 @@ class Evaluated:
 
 def find(results: Path, metrics: Sequence[Path], experiments: Sequence[Mapping[str, Any]]) -> list[Evaluated]:
     """The evaluations behind metrics.json files, as far as they are there, variants in the experiments' order."""
+    labels = {variant["name"]: variant["label"] for experiment in experiments for variant in experiment["variants"]}
     found = [
-        _evaluated(results, path, io.read_json(path, "metrics"))
+        _evaluated(results, path, io.read_json(path, "metrics"), labels)
         for path in progress.track([path for path in metrics if path.exists()], "report", "file")
     ]
-    order = list(dict.fromkeys(variant["name"] for experiment in experiments for variant in experiment["variants"]))
+    order = list(labels)
     return sorted(found, key=lambda job: (order.index(job.settings["variant"]), *_place(job.records[0])))
 
 
@@ -42,11 +44,12 @@ def _place(record: Mapping[str, Any]) -> tuple:
     return tuple(record[key] for key in ("dataset", "subset", "shots", "target", "seed", "target_subset"))
 
 
-def _evaluated(results: Path, path: Path, content: Mapping[str, Any]) -> Evaluated:
+def _evaluated(results: Path, path: Path, content: Mapping[str, Any], labels: Mapping[str, str]) -> Evaluated:
     cost = path.with_name("cost.json")
     provenance = io.read_json(cost, "cost")["provenance"] if cost.exists() else {}
     files = dict(_files(results, path.parent))
-    return Evaluated(content["run"], content["parameters"], content["records"], path.parent, files, provenance)
+    label = labels[content["run"]["variant"]]
+    return Evaluated(content["run"], label, content["parameters"], content["records"], path.parent, files, provenance)
 
 
 def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -141,7 +141,7 @@ def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
     for job in jobs:
         settings = job.settings
         entry = found.setdefault(
-            settings["variant"], {**settings, "parameters": set(), "epochs": set(), "params": settings["params"]}
+            settings["variant"], {**settings, "label": job.label, "parameters": set(), "epochs": set()}
         )
         entry["parameters"].add(job.parameters["trained"])
         if settings["training"]:
@@ -159,6 +159,7 @@ def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, A
     )
     return {
         "settings": job.settings,
+        "label": job.label,
         "json": io.canonical_json(job.settings),
         "trained": trained,
         "target": titles[job.target],

@@ -42,7 +42,7 @@ def few_images(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[s
     fewest = short.groupby(["dataset", "subset", "shots"], sort=False)["fewest_images"].min()
     return tuple(
         f"{titles[dataset]} ({subset} classes), {shots} shots: a class has only {counted(images)} to train on; "
-        "of such a class all are taken."
+        "all of them are used."
         for (dataset, subset, shots), images in fewest.items()
     )
 

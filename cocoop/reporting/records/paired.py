@@ -45,7 +45,7 @@ class Place(NamedTuple):
 class Answers(NamedTuple):
     """correct[seed] (N,) bool: which images a seed got right; index (N,): their positions in the test split."""
 
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # hides tuple.index
     correct: dict[int, np.ndarray]
 
 
@@ -102,7 +102,7 @@ def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> p
     difference: accuracy of the second variant minus that of the first. An untrained variant has one set of predictions, which
     is compared with every seed of the other. Pairs without a common seed are left out. Columns `COLUMNS`, fractions.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for first, second in progress.track(list(_pairs(experiment, tested)), "compare", "pair"):
         rows += _rows(first, second, tested[first], tested[second])
     return pd.DataFrame(rows, columns=COLUMNS).astype({"only_first": "Int64", "only_second": "Int64"})

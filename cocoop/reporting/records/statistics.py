@@ -19,19 +19,22 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def summarize(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
+def summarize(
+    experiment: Mapping[str, Any], selected: pd.DataFrame, values: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row per cell of a table and metric (a target subset, or `h`), and average rows with target `AVERAGE`.
 
-    selected: of `cocoop.reporting.records.experiment.select`. Returns columns `COLUMNS`, accuracies as fractions. `mean` is missing
-    unless all `expected` seeds (of an average: of all datasets) are there; `n` says how many are. Standard deviations are
-    over the seeds that are there: ddof 1 and, as the reference prints, ddof 0 (parse_test_res.py:117). H is that of the
-    mean base and new accuracy, its spread that of H per seed (CoCoOp, section 4.1). `one_class` says that a group of
-    classes holds a single one: its accuracy, 1 by definition, is left out here and its dataset is in no average.
+    selected: of `cocoop.reporting.records.experiment.select`; values: of `per_seed`, if it is there already. Returns
+    columns `COLUMNS`, accuracies as fractions. `mean` is missing unless all `expected` seeds (of an average: of all
+    datasets) are there; `n` says how many are. Standard deviations are over the seeds that are there: ddof 1 and, as the
+    reference prints, ddof 0 (parse_test_res.py:117). H is that of the mean base and new accuracy, its spread that of H
+    per seed (CoCoOp, section 4.1). `one_class` says that a group of classes holds a single one: its accuracy, 1 by
+    definition, is left out here and its dataset is in no average.
 
     The interval is Student's t at 95 %, cut to [0, 1]. A mean accuracy lies in there, so the cut takes away no value it
     could have and the coverage stays what it was; a t interval of logits would have none for accuracies of 0 and 1.
     """
-    values = per_seed(experiment, selected)
+    values = per_seed(experiment, selected) if values is None else values
     rows = [_row(key, part) for key, part in _groups(values, [*CELL, "metric"])]
     numbers = [name for name in COLUMNS if name.startswith(("mean", "std", "interval"))]
     summary = _with_h_of_means(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")))

@@ -1,5 +1,7 @@
 """Numbers and names as they are printed."""
 
+from typing import Any
+
 import pandas as pd
 
 GAP = "—"
@@ -13,7 +15,7 @@ def per_cent(value: float | None, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign else ''}.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def count(value: object) -> str:
+def count(value: Any) -> str:
     """A whole number with thousands separated: 35360 -> `35,360`."""
     return GAP if pd.isna(value) else f"{int(value):,}"
 

@@ -9,7 +9,7 @@ import pandas as pd
 from cocoop.errors import unknown
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records, statistics
-from cocoop.reporting.tables import against, captions, notes, numbers, paper, rendering
+from cocoop.reporting.tables import against, captions, footnotes, numbers, paper, rendering
 from cocoop.reporting.tables.grids import grid
 from cocoop.reporting.tables.rendering import Table
 
@@ -32,11 +32,11 @@ def build(
         raise unknown("kind of table", experiment["table"], KINDS, f"experiment {experiment['name']!r}: table")
     selected = experiments.select(experiment, frame)
     printed = paper.choose(papers, experiment)
-    summary = against.with_paper(statistics.summarize(experiment, selected), printed)
+    per_seed = statistics.per_seed(experiment, selected)
+    summary = against.with_paper(statistics.summarize(experiment, selected, per_seed), printed)
     layout = grid(experiment, summary)
     caption = captions.caption(experiment, selected)
-    common = notes.common(experiment, selected, said)
-    per_seed = statistics.per_seed(experiment, selected)
+    common = footnotes.common(experiment, selected, said)
     return [
         numbers.table(experiment, summary, per_seed, layout, caption, common),
         against.table(experiment, summary, layout, printed, caption, common),

@@ -14,7 +14,9 @@ MEANING = (
     "Bold, in plain text with a star: higher than every number that it is compared with by more than one standard "
     "deviation, over seeds, of their difference (between methods without training: by any difference)."
 )
-ONE_SEED = "With one seed the spread is not known, so no trained method is bold and none is beaten."
+ONE_SEED = (
+    "The spread of a method trained with one seed is not known: its number is not bold, and no number beside it is."
+)
 
 
 def place(number: Mapping[str, Any]) -> tuple:
@@ -28,7 +30,11 @@ def leaders(numbers: Numbers, per_seed: pd.DataFrame, grid: Grid) -> set[tuple]:
     per_seed: of `statistics.per_seed`. Two numbers are paired by seed; one without training stands beside every seed of
     the other.
     """
-    values = {key: part.set_index("seed")["value"] for key, part in per_seed.groupby(KEY, sort=False, observed=True)}
+    values: dict[tuple, dict[int, float]] = {}
+    for key, seed, value in zip(
+        zip(*(per_seed[name] for name in KEY), strict=True), per_seed["seed"], per_seed["value"], strict=True
+    ):
+        values.setdefault(key, {})[seed] = value
     found = set()
     for group in _groups(numbers, grid):
         if any(pd.isna(number["mean"]) for number in group):
@@ -60,14 +66,16 @@ def _groups(numbers: Numbers, grid: Grid) -> Iterator[Sequence[Mapping[str, Any]
     yield from groups.values()
 
 
-def _leads(one: Mapping[str, Any], other: Mapping[str, Any], values: Mapping[tuple, pd.Series]) -> bool:
+def _leads(one: Mapping[str, Any], other: Mapping[str, Any], values: Mapping[tuple, Mapping[int, float]]) -> bool:
     lead = one["mean"] - other["mean"]
     if round(lead, 4) <= 0:  # equal as printed
         return False
     if not one["shots"] and not other["shots"]:
         return True
-    first, second = (
-        values[place(number)] if number["shots"] else values[place(number)].iloc[0] for number in (one, other)
-    )
-    spread = metrics.sample_std((first - second).dropna().tolist())
+    first, second = values[place(one)], values[place(other)]
+    seeds = first if one["shots"] else second  # one without training has a single value, of seed 0
+    differences = [
+        (first[seed] if seed in first else first[0]) - (second[seed] if seed in second else second[0]) for seed in seeds
+    ]
+    spread = metrics.sample_std(differences)
     return spread is not None and round(lead - spread, 9) > 0

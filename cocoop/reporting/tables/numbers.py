@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cocoop.reporting.records.text import per_cent
-from cocoop.reporting.tables import best, notes
+from cocoop.reporting.tables import best, footnotes
 from cocoop.reporting.tables.grids import Grid, Numbers, mean_text
 from cocoop.reporting.tables.rendering import Cell, Table
 
@@ -33,14 +33,14 @@ def table(
     rows, wide = [], []
     for row in grid.rows:
         found = [numbers.at(row, column) for column in grid.columns]
-        cells = [Cell(_mean_and_std(number), bool(number) and best.place(number) in leaders) for number in found]
+        cells = [Cell(_mean_and_std(number), number is not None and best.place(number) in leaders) for number in found]
         rows.append((*map(Cell, row.labels), *cells))
         means = {
             column.labels[0]: number and number["mean"] for column, number in zip(grid.columns, found, strict=True)
         }
         wide.append(dict(zip(grid.names, row.labels, strict=True)) | means)
     header = (*grid.names, *(column.labels[0] for column in grid.columns))
-    footnotes = (*notes.meaning(summary), *best.footnotes(numbers, grid), *_counting(grid), *common)
+    below = (*footnotes.meaning(summary), *best.footnotes(numbers, grid), *_counting(grid), *common)
     return Table(
         name="table",
         title=experiment["title"],
@@ -50,7 +50,7 @@ def table(
         header=header,
         rows=tuple(rows),
         labels=grid.texts,
-        notes=footnotes,
+        notes=below,
     )
 
 
@@ -69,7 +69,7 @@ def spread(
                 rows.append(tuple(map(Cell, (*labels, *_spread_texts(number)))))
     names = grid.names[: grid.texts] + (grid.across,) * several
     header = (*names, "Mean", "Std (ddof 1)", "Std (ddof 0)", "95 % interval", "Runs")
-    footnotes = (
+    below = (
         "Per cent; standard deviations over seeds: ddof 1, and ddof 0 as the reference's scripts print. The interval of "
         "the mean is Student's t, cut to 0 to 100, where a mean lies; with few seeds it is wide. H per seed for its "
         "spread; averages over datasets per seed for theirs. Runs: how many are there, of how many; a mean is blank unless "
@@ -85,7 +85,7 @@ def spread(
         header=header,
         rows=tuple(rows),
         labels=len(names),
-        notes=footnotes,
+        notes=below,
     )
 
 

@@ -1,6 +1,5 @@
 """A configuration's results on the terminal: the table of each of its experiments, and where everything is."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from cocoop.errors import UserError, listed
@@ -56,10 +55,11 @@ def stale(plan: Plan, name: str, folder: Path) -> bool:
 
 
 def show_notes(plan: Plan, results: Path) -> None:
-    """The first notes on a finished configuration's results, each once, and where all are. Prints nothing without notes."""
-    found = list(
-        dict.fromkeys(note for name in plan.experiments for note in _notes(plan, results / "experiments" / name))
-    )
+    """Prints the first notes on a finished configuration's results, each once, and where all are; nothing without notes.
+
+    It is the last word of a run, so files that cannot be read are passed over: the jobs that need them say what is wrong.
+    """
+    found = list(dict.fromkeys(note for name in plan.experiments for note in _notes(plan, name, results)))
     if not found:
         return
     print("Notes on these results:")
@@ -69,9 +69,11 @@ def show_notes(plan: Plan, results: Path) -> None:
         print(f"  and {len(found) - MOST_NOTES} more, under the tables: python -m cocoop show")
 
 
-def _notes(plan: Plan, folder: Path) -> Iterator[str]:
-    path, content = folder / "records.csv", folder / experiment_file(plan, folder.name)
-    if path.exists() and content.exists():
-        experiment = experiments.load(content)
-        selected = experiments.select(experiment, records.load(path))
-        yield from notes.of(experiment, selected, records.load_notes(path))
+def _notes(plan: Plan, name: str, results: Path) -> tuple[str, ...]:
+    folder = results / "experiments" / name
+    try:
+        experiment = experiments.load(folder / experiment_file(plan, name))
+        path = folder / "records.csv"
+        return notes.of(experiment, experiments.select(experiment, records.load(path)), records.load_notes(path))
+    except UserError:
+        return ()

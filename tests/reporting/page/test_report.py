@@ -59,11 +59,16 @@ def build_results(root):
     return contents
 
 
+def listed(root):
+    """The metrics files and manifests below a folder."""
+    return sorted((root / "results/runs").rglob("metrics.json")), sorted((root / "results").rglob("manifest.json"))
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
     contents = build_results(root)
-    report.build(root / "results", contents, root / "results/report.html", root / "data")
+    report.build(root / "results", contents, *listed(root), root / "results/report.html", root / "data")
     return root
 
 
@@ -124,7 +129,7 @@ def test_without_images_there_are_no_pictures_but_all_the_rest(root, tmp_path):
     contents = [
         io.read_json(path, "experiment") for path in sorted((root / "results/experiments").glob("*/experiment.json"))
     ]
-    report.build(root / "results", contents, root / "results/plain.html")
+    report.build(root / "results", contents, *listed(root), root / "results/plain.html")
     text = (root / "results/plain.html").read_text(encoding="utf-8")
     assert "data:image/jpeg" not in text and "Most confused" in text
 
@@ -135,7 +140,9 @@ def test_the_same_bytes_each_time_and_without_torch(root):
         "root = Path(sys.argv[1])\n"
         "names = ('base_to_new', 'parameter_matched')\n"
         "contents = [io.read_json(root / f'results/experiments/{n}/experiment.json', 'experiment') for n in names]\n"
-        "report.build(root / 'results', contents, root / 'results/again.html', root / 'data')\n"
+        "metrics = sorted((root / 'results/runs').rglob('metrics.json'))\n"
+        "manifests = sorted((root / 'results/datasets').rglob('manifest.json'))\n"
+        "report.build(root / 'results', contents, metrics, manifests, root / 'results/again.html', root / 'data')\n"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(root)], cwd=REPOSITORY, check=True, capture_output=True)
@@ -146,7 +153,7 @@ def test_classes_and_confusions_are_counted_over_seeds_once(root):
     contents = [
         io.read_json(path, "experiment") for path in sorted((root / "results/experiments").glob("*/experiment.json"))
     ]
-    jobs = find(root / "results", contents)
+    jobs = find(root / "results", listed(root)[0], contents)
     groups = group(jobs, {"digits": "Digits", "shapes": "Shapes"})
     assert [(found.target, found.subset) for found in groups] == [
         ("digits", "base"), ("digits", "new"), ("shapes", "base"), ("shapes", "new"),
@@ -175,7 +182,7 @@ def test_missing_runs_are_named(root, tmp_path):
     here = tmp_path / "results/experiments/base_to_new"
     metrics = [path for path in made.results_folder(tmp_path, content, images=2) if "/clip/" in str(path)]
     results.collect(metrics, here / "records.csv")
-    report.build(tmp_path / "results", [content], tmp_path / "report.html")
+    report.build(tmp_path / "results", [content], *listed(tmp_path), tmp_path / "report.html")
     assert "CoOp trained on digits (base), 16 shots, seeds 1, 2, 3, tested on digits (base, new)" in (
         tmp_path / "report.html"
     ).read_text(encoding="utf-8")
