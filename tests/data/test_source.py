@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,34 @@ def test_a_second_process_waits_for_the_first(server, tmp_path, capsys, monkeypa
 
 def test_limits_leave_room_for_real_datasets():
     assert extract.Limits().members > 1_300_000 and extract.Limits().expansion >= 50
+
+
+@pytest.mark.parametrize(
+    "miniature", [{"name": "digits", "seed": 1}, {"name": "letters"}], ids=["another seed", "another name"]
+)
+def test_another_miniature_in_the_folder_is_refused(miniature, tmp_path):
+    """The folder is kept as it is, so its pictures would pass for those of the new seed."""
+    reader = {"kind": "coop_split", "file": "split.json", "images": "images"}
+    settings = {"title": "Mini", "template": "a {}.", "miniature": {"name": "digits"}, "reader": reader}
+    stamp = tmp_path / "source.json"
+    for seed in ({}, {"seed": 0}):  # 0 is the default
+        drawn = settings | {"miniature": settings["miniature"] | seed}
+        prepare.download(DatasetSpec("mini", drawn), tmp_path, stamp)
+    stamp.unlink()
+    with pytest.raises(
+        UserError, match=r"mini contains the miniature 'digits' with seed 0, but the YAML .* move .* away"
+    ):
+        prepare.download(DatasetSpec("mini", settings | {"miniature": miniature}), tmp_path, stamp)
+    assert not stamp.exists()
+
+
+def test_files_of_another_checksum_in_the_folder_are_refused(server, tmp_path):
+    archive = packed(IMAGES, "zip")
+    spec = spec_of(server, "/source/first", archive)
+    prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
+    other = [spec.settings["download"][0] | {"sha256": "0" * 64}]
+    with pytest.raises(UserError, match=r"own contains pets.zip with sha256 .*, but the YAML file now says sha256 000"):
+        prepare.download(
+            replace(spec, settings={**spec.settings, "download": other}), tmp_path / "data", tmp_path / "b.json"
+        )
+    assert not (tmp_path / "b.json").exists()

@@ -11,18 +11,18 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
+from cocoop.data.download.earlier import SCRATCH, record_drawing, record_path, refuse_other_files
 from cocoop.data.download.extract import merge, unpack
 from cocoop.data.download.fetch import fetch
 from cocoop.data.download.lock import locked
 from cocoop.data.download.place import gives, is_there, link, manual, missing, read_places, refuse_to_touch
 from cocoop.errors import CannotWrite, UserError, listed
 
-SCRATCH = ".download"  # inside the dataset's folder: partial downloads, and a record of each downloaded file
-
 
 def obtain(spec: DatasetSpec, data_root: Path, offline: bool) -> dict[str, Any]:
     """Downloads missing files and returns {"files": [...], "notes": [...]}. Does not touch a complete dataset."""
     folder = data_root / spec.folder
+    refuse_other_files(spec, folder)
     if "link" in spec.settings or missing(spec, folder):
         with locked(spec, data_root):
             notes = _download_missing(spec, folder, offline)
@@ -123,7 +123,7 @@ def _download_file(file: Mapping[str, Any], folder: Path) -> None:
             with _staged(file, got.path, scratch) as staging:
                 record = {"url": got.url, "file_sha256": got.sha256, "bytes": got.bytes, "verified": got.verified}
                 body = {"schema": 1, "kind": "fetched", "file": file["file"], **record}
-                io.write_json(_record_path(folder, file), body)
+                io.write_json(record_path(folder, file), body)
                 merge(staging, folder)
         finally:
             got.path.unlink(missing_ok=True)
@@ -190,6 +190,7 @@ def _draw(spec: DatasetSpec, folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as name:
         staging = Path(name) / "all"
         miniatures.draw(miniature["name"], staging, seed=miniature.get("seed", 0))
+        record_drawing(miniature, staging)
         merge(staging, folder)
 
 
@@ -202,17 +203,13 @@ def _records(spec: DatasetSpec, folder: Path) -> list[dict[str, Any]]:
         records.append({"linked": spec.settings["link"]})
     mirror = [spec.settings["mirror"]] if "mirror" in spec.settings else []
     for file in [*spec.settings.get("download", ()), *mirror]:
-        path = _record_path(folder, file)
+        path = record_path(folder, file)
         if path.exists() and is_there(folder, file):
             record = io.read_json(path, "fetched")
             records.append({key: record[key] for key in ("file", "url", "file_sha256", "bytes", "verified")})
         elif is_there(folder, file) and file not in mirror:
             records.append({"file": file["file"], "found": list(gives(file))})
     return records or [{"found": read_places(spec)}]
-
-
-def _record_path(folder: Path, file: Mapping[str, Any]) -> Path:
-    return folder / SCRATCH / f"{file['file']}.json"
 
 
 def _by_hand(spec: DatasetSpec, folder: Path, lacking: list[str]) -> UserError:
