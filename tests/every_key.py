@@ -51,7 +51,10 @@ class Schema:
             part = self.content["$defs"][part["$ref"].rpartition("/")[2]]
         return part
 
-    def entries(
+    def __iter__(self) -> Iterator[tuple[Key, dict]]:
+        return self.below()
+
+    def below(
         self, part: dict | None = None, path: tuple[str, ...] = (), reader: str = ""
     ) -> Iterator[tuple[Key, dict]]:
         """Every key below a part of the schema with what is said of it; of a reader, the keys of each kind."""
@@ -59,12 +62,12 @@ class Schema:
         for name, inner in part.get("properties", {}).items():
             if name != "kind":  # of a reader: it changes with the whole reader
                 yield Key(self.kind, (*path, name), reader), self.resolved(inner)
-                yield from self.entries(inner, (*path, name), reader)
+                yield from self.below(inner, (*path, name), reader)
         for marker, inner in ((ITEM, part.get("items")), (ENTRY, part.get("additionalProperties"))):
             if isinstance(inner, dict):
-                yield from self.entries(inner, (*path, marker), reader)
+                yield from self.below(inner, (*path, marker), reader)
         for choice in part.get("allOf", ()):
-            yield from self.entries(choice["then"], path, choice["if"]["properties"]["kind"]["const"])
+            yield from self.below(choice["then"], path, choice["if"]["properties"]["kind"]["const"])
         choices = [choice for name in ("oneOf", "anyOf") for choice in part.get(name, ())]
         assert not any("properties" in self.resolved(choice) for choice in choices), "keys that this file does not find"
 
@@ -136,7 +139,7 @@ def _number(part: dict, number: int, kind: type) -> float:
 
 
 def every_key(*kinds: str) -> list[tuple[Key, dict]]:
-    return [found for kind in kinds for found in Schema.of(kind).entries()]
+    return [found for kind in kinds for found in Schema.of(kind)]
 
 
 def recomputed(before: Plan, after: Plan) -> set[str]:
