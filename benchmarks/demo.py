@@ -15,31 +15,31 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from cocoop import io, methods
+from cocoop import methods
 from cocoop.backbone import model as backbone
 from cocoop.evaluation.predict import predict
 from cocoop.images import feature_file
 from cocoop.images.cached import load_views
 from cocoop.methods.base import Task
+from cocoop.planning.files import plan_of
+from cocoop.planning.jobs import Jobs
 from cocoop.run import Run
 from cocoop.text import text_encoder as text
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.training.loop import Trainer
 
-RESULTS = Path("results")
-TOWER = RESULTS / "backbones/tiny/text_tower.safetensors"
 SHARE, TESTED = 20, 25  # divisor of the epochs; number of test images
 WAYS = ("literal", "exact", "exact, single seeds")
 
 
-def trained() -> Iterator[tuple[Run, Path, Path]]:
-    """The demo's trained runs with the files of their views and test features."""
-    for learned in sorted(RESULTS.glob("runs/tiny/*/base/*/shots*/seeds*/learned.safetensors")):
-        run = Run.from_dict(io.read_tensors(learned, "learned")[1]["run"], str(learned))
-        if run.training is None:
-            continue
-        views = next(RESULTS.glob(f"views/tiny/{run.dataset}/**/plain.safetensors"))
-        yield run, views, RESULTS / f"features/tiny/{run.dataset}/test.safetensors"
+def trained() -> Iterator[tuple[Run, Path, Path, Path]]:
+    """The demo's trained runs with the files of their views, test features and text tower."""
+    jobs = Jobs(plan_of())
+    for run in jobs.plan.runs:
+        if run.training is not None and run.inputs == "features":
+            views = jobs.views(jobs.views_of(run)[0]).outputs["views"]
+            features = jobs.features(jobs.plan.datasets[run.dataset]).outputs["features"]
+            yield run, Path(views), Path(features), Path(jobs.text_tower().outputs["text_tower"])
 
 
 def measure(run: Run, encoder: TextEncoder, views: Path, tests: Path, fingerprint: str) -> dict[str, float]:
@@ -67,8 +67,9 @@ def measure(run: Run, encoder: TextEncoder, views: Path, tests: Path, fingerprin
 
 def main() -> None:
     seconds = {way: Counter() for way in WAYS}
-    for run, *files in trained():
-        exact = text.load(TOWER, run.backbone.settings)
+    for run, views, features, tower in trained():
+        files = views, features
+        exact = text.load(tower, run.backbone.settings)
         model = backbone.load(run.backbone).model
         seconds["literal"].update(measure(run, TextEncoder.literal(model), *files, exact.fingerprint))
         seconds["exact"].update(measure(run, exact, *files, exact.fingerprint))

@@ -184,6 +184,7 @@ def test_report_archive(folder):
     assert (folder / "report.zip").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_becomes_a_dataset(folder, tmp_path):
     """`dataset new`, `dataset check`, and base-to-new with all three methods, from scikit-learn's digits as PNG files."""
     from PIL import Image

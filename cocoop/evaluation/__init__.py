@@ -1,1 +1,1 @@
-"""Evaluation: a run applied to the test images of a dataset's subsets, as counts, predictions and metrics."""
+"""Evaluates runs on the test images of a dataset's subsets: counts, predictions and metrics."""

@@ -1,4 +1,4 @@
-"""From predicted labels to the counts and metrics of a record."""
+"""Computes the counts and metrics of a record from predicted labels."""
 
 from collections import Counter
 from collections.abc import Sequence

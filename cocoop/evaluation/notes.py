@@ -1,4 +1,4 @@
-"""What a reader of an evaluation's numbers must know: remarks of the manifests, and classes the backbone cannot tell apart."""
+"""Notes on an evaluation for readers: notes of the manifests, and classes that the backbone cannot tell apart."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from cocoop.text import distinguish
 from cocoop.text.text_encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
-TEMPLATE = "a photo of a {}."  # one for all methods, so that all of an experiment get the same sentence
+TEMPLATE = "a photo of a {}."  # the same for all methods, so that all runs of an experiment have the same note
 
 
 def notes_of(

@@ -15,7 +15,7 @@ MOST_IMAGES = 500
 
 
 def most_at_once(runs: int, classes: int, embed_dim: int, budget_mb: int) -> int:
-    """Images in a batch: what the text features of all its images leave room for."""
+    """Images per batch such that the text features of all images in it fit the budget."""
     return max(1, min(MOST_IMAGES, budget_mb * 2**20 // (8 * runs * classes * embed_dim)))
 
 

@@ -1,4 +1,4 @@
-"""The `evaluate` stage: learned tensors and test images in; metrics, predictions and cost out."""
+"""The `evaluate` stage: reads learned tensors and test images, writes metrics, predictions and cost."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from cocoop.training.run import LEARNED, write_cost
 
 @dataclass(frozen=True)
 class Loaded:
-    """What is tested on what: the methods hold all seeds together, or one each where they are not `stacked`."""
+    """The inputs of an evaluation. methods: one with all seeds, or one per seed if the method is not `stacked`."""
 
     evaluation: Evaluation
     methods: Sequence[Method]

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def build(run: Run, task: "Task") -> "Method":
-    """The method a run names, for the task's seeds; of templates and descriptions it sees what it `needs`.
+    """Builds the method of a run for the task's seeds, with templates and descriptions only if it `needs` them.
 
-    Raises UserError for parameters that its class does not take, and for tensors without a dimension for the seeds.
+    Raises a UserError for parameters that its class does not accept, and for tensors without a dimension for the seeds.
     """
     implementation, where = find(run.implementation, run.method), f"config/methods/{run.method}.yaml"
     accepts, given = options_of(implementation), set(run.params)
@@ -34,7 +34,7 @@ def build(run: Run, task: "Task") -> "Method":
 
 
 def options_of(implementation: type) -> dict[str, inspect.Parameter]:
-    """The keyword arguments of a class; those of its parents too where it passes **options on."""
+    """The keyword arguments of a class, including those of its parents if it passes **options on."""
     found: dict[str, inspect.Parameter] = {}
     for cls in implementation.__mro__:
         if "__init__" in vars(cls):
@@ -46,7 +46,7 @@ def options_of(implementation: type) -> dict[str, inspect.Parameter]:
 
 
 def find(implementation: str, method: str) -> type["Method"]:
-    """The class behind "module:Class"; a UserError if there is none."""
+    """Imports the class "module:Class". Raises a UserError if that fails."""
     module, name = implementation.split(":")
     try:
         return getattr(import_module(module), name)

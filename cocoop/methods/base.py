@@ -1,4 +1,4 @@
-"""What a method is: tensors learned for several seeds at once, how they are learned, and a classifier for any class names."""
+"""The interface of methods: tensors learned for several seeds at once, their training, and a classifier for any class names."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -26,14 +26,14 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is built for.
+    """The task that a method is built for.
 
     Attributes:
         text: the frozen text tower.
-        seeds: S of them, one set of learned tensors each.
-        classnames: trained on; empty for an untrained method.
-        templates: hand-crafted prompts of the dataset at hand; empty unless the method `needs` them.
-        descriptions: sentences about each class of the dataset at hand; None unless the method `needs` them.
+        seeds: S seeds, each with its own learned tensors.
+        classnames: training classes; empty for an untrained method.
+        templates: hand-crafted prompts of the dataset; empty unless the method `needs` them.
+        descriptions: sentences about each class of the dataset; None unless the method `needs` them.
         image: the frozen backbone, for a method that takes images.
     """
 
@@ -46,10 +46,12 @@ class Task:
 
 
 class Batch(NamedTuple):
-    """What a step learns from.
+    """The data of a training step.
 
-    inputs: features (S, B, E), or pixels (S, B, 3, H, W); labels (S, B); frozen: the frozen backbone's features (S, B, E) of the
-    same views, None for a method that takes images and does not need them.
+    inputs: features (S, B, E), or pixels (S, B, 3, H, W).
+    labels: (S, B).
+    frozen: the frozen backbone's features (S, B, E) of the same views; None for a method that takes images and does not need
+        them.
     """
 
     inputs: Tensor
@@ -71,7 +73,7 @@ class FewShot(NamedTuple):
 
 
 class Method(nn.Module, ABC):
-    """S runs that differ in their seed only.
+    """S runs that differ only in their seed.
 
     A subclass takes (task, **params) and implements `for_classes`. Learned are its parameters that require a gradient; whatever
     else must be saved it registers with `keep`. Every one of these tensors has S as its first dimension, so no seed sees
@@ -97,7 +99,7 @@ class Method(nn.Module, ABC):
         """A classifier among these classes that uses this method's tensors as they are at each call."""
 
     def fit(self, few_shot: FewShot) -> None:
-        """Called once before the first step; all there is for a method that learns by itself."""
+        """Called once before the first step; for a method that learns by itself, this is the complete training."""
 
     def losses(self, classify: Classifier, batch: Batch) -> tuple[Tensor, Losses]:
         """Logits (S, B, C) and the terms of the loss; each term is a column of history.csv."""
@@ -105,15 +107,15 @@ class Method(nn.Module, ABC):
         return logits, {"cross_entropy": cross_entropy(logits, batch.labels)}
 
     def backward(self, losses: Losses) -> None:
-        """Fills in the gradients of the learned tensors."""
+        """Computes the gradients of the learned tensors."""
         torch.stack(list(losses.values())).sum().backward()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimizer; a group may have its own settings, and an `lr_scale` that multiplies the learning rate."""
+        """Groups for the optimizer; a group may override settings and may have an `lr_scale` that multiplies the learning rate."""
         return [{"params": list(self.learned_parameters().values())}]
 
     def after_epoch(self, epoch: int, epochs: int) -> None:
-        """Called after each epoch (from 0) of so many."""
+        """Called after each epoch; epoch counts from 0, epochs is the total."""
 
     def keep(self, name: str, tensor: Tensor) -> None:
         """Registers a tensor (S, ...) that is saved with the learned ones, but is not one of them."""
@@ -134,9 +136,9 @@ class Method(nn.Module, ABC):
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def saved(self) -> dict[str, Tensor]:
-        """All tensors (S, ...) that make the trained method: the learned ones and those of `keep`.
+        """All tensors (S, ...) of the trained method: the learned ones and those of `keep`.
 
-        A UserError for one whose first dimension is not S.
+        Raises a UserError for a tensor whose first dimension is not S.
         """
         found = self.learned_parameters() | {name: self.get_buffer(name) for name in self._kept}
         for name, tensor in found.items():
@@ -148,13 +150,13 @@ class Method(nn.Module, ABC):
         return found
 
     def learned(self) -> dict[str, Tensor]:
-        """What is saved, by seed: `seed1.ctx` (M, D), ..."""
+        """The saved tensors by seed: `seed1.ctx` (M, D), ..."""
         named = self.saved()
         return {f"seed{seed}.{name}": t.detach()[i] for i, seed in enumerate(self.seeds) for name, t in named.items()}
 
     @torch.no_grad()
     def load_learned(self, tensors: Mapping[str, Tensor], where: str) -> None:
-        """Takes over what `learned` gave; a tensor that is missing or of another shape is a UserError naming `where`."""
+        """Loads the result of `learned`. Raises a UserError that names `where` for a missing tensor or a wrong shape."""
         for name, own in self.saved().items():
             for i, seed in enumerate(self.seeds):
                 tensor = tensors.get(f"seed{seed}.{name}")
@@ -180,5 +182,5 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def generator(seed: int) -> torch.Generator:
-    """The source of a run's initial values, on the CPU so that every device starts alike."""
+    """The generator of a run's initial values, on the CPU so that they do not depend on the device."""
     return torch.Generator().manual_seed(seed)

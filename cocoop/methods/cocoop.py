@@ -1,4 +1,4 @@
-"""CoCoOp: a Meta-Net shifts the context by the image (CoOp trainers/cocoop.py)."""
+"""CoCoOp: a Meta-Net shifts the context depending on the image (CoOp trainers/cocoop.py)."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from cocoop.text.text_encoder import TextEncoder
 
 
 class StackedLinear(nn.Module):
-    """S linear layers side by side: weight (S, out, in), bias (S, out), initialised as torch's own Linear."""
+    """S parallel linear layers: weight (S, out, in), bias (S, out), initialised like torch.nn.Linear."""
 
     def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator], text: TextEncoder) -> None:
         super().__init__()

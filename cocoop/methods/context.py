@@ -1,4 +1,4 @@
-"""Initial context vectors, as the reference makes them."""
+"""Initial context vectors, as in the reference."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def initial_context(
     words: str | None,
     classes: int | None = None,
 ) -> nn.Parameter:
-    """Context vectors (S, M, D), or (S, C, M, D) with `classes`: the embedded words, else normal with std 0.02."""
+    """Context vectors (S, M, D), or (S, C, M, D) with `classes`: embeddings of the words, or else normal with std 0.02."""
     if words:
         context = text.embedded_words(words, contexts)  # (M, D)
         many = context if classes is None else context.expand(classes, -1, -1)

@@ -1,4 +1,4 @@
-"""CoOp: a learned context in front of the class name, the same for every image (CoOp trainers/coop.py)."""
+"""CoOp: a learned context before the class name, the same for every image (CoOp trainers/coop.py)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""KgCoOp: CoOp whose text features stay near those of hand-crafted prompts (Yao et al., CVPR 2023; KgCoOp trainers/kgcoop.py)."""
+"""KgCoOp: CoOp with text features close to those of hand-crafted prompts (Yao et al., CVPR 2023; KgCoOp trainers/kgcoop.py)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Linear probe: logistic regression on the image features of the few-shot images, by scikit-learn."""
+"""Linear probe: scikit-learn's logistic regression on the image features of the few-shot images."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ from cocoop.methods.shared_text import refuse_other_classes
 
 
 class LinearProbe(Method):
-    """A softmax layer on raw image features (as CoOp lpclip/linear_probe.py); it knows no class names.
+    """A softmax layer on raw image features (like CoOp lpclip/linear_probe.py), which does not use class names.
 
-    C: inverse strength of the l2 penalty; iterations: most of lbfgs.
+    C: inverse strength of the l2 penalty; iterations: maximal iterations of lbfgs.
     """
 
     def __init__(self, task: Task, *, C: float, iterations: int) -> None:
@@ -28,7 +28,7 @@ class LinearProbe(Method):
         from sklearn.linear_model import LogisticRegression
 
         if self.weight.shape[1] == 1:
-            return  # one class: zeros already say so, and scikit-learn wants two
+            return  # zeros are right for a single class, and scikit-learn requires two
         assert few_shot.features is not None  # needs: frozen_features
         for run, (x, y) in enumerate(zip(few_shot.features, few_shot.labels, strict=True)):
             probe = LogisticRegression(C=self.C, max_iter=self.iterations)

@@ -1,4 +1,4 @@
-"""Random numbers of a step: each seed has its own, so that seeds together draw what each would draw alone."""
+"""Random numbers of a step: each seed has a separate stream, so that it draws the same numbers with and without other seeds."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from cocoop.device import number_of
 class Noise:
     """One stream of random numbers per seed.
 
-    The training loop restarts all of them in every epoch, and the evaluation before every list of classes, so that an
-    interrupted training and a repeated evaluation draw the same numbers again.
+    The training loop restarts all streams in every epoch, and the evaluation before every list of classes, so that a continued
+    training and a repeated evaluation draw the same numbers.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
@@ -20,7 +20,7 @@ class Noise:
         self.restart("start")
 
     def restart(self, *moment: object) -> None:
-        """Begins the streams that belong to a moment (JSON values)."""
+        """Restarts the streams with seeds derived from `moment` (JSON values)."""
         self.moment = moment
         self.streams: list[torch.Generator] = []
 
@@ -41,7 +41,7 @@ class Noise:
 
 
 class SeedDropout(nn.Module):
-    """Dropout of (S, ...) with a mask of its own for every seed, from the method's noise."""
+    """Dropout of (S, ...) with a separate mask for every seed, from the method's noise."""
 
     def __init__(self, noise: Noise, p: float) -> None:
         super().__init__()

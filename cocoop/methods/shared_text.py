@@ -14,7 +14,7 @@ _HELD: ContextVar[dict[Callable[[], Tensor], Tensor] | None] = ContextVar("held"
 
 @contextmanager
 def holding() -> Iterator[None]:
-    """A block in which no tensor changes, so that every `held` function is computed once."""
+    """A block in which no tensor changes, so that every `held` function is computed only once."""
     token = _HELD.set({})
     try:
         yield
@@ -23,7 +23,7 @@ def holding() -> Iterator[None]:
 
 
 def held(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """The function, which within a `holding` block is computed once; everywhere else at every call."""
+    """The function with a cached result inside a `holding` block; elsewhere, every call computes it."""
 
     def found() -> Tensor:
         kept = _HELD.get()
@@ -54,9 +54,9 @@ class SharedText:
 
 
 def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[str]) -> None:
-    """A UserError unless these are the class names, in the same order, that class-bound tensors were learned for.
+    """Raises a UserError unless class-bound tensors were learned for exactly these class names in the same order.
 
-    Equal numbers prove nothing: the halves of a dataset are as large, and every accuracy would look plausible.
+    Comparing the numbers of classes is not enough: base and new classes are equally many, and any accuracy would look plausible.
     """
     if tuple(trained_on) == tuple(asked):
         return

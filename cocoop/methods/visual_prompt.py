@@ -11,9 +11,9 @@ from cocoop.methods.zero_shot import ZeroShot
 
 
 class VisualPrompt(ZeroShot):
-    """Zero-shot CLIP on x + delta, with delta learned on a frame of `border` pixels, the same for every image.
+    """Zero-shot CLIP on x + delta, where delta is a learned frame of `border` pixels, the same for every image.
 
-    Class prompts are the dataset's template. delta starts normal and is added to normalised pixels, as in the authors' code
+    Class prompts use the dataset's template. delta is initially normal and added to normalised pixels, as in the authors' code
     (visual_prompting models/prompters.py, PadPrompter).
     """
 

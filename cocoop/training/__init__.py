@@ -1,1 +1,1 @@
-"""Training of learned tensors on cached image features, and the stage that reads and writes the files around it."""
+"""Training of methods on image features or live images, and the stage that reads and writes the files."""

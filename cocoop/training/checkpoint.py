@@ -1,6 +1,6 @@
-"""The state of a training on disk, so that an interrupted one continues where it was.
+"""The state of a training on disk, so that an interrupted training can continue.
 
-The checkpoint of the last epoch stays: when a group of jobs fails as a whole, its finished trainings are done again in no time.
+The checkpoint of the last epoch is kept, so that finished trainings of a failed Slurm group are restored, not repeated.
 """
 
 import time
@@ -20,10 +20,11 @@ SECONDS_BETWEEN = 30.0
 
 
 class Keeper:
-    """Writes a checkpoint after an epoch when the last one is old enough, and after the last epoch.
+    """Writes a checkpoint after an epoch if the last one is old enough, and after the last epoch.
 
-    fingerprint: of everything that decides the training; epochs: in all; start: when the training began on the clock of
-    `time.perf_counter`, with the time of earlier attempts taken off.
+    fingerprint: digest of everything that affects the training.
+    epochs: total number of epochs.
+    start: start time of the training on the clock of `time.perf_counter`, minus the duration of earlier attempts.
     """
 
     def __init__(self, method: Method, path: Path, fingerprint: str, epochs: int, start: float | None = None) -> None:
@@ -46,7 +47,7 @@ class Keeper:
 
 
 def resume(method: Method, path: Path, fingerprint: str) -> Progress:
-    """The state of an interrupted training with the same fingerprint; a fresh one if there is none."""
+    """The state of an interrupted training with the same fingerprint; a new state if there is none."""
     if not path.exists():
         return Progress()
     try:

@@ -1,4 +1,4 @@
-"""The training loop: S seeds of one variant at once, by gradient descent on what the method minimises."""
+"""The training loop: gradient descent on a method's loss for S seeds at once."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -28,10 +28,14 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass
 class Progress:
-    """What a training must remember to continue.
+    """The state that a training needs to continue.
 
-    epochs: done; optimizer, scaler: their states; history: a row per seed and epoch, with the columns of history.csv; seconds:
-    what the epochs done took, over all attempts.
+    Attributes:
+        epochs: number of completed epochs.
+        optimizer: state of the optimizer.
+        scaler: state of the loss scaling.
+        history: a row per seed and epoch with the columns of history.csv.
+        seconds: duration of the completed epochs over all attempts.
     """
 
     epochs: int = 0
@@ -42,7 +46,7 @@ class Progress:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager:
-    """The autocast region of bf16 and fp16; nothing for fp32 and reference-fp16."""
+    """The autocast context for bf16 and fp16; no effect for fp32 and reference-fp16."""
     dtype = AUTOCAST.get(precision)
     return torch.autocast(device.type, dtype) if dtype else nullcontext()
 
@@ -52,12 +56,13 @@ class Trainer:
     """Trains a method's tensors in place.
 
     Attributes:
-        method, classifier: what is trained, and its classifier among the classes trained on.
-        images: what it learns from.
-        training: how.
-        precision: of the backbone.
-        order: which images an epoch visits, one after the other.
-        where: the training, for messages.
+        method: the method to train.
+        classifier: its classifier for the training classes.
+        images: the training data.
+        training: settings of the training.
+        precision: precision of the backbone.
+        order: the order of images in an epoch.
+        where: name of the training for messages.
     """
 
     method: Method
@@ -78,7 +83,7 @@ class Trainer:
         return SeedScaler(self.method.seeds, self.device, state, self.where)
 
     def run(self, done: Progress | None = None, after_epoch: Callable[[Progress], Any] = lambda done: None) -> Progress:
-        """Trains to the end; done: where to continue; after_epoch is called with the state after each epoch.
+        """Trains to the end. done: the state to continue from; after_epoch: called with the state after each epoch.
 
         Raises UserError for a loss that is not finite.
         """
@@ -116,12 +121,12 @@ class Trainer:
         return done
 
     def _restart(self, epoch: int) -> None:
-        """Random numbers of an epoch do not depend on what was drawn before it, so that a training can continue there."""
+        """Restarts the random numbers, so that those of an epoch do not depend on earlier epochs and a training can continue."""
         torch.manual_seed(number_of("epoch", self.method.seeds, epoch))
         self.method.noise.restart("epoch", epoch)
 
     def _first(self, epoch: int, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """The first step, which may be tried twice, with the same random numbers each time."""
+        """The first step, which may run twice, with the same random numbers."""
         self._restart(epoch)
         return self.step(batch)
 
@@ -138,7 +143,7 @@ class Trainer:
             yield Batch(x, labels, frozen)
 
     def step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """One update; each seed's losses and accuracy (S,) without waiting for the device."""
+        """One update; returns each seed's losses and accuracy (S,) without waiting for the device."""
         with autocast(self.precision, self.device):
             logits, losses = self.method.losses(self.classifier, batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -151,7 +156,7 @@ class Trainer:
         return {name: loss.detach().float() for name, loss in losses.items()}, hits
 
     def _record(self, done: Progress, epoch: int, losses: list[dict[str, Tensor]], hits: list[Tensor]) -> None:
-        """Here and in the scaler's `after_epoch` the loop waits for the device, nowhere else."""
+        """Records an epoch. The loop waits for the device only here and in the scaler's `after_epoch`."""
         terms = {name: torch.stack([each[name] for each in losses]).double().cpu() for name in losses[0]}  # (steps, S)
         total, accuracy = torch.stack(list(terms.values())).sum(0), torch.stack(hits).double().cpu()
         seeds = self.method.seeds

@@ -1,4 +1,4 @@
-"""Optimizers by name, and their whole state as what a checkpoint can hold."""
+"""Optimizers by name, and their complete state in a form that a checkpoint can store."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from cocoop.config.specs import TrainingSpec
 from cocoop.methods.base import Method
 
 State = dict[int, dict[str, Any]]
-"""By number of the parameter: tensors and numbers by name."""
+"""Tensors and numbers by name, for each parameter's index."""
 NAMES = ("sgd", "adam", "adamw")
 
 
 def optimizer_of(method: Method, training: TrainingSpec) -> torch.optim.Optimizer:
-    """The optimizer of a training over the method's parameter groups."""
+    """The optimizer of a training for the method's parameter groups."""
     groups = method.parameter_groups()
     shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
     if training.optimizer == "sgd":
@@ -23,17 +23,17 @@ def optimizer_of(method: Method, training: TrainingSpec) -> torch.optim.Optimize
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of every group, times the group's own `lr_scale`."""
+    """Sets the learning rate of every group, multiplied by the group's `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1)
 
 
 def state_of(optimizer: torch.optim.Optimizer) -> State:
-    """All that the optimizer remembers."""
+    """The complete state of the optimizer."""
     state = optimizer.state_dict()["state"]
     return {number: {k: v for k, v in kept.items() if v is not None} for number, kept in state.items()}
 
 
 def restore(optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Takes over what `state_of` gave."""
+    """Restores the result of `state_of`."""
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""The `train` stage: views and text tower in, learned tensors and history out; continues where it was interrupted."""
+"""The `train` stage: reads views and the text tower, writes learned tensors and history, and continues after interruptions."""
 
 import logging
 import time
@@ -27,7 +27,7 @@ LEARNED = "learned"
 
 
 def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) -> None:
-    """Trains the seeds of a run and writes learned.safetensors, history.csv and cost.json into the folder `out`.
+    """Trains the seeds of a run and writes learned.safetensors, history.csv and cost.json to the folder `out`.
 
     budget_mb: memory for the text tower's activations.
     """
@@ -55,7 +55,7 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
 
 @dataclass(frozen=True)
 class Part:
-    """Seeds that train in one batch: all of a run, or one of them."""
+    """Seeds that train in one batch: all seeds of a run, or one of them."""
 
     run: Run
     images: TrainingImages
@@ -85,18 +85,18 @@ class Part:
         return method, trainer.run(done, keeper), before
 
     def precise(self):
-        """Constant text features are computed as those of a step are."""
+        """Computes constant text features in the same way as those of a step."""
         return autocast(self.run.backbone.precision, self.task.text.device)
 
     def fingerprint(self) -> str:
-        """Of everything that decides the training's numbers."""
+        """Digest of everything that affects the training's numbers."""
         code = provenance.code("backbone", "text", "images", "methods", "training")
         computed_on = provenance.computed_on(str(self.task.text.device))
         return io.sha256_text(io.canonical_json([self.run.to_dict(), self.images.made, code, computed_on]))
 
 
 def parts(run: Run, images: TrainingImages, task: Task, out: Path) -> Iterator[Part]:
-    """All seeds at once, or one after the other for a method that is not `stacked`."""
+    """All seeds at once, or one after another for a method that is not `stacked`."""
     if run.stacked:
         yield Part(run, images, task, out / "checkpoint.safetensors")
         return
@@ -112,7 +112,7 @@ def few_shot(images: TrainingImages) -> FewShot:
 
 
 def write_cost(path: Path, run: Run, device: str, start: float) -> None:
-    """Writes what a job took: seconds since `start` (time.perf_counter), and memory."""
+    """Writes the cost of a job: seconds since `start` (time.perf_counter), and memory."""
     gpu_mb = peak_gpu_mb(torch.device(device))
     cost: dict[str, Any] = {"seconds": time.perf_counter() - start, "peak_gpu_mb": gpu_mb, "peak_mb": peak_mb()}
     cost |= {"precision": run.backbone.precision, "provenance": provenance.describe(device)}
@@ -120,7 +120,7 @@ def write_cost(path: Path, run: Run, device: str, start: float) -> None:
 
 
 def write_history(path: Path, history: list[Row]) -> None:
-    """One line per seed and epoch: learning rate in force, mean loss and accuracy over the epoch's batches, and the terms of the
+    """Writes one line per seed and epoch: learning rate, mean loss and accuracy over the epoch's batches, and the terms of the
     loss if there are several.
     """
     columns = list(history[0]) if history else ["seed", "epoch", "lr", "loss", "accuracy"]

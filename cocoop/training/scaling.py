@@ -1,8 +1,8 @@
-"""Loss scaling of fp16 for several seeds at once: as torch's GradScaler, but an overflow of one seed is its own affair.
+"""Loss scaling of fp16 for several seeds: like torch's GradScaler, but an overflow in one seed does not affect the others.
 
-torch has one scale for all parameters and skips the step of all. Here the parameters of S seeds are stacked, so every seed
-has its scale, and one that overflows keeps its parameters and the optimizer's tensors as they were while the others take their
-step. The step counter of Adam is one for all seeds; a skipped step counts there, whether a seed trains alone or with others.
+torch has one scale for all parameters and skips the step for all of them. Here, the parameters of S seeds are stacked, and every
+seed has a scale. After an overflow, a seed keeps its parameters and the optimizer's tensors, while the other seeds make a step.
+All seeds share the step counter of Adam, which also counts skipped steps, whether a seed trains alone or with others.
 """
 
 import logging
@@ -16,9 +16,9 @@ from cocoop.errors import UserError
 from cocoop.methods.base import Losses, Method
 
 logger = logging.getLogger(__name__)
-FIRST_SCALE = 1024.0  # torch's 65,536 overflows at first, and every overflow skips a step
-GOOD_STEPS = 2000  # in a row, after which a scale doubles; an overflow halves it (torch/amp/grad_scaler.py)
-LARGEST_SCALE = 2.0**127  # the next power of two is no float32
+FIRST_SCALE = 1024.0  # torch's initial 65,536 overflows, and every overflow skips a step
+GOOD_STEPS = 2000  # consecutive steps before a scale doubles; an overflow halves it (torch/amp/grad_scaler.py)
+LARGEST_SCALE = 2.0**127  # the next power of two is not a float32
 
 State = Mapping[str, Sequence[float]]
 
@@ -26,8 +26,11 @@ State = Mapping[str, Sequence[float]]
 class SeedScaler:
     """Loss scales of the seeds of a training whose parameters have S as their first dimension.
 
-    scale (S,): powers of two, so that scaling rounds nothing; good (S,): steps since it last changed; updates (S,): steps
-    that were not skipped, in all. state: what `state` gave, to continue; where: the training, for messages.
+    scale (S,): powers of two, so that scaling does not round.
+    good (S,): steps since the scale changed.
+    updates (S,): total number of steps that were not skipped.
+    state: result of `state`, to continue.
+    where: name of the training for messages.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device, state: State | None = None, where: str = "") -> None:
@@ -38,7 +41,7 @@ class SeedScaler:
         self.good, self.updates = (torch.tensor(self.known[key], device=device) for key in ("good", "updates"))
 
     def step(self, method: Method, losses: Losses, optimizer: torch.optim.Optimizer) -> None:
-        """Backward pass of the seeds' losses and one step of each seed whose gradients are finite; waits for nothing."""
+        """Backward pass and one step of each seed with finite gradients, without waiting for the device."""
         method.backward({name: self.scale * loss for name, loss in losses.items()})
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         for parameter in parameters:
@@ -60,13 +63,13 @@ class SeedScaler:
         self.updates = self.updates + finite
 
     def state(self) -> dict[str, list[float]]:
-        """What a checkpoint must hold. Waits for the device."""
+        """The state for a checkpoint. Waits for the device."""
         return {"scale": self.scale.tolist(), "good": self.good.tolist(), "updates": self.updates.tolist()}
 
     def after_epoch(self, epoch: int, last: bool) -> dict[str, list[float]]:
-        """The state after an epoch (from 0); tells of seeds that made no update in it. Waits for the device.
+        """The state after an epoch (from 0); logs seeds without any update in it. Waits for the device.
 
-        A UserError if a seed cannot train: unscaled gradients overflow too, or the training ends without an update.
+        Raises a UserError if a seed cannot train: even unscaled gradients overflow, or the training ends without an update.
         """
         before, self.known = self.known["updates"], self.state()
         for seed, scale, old, new in zip(self.seeds, self.known["scale"], before, self.known["updates"], strict=True):
@@ -82,12 +85,12 @@ class SeedScaler:
 
 
 def of_others(seeds: Sequence[int]) -> str:
-    """A sentence for the message of a seed that stops a training of several."""
+    """Advice for the message if one of several seeds stops the training."""
     return " With seeds_per_job: 1 the other seeds train without it." if len(seeds) > 1 else ""
 
 
 def _state(optimizer: torch.optim.Optimizer, parameter: Tensor, copy: bool = True) -> dict[str, Tensor]:
-    """What a step changes: the parameter's values, and the optimizer's tensors of its shape once there are any."""
+    """Tensors that a step changes: the parameter's values, and the optimizer's tensors of its shape, if there are any."""
     kept = optimizer.state[parameter].items()
     found = {"value": parameter.detach()} | {
         name: value for name, value in kept if torch.is_tensor(value) and value.shape == parameter.shape
@@ -96,5 +99,5 @@ def _state(optimizer: torch.optim.Optimizer, parameter: Tensor, copy: bool = Tru
 
 
 def _beside(of_seeds: Tensor, tensor: Tensor) -> Tensor:
-    """(S,) as (S, 1, ...), to go with a tensor of the seeds."""
+    """(S,) as (S, 1, ...), to broadcast with `tensor`."""
     return of_seeds.view(-1, *[1] * (tensor.ndim - 1))

@@ -1,4 +1,4 @@
-"""How long a training takes, its learning rates, and the order of its images."""
+"""The length of a training, its learning rates, and the order of its images."""
 
 import math
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ class Schedule:
 
     @property
     def per_epoch(self) -> int:
-        """Steps of a whole epoch."""
+        """Steps of a complete epoch."""
         return batches(self.images, self.training.batch_size, self.training.drop_last)
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
+        """Total number of steps."""
         return self.training.steps or self.training.epochs * self.per_epoch
 
     @property
     def epochs(self) -> int:
-        """Epochs in all; the last one may be cut short."""
+        """Total number of epochs; the last one may be incomplete."""
         return math.ceil(self.steps / self.per_epoch)
 
     def steps_of(self, epoch: int) -> int:
@@ -46,8 +46,8 @@ class Schedule:
 def annealed(training: TrainingSpec, position: int, warmup: int, length: int) -> float:
     """The learning rate at a position (from 0) of a training of some length, both in epochs or both in steps.
 
-    Constant for the warm-up, then cosine annealing whose counter starts after the warm-up: the last values of the cosine are
-    never reached (Dassl lr_scheduler.py:35-54,128-131 with recount).
+    Constant during the warm-up, followed by cosine annealing whose counter starts after the warm-up, so it never reaches the last
+    values of the cosine (Dassl lr_scheduler.py:35-54,128-131 with recount).
     """
     if position < warmup:
         return training.warmup_lr
@@ -55,7 +55,7 @@ def annealed(training: TrainingSpec, position: int, warmup: int, length: int) ->
 
 
 def shuffled(seed: int, epoch: int, images: int) -> Tensor:
-    """The order (N,) in which an epoch visits the images; depends on nothing but its arguments."""
+    """The order (N,) of the images in an epoch, which only depends on the arguments."""
     source = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(images, generator=source)
 
@@ -63,6 +63,6 @@ def shuffled(seed: int, epoch: int, images: int) -> Tensor:
 def batches(images: int, batch_size: int, drop_last: bool = True) -> int:
     """Steps of an epoch.
 
-    drop_last: the incomplete last batch is left out, unless it is the only one (Dassl data_manager.py:43).
+    drop_last: whether to drop an incomplete last batch, unless it is the only one (Dassl data_manager.py:43).
     """
     return max(1, images // batch_size if drop_last else math.ceil(images / batch_size))

@@ -129,8 +129,8 @@ def test_text_model_that_cannot_be_fetched_is_named(spec):
 def test_activation_that_does_not_fit_the_weights_is_refused(spec):
     message = refusal(spec, model="ViT-B-16", pretrained="openai")
     assert message == (
-        "backbone 'golden': tag 'openai' was trained with QuickGELU, which ViT-B-16 does not have; "
-        "write model: ViT-B-16-quickgelu."
+        "backbone 'golden': tag 'openai' was trained with QuickGELU, which ViT-B-16 does not use; "
+        "set model: ViT-B-16-quickgelu."
     )
 
 
@@ -138,7 +138,7 @@ def test_missing_files_are_named_relative_to_the_repository(spec, tmp_path):
     assert f"{io.REPOSITORY / 'no/such.pt'}: no such file" in refusal(spec, pretrained="no/such.pt")
     assert f"{io.REPOSITORY / 'no/such.json'}: no such file" in refusal(spec, model="no/such.json")
     (tmp_path / "weights.h5").write_bytes(b"x")
-    assert "a checkpoint ends in .safetensors, .pt, .pth, .bin" in refusal(
+    assert "a checkpoint must have the suffix .safetensors, .pt, .pth, .bin" in refusal(
         spec, pretrained=str(tmp_path / "weights.h5")
     )
 

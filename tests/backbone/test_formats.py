@@ -182,7 +182,7 @@ def test_a_training_checkpoint_with_objects_is_not_misnamed(spec, state, tmp_pat
 @pytest.mark.parametrize("kind", ["learned", "features", "text-tower"])
 def test_files_of_this_benchmark_are_named(kind, spec, tmp_path):
     io.write_tensors(tmp_path / "x.safetensors", some("seed1.ctx"), {"kind": kind})
-    assert f'x.safetensors: a file of this benchmark ("{kind}"), not the weights' in refusal(
+    assert f'x.safetensors: contains "{kind}" of this benchmark, not the weights' in refusal(
         spec, pretrained=str(tmp_path / "x.safetensors")
     )
 
@@ -190,6 +190,6 @@ def test_files_of_this_benchmark_are_named(kind, spec, tmp_path):
 def test_the_stage_reports_it_in_one_line(spec, tmp_path, capsys):
     torch.save({"state_dict": some("ctx", "token_prefix"), "epoch": 50}, tmp_path / "model.pth.tar-50")
     settings = changed(spec, pretrained=str(tmp_path / "model.pth.tar-50")).settings
-    assert main(["text-tower", "--settings", json.dumps(settings), "--out", str(tmp_path / "tower")]) == 2
+    assert main(["text-tower", "--backbone", json.dumps(settings), "--out", str(tmp_path / "tower")]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}/model.pth.tar-50: {PROMPTS}")
     assert not (tmp_path / "tower").exists()

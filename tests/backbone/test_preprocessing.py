@@ -125,7 +125,7 @@ def test_config_next_to_the_weights_is_used(tmp_path):
         ('{"model_cfg": {}}', "expected open_clip's config with `preprocess_cfg` (KeyError"),
         ('{"preprocess_cfg": {"resize_mode": "longest"}}', "preprocess_cfg: resize_mode: 'longest' is not one of"),
         ('{"preprocess_cfg": {"mean": [123, 117, 104]}}', "preprocess_cfg: mean.0: 123 is greater than the maximum of 1"),
-        ('{"preprocess_cfg": {}, "model_cfg": {}}', "describes a model without QuickGELU, and golden_clip is one with it"),
+        ('{"preprocess_cfg": {}, "model_cfg": {}}', "describes a model without QuickGELU, but golden_clip is a model with it"),
     ],
 )  # fmt: skip
 def test_unusable_config_next_to_weights_is_reported(tmp_path, content, message):
@@ -141,7 +141,7 @@ def test_unknown_tags_and_activations_are_refused(tmp_path):
         refusal(spec, preprocessing="openai")
     )
     assert "preprocessing: unknown ViT-B-32 tag 'opnai'" in refusal(spec, model="ViT-B-32", preprocessing="opnai")
-    assert "write model: ViT-B-32-quickgelu" in refusal(spec, model="ViT-B-32", preprocessing="openai")
+    assert "set model: ViT-B-32-quickgelu" in refusal(spec, model="ViT-B-32", preprocessing="openai")
 
 
 def test_yaml_keys_reach_the_features_and_the_settings(tmp_path, monkeypatch):
@@ -157,7 +157,7 @@ def test_yaml_keys_reach_the_features_and_the_settings(tmp_path, monkeypatch):
         (tmp_path / "backbones/golden.yaml").write_text(yaml.safe_dump(content))
         settings[name] = Registry(tmp_path).backbone("golden", "test").settings
         out = tmp_path / f"{name}.safetensors"
-        words = ["--settings", json.dumps({"backbone": settings[name]}), "--manifest", tmp_path / "manifest.json"]
+        words = ["--backbone", json.dumps(settings[name]), "--manifest", tmp_path / "manifest.json"]
         assert main(["features", *map(str, [*words, "--root", tmp_path, "--out", out])]) == 0
         stored[name] = io.read_tensors(out, "features")
     assert settings["plain"] != settings["siglip"]
@@ -170,7 +170,7 @@ def test_yaml_keys_reach_the_features_and_the_settings(tmp_path, monkeypatch):
 
 def test_misspelt_settings_are_refused_by_the_stage(tmp_path, capsys):
     content = {"name": "x", "model": "ViT-B-32", "pretrained": None, "precision": "fp32", "preprocessing": {"men": 1}}
-    assert main(["text-tower", "--settings", json.dumps(content), "--out", str(tmp_path / "x")]) == 2
+    assert main(["text-tower", "--backbone", json.dumps(content), "--out", str(tmp_path / "x")]) == 2
     assert "preprocessing: unknown key 'men'; known: mean, std, interpolation, resize_mode. Did you mean 'mean'?" in (
         capsys.readouterr().err
     )

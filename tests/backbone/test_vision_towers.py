@@ -138,7 +138,7 @@ def test_a_backbone_that_cannot_change_is_named_with_the_reason(tmp_path):
     with pytest.raises(UserError) as refusal:
         ImageEncoder.of(whole)
     assert str(refusal.value) == (
-        "backbone 'small_resnet': methods cannot change its image tower: its image tower is a ModifiedResNet, not a vision "
+        "backbone 'small_resnet': methods cannot change its image tower, because its image tower is a ModifiedResNet, not a vision "
         "transformer; use a vision transformer, such as ViT-B-16."
     )
 

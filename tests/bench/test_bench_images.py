@@ -13,7 +13,8 @@ from cocoop.cli import main
 from cocoop.io import REPOSITORY
 from cocoop.planning.cost.image_rate import ImageRate, decoders
 from cocoop.planning.files import plan_of
-from cocoop.planning.jobs import Views, jobs_of
+from cocoop.planning.job import Views
+from cocoop.planning.jobs import jobs_of
 from tests.planning.test_plan import ROWS, bench
 
 PAPER = REPOSITORY / "config" / "paper.yaml"
@@ -66,7 +67,9 @@ def test_second_table_and_json(quick, monkeypatch, tmp_path, capsys):
 def job_of(stage, per_image=1):
     jobs = jobs_of(plan_of([PAPER]))
     return next(
-        j for j in jobs if j.stage == stage and (not isinstance(j.what, Views) or j.what.per_image == per_image)
+        job
+        for job in jobs
+        if job.stage.name == stage and (not isinstance(job.about, Views) or job.about.per_image == per_image)
     )
 
 

@@ -74,7 +74,7 @@ class CommandLine:
         (self.folder / "data").mkdir(exist_ok=True)
         if not (self.folder / "data/own").exists():
             (self.folder / "data/own").symlink_to(self.pictures)
-        return self.run("manifest", "--settings", dataset, "--data-root", "data", "--out", "manifest.json")
+        return self.run("manifest", "--dataset", dataset, "--data-root", "data", "--out", "manifest.json")
 
     def manifest(self) -> Manifest:
         said = self.stage()

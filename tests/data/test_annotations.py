@@ -44,9 +44,7 @@ def test_annotations_of_another_form(copy):
     spec, folder = copy("oxford_pets")
     (folder / "split_zhou_OxfordPets.json").unlink()
     lay_out({"annotations/trainval.txt": b"Abyssinian_1 one\n", "annotations/test.txt": b""}, folder)
-    assert """trainval.txt: cannot make sense of 'Abyssinian_1 one'; expected "<image> <class id>""" in refused(
-        spec, folder
-    )
+    assert """trainval.txt: invalid line 'Abyssinian_1 one'; expected "<image> <class id>""" in refused(spec, folder)
 
 
 def test_aircraft_of_an_unknown_variant(copy):
@@ -79,4 +77,4 @@ def test_damaged_mat_file(copy):
     spec, folder = copy("flowers102")
     (folder / "split_zhou_OxfordFlowers.json").unlink()
     lay_out({"imagelabels.mat": b"nothing", "cat_to_name.json": b"{}"}, folder)
-    assert f"{folder}/imagelabels.mat: no readable MATLAB file" in refused(spec, folder)
+    assert f"{folder}/imagelabels.mat: not a readable MATLAB file" in refused(spec, folder)

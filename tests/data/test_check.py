@@ -160,7 +160,7 @@ def test_new_writes_a_yaml_that_works(tree, path, reader, tmp_path):
             r"flat: 1 image but no class folders: move each image into the folder of its class, or list them in a CSV",
         ),
         ("mine", "x.csv", {}, r"x\.csv: cannot tell which column is the class; columns: path, what; call it 'class'\."),
-        ("mine", "x.json", {}, r"x\.json: no valid JSON"),
+        ("mine", "x.json", {}, r"x\.json: not valid JSON"),
         ("mine", "x.txt", {}, r"x\.txt: expected a folder or a table \(\.csv, \.tsv, .*\); save it as CSV"),
     ],
 )

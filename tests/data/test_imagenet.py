@@ -20,7 +20,7 @@ def test_imagenet_with_a_flat_validation_folder(copy):
         (folder / "images" / "val" / directory).rmdir()
     message = refused(spec, folder)
     assert (
-        f"{folder}/images/val: holds 12 images but no class folders: move each image into the folder of its class"
+        f"{folder}/images/val: contains 12 images but no class folders: move each image into the folder of its class"
         in message
     )
 
@@ -75,9 +75,7 @@ def test_imagenet_names_are_clips(tmp_path):
     (tmp_path / "classnames.txt").write_text("n01440764 a tench\n")
     assert ImageNetNames.find([tmp_path / "classnames.txt"]).names == ("a tench",)
     (tmp_path / "classnames.txt").write_text("n01440764\n")
-    with pytest.raises(
-        UserError, match=r"""classnames.txt: cannot make sense of 'n01440764'; expected "<synset> <class"""
-    ):
+    with pytest.raises(UserError, match=r"""classnames.txt: invalid line 'n01440764'; expected "<synset> <class"""):
         ImageNetNames.find([tmp_path / "classnames.txt"])
 
 

@@ -78,7 +78,7 @@ def test_nan_in_a_split_file(copy):
     path = folder / "split_zhou_DescribableTextures.json"
     path.write_text('{"train": [["a.jpg", NaN, "x"]], "val": [], "test": []}')
     spec.settings["reader"] = {**spec.settings["reader"], "content_sha256": "0" * 64}
-    assert f"{path}: no valid JSON (NaN is no JSON number)" in refused(spec, folder)
+    assert f"{path}: not valid JSON (NaN is not a JSON number)" in refused(spec, folder)
 
 
 def own(copy, tmp_path, text: str, name: str = "list.csv"):

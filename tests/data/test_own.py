@@ -90,7 +90,7 @@ def test_unicode_and_upper_case_extensions(tmp_path):
         ({"images": "pictures"}, r"own/pictures: no such folder; download the dataset, or put its images there"),
         (
             {"images": "cat"},
-            r"own/cat: holds 10 images but no class folders: move each image into the folder of its class",
+            r"own/cat: contains 10 images but no class folders: move each image into the folder of its class",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_clone_of_git_annex_before_its_files_are_fetched(own):
         (own.pictures / path).symlink_to(f"../../.git/annex/objects/{path}")
     for said in (own.check(), own.stage(), own.run("dataset", "new", own.pictures, "--name", "another")):
         assert said.code == 2
-        assert "32 of 32 images are missing (links to nothing); first: " in said.text
+        assert "32 of 32 images are missing (broken links); first: " in said.text
         assert "(+29 more)" in said.text and "`datalad get .`" in said.text
 
 
@@ -104,7 +104,7 @@ def test_several_kinds_are_counted_apart(own):
     for name in ("9.jpg", "10.jpg"):
         (own.pictures / "cat" / name).symlink_to("nowhere")
     (own.pictures / "dog/9.jpg").mkdir()
-    assert "3 of 35 images are missing (links to nothing: 2, folders: 1); first: " in own.stage().err
+    assert "3 of 35 images are missing (broken links: 2, folders: 1); first: " in own.stage().err
 
 
 def test_pictures_nobody_may_read(own, monkeypatch):
@@ -129,7 +129,7 @@ def test_images_of_a_table_that_are_links_to_nothing(own):
     for path in CLASSES:
         (own.pictures / path).unlink()
         (own.pictures / path).symlink_to("nowhere.jpg")
-    assert "32 of 32 images are missing (links to nothing)" in own.refused("labels.csv")
+    assert "32 of 32 images are missing (broken links)" in own.refused("labels.csv")
 
 
 @pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"])

@@ -47,6 +47,7 @@ def test_the_registry_has_fifteen_datasets():
 
 
 @pytest.mark.parametrize("name", PAPER)
+@pytest.mark.slow
 def test_archive_to_metrics(name, model, tiny_dataset, tmp_path):
     (loaded, tower), (spec, data_root) = model, tiny_dataset(name)
     manifest = prepare.manifest(spec, data_root, tmp_path / "manifest.json")

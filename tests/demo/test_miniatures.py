@@ -33,6 +33,7 @@ def written(request, tmp_path_factory) -> tuple[str, Path]:
     return request.param, folder
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(written, tmp_path):
     name, folder = written
     draw(name, tmp_path / "again", seed=0)

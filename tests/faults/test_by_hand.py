@@ -16,7 +16,7 @@ OPTIONS = [
     ("features", "--workers", "-1", "expected an integer from 0 to 1000, got '-1'"),
     ("views", "--workers", "many", "expected an integer from 0 to 1000, got 'many'"),
     ("views", "--epochs", "-1", "expected an integer >= 0, got '-1'"),
-    ("views", "--epochs", "6", "--epochs: 6 6 holds no epoch"),
+    ("views", "--epochs", "6", "--epochs: 6 6 is an empty range"),
     ("views", "--subset", "old", "invalid choice: 'old'"),
 ]
 JSON = ("--run", "--evaluation", "--dataset", "--backbone")

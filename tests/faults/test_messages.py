@@ -17,15 +17,16 @@ from cocoop.planning import Plan
 from tests.faults.test_config import CONFIG, replaced, use, without
 
 PAGE = io.REPOSITORY / "docs" / "messages.md"
-HEAD = """# Messages of a wrong configuration
+HEAD = """# Messages for invalid configurations
 
-A mistake in a YAML file of `config/` gives one line and exit code 2 before any job starts. Every message has a row;
-`tests/faults/test_messages.py` makes these mistakes, compares, and looks in the code for others; `make faults` writes this page.
+Every mistake in a YAML file of `config/` is reported in one line, with exit code 2, before any job starts. This page lists every
+message; `tests/faults/test_messages.py` makes these mistakes, compares the messages, and searches the code for missing ones.
+`make faults` writes this page.
 
-Snakemake itself reads the files named with `--configfile`, and profiles, before the benchmark can look at them. It rejects a file
-that is not YAML, not UTF-8 or not a mapping with a message and an exit code of its own, and **it runs code in such a file**
-(`__use_yte__: true`). All other mistakes give the messages below. Before you use a file that you did not write, check it with
-`python -m cocoop plan --configfile FILE`, which runs no code and gives one line for every mistake.
+Snakemake itself reads files named with `--configfile`, and profiles, before the benchmark does. It rejects files that are not
+valid YAML, UTF-8 or mappings with its own message and exit code, and **it runs code in such a file** (`__use_yte__: true`). All
+other mistakes in them are reported as below. Before you use a file that you did not write, check it with
+`python -m cocoop plan --configfile FILE`, which runs no code and reports all mistakes in one line.
 
 | file | mistake | message |
 | --- | --- | --- |
@@ -112,7 +113,7 @@ MISTAKES = [
     (PAPER, "a key is missing", ("sources",), GONE),
 ]
 TEXTS = [
-    (CONFIGURATION, "a key stands twice", "seeds: [1]\nseeds: [2]\n"),
+    (CONFIGURATION, "a key appears twice", "seeds: [1]\nseeds: [2]\n"),
     (CONFIGURATION, "no YAML", "seeds: [1\n"),
     (CONFIGURATION, "a character YAML does not take", "seeds: \x04\n"),
     (CONFIGURATION, "a date that is none", "seeds: 2026-13-01\n"),

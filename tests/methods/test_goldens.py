@@ -167,6 +167,7 @@ def test_logits_losses_and_gradients_at_given_parameters(case, text):
 
 
 @every
+@pytest.mark.slow
 def test_whole_training_and_new_classes(case, text, model):
     told, method, settings = TOLD[case.method], build(case, text), case.settings
     start = settings.get("trajectory_starts_from")

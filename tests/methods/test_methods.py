@@ -72,6 +72,7 @@ def test_logits_and_gradients(name, text):
 
 
 @pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if spec.trainable])
+@pytest.mark.slow
 def test_learning_lowers_the_loss_and_survives_a_file(name, text):
     method, (features, labels) = build(name, text), data(2)
 

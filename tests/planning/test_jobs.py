@@ -71,6 +71,7 @@ def test_every_input_is_the_output_of_a_job(jobs):
     assert {made[path] for path in training.files} == {TEXT_TOWER.name, VIEWS.name}
 
 
+@pytest.mark.slow
 def test_paper_submissions_are_those_snakemake_forms(tmp_path):
     plan = plan_of([PAPER])
     text = snakemake(tmp_path, "--profile", "slurm", "-n", config=PAPER)

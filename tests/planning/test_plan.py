@@ -48,6 +48,7 @@ def evaluation_of(plan, run, target, subsets):
 
 
 @pytest.mark.parametrize("dataset", PASSES)
+@pytest.mark.slow
 def test_text_passes_of_the_paper(paper, dataset, tmp_path):
     count, golden = estimator(paper, tmp_path), PASSES[dataset]
     coop = run_of(paper, dataset, "coop")

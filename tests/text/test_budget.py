@@ -49,6 +49,7 @@ def kept_mb(encoder, contexts: int, images: int) -> float:
 @pytest.mark.parametrize("classes", [10, 250])
 @pytest.mark.parametrize("images", [1, 64])
 @pytest.mark.parametrize("budget_mb", [8, 32])
+@pytest.mark.slow
 def test_a_step_keeps_what_the_budget_allows(tower, contexts, classes, images, budget_mb):
     names = (NAMES * 30)[:classes]
     names = [f"{name} {number}" for number, name in enumerate(names)]

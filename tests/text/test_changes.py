@@ -100,6 +100,7 @@ def test_all_changes_together(model, position, seeds, budget):
 
 @pytest.mark.parametrize("adapted", [False, True])
 @pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.slow
 def test_pieces_of_classes_and_seeds_give_the_same_result(model, position, adapted):
     names = [f"{colour} {thing}" for colour in COLOURS for thing in ("cat", "dog shed", "fir", "oak")]
     draw = Draw(3, len(names), M, D)

@@ -36,6 +36,7 @@ def refusal(status_command: str | None = "sacct", **resources: object) -> str | 
         return str(error)
 
 
+@pytest.mark.slow
 def test_without_slurm_snakemake_stops_with_one_line(fake):
     fake.remove(*(path.name for path in fake.programs.iterdir()))
     begun = time.monotonic()

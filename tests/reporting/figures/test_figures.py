@@ -147,6 +147,7 @@ def draw(folder, kind, out):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_every_kind_gets_the_files_it_was_promised(folder, tmp_path, kind):
     paths = draw(folder, kind, tmp_path)
     promised = sorted(f"{name}.{form}" for name in figures.NAMES[kind] for form in ("svg", "png"))
@@ -160,6 +161,7 @@ def test_every_kind_gets_the_files_it_was_promised(folder, tmp_path, kind):
                 assert image.width > 800
 
 
+@pytest.mark.slow
 def test_the_same_bytes_each_time_in_another_process(folder, tmp_path):
     draw(folder, "base_to_new", tmp_path / "a")
     code = (
@@ -224,6 +226,7 @@ ODD = {  # what a grid is changed to, and the accuracies
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("kind", DRAWN)
+@pytest.mark.slow
 def test_odd_experiments_are_drawn_on_sensible_axes(kind, odd):
     """Nothing crashes, no axis shows differences of rounding, and all labels have room."""
     changed, value = ODD[odd]
