@@ -20,7 +20,7 @@ ENTRIES = {
     "per_dataset": "mine",
     "per_shots": "4",
 }  # names that matter, of mappings with free names
-AGES_DO_NOT_MATTER = ("fetched", "weights")  # names of such inputs (inputs_of in workflow/rules/common.smk)
+AGES_DO_NOT_MATTER = ("fetched",)  # names of such inputs (inputs_of in workflow/rules/common.smk)
 
 
 @dataclass(frozen=True)

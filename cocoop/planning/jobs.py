@@ -7,7 +7,6 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
-from cocoop.config.weights import local_files
 from cocoop.data.download.state import request
 from cocoop.planning import stages
 from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views, view_ranges
@@ -27,7 +26,6 @@ class Jobs:
         self.plan, self.backbone = plan, plan.backbone
         self.root = plan.config["data_root"]
         self._backbone_id = io.identity(self.backbone.settings)
-        self._weights = local_files({"model": self.backbone.model, "pretrained": self.backbone.pretrained})
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
@@ -43,7 +41,7 @@ class Jobs:
         wildcards = {"backbone": self.backbone.name, "id": self._backbone_id}
         out = stages.TEXT_TOWER.outputs["text_tower"].format(**wildcards)
         words = ["--backbone", io.canonical_json(self.backbone.settings), "--out", out]
-        return Job(stages.TEXT_TOWER, self.backbone.name, wildcards, {"weights": self._weights}, lambda: words)
+        return Job(stages.TEXT_TOWER, self.backbone.name, wildcards, {}, lambda: words)
 
     def download(self, spec: DatasetSpec) -> Job:
         wildcards = {"data_root": self.root, "dataset": spec.name, "id": spec.source}
@@ -101,7 +99,7 @@ class Jobs:
 
     def _encoder(self) -> dict[str, Files]:
         """Inputs of the image encoder. The text encoder's job downloads the weights, because it has internet access."""
-        return {"fetched": self.text_tower().outputs["text_tower"], "weights": self._weights}
+        return {"fetched": self.text_tower().outputs["text_tower"]}
 
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]

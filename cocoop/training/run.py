@@ -24,6 +24,7 @@ from cocoop.training.loop import Progress, Row, Trainer, autocast
 
 logger = logging.getLogger(__name__)
 LEARNED = "learned"
+COLUMNS = ("seed", "epoch", "lr", "loss", "accuracy")  # of history.csv; the terms of a loss follow
 
 
 def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) -> None:
@@ -123,7 +124,8 @@ def write_history(path: Path, history: list[Row]) -> None:
     """Writes one line per seed and epoch: learning rate, mean loss and accuracy over the epoch's batches, and the terms of the
     loss if there are several.
     """
-    columns = list(history[0]) if history else ["seed", "epoch", "lr", "loss", "accuracy"]
+    terms = {name for row in history for name in row} - set(COLUMNS)
+    columns = [*COLUMNS, *sorted(terms)]  # not in the order of a row: a checkpoint sorts its keys
     rows = sorted(history, key=lambda row: (row["seed"], row["epoch"]))
     lines = [",".join(repr(row[column]) for column in columns) for row in rows]
     io.write_text(path, "\n".join([",".join(columns), *lines]) + "\n")

@@ -48,7 +48,10 @@ def test_a_stage(stage, killed, world, made):
 def test_report(killed, benchmark):
     results, data = benchmark / "results", benchmark / "data"
     experiment = next(results.glob("experiments/flags/experiment-*.json"))
-    inputs = ["--results", results, "--experiments", experiment, "--data-root", data]
+    lists = {"metrics": results.rglob("metrics.json"), "manifests": results.rglob("manifest.json")}
+    (metrics := benchmark.parent / "metrics.txt").write_text("\n".join(map(str, lists["metrics"])))
+    inputs = ["--results", results, "--experiments", experiment, "--data-root", data, "--metrics", metrics]
+    inputs += ["--manifests", *lists["manifests"]]
     killed("report", lambda out: [*map(str, ["report", *inputs, "--out", out / "report.html"])], folder=benchmark)
 
 

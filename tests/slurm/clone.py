@@ -5,12 +5,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import yaml
 from PIL import Image
 
+from cocoop.planning.files import plan_of
+from cocoop.run import Run
 from tests.slurm.cluster import Cluster, die_with_parent
 
 CLASSES = ("red square", "green square", "blue square", "grey square")
@@ -46,18 +49,28 @@ class Clone:
         self.folder, self.cluster = folder, cluster
         self.heads: list[subprocess.Popen] = []
         copy_code(source, folder)
-        module = folder / "cocoop/training/run.py"  # so that a training of seconds has checkpoints to continue from
-        module.write_text(_replaced(module.read_text(), "CHECKPOINTS = 30.0", "CHECKPOINTS = 0.5"))
+        module = (
+            folder / "cocoop/training/checkpoint.py"
+        )  # so that a training of seconds has checkpoints to continue from
+        module.write_text(_replaced(module.read_text(), "SECONDS_BETWEEN = 30.0", "SECONDS_BETWEEN = 0.5"))
         (folder / "small.yaml").write_text(yaml.safe_dump(CONFIGURATION | content))
         for seed, name in enumerate(("first", "second")):
-            _draw(folder / "pictures" / name, seed)
+            pictures = cluster.folder / "pictures" / name  # of all clones, so that their results have the same paths
+            if not pictures.exists():
+                _draw(pictures, seed)
             split = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
             dataset = {
-                "title": name.title(), "template": "a photo of a {}.", "link": str(folder / "pictures" / name), "classes": 4,
+                "title": name.title(), "template": "a photo of a {}.", "link": str(pictures), "classes": 4,
                 "sizes": {"test": 24},
                 "reader": {"kind": "image_folder", "split": split, "names": list(CLASSES)},
             }  # fmt: skip
             (folder / f"config/datasets/{name}.yaml").write_text(yaml.safe_dump(dataset))
+
+    def run_of(self, dataset: str, variant: str, shots: int = 4) -> Run:
+        """A planned run."""
+        with chdir(self.folder):
+            runs = plan_of([Path("small.yaml")]).runs
+        return next(run for run in runs if (run.dataset, run.variant, run.shots) == (dataset, variant, shots))
 
     def edit_profile(self, resources: dict[str, dict[str, object]], **default: str) -> None:
         """Sets resources of single rules and of all in slurm/profile.yaml, as a site does."""

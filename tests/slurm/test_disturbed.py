@@ -28,7 +28,7 @@ class Training:
     def __init__(self, clone: Clone, cluster: Cluster, dataset: str, variant: str) -> None:
         self.clone, self.cluster = clone, cluster
         self.group = f"run_tiny_{dataset}_base_{variant}_shots4"
-        self.run = f"tiny/{dataset}/base/{variant}/shots4/seeds1-2"
+        self.run = f"tiny/{dataset}/base/{variant}/shots4/seeds1-2/{clone.run_of(dataset, variant).identity}"
         self.folder = clone.folder / "results/runs" / self.run
 
     def jobs(self) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """The base-to-new experiment in miniature on a real Slurm: what is submitted, that a failed run fails alone, same bytes."""
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,12 @@ def test_every_submission_asks_for_one_gpu_and_the_cpus_of_one_part(cluster, und
     assert {job["TresPerJob"] for job in jobs} == {f"gres:gpu:{GPU_MODEL}:1"}
     assert {job["JOB_GRES"] for job in jobs} == {f"gpu:{GPU_MODEL}:1"}
     asked = [
-        (job["Comment"].removeprefix("rule_"), job["TimeLimit"], job["MinMemoryNode"], int(job["NumCPUs"]))
+        (
+            re.sub("_[0-9a-f]{10}$", "", job["Comment"].removeprefix("rule_")),
+            job["TimeLimit"],
+            job["MinMemoryNode"],
+            int(job["NumCPUs"]),
+        )
         for job in jobs
     ]
     expected = [
@@ -50,13 +56,13 @@ def test_failed_run_takes_no_other_with_it_and_is_named(undisturbed):
     assert {path.name for path in found} == set(EXACT)
     assert clone.log().count("\nfailed: ") == 1
     last = clone.log().rpartition("\nfailed: ")[2]
-    run = f"{runs}/shots4/seeds1-2"
+    run = f"{runs}/shots4/seeds1-2/{clone.run_of('first', 'coop_fewshot').identity}"
     assert last.startswith(
         "train coop_fewshot on first/all, 4 shots, seeds 1-2: train coop_fewshot on first: the loss of seed 1 is "
     )
     assert f"log:    results/logs/train/{run}.log\n" in last
     assert f"again:  snakemake --profile slurm --configfile small.yaml -- results/runs/{run}/learned" in last
-    assert "alone:  COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=256 python -m cocoop train --settings" in last
+    assert "alone:  COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=256 python -m cocoop train --run" in last
     status = clone.status()
     assert status["failed"] == 1
     assert status["running"] == status["queued"] == 0

@@ -71,15 +71,12 @@ def job_of(stage, wildcards):
 
 
 def inputs_of(stage):
-    """An input function that returns the input files of a job by name.
-
-    It ignores the age of `fetched` files, and of weights: paths contain the digest of their content.
-    """
+    """An input function that returns the input files of a job by name. It ignores the age of `fetched` files."""
 
     def inputs(wildcards):
         found = dict(job_of(stage, wildcards).inputs)
-        for name in {"fetched", "weights"} & found.keys():
-            found[name] = ancient(found[name])
+        if "fetched" in found:
+            found["fetched"] = ancient(found["fetched"])
         return found
 
     return inputs

@@ -65,6 +65,8 @@ def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         yield "learned.safetensors", training / "learned.safetensors"
         yield "history.csv", training / "history.csv"
     for stage, place in (("train", training), ("evaluate", folder)):
-        log = place and (results / "logs" / stage / place.relative_to(results / "runs")).with_suffix(".log")
-        if log and log.exists():
+        if place is None or not place.is_relative_to(results / "runs"):
+            continue
+        log = (results / "logs" / stage / place.relative_to(results / "runs")).with_suffix(".log")
+        if log.exists():
             yield f"{stage}.log", log
