@@ -21,7 +21,6 @@ KEYWORDS = (  # supported in a parameter's schema; jsonschema would silently ign
     "additionalProperties", "title", "description", "default", "examples",
 )  # fmt: skip
 MISSING = " is missing"
-OVERLAY = " (A file that changes only some keys must follow a complete one: --configfile config/config.yaml mine.yaml.)"
 TYPES = {
     "array": "a list",
     "object": "a mapping",
@@ -56,8 +55,7 @@ def validate(content: Mapping[str, Any], schema: str | Mapping[str, Any], where:
     problems = [line for error in checker.iter_errors(content) for line in _lines(error)] + _not_finite(content)
     if problems:
         text = "; ".join(problems[:MOST_PROBLEMS])
-        hint = OVERLAY if schema == "config" and MISSING in text else ""
-        raise UserError(f"{where}: {text}{'' if text.endswith('?') else '.'}{_more(len(problems))}{hint}")
+        raise UserError(f"{where}: {text}{'' if text.endswith('?') else '.'}{_more(len(problems))}")
 
 
 def check_schema(schema: Mapping[str, Any], where: str, known: Iterable[str] = ()) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io
+from cocoop.config.validation import validate
 from cocoop.planning.plan import Plan
 
 DEMO = Path("config/config.yaml")
@@ -36,8 +37,17 @@ def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
     Reads the files again, because Snakemake accepts repeated keys and keeps the last value.
     """
     named = [_shown(path) for path in paths]
-    over = config != load(named)
-    return Plan(config, where=" + ".join([*map(str, named or [DEMO]), *(["--config"] if over else [])]))
+    read, where = load(named), " + ".join(map(str, named or [DEMO]))
+    validate(read, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
+    return Plan(config, where=where if config == read else f"{where} + --config")
+
+
+def merged(over: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults under what Snakemake has read from --configfile and --config.
+
+    Its own `configfile:` would run code in the demo's file (`__use_yte__`).
+    """
+    return _over(io.read_yaml(defaults()), over)
 
 
 def _shown(path: Path) -> Path:

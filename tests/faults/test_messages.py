@@ -53,14 +53,14 @@ MISTAKES = [
     (CONFIGURATION, "not one of the choices", ("device",), "gpu"),
     (CONFIGURATION, "neither of two forms", ("views",), "all"),
     (CONFIGURATION, "an unknown backbone", ("backbone",), "tiney"),
-    (CONFIGURATION, "an unknown experiment", ("experiments", "base_to_nwe"), {}),
+    (CONFIGURATION, "an unknown experiment", ("experiments", 0), "base_to_nwe"),
     (CONFIGURATION, "an unknown variant to change", ("variants", "cop"), {}),
     (CONFIGURATION, "a parameter the method does not have", ("variants", "coop"), {"params": {"context": 8}}),
-    (CONFIGURATION, "an unknown dataset", ("experiments", "base_to_new", "train_datasets"), ["digit"]),
+    (CONFIGURATION, "an unknown dataset", ("experiments", 0, "base_to_new", "train_datasets"), ["digit"]),
     (
         CONFIGURATION,
         "training on what is for testing only",
-        ("experiments", "base_to_new", "train_datasets"),
+        ("experiments", 0, "base_to_new", "train_datasets"),
         ["imagenet_a"],
     ),
     (
@@ -93,6 +93,7 @@ MISTAKES = [
     (DTD, "a folder that leads out", ("folder",), "../dtd"),
     (DTD, "a checksum that is none", ("class_list_sha256",), "abc"),
     (DTD, "a key is missing", ("title",), GONE),
+    (DTD, "a number for a text", ("title",), 47),
     (NEW, "an unknown kind of table", ("table",), "base_new"),
     (NEW, "an unknown variant", ("variants",), ["clip", "copo"]),
     (NEW, "an unknown subset", ("target_subsets",), ["old"]),
@@ -214,7 +215,13 @@ def test_an_empty_registry_says_so(tmp_path):
 SOURCES = [*sorted((io.REPOSITORY / "cocoop" / "config").glob("*.py")), io.REPOSITORY / "cocoop" / "io.py"]
 OF_IO = ("read_yaml", "_read")  # what else stands in io.py is of other files
 PARTS = ("_lines", "_not_finite", "not_valid", "_fix", "_more")  # of validation.py: the pieces of its one message
-ELSEWHERE = {"not valid Python": "a broken module: tests/test_lookup.py"}
+ELSEWHERE = {  # where each is tested
+    "not valid Python": "a broken module: tests/test_lookup.py",
+    "templates": "a file of templates: tests/config/test_prompts_of_datasets.py",
+    "is empty; write one template per line": "the same",
+    "cannot read": "the same",
+    "needs exactly one": "the same",
+}
 
 
 def messages() -> Iterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ if place := read_only(".snakemake"):
         "`python -m cocoop status`, `show` and `plan` work without write access."
     )
 try:
+    config.update(files.merged(config))
     PLAN = files.plan_from(config, workflow.overwrite_configfiles)
     JOBS = {job.key: job for job in jobs_of(PLAN)}
 except UserError as error:
