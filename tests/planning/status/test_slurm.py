@@ -6,6 +6,9 @@ import time
 import pytest
 
 from cocoop.errors import UserError
+from cocoop.planning.files import plan_of
+from cocoop.planning.jobs import jobs_of
+from cocoop.planning.stages import FEATURES
 from cocoop.planning.status import slurm
 from cocoop.planning.status.refused import reason
 from tests.planning.status.fake_slurm import FakeSlurm
@@ -153,7 +156,9 @@ def test_words_of_sbatch_are_in_the_summary_and_in_status(fake):
 
 def test_refused_second_attempt_keeps_the_error_of_the_first(fake):
     """The second attempt asks for more time than the partition allows."""
-    job = next(job for job in jobs_of(plan_of([fake.config])) if (job.stage, job.about) == (FEATURES, "shapes"))
+    job = next(
+        job for job in jobs_of(plan_of([fake.folder / "small.yaml"])) if (job.stage, job.about) == (FEATURES, "shapes")
+    )
     log = job.log
     fake.edit_profile(slurm_account="lab")
     fake.answer("sacct", "echo '7|FAILED'")
