@@ -194,10 +194,11 @@ def _no_classes(place: Place) -> str:
             f"{counted(len(place.images), 'image', 'images')} but no class folders: move each image into the folder of its"
             " class, or list them in a CSV with the columns path and class."
         )
-    found = listed(sorted(entry.name for entry in os.scandir(place.path)), 8) or "nothing"
+    names = sorted(entry.name for entry in os.scandir(place.path))
+    found = listed(names, 8) if names else "nothing"
     return (
         "found neither class folders with images, nor train and test folders, nor a table of images"
-        f" ({listed(table.SUFFIXES)}); it holds {found}."
+        f" ({listed(table.SUFFIXES)}); it contains {found}."
     )
 
 

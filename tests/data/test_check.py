@@ -226,7 +226,7 @@ SAME = (
 def test_check_reports_classes_with_equal_text_features(words, config_of_two, capsys):
     assert main(["dataset", "check", "known", *words]) == 0
     assert "text features: the backbone tiny tells all 2 classes apart" in capsys.readouterr().out.splitlines()
-    assert main(["dataset", "check", "clothes", *words]) == 0
+    assert main(["dataset", "check", "clothes", *words]) == 2
     assert SAME in capsys.readouterr().out.splitlines()
 
 
@@ -246,6 +246,6 @@ def test_check_continues_if_a_backbone_does_not_load(config_of_two, capsys):
     (config_of_two / "broken.pt").write_bytes(b"hello")
     content = {"label": "x", "model": "RN50", "pretrained": str(config_of_two / "broken.pt")}
     (config_of_two / "backbones/broken.yaml").write_text(json.dumps(content))
-    assert main(["dataset", "check", "clothes", "--backbone", "broken"]) == 0
+    assert main(["dataset", "check", "clothes", "--backbone", "broken"]) == 2
     out = capsys.readouterr().out
     assert f"problem: {config_of_two / 'broken.pt'}: corrupt, or not a checkpoint" in out and "contact sheet:" in out

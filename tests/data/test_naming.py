@@ -89,4 +89,4 @@ def test_an_endless_class_name_is_shortened_in_messages(workplace, tmp_path):
 
 def test_an_empty_folder_is_reported_as_empty(workplace, tmp_path):
     (tmp_path / "birds").mkdir()
-    assert workplace.refused("dataset", "new", tmp_path / "birds").endswith("it holds nothing.")
+    assert workplace.refused("dataset", "new", tmp_path / "birds").endswith("it contains nothing.")

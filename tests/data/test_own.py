@@ -158,7 +158,7 @@ def test_csv_that_cannot_be(tmp_path, text, told):
 
 def test_new_of_a_csv_in_another_encoding(tmp_path):
     (tmp_path / "list.csv").write_bytes("päth,class\n".encode("latin-1"))
-    with pytest.raises(UserError, match=r"list\.csv: no UTF-8 text \(byte 1\); save it as UTF-8"):
+    with pytest.raises(UserError, match=r"list\.csv: not UTF-8 text \(byte 1\); save it as UTF-8"):
         new.write_yaml(tmp_path / "list.csv", "own", folder=tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_listings_of_another_kind(tmp_path):
     lay_out({"list.json": b'{"a": 1}', "list.csv": "path,class\nä.jpg,x".encode("latin-1")}, tmp_path / "own")
     with pytest.raises(UserError, match=r"list\.json: expected a JSON list of objects, one for each image"):
         manifest(tmp_path, {"kind": "listing", "file": "list.json"})
-    with pytest.raises(UserError, match=r"list\.csv: no UTF-8 text \(byte 11\); save it as UTF-8"):
+    with pytest.raises(UserError, match=r"list\.csv: not UTF-8 text \(byte 11\); save it as UTF-8"):
         manifest(tmp_path, {"kind": "listing", "file": "list.csv"})
     with pytest.raises(UserError, match=r"dataset 'own': .*/gone\.csv: missing; download the dataset, or put the file"):
         manifest(tmp_path, {"kind": "listing", "file": "gone.csv"})

@@ -72,7 +72,7 @@ def test_no_command_waits_for_a_pipe(command, place, own):
     words = {
         "new": ["dataset", "new", str(own.pictures), "--name", "another"],
         "check": ["dataset", "check", "own"],
-        "manifest": ["manifest", "--settings", settings, "--data-root", "data", "--out", "manifest.json"],
+        "manifest": ["manifest", "--dataset", settings, "--data-root", "data", "--out", "manifest.json"],
         "features": [],
     }[command]
     line = [sys.executable, "-m", "cocoop", *words]

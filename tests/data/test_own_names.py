@@ -115,7 +115,7 @@ def test_a_prompt_with_too_many_tokens_stops_the_manifest(own):
     """`a photo of a NAME.` has seven tokens without the name."""
     of_classes(own, "cat", "dog", "cow", long_name(71))
     said = own.check()
-    problem = f"1 prompt has more than 77 tokens, the limit of CLIP's text encoder: '{long_name(20)[:57]}...' (78)"
+    problem = f"1 prompt has more than 77 tokens, the limit of CLIP's text encoder: '{long_name(20)[:60]}'... (354 characters) (78)"
     assert said.code == 2 and f"problem: {problem}" in said.out
     assert said.err.splitlines()[-1] == "error: dataset 'own': 1 problem, listed above."
     said = own.stage()
@@ -176,7 +176,7 @@ def test_the_manifest_needs_no_torch(own):
     of_classes(own, "red heart", "red_heart", "cat", "dog")
     own.manifest()
     words = [
-        "manifest", "--settings", io.canonical_json({"name": "own", "settings": own.settings}), "--data-root", "data",
+        "manifest", "--dataset", io.canonical_json({"name": "own", "settings": own.settings}), "--data-root", "data",
         "--out", "again.json",
     ]  # fmt: skip
     code = f"import sys; from cocoop.cli import main; assert main({words!r}) == 0; sys.exit('torch' in sys.modules)"

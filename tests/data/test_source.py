@@ -86,7 +86,7 @@ def test_an_archive_of_another_layout_leaves_nothing(server, tmp_path):
     spec = spec_of(server, "/source/layout", packed({"photos/a.jpg": b""}, "zip"))
     spec.settings["download"][0]["extract"] = {"into": "."}
     message = refused(spec, tmp_path)
-    assert message == "dataset 'own': pets.zip: the archive has another layout than expected: no images in photos."
+    assert message == "dataset 'own': pets.zip: unexpected layout of the archive: no images in photos."
 
 
 def test_a_missing_inner_archive_is_reported(server, tmp_path):
@@ -115,7 +115,7 @@ def test_the_mirror_steps_in(server, tmp_path, capsys):
     prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
     assert "HTTP 404 Not Found. Trying the mirror." in (said := capsys.readouterr().err)
     digest = hashlib.sha256(mirror).hexdigest()
-    assert f"own-mirror.zip: no checksum is published; the one seen is recorded: sha256 {digest}" in said
+    assert f"own-mirror.zip: there is no published checksum; recorded sha256 {digest}" in said
     (record,) = [r for r in io.read_json(tmp_path / "source.json", "source")["files"] if "url" in r]
     assert (record["file"], record["verified"], record["file_sha256"]) == ("own-mirror.zip", False, digest)
 

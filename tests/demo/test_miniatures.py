@@ -152,7 +152,9 @@ def test_wrong_requests_are_one_line_and_write_nothing(tmp_path):
         draw("digits", tmp_path / "new", seed=-1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("precious")
-    with pytest.raises(UserError, match=r"mine: holds other files; take a new or empty folder for miniature 'digits'."):
+    with pytest.raises(
+        UserError, match=r"mine: contains other files; use a new or empty folder for miniature 'digits'."
+    ):
         draw("digits", tmp_path / "mine")
     with pytest.raises(UserError, match=r"thesis.tex: is a file; miniature 'digits' needs a folder."):
         draw("digits", tmp_path / "mine" / "thesis.tex")

@@ -13,7 +13,9 @@ import pytest
 from tests.faults import processes, workflow
 from tests.faults.world import STAGES
 
-SECONDS = 2.0
+SECONDS = 2.0 * int(
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+)  # beside other tests, each has a part of the machine
 RULES = (
     "download", "manifest", "fewshot", "text_tower", "features", "views", "train", "evaluate", "configuration", "experiment",
     "collect", "tables", "paired", "figures", "page",

@@ -53,7 +53,7 @@ def test_params_of_the_file_are_those_of_the_class(name):
 
 def test_templates_are_there_only_for_methods_that_need_them(text):
     silent = methods.build(run_of("clip", needs=()), task(text))
-    with pytest.raises(UserError, match=r"the list is empty.*says `needs: \[templates\]`"):
+    with pytest.raises(UserError, match=r"the list is empty.*`needs: \[templates\]`"):
         silent.for_classes(NAMES)
     with pytest.raises(UserError, match=r"clip.yaml: ZeroShot needs templates, but the run has none"):
         methods.build(run_of("clip"), replace(task(text), templates=()))

@@ -68,7 +68,8 @@ def test_image_passes_and_disk(paper, tmp_path):
     features = count.work(next(job for job in jobs_of(paper) if job.stage is FEATURES and job.about == "dtd"))
     assert (features.images, features.disk) == (1692, 1692 * 512 * 4)
     run = run_of(paper, "dtd", "coop")
-    views = [job for job in jobs_of(paper) if job.stage is VIEWS and job.outputs["views"] in job_of(paper, run).files]
+    read = job_of(paper, run).files
+    views = [job for job in jobs_of(paper) if job.stage is VIEWS and job.outputs["views"] in read]
     assert sum(count.work(job).images for job in views) == 200 * 16 * 24 * SEEDS
 
 

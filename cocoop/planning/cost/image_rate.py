@@ -8,6 +8,7 @@ from typing import Any
 from cocoop import io
 from cocoop.planning.cost.groups import PROFILE
 from cocoop.planning.job import Job, Views
+from cocoop.planning.stages import TRAIN
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class ImageRate:
         """
         views = job.about.per_image if isinstance(job.about, Views) else 1
         decoding = self.picture / views + self.view
-        device = self.device / 2 if job.stage == "train" else self.device
+        device = self.device / 2 if job.stage is TRAIN else self.device
         return min(device, self.workers / decoding) if self.workers else 1 / (1 / device + decoding)
 
 

@@ -8,7 +8,7 @@ import pytest
 from cocoop.planning.files import plan_of
 from cocoop.planning.status.report import show
 from cocoop.planning.status.silence import clock, duration
-from tests.planning.status.test_status import CUT, DEMO, mark, of_stage, started, write
+from tests.planning.status.test_status import CUT, DEMO, first, mark, of_stage, started, write
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def running(folder, job, text, age):
     """Snakemake's lock, the mark of a job that began an hour before, and its log, last written `age` seconds ago."""
     now = time.time()
     write(folder / ".snakemake/locks/0.input.lock")
-    mark(folder, job.outputs[0], now - age - 3600)
+    mark(folder, first(job), now - age - 3600)
     write(folder / job.log, text, now - age)
 
 
@@ -47,7 +47,7 @@ def test_queued_jobs_of_a_dead_head_process(plan, tmp_path, capsys):
     job = of_stage(plan, "train")[0]
     started(tmp_path, "snakemake --profile slurm", age=7200)
     write(tmp_path / ".snakemake/locks/0.input.lock")
-    mark(tmp_path, job.outputs[0], 0)
+    mark(tmp_path, first(job), 0)
     show(plan, tmp_path, [])
     assert "stopped?" in capsys.readouterr().out
     (tmp_path / ".snakemake/locks/0.input.lock").unlink()

@@ -6,6 +6,9 @@ import time
 import pytest
 
 from cocoop.errors import UserError
+from cocoop.planning.files import plan_of
+from cocoop.planning.jobs import jobs_of
+from cocoop.planning.stages import FEATURES
 from cocoop.planning.status import slurm
 from cocoop.planning.status.refused import reason
 from tests.planning.status.fake_slurm import FakeSlurm
@@ -153,7 +156,10 @@ def test_words_of_sbatch_are_in_the_summary_and_in_status(fake):
 
 def test_refused_second_attempt_keeps_the_error_of_the_first(fake):
     """The second attempt asks for more time than the partition allows."""
-    log = "results/logs/features/tiny/shapes.log"
+    job = next(
+        job for job in jobs_of(plan_of([fake.folder / "small.yaml"])) if (job.stage, job.about) == (FEATURES, "shapes")
+    )
+    log = job.log
     fake.edit_profile(slurm_account="lab")
     fake.answer("sacct", "echo '7|FAILED'")
     fake.answer(
@@ -161,7 +167,7 @@ def test_refused_second_attempt_keeps_the_error_of_the_first(fake):
         f"if test -e ran; then echo 'sbatch: error: Batch job submission failed: time limit' >&2; exit 1; fi\n"
         f"touch ran; mkdir -p $(dirname {log}); echo 'error: the disk is full' > {log}; echo 7",
     )
-    code, text = fake.snakemake("--retries", "1", "--", "results/features/tiny/shapes/test.safetensors")
+    code, text = fake.snakemake("--retries", "1", "--", *job.outputs.values())
     assert code == 1
     expected = "\nfailed: features shapes: the disk is full; attempt 2 was not accepted by sbatch: time limit\n"
     assert text.count(expected) == fake.status().count(expected) == 1

@@ -11,7 +11,6 @@ import pytest
 
 from cocoop.cli import CUT_OFF, main
 from cocoop.io import REPOSITORY
-from cocoop.manifest import Item, Manifest
 from cocoop.planning.files import plan_of
 from cocoop.planning.jobs import jobs_of
 from cocoop.planning.status import head
@@ -38,7 +37,7 @@ def write(path, text="", time=None):
 
 
 def finish(folder, job, seconds=None):
-    for output in job.outputs:
+    for output in job.outputs.values():
         write(folder / output)
     write(folder / job.log)
     if seconds is not None:
@@ -54,7 +53,7 @@ def mark(folder, output, time):
 
 def fail(folder, job, text, inputs=True):
     """A job that was tried: its inputs are there, and a log."""
-    for path in job.inputs * inputs:
+    for path in job.files * inputs:
         write(folder / path)
     write(folder / job.log, text)
 
@@ -69,18 +68,23 @@ def state(folder, job):
     return look([job], folder)[0].state
 
 
+def first(job):
+    """The first output, by which a job is asked for."""
+    return next(iter(job.outputs.values()))
+
+
 def of_stage(plan, stage):
-    return [job for job in jobs_of(plan) if job.stage == stage]
+    return [job for job in jobs_of(plan) if job.stage.name == stage]
 
 
 def test_states_of_one_training(plan, tmp_path):
     job = of_stage(plan, "train")[0]
     assert state(tmp_path, job) is State.LEFT
-    for path in job.inputs:
+    for path in job.files:
         write(tmp_path / path)
     write(tmp_path / ".snakemake/locks/0.input.lock")
     write(tmp_path / job.log, "", time=100)
-    mark(tmp_path, job.outputs[0], time=200)
+    mark(tmp_path, first(job), time=200)
     assert state(tmp_path, job) is State.QUEUED
     write(tmp_path / job.log, "settings", time=300)
     assert state(tmp_path, job) is State.RUNNING
@@ -93,7 +97,7 @@ def test_states_of_one_training(plan, tmp_path):
 
 
 def test_job_whose_input_failed_is_left(plan, tmp_path):
-    job = next(job for job in of_stage(plan, "evaluate") if job.what.block.variant == "coop")
+    job = next(job for job in of_stage(plan, "evaluate") if job.about.run.variant == "coop")
     write(tmp_path / job.log)  # Snakemake makes empty logs for the rest of a failed group
     assert state(tmp_path, job) is State.LEFT
 
@@ -103,7 +107,7 @@ def test_long_marks_are_put_together(plan, tmp_path):
     write(tmp_path / ".snakemake/locks/0.input.lock")
     long = "x" * 300 + ".json"
     mark(tmp_path, long, 5)
-    mark(tmp_path, job.outputs[0], 5)
+    mark(tmp_path, first(job), 5)
     assert state(tmp_path, job) is State.QUEUED
 
 
@@ -133,8 +137,8 @@ def test_failed_run_is_named_with_log_and_commands(plan, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "failed: train coop on digits/base, 16 shots, seeds 1-2-3: out of luck\n" in out
     assert f"  log:    {job.log}\n" in out
-    assert f"  again:  snakemake --cores all --rerun-incomplete --configfile {DEMO} -- {job.outputs[0]}\n" in out
-    assert "  alone:  COCOOP_DEVICE=auto COCOOP_TEXT_BUDGET_MB=2048 python -m cocoop train --settings '{" in out
+    assert f"  again:  snakemake --cores all --rerun-incomplete --configfile {DEMO} -- {first(job)}\n" in out
+    assert "  alone:  COCOOP_DEVICE=auto COCOOP_TEXT_BUDGET_MB=2048 python -m cocoop train --run '{" in out
     line = next(line for line in out.splitlines() if line.startswith("train "))
     assert line.split() == ["train", "1", "14"]
 
@@ -157,11 +161,11 @@ def test_real_errors_come_first_and_every_failure_has_a_command(plan, tmp_path, 
 def curves():
     """Two trainings of one variant, which a site's profile may put into one job: `coop_fewshot` with 1 and 4 shots."""
     plan = plan_of([REPOSITORY / "config" / "miniature.yaml"])
-    return plan, [job for job in of_stage(plan, "train") if job.what.variant == "coop_fewshot"]
+    return plan, [job for job in of_stage(plan, "train") if job.about.variant == "coop_fewshot"]
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "failed", "undone"),
+    ("one", "other", "failed", "undone"),
     [
         ("error: out of luck\n", FULL, [0], 1),  # went fine, then was undone
         ("error: out of luck\n", "", [0], 1),  # never reached
@@ -171,20 +175,20 @@ def curves():
         ("command: x\n", "", [0], 1),  # killed at its start
     ],
 )
-def test_a_group_whose_outputs_are_all_deleted(curves, tmp_path, capsys, first, second, failed, undone):
+def test_a_group_whose_outputs_are_all_deleted(curves, tmp_path, capsys, one, other, failed, undone):
     plan, jobs = curves
     assert len(jobs) == 2
     site = tmp_path / "site"
     write(site / "profile.yaml", "groups: {train: 'runs_{dataset}_{subset}_{variant}'}")
     started(tmp_path, f"snakemake --profile {site}")
-    for job, text in zip(jobs, (first, second), strict=True):
+    for job, text in zip(jobs, (one, other), strict=True):
         fail(tmp_path, job, text)
     show(plan, tmp_path, [])
     lines = capsys.readouterr().out.splitlines()
     found = [line for line in lines if line.startswith("failed: ")]
     assert [line.startswith(f"failed: {name(jobs[place])}: ") for line, place in zip(found, failed, strict=True)]
     again = [line for line in lines if line.startswith("  again:  ")]
-    assert again == [f"  again:  snakemake --profile {site} -- {jobs[place].outputs[0]}" for place in failed]
+    assert again == [f"  again:  snakemake --profile {site} -- {first(jobs[place])}" for place in failed]
     summary = [line for line in lines if line.startswith("undone because")]
     expected = f"undone because another job of their group failed: {undone} jobs; they run again together with the failed ones."
     assert summary == [expected] * bool(undone)
@@ -200,10 +204,10 @@ def test_a_closed_pipe_is_not_an_error():
 
 def test_other_groups_are_not_excused(curves, tmp_path):
     plan, jobs = curves
-    other = next(job for job in of_stage(plan, "train") if job.what.variant == "coop")
+    other = next(job for job in of_stage(plan, "train") if job.about.variant == "coop")
     fail(tmp_path, jobs[0], "error: out of luck\n")
     fail(tmp_path, other, FULL)
-    seen, undone = sort_out(plan, look([*jobs, other], tmp_path), {"train": "runs_{dataset}_{subset}_{variant}"})
+    seen, undone = sort_out(look([*jobs, other], tmp_path), {"train": "runs_{dataset}_{subset}_{variant}"})
     assert ([one.state for one in seen], undone) == ([State.FAILED, State.LEFT, State.FAILED], 0)
 
 
@@ -220,31 +224,13 @@ def test_how_it_was_started(tmp_path):
     assert head.settings("mine") == {} == head.settings(None)
 
 
-def test_images_are_decoded_by_as_many_processes_as_in_the_run(plan, tmp_path, capsys):
-    job = of_stage(plan, "features")[0]
-    started(tmp_path, "snakemake --profile slurm")
-    fail(tmp_path, job, "")
-    splits = {split: (Item("0.png", 0), Item("1.png", 1)) for split in ("train", "val", "test")}
-    Manifest(job.what, ("cat", "dog"), splits).save(tmp_path / f"results/datasets/{job.what}/manifest.json")
-    show(plan, tmp_path, [])
-    assert " --workers 7 --out " in capsys.readouterr().out  # the profile's threads, less one
-    fail(
-        tmp_path,
-        job,
-        "command: python -m cocoop features --root x --workers 3 --out y\nerror: out of luck\n",
-        inputs=False,
-    )
-    show(plan, tmp_path, [])
-    assert " --workers 3 --out " in capsys.readouterr().out
-
-
 def test_a_job_is_done_though_its_group_still_runs(plan, tmp_path):
     job = of_stage(plan, "features")[0]
     finish(tmp_path, job, 5.0)
     write(tmp_path / ".snakemake/locks/0.input.lock")
-    mark(tmp_path, job.outputs[0], time.time() - 3600)
+    mark(tmp_path, first(job), time.time() - 3600)
     assert state(tmp_path, job) is State.DONE
-    mark(tmp_path, job.outputs[0], time.time() + 3600)  # begun again: these are the outputs of an earlier run
+    mark(tmp_path, first(job), time.time() + 3600)  # begun again: these are the outputs of an earlier run
     assert state(tmp_path, job) is State.QUEUED
 
 

@@ -29,7 +29,7 @@ def estimator(plan, tmp_path_factory):
 
 
 def of_stage(plan, stage):
-    return [job for job in jobs_of(plan) if job.stage == stage]
+    return [job for job in jobs_of(plan) if job.stage.name == stage]
 
 
 def write(path, text=""):
@@ -38,7 +38,7 @@ def write(path, text=""):
 
 
 def finish(folder, job, seconds):
-    for output in job.outputs:
+    for output in job.outputs.values():
         write(folder / output)
     write(folder / job.log)
     write(folder / job.benchmark, json.dumps({"s": seconds}) + "\n")
@@ -77,7 +77,7 @@ def test_prediction(points, amount, seconds):
 def test_a_continued_training_counts_with_all_its_attempts(plan, tmp_path):
     job = of_stage(plan, "train")[0]
     finish(tmp_path, job, 8.0)
-    (cost,) = (path for path in job.outputs if path.endswith("/cost.json"))
+    (cost,) = (path for path in job.outputs.values() if path.endswith("/cost.json"))
     write(tmp_path / cost, json.dumps({"seconds": 4000.0}, indent=1))
     assert look([job], tmp_path)[0].seconds == 4000.0
     write(tmp_path / cost, json.dumps({"seconds": 6.0}))
@@ -88,10 +88,10 @@ def test_unknown_work_is_not_no_work(plan, tmp_path):
     """A dataset whose size nobody knows gives no point, and its job is unknown although others of its kind are done."""
     first, second, third = of_stage(plan, "features")[:3]
     sizes = dict(dataset_sizes(plan, tmp_path))
-    sizes.pop(first.what)
+    sizes.pop(first.about)
     estimator = Estimator(plan, sizes, backbone_size(plan.backbone))
     images = estimator.work(second).images
-    done = [Seen(second, State.DONE, images / 10.0), Seen(replace(first, outputs=("x",)), State.DONE, 1e9)]
+    done = [Seen(second, State.DONE, images / 10.0), Seen(replace(first, wildcards={}), State.DONE, 1e9)]
     found = rest([*done, Seen(first, State.LEFT), Seen(third, State.LEFT)], estimator)
     assert found.unknown == 1
     assert found.seconds == pytest.approx(estimator.work(third).images / 10)
@@ -115,7 +115,7 @@ def test_running_jobs_count_with_what_is_left_of_them(plan, estimator):
     training, evaluation = of_stage(plan, "train")[0], of_stage(plan, "evaluate")[0]
     end = Ending(empty=False, elapsed=10.0, left=75.0)
     assert rest([Seen(training, State.RUNNING, end=end)], estimator) == rest_of(75.0, 0)
-    done = Seen(replace(evaluation, outputs=("x",)), State.DONE, 100.0)
+    done = Seen(replace(evaluation, wildcards={}), State.DONE, 100.0)
     assert rest([done, Seen(evaluation, State.RUNNING, end=end)], estimator) == rest_of(90.0, 0)
     late = Ending(empty=False, elapsed=500.0, left=None)
     assert rest([done, Seen(evaluation, State.RUNNING, end=late)], estimator) == rest_of(0.0, 0)

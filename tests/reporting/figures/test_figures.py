@@ -259,14 +259,18 @@ def test_curves_without_training_are_level_lines_and_a_report(tmp_path):
     metrics = made.results_folder(tmp_path, content, images=2)
     here = tmp_path / "results/experiments/few_shot_curves"
     (tmp_path / "metrics.txt").write_text("\n".join(map(str, metrics)))
-    (tmp_path / "runs.txt").write_text("\n".join(str(path.parent) for path in metrics))
+    (tmp_path / "costs.txt").write_text("\n".join(str(path.with_name("cost.json")) for path in metrics))
+    (tmp_path / "histories.txt").touch()
+    manifests = sorted((tmp_path / "results").rglob("manifest.json"))
     which, records = ["--experiment", here / "experiment.json"], ["--records", here / "records.csv"]
     for line in (
         ["collect", "--metrics", tmp_path / "metrics.txt", "--out", here / "records.csv"],
         ["tables", *which, *records, "--out", here / "tables"],
-        ["figures", *which, *records, "--runs", tmp_path / "runs.txt", "--out", here / "figures"],
-        ["report", "--results", tmp_path / "results", "--experiments", which[1], "--out", tmp_path / "report.html"],
-    ):
+        ["figures", *which, *records, "--costs", tmp_path / "costs.txt", "--histories", tmp_path / "histories.txt",
+         "--out", here / "figures"],
+        ["report", "--results", tmp_path / "results", "--experiments", which[1], "--metrics", tmp_path / "metrics.txt",
+         "--manifests", *manifests, "--out", tmp_path / "report.html"],
+    ):  # fmt: skip
         assert main(list(map(str, line))) == 0
     assert (tmp_path / "report.html").read_text().count("data:image/svg+xml") == len(figures.NAMES["curves"])
     found = gather(content, results.load(here / "records.csv"))
