@@ -13,6 +13,11 @@ from tests.slurm.conftest import EXACT
 pytestmark = pytest.mark.slurm
 
 
+def name_of(job: dict[str, str]) -> str:
+    """The name that Snakemake gave a Slurm job, without the identity of what it makes."""
+    return re.sub("_[0-9a-f]{10}$", "", job["Comment"].removeprefix("rule_"))
+
+
 def test_every_submission_asks_for_one_gpu_and_the_cpus_of_one_part(cluster, undisturbed):
     """Times are the sum over a group's parts, memory is their maximum; both grow with the attempt."""
     clone, _ = undisturbed
@@ -21,7 +26,7 @@ def test_every_submission_asks_for_one_gpu_and_the_cpus_of_one_part(cluster, und
     assert {job["JOB_GRES"] for job in jobs} == {f"gpu:{GPU_MODEL}:1"}
     asked = [
         (
-            re.sub("_[0-9a-f]{10}$", "", job["Comment"].removeprefix("rule_")),
+            name_of(job),
             job["TimeLimit"],
             job["MinMemoryNode"],
             int(job["NumCPUs"]),
