@@ -43,5 +43,5 @@ def test_other_files_are_named(path, tmp_path):
     with pytest.raises(UserError, match=r"gone\.safetensors: no such predictions file"):
         io.read_arrays(tmp_path / "gone.safetensors", "predictions")
     (tmp_path / "text").write_text("no tensors")
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="not a valid predictions file"):
         io.read_arrays(tmp_path / "text", "predictions")

@@ -70,7 +70,7 @@ def extract(
     if not selections or (epochs is not None and not epochs):
         raise UserError(f"{out}: no views to make ({len(selections)} seeds, epochs {epochs}).")
     if split == "val" and epochs:
-        raise UserError(f"{out}: validation images are not augmented; write views: null.")
+        raise UserError(f"{out}: validation images are not augmented; leave out --epochs.")
     selected = {seed: select(manifest, selection, subset, split) for seed, selection in selections.items()}
     tasks, spans = _tasks(Path(root), selected, epochs)
     shots = sorted({selection["shots"] for selection in selections.values()})

@@ -69,7 +69,9 @@ def installed(monkeypatch):
 def drawn(workplace, number, *names):
     """The name's part of the sheet for each of these class names, and what the command printed."""
     folder = workplace.folder / f"pictures{number}"
-    lay_out({f"{name}/{n}.jpg": picture(n + 100 * number) for number, name in enumerate(names) for n in range(10)}, folder)
+    lay_out(
+        {f"{name}/{n}.jpg": picture(n + 100 * place) for place, name in enumerate(names) for n in range(10)}, folder
+    )
     workplace.run("dataset", "new", folder, "--name", f"mine{number}")
     code, printed = workplace.run("dataset", "check", f"mine{number}", "--sheet", f"{number}.png")
     assert code == 0, printed

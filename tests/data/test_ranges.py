@@ -189,8 +189,8 @@ CHECKED = {
     "14 bits in 16": (".png", lambda p, n: save(p, WIDE * 64 + n), [
         "problem: 20 images are 16-bit grey, 0..65535 to 0..255; their largest value is 16339; less than half of white",
     ]),
-    "12 bits in 16": (".png", lambda p, n: save(p, WIDE * 16 + n % 15), [
-        "problem: 20 unreadable images; ", "16-bit grey with a largest value of 4080, nearly black where 65535 is white",
+    "12 bits in 16": (".png", lambda p, n: save(p, WIDE * (256 if n % PER_CLASS else 16) + n % 15), [
+        "problem: 2 unreadable images; ", "16-bit grey with a largest value of 4080, nearly black where 65535 is white",
     ]),
     "masks": (".png", lambda p, n: save(p, (10 * n < RAMP).astype(np.uint8)), [
         "problem: 20 of 20 images are nearly black once decoded (no value above 15 of 255): cat/0.png",
@@ -233,22 +233,26 @@ def test_check_reports_unexpected_image_properties(case, workplace, tmp_path):
 def test_check_has_no_remarks_on_ordinary_images(workplace, tmp_path):
     lines = workplace.check(pictures(tmp_path / "pictures", ".png", lambda path, n: save(path, RAMP + np.uint8(n))))
     assert "unreadable images: none" in lines
-    assert not [line for line in lines if line.startswith(("note:", "problem:"))]
+    remarks = [line for line in lines if line.startswith(("note:", "problem:"))]
+    assert [line[:40] for line in remarks] == [  # of the classes, none of the images
+        "note: with 2 classes each half (base and",
+        "note: 2 classes have fewer than 16 train",
+    ]
 
 
 def test_features_stop_at_a_picture_without_a_rule(workplace, tmp_path):
-    folder = pictures(tmp_path / "pictures", ".png", lambda path, n: save(path, WIDE * (256 if n >= PER_CLASS else 16)))
+    folder = pictures(tmp_path / "pictures", ".png", lambda path, n: save(path, WIDE * (256 if n % 2 else 16)))
     workplace.run("dataset", "new", folder, "--name", "mine")
     (tmp_path / "small.json").write_text(json.dumps(MODEL))
     settings = {"name": "mine", "settings": io.read_yaml(tmp_path / "config/datasets/mine.yaml")}
     for stage in ("download", "manifest"):
         code, printed = workplace.run(
-            stage, "--settings", json.dumps(settings), "--data-root", "data", "--out", tmp_path / f"{stage}.json"
+            stage, "--dataset", json.dumps(settings), "--data-root", "data", "--out", tmp_path / f"{stage}.json"
         )
         assert code == 0, printed
     backbone = {"name": "small", "model": str(tmp_path / "small.json"), "pretrained": None, "precision": "fp32"}
     line = workplace.refused(
-        *("features", "--settings", json.dumps({"backbone": backbone}), "--manifest", tmp_path / "manifest.json"),
+        *("features", "--backbone", json.dumps(backbone), "--manifest", tmp_path / "manifest.json"),
         *("--root", "data/mine", "--out", tmp_path / "features.safetensors", "--split", "train"),
     )
     assert "/cat/" in line and ".png: 16-bit grey with a largest value of 4080, nearly black" in line

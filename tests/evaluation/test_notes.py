@@ -1,6 +1,7 @@
 """What metrics.json says to its reader besides numbers: remarks of the manifests, and classes with the same text feature."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,10 +10,10 @@ from cocoop.cli import main
 from cocoop.config import Registry
 from cocoop.manifest import Item, Manifest
 from tests.reference import golden_images
+from tests.runs import evaluation_of, run_of
 
 CLOTHES = ("Shirt", "Pullover", "Coat", "red circle")  # the bundled tiny CLIP knows the last only
 SHAPES = ("red circle", "blue square")
-TEMPLATE = "a photo of a {}."
 
 
 def dataset(folder, name, classnames, notes):
@@ -37,9 +38,9 @@ def folder(tmp_path_factory):
     dataset(folder, "fashion", CLOTHES, ("leakage: 2 images",))
     dataset(folder, "shapes", SHAPES, ("not the paper's split",))
     backbone = Registry().backbone("tiny", "test").settings
-    run("text-tower", "--settings", json.dumps(backbone), "--out", folder / "tower.safetensors")
+    run("text-tower", "--backbone", json.dumps(backbone), "--out", folder / "tower.safetensors")
     for name in ("fashion", "shapes"):
-        run("features", "--settings", json.dumps({"backbone": backbone}), *images(folder, name),
+        run("features", "--backbone", json.dumps(backbone), *images(folder, name),
             "--out", folder / f"{name}.safetensors")  # fmt: skip
     return folder
 
@@ -48,20 +49,15 @@ def images(folder, name):
     return "--manifest", folder / f"{name}.json", "--root", folder / name
 
 
-def settings(variant, trained_on):
-    spec = Registry().variant(variant, "test")
-    training = vars(spec.training) | {"epochs": 1, "batch_size": 4} if spec.training else None
-    return {
-        "backbone": Registry().backbone("tiny", "test").settings, "dataset": trained_on, "subset": "all", "variant": variant,
-        "label": spec.label, "method": spec.method, "implementation": spec.implementation, "version": spec.version,
-        "inputs": spec.inputs, "params": dict(spec.params), "training": training, "views": 1 if training else 0,
-        "shots": 1 if training else 0, "seeds": [1] if training else [0],
-    }  # fmt: skip
+def trained_on(dataset, variant):
+    training = Registry().variant(variant, "test").training
+    changes = {"training": replace(training, epochs=1, batch_size=4), "views": 1, "seeds": (1,)} if training else {}
+    return run_of(variant, backbone=Registry().backbone("tiny", "test"), dataset=dataset, **changes)
 
 
 def notes_of(folder, of, target, *options):
-    out = folder / f"{of['variant']} on {target}"
-    run("evaluate", "--settings", json.dumps(of), "--target", target, "--subsets", "all", "--template", TEMPLATE,
+    out = folder / f"{of.variant} on {target}"
+    run("evaluate", "--evaluation", evaluation_of(of, "all", target=target).to_json(),
         "--text-tower", folder / "tower.safetensors", "--features", folder / f"{target}.safetensors",
         "--manifest", folder / f"{target}.json", *options, "--out", out)  # fmt: skip
     return io.read_json(out / "metrics.json", "metrics")["notes"]
@@ -72,21 +68,20 @@ def test_classes_with_the_same_text_feature_are_noted(folder, caplog):
         "the backbone tiny gives 3 of 4 classes of fashion the same text feature as another class "
         "(Shirt = Pullover = Coat): zero-shot, it cannot tell them apart, so results on them mean little"
     )
-    assert notes_of(folder, settings("clip", "fashion"), "fashion") == ["fashion: leakage: 2 images", same]
+    assert notes_of(folder, trained_on("fashion", "clip"), "fashion") == ["fashion: leakage: 2 images", same]
     assert same in [record.message for record in caplog.records]
 
 
 def test_classes_that_differ_give_no_note(folder):
-    assert notes_of(folder, settings("clip", "shapes"), "shapes") == ["shapes: not the paper's split"]
+    assert notes_of(folder, trained_on("shapes", "clip"), "shapes") == ["shapes: not the paper's split"]
 
 
 def test_notes_of_the_dataset_trained_on_are_kept(folder):
-    of = settings("coop", "fashion")
-    view = {"backbone": of["backbone"], "subset": "all", "seeds": [1], "views": [0, 1]}
+    of = trained_on("fashion", "coop")
     run("fewshot", "--manifest", folder / "fashion.json", "--shots", 1, "--seed", 1, "--out", folder / "draw.json")
-    run("views", "--settings", json.dumps(view), *images(folder, "fashion"), "--fewshot", folder / "draw.json",
-        "--out", folder / "views.safetensors")  # fmt: skip
-    run("train", "--settings", json.dumps(of), "--text-tower", folder / "tower.safetensors", "--views",
-        folder / "views.safetensors", "--template", TEMPLATE, "--out", folder / "run")  # fmt: skip
+    run("views", "--backbone", json.dumps(of.backbone.settings), *images(folder, "fashion"), "--subset", "all",
+        "--epochs", 0, 1, "--fewshot", folder / "draw.json", "--out", folder / "views.safetensors")  # fmt: skip
+    run("train", "--run", of.to_json(), "--text-tower", folder / "tower.safetensors", "--views",
+        folder / "views.safetensors", "--out", folder / "run")  # fmt: skip
     found = notes_of(folder, of, "shapes", "--learned", folder / "run/learned.safetensors")
     assert found == ["fashion: leakage: 2 images", "shapes: not the paper's split"]

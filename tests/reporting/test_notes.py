@@ -7,7 +7,7 @@ import pytest
 
 from cocoop import io
 from cocoop.cli import main
-from cocoop.planning import Plan, experiment_content
+from cocoop.planning import Plan, experiment_content, experiment_file
 from cocoop.planning.files import load
 from cocoop.reporting.figures import style
 from cocoop.reporting.tables.rendering import latex_escape
@@ -48,20 +48,26 @@ def root(tmp_path_factory):
             body = {"schema": 1, "kind": "fewshot", "seed": seed, **drawn}
             io.write_json(root / f"fewshot/{dataset}_{seed}.json", body)
     io.write_text(root / "metrics.txt", "\n".join(map(str, metrics)))
-    runs = {str(path.parent) for path in (root / "results/runs").rglob("cost.json")}
-    io.write_text(root / "runs.txt", "\n".join(sorted(runs)))
+    for name in ("cost.json", "history.csv"):
+        io.write_text(root / f"{name}.txt", "\n".join(map(str, sorted((root / "results").rglob(name)))))
     here = root / "results/experiments/base_to_new"
+    io.write_json(here / experiment_file(Plan(config()), "base_to_new"), content)
     which, records = ["--experiment", here / "experiment.json"], ["--records", here / "records.csv"]
     tested = ["--metrics", root / "metrics.txt"]
     for line in (
         ["collect", *tested, "--fewshot", *sorted((root / "fewshot").iterdir()), "--out", here / "records.csv"],
         ["tables", *which, *records, "--out", here / "tables"],
         ["paired", *which, *tested, *records, "--out", here / "paired"],
-        ["figures", *which, *records, "--runs", root / "runs.txt", "--out", here / "figures"],
-        ["report", "--results", root / "results", "--experiments", which[1], "--out", root / "results/report.html"],
-    ):
+        ["figures", *which, *records, *drawn_from(root), "--out", here / "figures"],
+        ["report", "--results", root / "results", "--experiments", which[1], *tested,
+         "--manifests", *sorted((root / "results").rglob("manifest.json")), "--out", root / "results/report.html"],
+    ):  # fmt: skip
         assert main(list(map(str, line))) == 0, line
     return root
+
+
+def drawn_from(root):
+    return ["--costs", root / "cost.json.txt", "--histories", root / "history.csv.txt"]
 
 
 @pytest.fixture
@@ -115,8 +121,7 @@ def test_notes_are_below_the_figures_they_concern(root, monkeypatch):
         here / "experiment.json",
         "--records",
         here / "records.csv",
-        "--runs",
-        root / "runs.txt",
+        *drawn_from(root),
     ]
     assert main(["figures", *map(str, arguments), "--out", str(root / "again")]) == 0
     for name in FIGURES:

@@ -123,7 +123,7 @@ def test_first_step_says_what_is_not_deterministic(caplog):
 
     assert deterministic(step, "train x on y") == "done"
     assert tried == [False, True]
-    assert "train x on y: its last digits may change from run to run (attention does not have" in caplog.text
+    assert "train x on y: the last digits may differ between runs (attention does not have" in caplog.text
     with pytest.raises(RuntimeError, match="another"):
         deterministic(lambda: (_ for _ in ()).throw(RuntimeError("another")), "x")
 

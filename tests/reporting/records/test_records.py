@@ -126,4 +126,4 @@ def test_the_key_is_complete():
 
 def test_a_list_of_files_that_is_not_there(tmp_path, capsys):
     assert main(["collect", "--metrics", str(tmp_path / "none.txt"), "--out", str(tmp_path / "records.csv")]) == 2
-    assert "none.txt: no readable list of files, one a line" in capsys.readouterr().err
+    assert "none.txt: expected a list of files, one per line" in capsys.readouterr().err

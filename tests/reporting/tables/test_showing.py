@@ -4,7 +4,7 @@ import pytest
 
 from cocoop import io
 from cocoop.cli import main
-from cocoop.planning import Plan, experiment_content
+from cocoop.planning import Plan, experiment_content, experiment_file
 from cocoop.planning.files import load
 
 DEMO = load()
@@ -21,7 +21,9 @@ def made_with(root, config, text="the table"):
     plan = Plan(config)
     for name in plan.experiments:
         here = root / "results/experiments" / name
-        io.write_json(here / "experiment.json", {"schema": 1, "kind": "experiment", **experiment_content(plan, name)})
+        io.write_json(
+            here / experiment_file(plan, name), {"schema": 1, "kind": "experiment", **experiment_content(plan, name)}
+        )
         io.write_text(here / "tables/table.txt", f"{name}: {text}\n")
 
 
@@ -87,6 +89,7 @@ def test_only_tables_of_another_configuration_are_an_error(tmp_path, capsys):
 
 def test_a_damaged_experiment_file_is_stale(tmp_path, capsys):
     made_with(tmp_path, of())
-    io.write_text(tmp_path / "results/experiments/base_to_new/experiment.json", "{}")
+    (made,) = (tmp_path / "results/experiments/base_to_new").glob("experiment-*.json")
+    io.write_text(made, "{}")
     code, said = show(tmp_path, of(), capsys)
     assert code == 0 and "base_to_new (stale)" in said
