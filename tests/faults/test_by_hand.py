@@ -7,7 +7,7 @@ import pytest
 from cocoop.cli import main
 from cocoop.config import TrainingSpec
 
-TEMPLATE = "The hand-crafted prompt of zero-shot CLIP, with one {} for the class name"
+TEMPLATE = "the hand-crafted prompt of zero-shot CLIP, with one {} for the class name"
 OPTIONS = [
     ("fewshot", "--seed", "-1", "expected an integer from 0 to 4294967295, got '-1'"),
     ("fewshot", "--seed", str(2**32), "expected an integer from 0 to 4294967295"),
