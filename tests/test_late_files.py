@@ -66,7 +66,7 @@ def made(folder: Path) -> dict:
 def test_a_split_file_that_comes_late_and_goes_again(folder):
     both = {"download": 1, "manifest": 1, "total": 2}
     built = made(folder)
-    assert any(note.startswith("not the paper's split: split.json is not there") for note in built["notes"])
+    assert any(note.startswith("not the paper's split: split.json is missing") for note in built["notes"])
 
     (folder / "data/birds/split.json").write_text(json.dumps(ROWS))
     assert jobs(folder) == both

@@ -171,8 +171,9 @@ def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
     (run,) = (folder / "results/runs").rglob("coop/shots16/seeds1-2/*")
     log = next((folder / "results/logs/train").rglob("coop/**/*.log")).read_text()
     command = shlex.split(log.splitlines()[0].removeprefix("command: "))
+    variables, command = command[: command.index("python")], command[command.index("python") :]
     command[command.index("--out") + 1] = str(tmp_path / "again")
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    environment = {**os.environ, **dict(word.split("=", 1) for word in variables), "PYTHONPATH": str(folder)}
     subprocess.run([sys.executable, *command[1:]], cwd=folder, check=True, capture_output=True, env=environment)
     for name in ("learned.safetensors", "history.csv"):
         assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes(), name
