@@ -51,6 +51,7 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (r"reference|variants\.\w+\.label|params\.\w+\.description", TEXT, "any text"),
         ("prompts|views|class_bound", "missing", "optional, with a default"),
         ("inputs", "missing", "features; a class that takes images says so in the first job"),
+        (r"needs(\.#)?", "missing", "nothing more; a class that uses its templates or the like says so in the first job"),
         ("version", "7|1000000", "any count"),
         (rf"params\.\w+\.({LIMITS}|type|enum|one_word_each|description)", "missing", "a laxer limit"),
         (rf"params\.\w+\.({LIMITS})", NUMBER, "another limit"),
