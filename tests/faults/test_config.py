@@ -15,11 +15,13 @@ from cocoop.config import Registry
 from cocoop.config import paper as papers
 from cocoop.errors import UserError
 from cocoop.planning import Plan
+from cocoop.planning.files import load
 from cocoop.reporting.tables import paper
 from tests.faults.mutations import fuzz
 from tests.faults.valid import rightly
 
 CONFIG = io.REPOSITORY / "config"
+DEFAULTS = Path("config.yaml")
 KINDS = ("backbones", "datasets", "methods", "experiments", "paper")
 FILES = sorted(
     path.relative_to(CONFIG) for pattern in ("*.yaml", *(f"{k}/*.yaml" for k in KINDS)) for path in CONFIG.glob(pattern)
@@ -76,11 +78,8 @@ def replaced(content: dict, place: tuple, value: Any) -> dict:
 def use(folder: Path, name: Path) -> Any:
     """All that Snakemake does with the file before the first job: the plan, its runs and evaluations."""
     if name.parent == Path("."):
-        plan = Plan(
-            io.read_yaml(folder / name),
-            Registry(folder, io.read_yaml(folder / name).get("variants"), str(folder / name)),
-            str(folder / name),
-        )
+        config = io.read_yaml(folder / name) if name == DEFAULTS else load([folder / name])
+        plan = Plan(config, Registry(folder, config.get("variants"), str(folder / name)), str(folder / name))
         return plan.runs, plan.evaluations
     registry, kind, stem = Registry(folder), name.parent.name, name.stem
     if kind == "methods":
@@ -119,7 +118,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", FILES, ids=str)
 def test_every_key(name, folder, full, figures, monkeypatch, capsys):
     content, path = io.read_yaml(CONFIG / name), folder / name
-    kind = name.parent.name or "config"
+    kind = name.parent.name or ("config" if name == DEFAULTS else "overlay")
     monkeypatch.chdir(folder.parent)
     monkeypatch.setattr(papers, "FOLDER", folder / "paper")
     crashed, missed = [], []

@@ -97,6 +97,7 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (rf"{READER}\.split\.val", "0", "no validation images"),
     ],
 }  # fmt: skip
+RULES["overlay"] = [*RULES["config"], (r"\w+", "missing", "as config.yaml has it")]
 
 
 def rightly(kind: str, place: Sequence[object], how: str) -> bool:
