@@ -82,7 +82,7 @@ def unpack(archive: Path, target: Path, name: str, strip: str = "", limits: Limi
                     unpacker.take(member)
                 except CannotWrite as error:
                     if isinstance(error.__cause__, TAKEN):
-                        raise unpacker.unsafe(f"{member.name!r} has the same path as another member") from error
+                        raise unpacker.unsafe(f"{member.name!r} collides with another member") from error
                     raise
                 shown.update()
     except DAMAGED as error:
