@@ -1,6 +1,6 @@
-import dataclasses
 import json
 import logging
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -10,21 +10,11 @@ from cocoop import io
 from cocoop.backbone import architecture, tiny
 from cocoop.backbone import model as backbone
 from cocoop.config.registry import Registry
-from tests.images.pictures import changed, refusal, save_golden
+from tests.images.pictures import refusal, written
 from tests.reference import golden_model, goldens, model_config
 
 PIXELS = torch.from_numpy(goldens()["pixels"])
 FEATURES = torch.from_numpy(goldens()["image_features"])
-
-
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory):
-    return save_golden(tmp_path_factory.mktemp("golden"))
-
-
-def written(path, content):
-    torch.save(content, path)
-    return str(path)
 
 
 def test_features_are_the_references(spec):
@@ -45,7 +35,7 @@ def test_any_form_of_checkpoint_gives_the_same_backbone(spec, tmp_path):
     state = golden_model().state_dict()
     wrapped = {"epoch": 3, "state_dict": {f"module.{name}": tensor for name, tensor in state.items()}}
     files = [written(tmp_path / "plain.pt", state), written(tmp_path / "training.pth", wrapped)]
-    prints = {backbone.load(changed(spec, pretrained=file)).fingerprint for file in [spec.pretrained, *files]}
+    prints = {backbone.load(replace(spec, pretrained=file)).fingerprint for file in [spec.pretrained, *files]}
     assert len(prints) == 1
 
 
@@ -55,14 +45,14 @@ def test_fingerprint_hangs_on_weights_architecture_and_precision(spec, tmp_path)
     other_weights = written(tmp_path / "other.pt", state)
     plain_gelu = tmp_path / "plain_gelu.json"
     plain_gelu.write_text(json.dumps(model_config() | {"quick_gelu": False}))
-    specs = [spec, changed(spec, pretrained=other_weights), changed(spec, model=str(plain_gelu))]
-    specs.append(changed(spec, precision="reference-fp16"))
+    specs = [spec, replace(spec, pretrained=other_weights), replace(spec, model=str(plain_gelu))]
+    specs.append(replace(spec, precision="reference-fp16"))
     assert len({backbone.load(each).fingerprint for each in specs}) == 4
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.006), ("reference-fp16", 0.006)])
 def test_low_precision_stays_near(spec, precision, tolerance):
-    loaded = backbone.load(changed(spec, precision=precision))
+    loaded = backbone.load(replace(spec, precision=precision))
     features = loaded.encode_images(PIXELS)
     assert features.dtype == torch.float32
     assert loaded.model.visual.conv1.weight.dtype == (torch.float16 if precision == "reference-fp16" else torch.float32)
@@ -73,7 +63,7 @@ def test_compact_weights_are_expanded(spec, tmp_path):
     state = golden_model().state_dict()
     ids = [320, 1125, 49406, 49407]
     tiny.save_compact(tmp_path / "w.safetensors", state | {tiny.TABLE: state[tiny.TABLE][ids]}, ids)
-    loaded = backbone.load(changed(spec, pretrained=str(tmp_path / "w.safetensors")))
+    loaded = backbone.load(replace(spec, pretrained=str(tmp_path / "w.safetensors")))
     torch.testing.assert_close(loaded.encode_images(PIXELS), FEATURES, rtol=0, atol=0.01)
     assert loaded.model.token_embedding.weight.any(1).nonzero()[:, 0].tolist() == ids
 
@@ -82,7 +72,7 @@ def test_tag_brings_its_preprocessing(spec, tmp_path, monkeypatch):
     facts = {"file": spec.pretrained, "mean": (0.5,) * 3, "std": (0.4,) * 3, "interpolation": "bilinear"}
     name = architecture.register(spec)
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, name, {"mine": {**facts, "resize_mode": "squash"}})
-    preprocessing = backbone.load(changed(spec, pretrained="mine")).preprocessing
+    preprocessing = backbone.load(replace(spec, pretrained="mine")).preprocessing
     assert preprocessing.settings == {
         "size": 32, "mean": [0.5] * 3, "std": [0.4] * 3, "interpolation": "bilinear", "resize": "squash",
     }  # fmt: skip
@@ -93,7 +83,7 @@ def test_random_weights_are_seeded_and_named_once(spec, caplog):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     with caplog.at_level(logging.WARNING):
-        first, second = (backbone.load(changed(spec, pretrained=None)) for _ in range(2))
+        first, second = (backbone.load(replace(spec, pretrained=None)) for _ in range(2))
     assert first.fingerprint == second.fingerprint
     assert torch.equal(torch.get_rng_state(), before)
     assert [record.message for record in caplog.records] == [
@@ -118,7 +108,7 @@ def test_text_towers_of_other_tokenizers_are_known(spec):
     assert len(foreign) > 40 and len(configs) - len(foreign) > 80
     for name in configs:
         assert (architecture.foreign_tokenizer(name) is not None) == (name in foreign)
-        assert architecture.register(dataclasses.replace(spec, model=name)) == name
+        assert architecture.register(replace(spec, model=name)) == name
 
 
 def test_text_model_that_cannot_be_fetched_is_named(spec):

@@ -1,6 +1,7 @@
 import json
 import os
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,18 +9,8 @@ import torch
 from cocoop import io
 from cocoop.backbone import checkpoint
 from cocoop.backbone import model as backbone
-from tests.images.pictures import changed, refusal, save_golden
+from tests.images.pictures import refusal, written
 from tests.reference import golden_model, goldens, model_config
-
-
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory):
-    return save_golden(tmp_path_factory.mktemp("golden"))
-
-
-def written(path, content):
-    torch.save(content, path)
-    return str(path)
 
 
 def test_other_architecture_names_the_first_tensors(spec, tmp_path):
@@ -83,7 +74,7 @@ def test_archive_is_opened_only_if_openai_published_it(spec, archive, monkeypatc
     message = refusal(spec, pretrained=str(archive))
     assert "a TorchScript archive is a program and OpenAI did not publish this one" in message
     monkeypatch.setattr(checkpoint, "_published", lambda: {io.sha256_file(archive)})
-    assert backbone.load(changed(spec, pretrained=str(archive))).fingerprint == backbone.load(spec).fingerprint
+    assert backbone.load(replace(spec, pretrained=str(archive))).fingerprint == backbone.load(spec).fingerprint
 
 
 def test_archive_needs_quick_gelu(spec, archive, tmp_path, monkeypatch):

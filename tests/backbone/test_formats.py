@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,15 +12,10 @@ from safetensors.torch import save_file
 from cocoop import io
 from cocoop.backbone import model as backbone
 from cocoop.cli import main
-from tests.images.pictures import changed, refusal, save_golden
+from tests.images.pictures import refusal
 from tests.reference import golden_model, model_config
 
 FACTS = {"input_resolution": 32, "context_length": 77, "vocab_size": 49408}
-
-
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory):
-    return save_golden(tmp_path_factory.mktemp("golden"))
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +74,20 @@ GOOD = {
 def test_a_complete_model_loads_in_any_format(form, suffix, spec, state, fingerprint, tmp_path):
     path = tmp_path / f"weights{suffix}"
     torch.save(GOOD[form](dict(state)), path)
-    assert backbone.load(changed(spec, pretrained=str(path))).fingerprint == fingerprint
+    assert backbone.load(replace(spec, pretrained=str(path))).fingerprint == fingerprint
 
 
 @pytest.mark.parametrize("form", ["module.", "out of OpenAI's archive", "towers compiled"])
 def test_safetensors_load_in_any_form(form, spec, state, fingerprint, tmp_path):
     save_file(GOOD[form](dict(state)), tmp_path / "weights.safetensors")
-    assert backbone.load(changed(spec, pretrained=str(tmp_path / "weights.safetensors"))).fingerprint == fingerprint
+    assert backbone.load(replace(spec, pretrained=str(tmp_path / "weights.safetensors"))).fingerprint == fingerprint
 
 
 def test_openai_weights_load_as_with_open_clips_converter(spec, tmp_path):
     torch.manual_seed(0)
     half = {name: tensor.half() for name, tensor in golden_model().state_dict().items()}
     torch.save(openai(half), tmp_path / "weights.pt")
-    loaded = backbone.load(changed(spec, pretrained=str(tmp_path / "weights.pt"))).model
+    loaded = backbone.load(replace(spec, pretrained=str(tmp_path / "weights.pt"))).model
     theirs = build_model_from_openai_state_dict(openai(half)).float()
     tokens = torch.tensor([[49406, 320, 1125, 49407, *[0] * 73]])
     torch.testing.assert_close(loaded.state_dict(), theirs.state_dict(), rtol=1e-3, atol=1e-4)
@@ -189,7 +185,7 @@ def test_files_of_this_benchmark_are_named(kind, spec, tmp_path):
 
 def test_the_stage_reports_it_in_one_line(spec, tmp_path, capsys):
     torch.save({"state_dict": some("ctx", "token_prefix"), "epoch": 50}, tmp_path / "model.pth.tar-50")
-    settings = changed(spec, pretrained=str(tmp_path / "model.pth.tar-50")).settings
+    settings = replace(spec, pretrained=str(tmp_path / "model.pth.tar-50")).settings
     assert main(["text-tower", "--backbone", json.dumps(settings), "--out", str(tmp_path / "tower")]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}/model.pth.tar-50: {PROMPTS}")
     assert not (tmp_path / "tower").exists()

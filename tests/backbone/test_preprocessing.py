@@ -1,6 +1,7 @@
 """The same weights get the same pixels, named by tag or by path, for every tag that open_clip has."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from cocoop.cli import main
 from cocoop.config import Registry
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
-from tests.images.pictures import changed, dataset, refusal, save_golden
+from tests.images.pictures import dataset, refusal, save_golden
 from tests.reference import golden_images, model_config
 
 TAGS = open_clip.list_pretrained()
@@ -94,7 +95,7 @@ def test_keys_win_over_the_tag(tmp_path, monkeypatch):
     spec = save_golden(tmp_path)
     facts = {"file": spec.pretrained, **SIGLIP}
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "golden_clip", {"mine": facts})
-    tagged = changed(spec, pretrained="mine", preprocessing={"interpolation": "bicubic", "mean": [0, 0, 1]})
+    tagged = replace(spec, pretrained="mine", preprocessing={"interpolation": "bicubic", "mean": [0, 0, 1]})
     assert backbone.load(tagged).preprocessing.settings == {
         "size": 32, "mean": [0.0, 0.0, 1.0], "std": [0.5] * 3, "interpolation": "bicubic", "resize": "squash",
     }  # fmt: skip
@@ -103,7 +104,7 @@ def test_keys_win_over_the_tag(tmp_path, monkeypatch):
 def test_other_pixels_are_another_fingerprint(tmp_path):
     """So that features made of other pixels do not fit a run's text tower."""
     spec = save_golden(tmp_path)
-    specs = [spec, changed(spec, preprocessing=SIGLIP), changed(spec, preprocessing={"interpolation": "bicubic"})]
+    specs = [spec, replace(spec, preprocessing=SIGLIP), replace(spec, preprocessing={"interpolation": "bicubic"})]
     first, second, third = (backbone.load(each).fingerprint for each in specs)
     assert first == third != second
 
@@ -114,7 +115,7 @@ def test_config_next_to_the_weights_is_used(tmp_path):
     (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
     found = backbone.load(spec).preprocessing
     assert (found.mean, found.std, found.interpolation, found.resize) == ((0.5,) * 3, (0.5,) * 3, "bicubic", "shortest")
-    assert backbone.load(changed(spec, preprocessing=SIGLIP)).preprocessing.resize == "squash"
+    assert backbone.load(replace(spec, preprocessing=SIGLIP)).preprocessing.resize == "squash"
 
 
 @pytest.mark.parametrize(

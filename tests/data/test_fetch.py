@@ -18,6 +18,15 @@ def entry(*sources, **keys):
     return {"file": "data.tar", "sources": list(sources), "sha256": SHA256, "bytes": len(CONTENT)} | keys
 
 
+def left_over(server, name, folder, content, validator):
+    """The file as an interrupted download leaves it: this content so far, of what the server called `validator`."""
+    url = server.put(f"/fetch/{name}", CONTENT)
+    part = fetch(entry(url), folder).path
+    part.write_bytes(content)
+    part.with_name(part.name + ".validator").write_text(validator)
+    return url, part
+
+
 def refused(file, folder):
     """The message of a fetch that fails and leaves nothing behind."""
     with pytest.raises(UserError) as error:
@@ -101,10 +110,7 @@ def test_a_broken_connection_is_continued(server, tmp_path):
 
 
 def test_the_next_call_resumes_an_interrupted_download(server, tmp_path):
-    url = server.put("/fetch/stalls", CONTENT)
-    part = fetch(entry(url), tmp_path).path
-    part.write_bytes(CONTENT[:100_000])
-    part.with_name(part.name + ".validator").write_text('"one"')
+    url, _ = left_over(server, "stalls", tmp_path, CONTENT[:100_000], '"one"')
     server.ways["/fetch/stalls"] = "break:0"
     with pytest.raises(
         UserError, match=r"truncated after 100,000 of 300,000 bytes .*; kept as .*, run again to resume"
@@ -116,34 +122,24 @@ def test_the_next_call_resumes_an_interrupted_download(server, tmp_path):
 
 
 def test_a_complete_part_is_not_downloaded_again(server, tmp_path):
-    url = server.put("/fetch/whole", CONTENT)
-    part = fetch(entry(url), tmp_path).path
-    part.with_name(part.name + ".validator").write_text('"one"')  # as after a kill before the file was put in place
+    # as after a kill before the file was put in place
+    url, part = left_over(server, "whole", tmp_path, CONTENT, '"one"')
     fetch(entry(url), tmp_path)
     assert server.log[-1] == ("/fetch/whole", "bytes=300000-") and part.read_bytes() == CONTENT
 
 
 def test_a_part_longer_than_the_file_restarts_the_download(server, tmp_path):
-    url = server.put("/fetch/longer", CONTENT)
-    part = fetch(entry(url), tmp_path).path
-    part.write_bytes(CONTENT + b"more")
-    part.with_name(part.name + ".validator").write_text('"one"')
+    url, _ = left_over(server, "longer", tmp_path, CONTENT + b"more", '"one"')
     assert fetch(entry(url), tmp_path).path.read_bytes() == CONTENT
 
 
 def test_a_file_changed_on_the_server_restarts_the_download(server, tmp_path):
-    url = server.put("/fetch/changed", CONTENT)
-    part = fetch(entry(url), tmp_path).path
-    part.write_bytes(b"old" * 1000)
-    part.with_name(part.name + ".validator").write_text('"another"')
+    url, _ = left_over(server, "changed", tmp_path, b"old" * 1000, '"another"')
     assert fetch(entry(url), tmp_path).path.read_bytes() == CONTENT
 
 
 def test_a_server_that_continues_elsewhere_is_not_believed(server, tmp_path):
-    url = server.put("/fetch/elsewhere", CONTENT)
-    part = fetch(entry(url), tmp_path).path
-    part.write_bytes(CONTENT[:1000])
-    part.with_name(part.name + ".validator").write_text('"one"')
+    url, _ = left_over(server, "elsewhere", tmp_path, CONTENT[:1000], '"one"')
     server.ways["/fetch/elsewhere"] = "other-range"
     assert fetch(entry(url), tmp_path).path.read_bytes() == CONTENT
 

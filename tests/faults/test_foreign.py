@@ -215,9 +215,7 @@ def test_hostile_archives_write_nothing_outside(pack, tmp_path, full, figures):
 def test_a_file_where_a_folder_stands_is_refused(pack, kinds, tmp_path, figures):
     path = tmp_path / "x.tar"
     path.write_bytes(pack([("a", "file", ""), ("a/b" if kinds[1] == "file" else "a", kinds[1], "")]))
-    with pytest.raises(
-        UserError, match=r"^x.tar: unsafe archive: .* collides with another member; nothing was kept"
-    ):
+    with pytest.raises(UserError, match=r"^x.tar: unsafe archive: .* collides with another member; nothing was kept"):
         unpack(path, tmp_path / "target", "x.tar")
     figures.add("hostile archives", "refused in one line")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -30,15 +31,16 @@ def load_golden(folder: Path) -> backbone.Backbone:
     return backbone.load(save_golden(folder))
 
 
-def changed(spec: BackboneSpec, **fields: str | None) -> BackboneSpec:
-    """The same backbone but for some fields."""
-    return replace(spec, **fields)
+def written(path: Path, content: object) -> str:
+    """Saves a checkpoint as PyTorch does; its path, as `pretrained` of a backbone."""
+    torch.save(content, path)
+    return str(path)
 
 
 def refusal(spec: BackboneSpec, **fields: str | None) -> str:
     """The one line with which a changed backbone is refused."""
     with pytest.raises(UserError) as error:
-        backbone.load(changed(spec, **fields))
+        backbone.load(replace(spec, **fields))
     assert "\n" not in str(error.value)
     return str(error.value)
 

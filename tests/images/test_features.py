@@ -14,25 +14,10 @@ from cocoop.backbone.transforms import Preprocessing
 from cocoop.errors import UserError
 from cocoop.images import extraction, feature_file, features
 from cocoop.manifest import Item, Manifest
-from tests.images.pictures import dataset, load_golden
+from tests.images.pictures import load_golden
 from tests.reference import goldens
 
 SMALL = {"batch_size": 4}  # with PART_ROWS = 8: parts of two batches
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory):
-    return load_golden(tmp_path_factory.mktemp("golden"))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("pictures")
-
-
-@pytest.fixture(scope="module")
-def manifest(root):
-    return dataset(root)
 
 
 @pytest.fixture

@@ -11,22 +11,7 @@ from cocoop.errors import UserError
 from cocoop.images import extraction, feature_file, views
 from cocoop.images.live import Live
 from cocoop.manifest import Manifest
-from tests.images.pictures import dataset, few_shot, load_golden
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory):
-    return load_golden(tmp_path_factory.mktemp("golden"))
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("pictures")
-
-
-@pytest.fixture(scope="module")
-def manifest(root):
-    return dataset(root)
+from tests.images.pictures import few_shot
 
 
 @pytest.fixture(scope="module")

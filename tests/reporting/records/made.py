@@ -41,6 +41,13 @@ def experiment(kind: str = "base_to_new", **changes: Any) -> dict[str, Any]:
     return content | {"expected": expected(content)}
 
 
+def transfer(titles: dict[str, str], **changes: Any) -> dict[str, Any]:
+    """An experiment that trains on the first of the datasets and tests on all of them; titles: by dataset."""
+    datasets = [{"name": name, "title": title} for name, title in titles.items()]
+    grid = {"train_datasets": datasets[:1], "targets": datasets, "target_subsets": ["all"], "train_subset": "all"}
+    return experiment("transfer", **grid | changes)
+
+
 def expected(content: dict[str, Any]) -> list[dict[str, Any]]:
     """The record keys of a grid, as `cocoop.planning.plan.experiment_content` lists them."""
     keys = []

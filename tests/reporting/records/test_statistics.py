@@ -101,15 +101,7 @@ def test_accuracy_zero_is_no_gap(content):
 
 
 def transfer(**changes):
-    names = ["digits", "shapes", "letters"]
-    targets = [{"name": name, "title": name.title()} for name in names]
-    grid = {
-        "train_datasets": targets[:1],
-        "targets": targets,
-        "target_subsets": ["all"],
-        "train_subset": "all",
-    } | changes
-    return made.experiment("transfer", **grid)
+    return made.transfer({name: name.title() for name in ("digits", "shapes", "letters")}, **changes)
 
 
 def test_the_transfer_average_is_over_the_targets_without_the_source():
