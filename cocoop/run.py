@@ -6,14 +6,15 @@ Planning creates runs, paths contain their identities, the command line passes t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
-from typing import Any
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from cocoop.config.specs import BackboneSpec, TrainingSpec
 from cocoop.errors import UserError
 from cocoop.io import canonical_json, identity
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MOST_SEEDS_SHOWN = 5  # in a path
 
@@ -163,18 +164,27 @@ class Evaluation:
 
 
 for _type in (Run, Evaluation, BackboneSpec, TrainingSpec):
-    _type.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[union-attr]
-_ADAPTERS: dict[type, TypeAdapter] = {Run: TypeAdapter(Run), Evaluation: TypeAdapter(Evaluation)}
+    _type.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[union-attr]
+
+
+@cache
+def _adapter(cls: type) -> "TypeAdapter":
+    # Imported here because planning and most commands read no run, and pydantic takes a third of their start.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
 
 
 def _parsed(cls: type, content: Any, where: str) -> Any:
     try:
-        return _ADAPTERS[cls].validate_json(canonical_json(content))
-    except (ValidationError, ValueError, TypeError) as error:
+        return _adapter(cls).validate_json(canonical_json(content))
+    except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
         raise UserError(f"{where}: {_first_problem(error)}.") from error
 
 
 def _first_problem(error: Exception) -> str:
+    from pydantic import ValidationError
+
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors(include_url=False)[0]

@@ -39,16 +39,14 @@ def digest(implementation: str, where: str) -> str:
         path = Path(str(_module(module, where).origin))
         if path.suffix != ".py":
             return ""
-        _parsed(path, where)
-        sources[module], imported = _content(path, path.stat().st_mtime_ns)
+        sources[module], imported = _content(_parsed(path, where))
         todo += [name for name in imported if package and _within(name, package, where)]
     return sha256_text(canonical_json(sources))
 
 
 @cache
-def _content(path: Path, mtime: int) -> tuple[object, tuple[str, ...]]:
+def _content(tree: ast.Module) -> tuple[object, tuple[str, ...]]:
     """A module by what it computes, and the names of what it imports; the variants of a method share it."""
-    tree = _tree(path, mtime)
     return canonical(tree), tuple(dict.fromkeys(_imported(tree)))
 
 

@@ -21,15 +21,18 @@ def names(folder: Path | None = None) -> list[str]:
     """Names of the tables in a folder (default: FOLDER); a UserError if one of its files is not valid."""
     files = sorted((folder or FOLDER).glob("*.yaml"))
     for path in files:
-        _check(path, path.read_bytes())
+        _content(path, path.read_bytes())
     return [path.stem for path in files]
 
 
 def digest(name: str | None) -> str | None:
     """Of what a table says, which tables of ours show beside theirs; None without a name."""
-    return io.identity(read(FOLDER / f"{name}.yaml")) if name else None
+    if not name:
+        return None
+    path = FOLDER / f"{name}.yaml"
+    return io.identity(_content(path, path.read_bytes()))
 
 
 @cache
-def _check(path: Path, _: bytes) -> None:
-    read(path)
+def _content(path: Path, _: bytes) -> dict[str, Any]:
+    return read(path)

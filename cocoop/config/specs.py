@@ -62,7 +62,7 @@ class DatasetSpec:
         """The hand-crafted prompt of zero-shot CLIP, with one `{}` for the class name."""
         return self.settings["template"]
 
-    @property
+    @cached_property
     def templates(self) -> tuple[str, ...]:
         """The hand-crafted prompts whose text features are averaged, listed or in a file; only `template` by default."""
         listed = self.settings.get("templates") or [self.template]

@@ -24,30 +24,27 @@ def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
     return merged
 
 
-def plan_of(paths: Sequence[Path] = (), over: Mapping[str, Any] | None = None) -> Plan:
-    """The plan of the defaults, these files, and the overrides of `snakemake --config KEY=VALUE`."""
-    named = [_shown(path) for path in paths]
-    where = " + ".join([*map(str, named or [DEMO]), *(["--config"] if over else [])])
-    return Plan(_over(load(named), over or {}), where=where)
+def plan_of(paths: Sequence[Path] = ()) -> Plan:
+    """The plan of the defaults and these files."""
+    content, where = _read(paths)
+    return Plan(content, where=where)
 
 
 def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
-    """The plan of a configuration that Snakemake has merged; paths: the files of --configfile.
+    """The plan of the defaults under what Snakemake has read: the files of --configfile (`paths`), and --config.
 
-    Reads the files again, because Snakemake accepts repeated keys and keeps the last value.
+    Reads the files itself: Snakemake accepts repeated keys, and `configfile:` would run code in the demo's file (`__use_yte__`).
     """
+    content, where = _read(paths)
+    validate(content, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
+    merged = _over(content, config)
+    return Plan(merged, where=where if merged == content else f"{where} + --config")
+
+
+def _read(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:
+    """The content of `load`, and the files' names for messages."""
     named = [_shown(path) for path in paths]
-    read, where = load(named), " + ".join(map(str, named or [DEMO]))
-    validate(read, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
-    return Plan(config, where=where if config == read else f"{where} + --config")
-
-
-def merged(over: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults under what Snakemake has read from --configfile and --config.
-
-    Its own `configfile:` would run code in the demo's file (`__use_yte__`).
-    """
-    return _over(io.read_yaml(defaults()), over)
+    return load(named), " + ".join(map(str, named or [DEMO]))
 
 
 def _shown(path: Path) -> Path:

@@ -40,8 +40,10 @@ class Jobs:
     def text_tower(self) -> Job:
         wildcards = {"backbone": self.backbone.name, "id": self._backbone_id}
         out = stages.TEXT_TOWER.outputs["text_tower"].format(**wildcards)
-        words = ["--backbone", io.canonical_json(self.backbone.settings), "--out", out]
-        return Job(stages.TEXT_TOWER, self.backbone.name, wildcards, {}, lambda: words)
+        return Job(
+            stages.TEXT_TOWER, self.backbone.name, wildcards, {},
+            lambda: ["--backbone", io.canonical_json(self.backbone.settings), "--out", out],
+        )  # fmt: skip
 
     def download(self, spec: DatasetSpec) -> Job:
         wildcards = {"data_root": self.root, "dataset": spec.name, "id": spec.source}
@@ -58,8 +60,10 @@ class Jobs:
         wildcards = {"dataset": spec.name, "id": spec.data}
         stamp = self.download(spec).outputs["stamp"]
         out = stages.MANIFEST.outputs["manifest"].format(**wildcards)
-        words = ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out]
-        return Job(stages.MANIFEST, spec.name, wildcards, {"stamp": stamp}, lambda: words)
+        return Job(
+            stages.MANIFEST, spec.name, wildcards, {"stamp": stamp},
+            lambda: ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out],
+        )  # fmt: skip
 
     def fewshot(self, spec: DatasetSpec, shots: int, seed: int) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data, "shots": str(shots), "seed": str(seed)}
@@ -69,16 +73,15 @@ class Jobs:
         return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
 
     def features(self, spec: DatasetSpec) -> Job:
-        wildcards = {
-            "backbone": self.backbone.name,
-            "dataset": spec.name,
-            "id": io.identity(self._backbone_id, spec.data),
-        }
+        identity = io.identity(self._backbone_id, spec.data)
+        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": identity}
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
-        words = [*self._encoding(spec), "--manifest", manifest, "--out", out]
-        return Job(stages.FEATURES, spec.name, wildcards, inputs, lambda: words)
+        return Job(
+            stages.FEATURES, spec.name, wildcards, inputs,
+            lambda: [*self._encoding(spec), "--manifest", manifest, "--out", out],
+        )  # fmt: skip
 
     def views(self, views: Views) -> Job:
         spec = self.plan.datasets[views.dataset]
@@ -93,9 +96,11 @@ class Jobs:
         out = stages.VIEWS.outputs["views"].format(**wildcards)
         which = ["--epochs", *map(str, views.epochs)] if views.epochs else []
         which += ["--split", "val"] if views.kind == VALIDATION else []
-        words = [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
-                 "--fewshot", *drawn, "--out", out]  # fmt: skip
-        return Job(stages.VIEWS, views, wildcards, inputs, lambda: words)
+        return Job(
+            stages.VIEWS, views, wildcards, inputs,
+            lambda: [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
+                     "--fewshot", *drawn, "--out", out],
+        )  # fmt: skip
 
     def _encoder(self) -> dict[str, Files]:
         """Inputs of the image encoder. The text encoder's job downloads the weights, because it has internet access."""
@@ -127,12 +132,9 @@ class Jobs:
         root = ["--root", f"{self.root}/{spec.folder}"] if run.inputs == "images" else []
         out = stages.TRAIN.outputs["learned"].format(**wildcards).rpartition("/")[0]
         return Job(
-            stages.TRAIN,
-            run,
-            wildcards,
-            inputs,
+            stages.TRAIN, run, wildcards, inputs,
             lambda: ["--run", run.to_json(), *_options(inputs), *root, "--out", out],
-        )
+        )  # fmt: skip
 
     def evaluate(self, evaluation: Evaluation) -> Job:
         run, spec = evaluation.run, self.plan.datasets[evaluation.target]
@@ -175,12 +177,13 @@ class Jobs:
                 yield self.fewshot(self.plan.datasets[run.dataset], run.shots, seed)
             for views in self.views_of(run):
                 yield self.views(views)
-            yield self.train(run)
+        trainings = [self.train(run) for run in runs]
+        yield from trainings
         for target in sorted({e.target for e in evaluations if e.run.inputs == "features"}):
             yield self.features(self.plan.datasets[target])
         tests = [self.evaluate(evaluation) for evaluation in evaluations]
         yield from tests
-        yield from self._summary(name, runs, tests)
+        yield from self._summary(name, runs, trainings, tests)
 
     def content(self, name: str) -> Job:
         """The job that records what an experiment consists of."""
@@ -191,7 +194,7 @@ class Jobs:
             stages.CONTENT, name, wildcards, {}, lambda: ["--settings", io.canonical_json(content), "--out", out]
         )
 
-    def _summary(self, name: str, runs: Sequence[Run], tests: Sequence[Job]) -> Iterator[Job]:
+    def _summary(self, name: str, runs: Sequence[Run], trainings: Sequence[Job], tests: Sequence[Job]) -> Iterator[Job]:
         yield (content := self.content(name))
         of_experiment = {"experiment": content.outputs["experiment"]}
         metrics = {"metrics": tuple(job.outputs["metrics"] for job in tests)}
@@ -199,11 +202,11 @@ class Jobs:
         fewshot = {"fewshot": tuple(sorted(job.outputs["fewshot"] for job in drawn))}
         collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics | fewshot)
         records: dict[str, Files] = {**of_experiment, **collect.outputs}
-        costs = {"costs": tuple(job.outputs["cost"] for job in [*map(self.train, runs), *tests])}
+        costs = {"costs": tuple(job.outputs["cost"] for job in [*trainings, *tests])}
         yield collect
         yield Job(stages.TABLES, name, {"experiment": name}, records)
         yield Job(stages.PAIRED, name, {"experiment": name}, {**records, **metrics})
-        histories = {"histories": tuple(self.train(run).outputs["history"] for run in runs)}
+        histories = {"histories": tuple(job.outputs["history"] for job in trainings)}
         yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories})
 
     def _of_configuration(self) -> Iterator[Job]:

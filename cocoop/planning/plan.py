@@ -29,6 +29,7 @@ class Plan:
         self.config, self.where = config, where
         self._made: dict[tuple, Run] = {}
         self._tested: dict[tuple, Evaluation] = {}
+        self.contents: dict[str, dict[str, Any]] = {}  # results of `experiment_content`
         self.registry = registry or Registry(overrides=config.get("variants"), where=where)
         self.backbone: BackboneSpec = self.registry.backbone(config["backbone"], f"{where}: backbone")
         self.papers = paper.names()
@@ -191,6 +192,12 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
 
     made_with: digest of all settings that affect its numbers, so that different settings give a different file.
     """
+    if name not in plan.contents:
+        plan.contents[name] = _content(plan, name)
+    return plan.contents[name]
+
+
+def _content(plan: Plan, name: str) -> dict[str, Any]:
     spec = plan.experiments[name]
     evaluations = _sorted(plan.evaluations_of(spec))
     variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]

@@ -31,8 +31,8 @@ if place := read_only(".snakemake"):
         "`python -m cocoop status`, `show` and `plan` work without write access."
     )
 try:
-    config.update(files.merged(config))
     PLAN = files.plan_from(config, workflow.overwrite_configfiles)
+    config.update(PLAN.config)
     JOBS = {job.key: job for job in jobs_of(PLAN)}
 except UserError as error:
     refuse(error)
@@ -40,18 +40,19 @@ DATA = config["data_root"]
 ENVIRONMENT = {
     "PYTHONPATH": str(REPOSITORY),
     **environment(config),
-    "TQDM_DISABLE": "",
 }
 shell.prefix(
     "".join(
-        f"export {key}={shlex.quote(value)}; "
-        for key, value in ENVIRONMENT.items()
-        if value
+        f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()
     )
 )
 
 
 wildcard_constraints:
+    **{
+        name: "[^/]+"
+        for name in ("backbone", "dataset", "target", "variant", "experiment", "views")
+    },
     id="[0-9a-f]+",
     test="[0-9a-f]+",
     subset="all|base|new",
@@ -59,10 +60,6 @@ wildcard_constraints:
     shots=r"\d+",
     seed=r"\d+",
     seeds="[0-9a-z-]+",
-    **{
-        name: "[^/]+"
-        for name in ("backbone", "dataset", "target", "variant", "experiment", "views")
-    },
 
 
 def job_of(stage, wildcards):

@@ -1,6 +1,6 @@
 rule download:
     output:
-        stamp=f"{DATA}/.sources/{{dataset}}-{{id}}.json",
+        stamp=stages.DOWNLOAD.outputs["stamp"].replace("{data_root}", DATA),
     log:
         stages.DOWNLOAD.log,
     conda:

@@ -113,7 +113,11 @@ rule page:
         unpack(inputs_of(stages.PAGE)),
         code=sources("reporting/page"),
     output:
-        report(stages.PAGE.outputs["page"], caption="../report/page.rst", category="Report"),
+        report(
+            stages.PAGE.outputs["page"],
+            caption="../report/page.rst",
+            category="Report",
+        ),
     log:
         stages.PAGE.log,
     conda:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from cocoop import io
@@ -12,13 +11,13 @@ from cocoop.run import Evaluation
 PROFILE = io.REPOSITORY / "slurm" / "profile.yaml"
 
 
-def submissions(jobs: Sequence[Job], profile: Path = PROFILE) -> int:
+def submissions(jobs: Sequence[Job]) -> int:
     """Number of Slurm jobs that the profile's `groups` and `group-components` make of the GPU jobs among `jobs`.
 
     Snakemake combines jobs of one group that depend on each other (a training and its tests) into a component, and
     `group-components` components into one submission.
     """
-    content = io.read_yaml(profile)
+    content = io.read_yaml(PROFILE)
     names, most = content.get("groups", {}), content.get("group-components", {})
     components: dict[tuple[str, int], set[Any]] = {}
     ungrouped = 0

@@ -71,13 +71,13 @@ def show(
     throughput = Throughput(bench, plan.backbone.precision, images_per_second, workers)
     counter, jobs = Counter(estimator), jobs_of(plan)
     parts = {name: [job for job in jobs if name in job.experiments] for name in plan.experiments}
-    rows = [_row(name, _cost(plan, part, estimator, counter, throughput)) for name, part in parts.items()]
-    rows.append(_row("all, shared jobs once", _cost(plan, jobs, estimator, counter, throughput)))
+    rows = [_row(name, _cost(part, estimator, counter, throughput)) for name, part in parts.items()]
+    rows.append(_row("all, shared jobs once", _cost(jobs, estimator, counter, throughput)))
     print(tabulate(rows, HEAD, "pipe", disable_numparse=True, colalign=["left"] + ["right"] * (len(HEAD) - 1)))
-    print(*_notes(plan, estimator, counter, throughput), sep="\n")
+    print(*_notes(plan, estimator, throughput), sep="\n")
 
 
-def _cost(plan: Plan, jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:
+def _cost(jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:
     gpu = [job for job in jobs if job.needs_gpu]
     works = {job: work for job in gpu if (work := estimator.work(job)) is not None}
     known, tokens = list(works), [counter.tokens(job) for job in works]
@@ -120,7 +120,7 @@ def _row(name: str, cost: Cost) -> list[str]:
     return [name, *("?" if n is None else f"{n:,}" for n in counts), fast, f"{cost.work.disk / 1e9:.1f}", *hours]
 
 
-def _notes(plan: Plan, estimator: Estimator, counter: Counter, throughput: Throughput) -> list[str]:
+def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str]:
     known = estimator.datasets
     notes = [
         "",

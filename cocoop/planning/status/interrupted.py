@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+from cocoop.planning.status import head
+
 STOPPED = "Terminating processes on user request"  # in Snakemake's log (snakemake/scheduling/job_scheduler.py)
 
 
 def by_user(folder: Path) -> bool:
-    """Reads the latest of Snakemake's logs, whose names begin with the start time.
+    """Reads the latest of Snakemake's logs.
 
     The marks of incomplete outputs do not show it: on Slurm, Snakemake inside a cancelled job may delete its marks before it dies.
     """
-    logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
+    logs = head.logs(folder)
     try:
-        return bool(logs) and STOPPED in logs[-1].read_text(encoding="utf-8", errors="replace")
+        return bool(logs) and STOPPED in logs[0].read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
