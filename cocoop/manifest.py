@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ class Manifest:
         for split in SPLITS:
             self.splits.setdefault(split, ())
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 of names, paths and labels; all files derived from the dataset refer to it."""
         return io.sha256_text(io.canonical_json(self._content()))

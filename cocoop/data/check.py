@@ -50,11 +50,12 @@ def report(
         {item.path for items in listing.splits.values() for item in items if os.path.isfile(folder / item.path)}
     )
     bad, findings = survey(folder, paths)
-    lines += [*_unreadable(spec, bad), *findings, *_without_images(listing, set(paths) - set(bad))]
-    lines += [*_leaks(folder, listing, [path for path in paths if path not in bad]), *_prompts(spec, listing, tokenize)]
+    good = [path for path in paths if path not in bad]
+    lines += [*_unreadable(spec, bad), *findings, *_without_images(listing, set(good))]
+    lines += [*_leaks(folder, listing, good), *_prompts(spec, listing, tokenize)]
     lines += [tell_apart(listing.classnames)] if tell_apart else []
     if sheet is not None:
-        draw_sheet(sheet, folder, listing, set(paths) - set(bad))
+        draw_sheet(sheet, folder, listing, set(good))
         lines.append(f"contact sheet: {sheet}")
     return "\n".join(lines)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cocoop.data.images import EXTENSIONS, is_image
 from cocoop.data.names import is_code
-from cocoop.data.readers.listing import COLUMNS, SPLIT_NAMES
+from cocoop.data.readers.listing import COLUMNS, SPLIT_OF
 from cocoop.data.readers.table import Rows, rows_of
 from cocoop.errors import UserError, cut, listed, shown
 
@@ -63,7 +63,7 @@ def _column(role: str, rows: Rows) -> str | None:
 
 
 def _has_splits(rows: Rows, column: str) -> bool:
-    return any(str(row.get(column)).strip().lower() in SPLIT_NAMES for row in rows)
+    return any(str(row.get(column)).strip().lower() in SPLIT_OF for row in rows)
 
 
 def _place(table: Path, names: Sequence[str]) -> dict[str, str]:

@@ -55,10 +55,11 @@ def examine(path: str | Path) -> Examined:
     """Decodes an image like `open_rgb`, with the same errors, and returns unusual properties."""
     with _opened(path) as image:
         picture, rule = _to_rgb(image)
-        highest = max(high for _, high in ranges.extrema(picture))
+        bands = ranges.extrema(picture)
+        one_colour = all(low == high for low, high in bands)
         found = {
-            "one colour": _is_one_colour(picture),
-            "nearly black": not _is_one_colour(picture) and highest <= NEARLY_BLACK,
+            "one colour": one_colour,
+            "nearly black": not one_colour and max(high for _, high in bands) <= NEARLY_BLACK,
             "transparent": _least_alpha(image) < 255,
             "frames": getattr(image, "is_animated", False),
             "turned": _is_turned(image),
@@ -99,10 +100,12 @@ def _to_rgb(image: Image.Image) -> tuple[Image.Image, ranges.Rule | None]:
         grey, rule = ranges.to_eight_bits(image, said)
         return grey.convert("RGB"), rule
     picture = _without_alpha(image)
-    if image.has_transparency_data and _is_one_colour(picture) and _alpha(image)[0] < _alpha(image)[1]:
-        raise UserError(
-            "all colours are the same, only the transparency differs; paste it onto a background and save the result."
-        )
+    if image.has_transparency_data and _is_one_colour(picture):
+        least, most = _alpha(image)
+        if least < most:
+            raise UserError(
+                "all colours are the same, only the transparency differs; paste it onto a background and save the result."
+            )
     return picture, ranges.check_colours(picture, said) if said else None
 
 

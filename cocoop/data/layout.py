@@ -9,11 +9,8 @@ from typing import Any
 from cocoop.data import columns
 from cocoop.data.images import is_image
 from cocoop.data.readers import table
-from cocoop.data.readers.base import images_below
-from cocoop.data.readers.folders import VAL_NAMES
+from cocoop.data.readers.base import SPLIT_NAMES, images_below
 from cocoop.errors import UserError, counted, listed
-
-SPLIT_FOLDERS = {"train": ("train", "training"), "val": VAL_NAMES, "test": ("test", "testing")}
 
 
 @dataclass
@@ -33,7 +30,7 @@ def draft_of(path: Path) -> Draft:
         return _table(path)
     if not path.is_dir():
         raise UserError(f"{path}: neither a folder nor a regular file.")
-    place = Place.of(_inner(path), path)
+    place = _inner(path)
     return _split_folders(place) or _listed(place) or _class_folders(place)
 
 
@@ -87,7 +84,7 @@ def _is_table(entry: os.DirEntry) -> bool:
     return Path(entry).suffix.lower() in table.SUFFIXES and not entry.is_dir()
 
 
-def _inner(path: Path) -> Path:
+def _inner(path: Path) -> Place:
     """The folder, or its only subfolder if it contains nothing else and that subfolder contains folders."""
     place = Place.of(path, path)
     while len(place.full) == 1 and not place.images and not place.tables:
@@ -96,14 +93,14 @@ def _inner(path: Path) -> Path:
         if inner.images or not inner.full:
             break
         place = inner
-    return place.path
+    return place
 
 
 def _split_folders(place: Place) -> Draft | None:
     """Folders for train and test (or val) that contain class folders."""
     parts = {
         split: next((name for name in place.full if name.lower() in usual and _has_folders(place, name)), None)
-        for split, usual in SPLIT_FOLDERS.items()
+        for split, usual in SPLIT_NAMES.items()
     }
     train, test = parts["train"], parts["test"] or parts["val"]
     if train is None or (test is None and not _is_lone_train(place, train)):

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from cocoop.manifest import Manifest
@@ -15,13 +14,17 @@ TEMPLATE = "a photo of a {}."  # the same for all methods, so that all runs of a
 
 
 def notes_of(
-    evaluation: Evaluation, manifest: Path | None, made: Mapping[str, Any], text: TextEncoder, classnames: Sequence[str]
+    evaluation: Evaluation,
+    manifest: Manifest | None,
+    made: Mapping[str, Any],
+    text: TextEncoder,
+    classnames: Sequence[str],
 ) -> list[str]:
     """Sorted and logged. manifest: the target's; made: how the training images were made, with the notes of their manifest."""
     run, target = evaluation.run, evaluation.target
     remarks = {run.dataset: made.get("notes", ())}
     if manifest:
-        remarks[target] = Manifest.load(manifest).notes
+        remarks[target] = manifest.notes
     notes = {f"{dataset}: {note}" for dataset, found in remarks.items() for note in found}
     notes |= set(distinguish.warnings(text, classnames, TEMPLATE, run.backbone.name, target))
     for note in sorted(notes):

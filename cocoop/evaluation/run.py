@@ -73,9 +73,10 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     trained_on = tuple(metadata.get("classnames", ()))
     task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole)
     built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
-    expect = _expected(evaluation, files, metadata.get("made", {})) | made_with(run, text.fingerprint)
+    made, manifest = metadata.get("made", {}), Manifest.load(files.manifest) if files.manifest else None
+    expect = _expected(evaluation, files, manifest, made) | made_with(run, text.fingerprint)
     images = test_images(run, files, expect, text.table, whole)
-    notes = notes_of(evaluation, files.manifest, metadata.get("made", {}), text, images.classnames)
+    notes = notes_of(evaluation, manifest, made, text, images.classnames)
     return Loaded(evaluation, built, images, files.learned, budget_mb, notes)
 
 
@@ -106,16 +107,20 @@ def _method(run: Run, task: Task, tensors: dict[str, Tensor], path: Path | None)
     with seeded(device, "start", task.seeds), autocast(run.backbone.precision, device):
         method = methods.build(run, task)
     if path is not None:
-        method.load_learned({name: tensor.to(device) for name, tensor in tensors.items()}, str(path))
+        method.load_learned(tensors, str(path))
     return method.eval()
 
 
-def _expected(evaluation: Evaluation, files: TestFiles, made: Mapping[str, Any]) -> dict[str, Any]:
-    """What the test images must be made of; made: of the training images, empty for an untrained run."""
+def _expected(
+    evaluation: Evaluation, files: TestFiles, now: Manifest | None, made: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the test images must be made of.
+
+    now: the target's manifest. made: how the training images were made, empty for an untrained run.
+    """
     target = evaluation.target
     alike = {key: made[key] for key in ALIKE if made and (key != "manifest" or target == evaluation.run.dataset)}
-    if files.manifest:
-        now = Manifest.load(files.manifest)
+    if now:
         if now.dataset != target:
             raise UserError(f"{files.manifest}: lists dataset {now.dataset!r}, but this run tests on {target!r}.")
         if alike.get("manifest") not in (None, now.fingerprint):

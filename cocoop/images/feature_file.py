@@ -92,14 +92,19 @@ class _Layout:
             found[name] = end, (end := end + math.prod(shape) * ITEM_BYTES[kind])
         return found
 
+    @cached_property
+    def start(self) -> int:
+        """Length of the header in bytes."""
+        return len(self.header())
+
     @property
     def size(self) -> int:
         """Size of the file in bytes."""
-        return len(self.header()) + max(end for _, end in self.offsets.values())
+        return self.start + max(end for _, end in self.offsets.values())
 
     def place(self, name: str) -> int:
         """Position of a tensor in the file in bytes."""
-        return len(self.header()) + self.offsets[name][0]
+        return self.start + self.offsets[name][0]
 
     def header(self, checksum: str = "0" * 64) -> bytes:
         """The header of the file; its length does not depend on the checksum."""

@@ -104,10 +104,10 @@ class Trainer:
                 self._restart(epoch)
                 for step, batch in enumerate(self._batches(epoch)):
                     set_rate(self.optimizer, schedule.rate(epoch, step))
-                    run = (
-                        partial(self._first, epoch, batch) if (epoch, step) == (first, 0) else partial(self.step, batch)
-                    )
-                    terms, hit = deterministic(run, self.where) if (epoch, step) == (first, 0) else run()
+                    if (epoch, step) == (first, 0):
+                        terms, hit = deterministic(partial(self._first, epoch, batch), self.where)
+                    else:
+                        terms, hit = self.step(batch)
                     losses.append(terms)
                     hits.append(hit)
                     bar.update()

@@ -15,6 +15,8 @@ from cocoop.errors import UserError, shown
 from cocoop.manifest import Item
 
 TRY_MAT = "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])"
+# Usual names of the splits, of folders and in tables.
+SPLIT_NAMES = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{0,18})?")
 MISSHAPEN = (
     ArithmeticError,

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cocoop.data.readers.base import Listing, class_folders, numeric_or_text
+from cocoop.data.readers.base import SPLIT_NAMES, Listing, class_folders, numeric_or_text
 from cocoop.data.readers.image_folder import items_of, left_out
 from cocoop.errors import UserError, counted, cut, listed
 from cocoop.manifest import SPLITS
 
-VAL_NAMES = ("val", "valid", "validation")
 VAL_FOR_TEST = "the test images are the validation set (there is no test set with labels), and there is no val split"
 
 
@@ -33,5 +32,5 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
             item._replace(label=label) for label, group in sorted(zip(labels, items, strict=True)) for item in group
         ]
         strangers += others
-    notes = [VAL_FOR_TEST] if PurePosixPath(settings["test"]).name.lower() in VAL_NAMES else []
+    notes = [VAL_FOR_TEST] if PurePosixPath(settings["test"]).name.lower() in SPLIT_NAMES["val"] else []
     return Listing(tuple(classes), splits, notes + left_out(strangers))

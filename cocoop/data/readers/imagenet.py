@@ -44,10 +44,10 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
 
 def _numbered(tests: Path, folders: list[str], names: ImageNetNames) -> tuple[list[str], list[str]]:
     numbers = sorted((name for name in folders if whole_number(name) is not None), key=int)
-    if numbers != [str(label) for label in range(len(names.names))]:
-        expected = [str(label) for label in range(len(names.names))]
-        absent = [number for number in expected if number not in set(numbers)]
-        extra = [number for number in numbers if number not in set(expected)]
+    expected = [str(label) for label in range(len(names.names))]
+    if numbers != expected:
+        absent = [number for number in expected if number not in numbers]
+        extra = [number for number in numbers if number not in expected]
         wrong = {"missing": absent, "not expected": extra}
         parts = [f"{what}: {listed(folders)}" for what, folders in wrong.items() if folders]
         raise UserError(f"{tests}: expected the folders 0 to {len(expected) - 1}; {'; '.join(parts)}.")

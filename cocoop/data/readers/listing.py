@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from cocoop.data.readers.base import Listing, numeric_or_text
+from cocoop.data.readers.base import SPLIT_NAMES, Listing, numeric_or_text
 from cocoop.data.readers.building import by_fractions
 from cocoop.data.readers.table import Rows, rows_of
 from cocoop.errors import UserError, cut, did_you_mean, listed, shown
 from cocoop.manifest import SPLITS, Item
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-    "testing": "test",
-}  # fmt: skip
+SPLIT_OF = {name: split for split, names in SPLIT_NAMES.items() for name in names}
 COLUMNS = {"path": "path", "class": "class", "split": "split"}
 DRIVE = re.compile(r"[A-Za-z]:/")
 
@@ -85,7 +82,7 @@ def _check_columns(path: Path, rows: Rows, columns: Mapping[str, str]) -> None:
 def _by_column(path: Path, rows: Rows, items: list[Item], column: str) -> dict[str, list[Item]]:
     splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
     for number, (row, item) in enumerate(zip(rows, items, strict=True), 1):
-        split = SPLIT_NAMES.get(str(row.get(column)).strip().lower())
+        split = SPLIT_OF.get(str(row.get(column)).strip().lower())
         if split is None:
             raise UserError(f"{path}: entry {number}: unknown split {shown(row.get(column))}; take train, val or test.")
         splits[split].append(item)
