@@ -81,8 +81,7 @@ class Backbone:
         """
         half = self.spec.precision == "reference-fp16"
         pixels = pixels.to(self.device, torch.float16 if half else torch.float32, memory_format=torch.channels_last)
-        dtype = AUTOCAST.get(self.spec.precision)
-        with exact_convolutions(self.device), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+        with computing(self.device, self.spec.precision):
             return self.model.encode_image(pixels).float()  # (B, E)
 
 
@@ -169,6 +168,14 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+@contextlib.contextmanager
+def computing(device: torch.device, precision: str) -> Iterator[None]:
+    """The arithmetic of the image encoder: exact convolutions, under autocast for bf16 and fp16."""
+    dtype = AUTOCAST.get(precision)
+    with exact_convolutions(device), torch.autocast(device.type, dtype, enabled=dtype is not None):
+        yield
 
 
 @contextlib.contextmanager

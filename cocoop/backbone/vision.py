@@ -3,8 +3,7 @@
 Unchanged computations are done once for all seeds; states before the first changed layer can be cached per view.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cocoop.backbone import vision_layers, vision_reading
-from cocoop.backbone.model import AUTOCAST, Backbone, exact_convolutions
+from cocoop.backbone.model import AUTOCAST, Backbone, computing
 from cocoop.backbone.vision_changes import NO_CHANGES, TOKENS, ImageChanges
 from cocoop.backbone.vision_tower import VisionTower
 from cocoop.errors import UserError
@@ -81,7 +80,7 @@ class ImageEncoder:
         """Frozen states before a layer, from normalised pixels (S, B, 3, H, W), or (B, 3, H, W) if they are equal for all seeds."""
         if not 0 <= layer < self.layers:
             raise ValueError(f"layer {layer}, but the image tower has layers 0 to {self.layers - 1}")
-        with self._computing():
+        with computing(self.device, self.precision):
             start = self._embedded(pixels)
             return States(layer, self._run(start, layer, NO_CHANGES, start.x.shape[2])[IMAGE])
 
@@ -90,7 +89,7 @@ class ImageEncoder:
 
         Raises a ValueError for changes before the cached states, and for changes that do not match the tower.
         """
-        with self._computing():
+        with computing(self.device, self.precision):
             start = images if isinstance(images, States) else self._embedded(images)
             changes.check(self.layers, self.width, self.shape, len(start.x))
             if early := sorted(layer for layer in changes.layers if layer < start.layer):
@@ -104,7 +103,7 @@ class ImageEncoder:
 
         The final layer norm and the projection are applied to patches as to the image feature.
         """
-        with self._computing():
+        with computing(self.device, self.precision):
             start = images if isinstance(images, States) else self._embedded(images)
             x = self._run(start, self.layers, NO_CHANGES, start.x.shape[2])[IMAGE]
             return self._out(torch.cat([self._pooled(x)[..., None, :], self._normed(x[:, :, 1:])], 2))
@@ -155,13 +154,6 @@ class ImageEncoder:
         if self.precision == "reference-fp16":
             return torch.float16
         return dtype if dtype == torch.float64 else torch.float32
-
-    @contextlib.contextmanager
-    def _computing(self) -> Iterator[None]:
-        """The precision of `Backbone.encode_images`."""
-        dtype = AUTOCAST.get(self.precision)
-        with exact_convolutions(self.device), torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            yield
 
 
 def _rows(name: str, x: Tensor, changes: ImageChanges, after: int, read: int | None) -> int:

@@ -1,6 +1,5 @@
 """Measures images per second of a random ViT-B/16 on this device, and of decoding and cropping in one process, without data."""
 
-import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,11 +80,8 @@ def rendered(measured: Measured) -> str:
 
 def _tower(spec: BackboneSpec, precision: str, device: str, batch: int) -> tuple[float, Preprocessing]:
     """Seconds from a batch of pixels in CPU memory to features, and the preprocessing of the image encoder."""
-    logging.getLogger(backbone.__name__).disabled = True  # it warns about random weights, which are intended here
-    try:
+    with backbone.quiet():  # it warns about random weights, which are intended here
         model = backbone.load(replace(spec, precision=precision), device)
-    finally:
-        logging.getLogger(backbone.__name__).disabled = False
     size = model.preprocessing.size
     random = torch.Generator().manual_seed(SEED)
     pixels = torch.randint(256, (batch, 3, size, size), dtype=torch.uint8, generator=random)  # (B, 3, H, W)

@@ -170,15 +170,10 @@ def _variant(
         plain_views=content.get("views") == "plain",
         class_bound=_class_bound(content.get("class_bound", False), params, place),
         params=params,
-        training=_training(changes),
+        training=TrainingSpec(**changes) if changes else None,
         per_dataset=_special("per_dataset", content, own, over),
         per_shots={int(shots): special for shots, special in _special("per_shots", content, own, over).items()},
     )
-
-
-def _training(content: Mapping[str, Any]) -> TrainingSpec | None:
-    settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
-    return TrainingSpec(**settings) if settings else None
 
 
 def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bool:

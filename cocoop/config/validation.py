@@ -11,7 +11,7 @@ from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 
 from cocoop import io
-from cocoop.errors import UserError, did_you_mean, listed, unknown
+from cocoop.errors import UserError, cut, did_you_mean, listed, unknown
 
 SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
 MOST_PROBLEMS = 5
@@ -140,8 +140,7 @@ def not_valid(value: object, rule: Mapping[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return cut(repr(value), 80)
 
 
 def _fix(value: object, types: Sequence[str]) -> str:

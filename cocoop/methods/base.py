@@ -184,3 +184,12 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def generator(seed: int) -> torch.Generator:
     """The generator of a run's initial values, on the CPU so that they do not depend on the device."""
     return torch.Generator().manual_seed(seed)
+
+
+def like_linear(
+    shape: tuple[int, ...], inputs: int, generators: Sequence[torch.Generator], text: TextEncoder
+) -> nn.Parameter:
+    """A tensor (S, *shape) that starts like those of a torch.nn.Linear with this many inputs (its `reset_parameters`)."""
+    bound = inputs**-0.5
+    drawn = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in generators]
+    return nn.Parameter(torch.stack(drawn).to(text.device, text.dtype))

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from cocoop.methods.base import Classifier, Method, Task, generator
+from cocoop.methods.base import Classifier, Method, Task, generator, like_linear
 from cocoop.methods.shared_text import SharedText
 
 
@@ -21,13 +20,8 @@ class CLIPAdapter(Method):
         super().__init__(task)
         self.ratio, width = ratio, task.text.embed_dim
         hidden, generators = max(1, width // reduction), [generator(seed) for seed in task.seeds]
-
-        def drawn(outputs: int, inputs: int) -> nn.Parameter:
-            bound = inputs**-0.5  # torch.nn.Linear.reset_parameters
-            each = [torch.empty(outputs, inputs).uniform_(-bound, bound, generator=g) for g in generators]
-            return nn.Parameter(torch.stack(each).to(task.text.device, task.text.dtype))
-
-        self.down, self.up = drawn(hidden, width), drawn(width, hidden)
+        self.down = like_linear((hidden, width), width, generators, task.text)
+        self.up = like_linear((width, hidden), hidden, generators, task.text)
 
     def adapted(self, image: Tensor) -> Tensor:
         """Image features (S, B, E), adapted."""

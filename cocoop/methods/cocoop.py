@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.methods.base import Classifier, Method, Task, generator
+from cocoop.methods.base import Classifier, Method, Task, generator, like_linear
 from cocoop.methods.context import initial_context
 from cocoop.text.text_encoder import TextEncoder
 
@@ -16,13 +16,8 @@ class StackedLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator], text: TextEncoder) -> None:
         super().__init__()
-        bound = inputs**-0.5  # torch.nn.Linear.reset_parameters
-
-        def drawn(*shape: int) -> nn.Parameter:
-            uniform = [torch.empty(shape).uniform_(-bound, bound, generator=g) for g in generators]
-            return nn.Parameter(torch.stack(uniform).to(text.device, text.dtype))
-
-        self.weight, self.bias = drawn(outputs, inputs), drawn(outputs)
+        self.weight = like_linear((outputs, inputs), inputs, generators, text)
+        self.bias = like_linear((outputs,), inputs, generators, text)
 
     def forward(self, x: Tensor) -> Tensor:
         """(S, B, in) -> (S, B, out)."""

@@ -18,7 +18,7 @@ from cocoop.reporting.page.pictures import Examples, data_uri
 from cocoop.reporting.records import experiment as experiments_of
 from cocoop.reporting.records import records
 from cocoop.reporting.records.text import count, per_cent
-from cocoop.reporting.tables import captions, paper
+from cocoop.reporting.tables import paper
 
 FOLDER = Path(__file__).parent
 HARDEST_CLASSES = 60
@@ -39,10 +39,12 @@ def build(
     metrics: Sequence[Path],
     manifests: Sequence[Path],
     out: Path,
-    data_root: Path | None,
+    data_root: Path | None = None,
 ) -> None:
-    """Writes the page. Reads results/experiments/NAME/{records.csv, figures, paired} and the files named.
+    """Writes a self-contained page that opens offline. Reads results/experiments/NAME/{records.csv, figures, paired}.
 
+    experiments: contents of experiment.json files. metrics: metrics.json of each evaluation. manifests: of the datasets.
+    data_root: the folder of the images, for examples of confused pairs.
     What is not there is left out of the page or named as missing in its tables.
     """
     jobs = find(results, metrics, experiments)
@@ -50,9 +52,10 @@ def build(
     titles: dict[str, str] = {}
     for experiment in experiments:
         titles |= experiments_of.dataset_titles(experiment)
+    papers = paper.load()
     content = {
         "version": __version__,
-        "experiments": [_experiment(results, experiment) for experiment in experiments],
+        "experiments": [_experiment(results, experiment, papers) for experiment in experiments],
         "backbones": sorted({experiment["backbone"]["label"] for experiment in experiments}),
         "datasets": list(_datasets(group(jobs, titles), titles, examples)),
         "variants": _variants(jobs),
@@ -75,16 +78,16 @@ def _environment() -> Environment:
     return environment
 
 
-def _experiment(results: Path, experiment: Mapping[str, Any]) -> dict[str, Any]:
+def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
     shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
     paired, path = folder / "paired" / "paired.csv", folder / "records.csv"
-    frame = records.load(path)
+    built = tables.build(experiment, records.load(path), papers, records.load_notes(path))
     return {
         "name": experiment["name"],
         "title": experiment["title"],
-        "caption": captions.caption(experiment, experiments_of.select(experiment, frame)),
-        "tables": tables.build(experiment, frame, paper.load(), records.load_notes(path)),
+        "caption": built[0].caption,
+        "tables": built,
         "figures": [_figure(folder / "figures" / f"{name}.svg", FIGURE_TITLES[name]) for name in shown],
         "paired": _paired(experiment, pd.read_csv(paired)) if paired.exists() else [],
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.errors import counted
 from cocoop.reporting.records.experiment import dataset_titles
 
 ONE_CLASS = "‡"
@@ -41,12 +42,7 @@ def few_images(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[s
     short = selected[selected["fewest_images"].notna() & (selected["fewest_images"] < selected["shots"])]
     fewest = short.groupby(["dataset", "subset", "shots"], sort=False)["fewest_images"].min()
     return tuple(
-        f"{titles[dataset]} ({subset} classes), {shots} shots: a class has only {counted(images)} to train on; "
+        f"{titles[dataset]} ({subset} classes), {shots} shots: a class has only {counted(images, 'image', 'images')} to train on; "
         "all of them are used."
         for (dataset, subset, shots), images in fewest.items()
     )
-
-
-def counted(images: int) -> str:
-    """`1 image`, `3 images`."""
-    return f"{images} {'image' if images == 1 else 'images'}"

@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.errors import listed
-from cocoop.reporting.records.notes import counted
+from cocoop.errors import counted, listed
 from cocoop.reporting.records.statistics import TRANSFER_KINDS
 from cocoop.reporting.records.text import per_cent
 
@@ -70,7 +69,8 @@ def _fewer(selected: pd.DataFrame) -> str:
     short = selected["fewest_images"].notna() & (selected["fewest_images"] < selected["shots"])
     if not short.any():
         return ""
-    return f" (fewer in a class that has fewer images: as few as {counted(selected.loc[short, 'fewest_images'].min())})"
+    fewest = counted(selected.loc[short, "fewest_images"].min(), "image", "images")
+    return f" (fewer in a class that has fewer images: as few as {fewest})"
 
 
 def _datasets(datasets: Sequence[Mapping[str, str]], named: bool) -> str:
