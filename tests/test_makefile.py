@@ -31,7 +31,8 @@ def make(tmp_path):
     shutil.copy(REPOSITORY / "Makefile", folder)
 
     def run(target: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "PATH": str(tools)}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        environment = inherited | {"PATH": str(tools)}
         return subprocess.run(
             [str(tools / "make"), target], cwd=folder, env=environment, capture_output=True, text=True
         )

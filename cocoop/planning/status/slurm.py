@@ -4,6 +4,7 @@ Otherwise, a missing program or a wrong account would make every submission fail
 """
 
 import getpass
+import os
 import re
 import shutil
 import subprocess
@@ -62,6 +63,7 @@ def start(workflow: Any) -> None:
         check(submitted, workflow.executor_settings.status_command)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (the executor's thread prints that its event loop was stopped)
         sys.exit(2)
 
 
