@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 
-class UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is fast
     """A safe YAML 1.1 loader that rejects repeated keys."""
 
 
