@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cocoop import io
 from cocoop.cli import main
+from cocoop.planning import stages
 from cocoop.planning.files import plan_of
 from cocoop.planning.jobs import jobs_of
 
@@ -35,13 +37,16 @@ def write(tmp_path, monkeypatch) -> Callable[..., Path]:
 
 def make(configfile: Path) -> set[Path]:
     """Files in place of everything that the jobs of a configuration make; those that other settings may change."""
-    outputs = {Path(path) for job in jobs_of(plan_of([configfile])) for path in job.outputs.values()}
+    jobs = jobs_of(plan_of([configfile]))
+    outputs = {Path(path) for job in jobs for path in job.outputs.values()}
     for path in outputs:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix:
             path.write_bytes(b"x" * EACH)
         else:  # tables and figures
             path.mkdir(exist_ok=True)
+    for stamp in (job.outputs["stamp"] for job in jobs if job.stage == stages.DOWNLOAD):  # of folders without any files
+        io.write_json(Path(stamp), {"schema": 1, "kind": "source", "state": {}})
     rooms = {"runs", "features", "views", "datasets", "backbones"}
     return {path for path in outputs if path.parts[1] in rooms}
 
