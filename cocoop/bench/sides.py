@@ -47,10 +47,6 @@ class TextModel(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(100.0)))
         self.eval().requires_grad_(False)
 
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """Features (N, E) of tokens (N, 77), not normalised."""
-        return self.text(tokens)
-
 
 class PlainEncoder(nn.Module):
     """The reference's computation (CoOp trainers/cocoop.py:144-189): all 77 tokens of every class, one image after another."""
