@@ -87,16 +87,16 @@ class Registry:
             check_schema(params_schema(content), f"{path}: params", (ONE_WORD_EACH,))
             check_class(content["class"], f"{path}: class")
             code = code_digest(content["class"], f"{path}: class")
-            for name, own in content["variants"].items():
+            for name in content["variants"]:
                 if name in found:
                     raise UserError(
                         f"{path}: variant {name!r} is also defined in methods/{found[name].method}.yaml; rename one."
                     )
-                found[name] = _variant(f"{path}: variants.{name}", method, code, content, name, own, {})
+                found[name] = _variant(f"{path}: variants.{name}", method, code, content, name, {})
                 if over := self.overrides.get(name):
                     self._check_datasets(over.get("per_dataset", {}), f"{self.where}: variants.{name}.per_dataset")
                     place = f"{self.where}: variants.{name}"
-                    found[name] = _variant(place, method, code, content, name, own, over)
+                    found[name] = _variant(place, method, code, content, name, over)
         for name in self.overrides:
             if name not in found:
                 raise unknown("variant", name, found, f"{self.where}: variants")
@@ -139,15 +139,10 @@ def _check_words(name: str, counted: object, params: Mapping[str, Any], where: s
 
 
 def _variant(
-    place: str,
-    method: str,
-    code: str,
-    content: Mapping[str, Any],
-    name: str,
-    own: Mapping[str, Any],
-    over: Mapping[str, Any],
+    place: str, method: str, code: str, content: Mapping[str, Any], name: str, over: Mapping[str, Any]
 ) -> VariantSpec:
     """place: where the variant's settings come from, for messages; code: digest of the method's code."""
+    own = content["variants"][name]
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
     check_params(params, content, f"{place}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}

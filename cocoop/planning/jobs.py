@@ -50,11 +50,11 @@ class Jobs:
         stamp = stages.DOWNLOAD.outputs["stamp"].format(**wildcards, again="{again}")
         if spec.name not in self._again:
             self._again[spec.name] = again(spec, Path(self.root), stamp)
-        wildcards["again"] = self._again[spec.name]
+        ending = self._again[spec.name]
+        out = stamp.format(again=ending)
         return Job(
-            stages.DOWNLOAD, spec.name, wildcards, {},
-            lambda: ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root,
-                     "--out", stamp.format(**wildcards)],
+            stages.DOWNLOAD, spec.name, wildcards | {"again": ending}, {},
+            lambda: ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, "--out", out],
         )  # fmt: skip
 
     def manifest(self, spec: DatasetSpec) -> Job:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,15 @@ def again(spec: DatasetSpec, data_root: Path, stamp: str) -> str:
 
     stamp: path of the stamp, with "{again}" for the ending.
     """
-    latest = None
-    for ending in chain([""], map(".{}".format, count(2))):
-        path = stamp.format(again=ending)
-        if not os.path.exists(path):
+    latest, following = None, ""
+    for number in count(2):
+        if not os.path.exists(stamp.format(again=following)):
             break
-        latest = (ending, path)
-    if latest and _recorded(latest[1]) == files_now(spec, data_root / spec.folder):
-        return latest[0]
-    return ending
+        latest, following = following, f".{number}"
+    if latest is None:
+        return following
+    unchanged = _recorded(stamp.format(again=latest)) == files_now(spec, data_root / spec.folder)
+    return latest if unchanged else following
 
 
 def _recorded(stamp: str) -> Any:
