@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import sys
 
 import pytest
 
@@ -68,8 +69,9 @@ def pytest_runtest_call(item):
 
 def cpu_seconds() -> float:
     """CPU time of this process and of the children that have ended."""
+    forked = sys.modules.get("tests.forked")
     parts = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(part.ru_utime + part.ru_stime for part in parts)
+    return sum(part.ru_utime + part.ru_stime for part in parts) + (forked.cpu_seconds() if forked else 0.0)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -20,7 +20,7 @@ from cocoop.methods.base import Method, Task
 from cocoop.planning import Plan, files
 from cocoop.source_code import canonical
 from cocoop.text.changes import TextChanges
-from tests import docs
+from tests import docs, forked
 
 REPOSITORY = io.REPOSITORY
 METHODS, CONFIG, README = Path("docs/methods.md"), Path("config/README.md"), Path("README.md")
@@ -191,7 +191,7 @@ def copied(folder: Path) -> Path:
 
 def run(command: str, folder: Path) -> str:
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{forked.python()}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(folder),
         "PYTHONPATH": str(folder),
     }

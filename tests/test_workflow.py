@@ -15,6 +15,7 @@ import yaml
 from cocoop import io
 from cocoop.planning.files import plan_of
 from cocoop.planning.jobs import jobs_of
+from tests import forked
 
 REPOSITORY = io.REPOSITORY
 NEEDED = ("bash", "git", "sh", "which")  # of other people's programs, to plan
@@ -35,9 +36,7 @@ SMALL = {
 
 
 def snakemake(*arguments: str, folder: Path = REPOSITORY, check: bool = True) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    done = forked.snakemake(*arguments, folder=folder)
     assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done
 

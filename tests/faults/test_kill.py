@@ -22,19 +22,30 @@ Line = Callable[[Path], list[str]]  # a stage's command line, for the folder it 
 
 @pytest.fixture
 def killed(tmp_path, full, figures):
-    """Kills what a command line runs many times, continues a copy to the end each time, and compares."""
+    """Kills what a command line runs many times, continues a copy to the end each time, and compares.
 
-    def kill(name: str, line: Line, prepare: Callable[[Path], None] = Path.mkdir, folder: Path | None = None) -> None:
-        whole = _finished(line, _prepared(tmp_path / "undisturbed", prepare), folder)
-        length = processes.run(line(_prepared(tmp_path / "timed", prepare)), tmp_path / "log", folder=folder).seconds
+    hit: whether a kill has fallen where it should; on a busy machine more are needed.
+    """
+
+    def kill(
+        name: str,
+        line: Line,
+        prepare: Callable[[Path], None] = Path.mkdir,
+        folder: Path | None = None,
+        hit: Callable[[], bool] = lambda: True,
+    ) -> None:
+        whole, length = _finished(line, _prepared(tmp_path / "undisturbed", prepare), folder)
         source, out, copy = random.Random(name), tmp_path / "out", tmp_path / "copy"
-        for number in range(KILLS if full else KILLS_IN_CI):
+        enough = KILLS if full else KILLS_IN_CI
+        for number in range(10 * enough):
+            if number >= enough and hit():
+                break
             if number % MOST_IN_A_ROW == 0:
                 _prepared(out, prepare)
             _kill_once(line, out, prepare, folder, lambda: source.uniform(0.0, length), whole)
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(out, copy, symlinks=True)
-            assert _finished(line, copy, folder) == whole
+            assert _finished(line, copy, folder)[0] == whole
             figures.add(f"kill -9 during {name}", "no half file, the same bytes after a restart")
 
     return kill
@@ -61,9 +72,13 @@ def test_transfer(killed, served):
     url = served.put("/slow/flags.tar", content, f"slow:{PIECE}")
     line = _download(url, content)
     before = len(served.log)
-    killed("download: transfer", line)
-    starts = [int(wanted[6:-1]) for path, wanted in served.log[before:] if path == "/slow/flags.tar" and wanted]
-    assert any(0 < start < len(content) for start in starts)
+
+    def continued() -> bool:
+        starts = [int(wanted[6:-1]) for path, wanted in served.log[before:] if path == "/slow/flags.tar" and wanted]
+        return any(0 < start < len(content) for start in starts)
+
+    killed("download: transfer", line, hit=continued)
+    assert continued()
 
 
 def test_extraction(killed, served):
@@ -108,7 +123,8 @@ def _prepared(out: Path, prepare: Callable[[Path], None]) -> Path:
     return out
 
 
-def _finished(line: Line, out: Path, folder: Path | None) -> dict[str, str]:
+def _finished(line: Line, out: Path, folder: Path | None) -> tuple[dict[str, str], float]:
+    """What an undisturbed run leaves, and the seconds it takes."""
     ended = processes.run(line(out), out.with_suffix(".log"), folder=folder)
     assert ended.code == 0, ended.text
-    return contents(out)
+    return contents(out), ended.seconds

@@ -1,10 +1,8 @@
 """Odd names end to end through Snakemake's shell: they work, nothing is executed; a dataset's own name is restricted."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 import yaml
@@ -12,6 +10,8 @@ import yaml
 from cocoop import io
 from cocoop.config import Registry
 from cocoop.errors import UserError
+from tests import forked
+from tests.faults import workflow
 from tests.faults.world import archive, picture
 
 CLASSES = [
@@ -28,17 +28,7 @@ FILES = ["it's.png", '"q".png', "$(touch canary).png", "-n.png", "a b.png", "lin
 
 
 def snakemake(folder, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"}
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(io.REPOSITORY / "workflow/Snakefile"),
-        "--cores",
-        "1",
-    ]
-    return subprocess.run([*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    return forked.snakemake("--snakefile", str(workflow.SNAKEFILE), "--cores", "1", *arguments, folder=folder)
 
 
 @pytest.fixture
@@ -95,6 +85,9 @@ def test_an_archive_of_an_odd_name(world, served, tmp_path, figures):
     """From a server through the download rule to metrics; its name stands in paths, records and logs."""
     folder = tmp_path / "here"
     shutil.copytree(world.folder / "config", folder / "config")
+    (folder / "config/config.yaml").write_text(
+        json.dumps(world.config | {"experiments": {"flags": {"variants": ["clip"]}}})
+    )
     dataset = io.read_yaml(folder / "config/datasets/flags.yaml")
     url = served.put("/it's%20$(touch%20canary).tar", archive())
     dataset["download"][0] |= {"file": ARCHIVE, "sources": [url]}

@@ -1,13 +1,12 @@
 """A wrong or hostile configuration through a real Snakemake: one line, exit code 2, no job started, no code of the file run."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from cocoop import io
+from tests import forked
+from tests.faults import workflow
 from tests.faults.test_messages import CONFIGURATION, COOP, TINY, kept, made, said, written
 
 EACH = {CONFIGURATION: 6, COOP: 6, TINY: 2}  # of the page's rows on such a file, CI tries each 6th or 2nd
@@ -21,10 +20,7 @@ HOSTILE = {
 
 def dry(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """`snakemake -n` of this repository's workflow in a folder that has its own config."""
-    snakefile = str(io.REPOSITORY / "workflow" / "Snakefile")
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--snakefile", snakefile, *arguments]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    return forked.snakemake("-n", "--cores", "1", "--snakefile", str(workflow.SNAKEFILE), *arguments, folder=folder)
 
 
 def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from cocoop import io
+from tests import forked
 
-SNAKEFILE = io.REPOSITORY / "workflow/Snakefile"
+SNAKEFILE, HERE = io.REPOSITORY / "workflow/Snakefile", str(io.REPOSITORY)
 PATIENCE_SECONDS = 600
 
 
@@ -28,7 +29,7 @@ def start(folder: Path, *arguments: str, cores: int = 1) -> subprocess.Popen:
 
 def popen(command: list[str], folder: Path) -> subprocess.Popen:
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(io.REPOSITORY)}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": HERE}
     return subprocess.Popen(
         command, cwd=folder, env=environment, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )  # fmt: skip
@@ -42,8 +43,11 @@ def ended(running: subprocess.Popen) -> tuple[int, str]:
 
 def finish(folder: Path, *arguments: str, cores: int = 2) -> str:
     """Runs to the end, which must be a good one; what was said."""
-    code, said = ended(start(folder, *arguments, cores=cores))
-    assert code == 0, said[-3000:] + logs(folder)
+    done = forked.snakemake(
+        "--snakefile", str(SNAKEFILE), "--cores", str(cores), *arguments, folder=folder, PYTHONPATH=HERE
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said[-3000:] + logs(folder)
     return said
 
 

@@ -1,10 +1,7 @@
 """The list of jobs in cocoop.planning.jobs against what Snakemake itself makes of workflow/rules."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +16,17 @@ from cocoop.planning.jobs import jobs_of
 from cocoop.planning.stages import FEATURES, TEXT_TOWER, VIEWS
 from cocoop.planning.status.report import alone
 from cocoop.run import Evaluation, Run
+from tests import forked
 
 MINIATURE = REPOSITORY / "config" / "miniature.yaml"
 PAPER = REPOSITORY / "config" / "paper.yaml"
 
 
 def snakemake(folder: Path, *arguments: str, config: Path = MINIATURE, **variables: str) -> str:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "workflow/Snakefile"),
-               "--directory", str(folder), "--configfile", str(config), *arguments]  # fmt: skip
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, env=os.environ | variables)
+    done = forked.snakemake(
+        "--snakefile", str(REPOSITORY / "workflow/Snakefile"), "--directory", str(folder), "--configfile", str(config),
+        *arguments, folder=REPOSITORY, **variables,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 

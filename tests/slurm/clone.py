@@ -14,6 +14,7 @@ from PIL import Image
 
 from cocoop.planning.files import plan_of
 from cocoop.run import Run
+from tests import forked
 from tests.slurm.cluster import Cluster, die_with_parent
 
 CLASSES = ("red square", "green square", "blue square", "grey square")
@@ -83,17 +84,7 @@ class Clone:
 
     def snakemake(self, *arguments: str) -> subprocess.Popen:
         """`snakemake --profile slurm` with the small configuration, in a session of its own."""
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--profile",
-            "slurm",
-            "--configfile",
-            "small.yaml",
-            *SITE,
-            *THREADS,
-        ]
+        command = [*forked.SNAKEMAKE, "--profile", "slurm", "--configfile", "small.yaml", *SITE, *THREADS]
         path = f"{Path(sys.executable).parent}:{self.cluster.environment['PATH']}"
         with (self.folder / "head.log").open("a") as log:
             head = subprocess.Popen(
@@ -105,21 +96,8 @@ class Clone:
 
     def without_slurm(self, *targets: str) -> None:
         """Makes targets with Snakemake alone: no profile, no groups, each stage a job of its own."""
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "2",
-            "--configfile",
-            "small.yaml",
-            *THREADS,
-            "--",
-            *targets,
-        ]
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        command = ["--cores", "2", "--configfile", "small.yaml", *THREADS, "--", *targets]
+        done = forked.snakemake(*command, folder=self.folder, OMP_NUM_THREADS="1")
         assert done.returncode == 0, done.stderr[-3000:]
 
     def status(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from cocoop.io import REPOSITORY
+from tests import forked
 
 PROGRAMS = {"sacct", "sacctmgr", "salloc", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun", "sshare"}
 ANSWERS = {
@@ -19,6 +20,7 @@ ANSWERS = {
     "sacctmgr": "echo ' lab '; echo ' project '",
     **dict.fromkeys(("sacct", "squeue", "sshare", "scontrol", "scancel"), "exit 0"),
 }
+SMALL = ("--snakefile", f"{REPOSITORY}/workflow/Snakefile", "--configfile", "small.yaml")
 CONFIGURATION = {
     "data_root": "data", "offline": False, "backbone": "tiny", "device": "cpu", "seeds": [4], "seeds_per_job": 1,
     "views": "plain", "text_budget_mb": 1024, "variants": {"coop": {"training": {"epochs": 1}}},
@@ -26,17 +28,23 @@ CONFIGURATION = {
 }  # fmt: skip
 
 
+def other_programs(folder: Path) -> Path:
+    """The folder, filled with links to all programs of PATH but Slurm's."""
+    for place in os.environ["PATH"].split(os.pathsep):
+        for program in Path(place).glob("*"):
+            if program.name not in PROGRAMS and not (folder / program.name).is_symlink():
+                (folder / program.name).symlink_to(program)
+    return folder
+
+
 class FakeSlurm:
     """A working folder with a small configuration; `answer` and `remove` change Slurm's programs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.programs, others = folder / "work", folder / "slurm", folder / "others"
-        for path in (self.folder, self.programs, others):
+    def __init__(self, folder: Path, others: Path) -> None:
+        """others: result of `other_programs`."""
+        self.folder, self.programs = folder / "work", folder / "slurm"
+        for path in (self.folder, self.programs):
             path.mkdir()
-        for place in os.environ["PATH"].split(os.pathsep):
-            for program in Path(place).glob("*"):
-                if program.name not in PROGRAMS and not (others / program.name).is_symlink():
-                    (others / program.name).symlink_to(program)
         self.path = os.pathsep.join([str(self.programs), str(Path(sys.executable).parent), str(others)])
         (self.folder / "small.yaml").write_text(yaml.safe_dump(CONFIGURATION))
         for name, script in ANSWERS.items():
@@ -51,15 +59,24 @@ class FakeSlurm:
         for name in names:
             (self.programs / name).unlink()
 
+    def without_slurm(self, *targets: str) -> None:
+        """Makes targets here."""
+        done = forked.snakemake(*SMALL, "--cores", "1", "--", *targets, folder=self.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def snakemake(self, *options: str) -> tuple[int, str]:
         """Exit code and output of `snakemake --profile slurm` with the small configuration and a profile of the site."""
-        return self._run(
-            "snakemake", "--snakefile", f"{REPOSITORY}/workflow/Snakefile", "--profile", f"{self.folder}/site",
-            "--configfile", "small.yaml", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "1", *options,
+        done = forked.snakemake(
+            *SMALL, "--profile", f"{self.folder}/site", "--slurm-init-seconds-before-status-checks", "1",
+            "--latency-wait", "1", *options, folder=self.folder, PATH=self.path,
         )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
 
     def status(self) -> str:
-        return self._run("cocoop", "status", "--configfile", "small.yaml")[1]
+        """What `python -m cocoop status` says."""
+        environment = {**os.environ, "PATH": self.path, "PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, "-m", "cocoop", "status", "--configfile", "small.yaml"]
+        return subprocess.run(command, cwd=self.folder, env=environment, text=True, capture_output=True).stdout
 
     def edit_profile(self, status_command: str | None = None, **default: str) -> None:
         """Writes the site's profile: the one of the repository, with these default resources."""
@@ -69,11 +86,3 @@ class FakeSlurm:
             profile["slurm-status-command"] = status_command
         (self.folder / "site").mkdir(exist_ok=True)
         (self.folder / "site/profile.yaml").write_text(yaml.safe_dump(profile))
-
-    def _run(self, module: str, *arguments: str) -> tuple[int, str]:
-        environment = {**os.environ, "PATH": self.path, "PYTHONPATH": str(REPOSITORY)}
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments], cwd=self.folder, env=environment, text=True, timeout=120,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        return done.returncode, done.stdout

@@ -1,27 +1,51 @@
 """`snakemake --profile slurm` stops with one line where Slurm could run nothing, and keeps sbatch's words otherwise."""
 
 import re
+import shutil
 import time
+from pathlib import Path
 
 import pytest
 
 from cocoop.errors import UserError
 from cocoop.planning.files import plan_of
 from cocoop.planning.jobs import jobs_of
-from cocoop.planning.stages import FEATURES
+from cocoop.planning.stages import FEATURES, FEWSHOT, MANIFEST, TEXT_TOWER
 from cocoop.planning.status import slurm
 from cocoop.planning.status.refused import reason
-from tests.planning.status.fake_slurm import FakeSlurm
+from tests.planning.status.fake_slurm import FakeSlurm, other_programs
 
 DOWN = "echo 'slurm_load_partitions: Unable to contact slurm controller (connect failure)' >&2; exit 1"
 NO_ACCOUNTING = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory) -> Path:
+    return other_programs(tmp_path_factory.mktemp("others"))
+
+
 @pytest.fixture
-def fake(tmp_path) -> FakeSlurm:
-    cluster = FakeSlurm(tmp_path)
+def fake(tmp_path, others) -> FakeSlurm:
+    cluster = FakeSlurm(tmp_path, others)
     cluster.edit_profile()
     return cluster
+
+
+@pytest.fixture(scope="module")
+def begun(others, tmp_path_factory) -> Path:
+    """A working folder in which everything has been made that a head makes itself, before it submits jobs."""
+    cluster = FakeSlurm(tmp_path_factory.mktemp("begun"), others)
+    jobs = jobs_of(plan_of([cluster.folder / "small.yaml"]))
+    local = [job for job in jobs if job.stage in (TEXT_TOWER, MANIFEST, FEWSHOT)]
+    cluster.without_slurm(*(path for job in local for path in job.outputs.values()))
+    return cluster.folder
+
+
+@pytest.fixture
+def submitting(fake, begun) -> FakeSlurm:
+    """The fake in a folder where nothing is left to do before the submissions."""
+    shutil.copytree(begun, fake.folder, dirs_exist_ok=True)
+    return fake
 
 
 @pytest.fixture
@@ -134,16 +158,16 @@ def test_slurm_is_not_queried_without_slurm_jobs(here):
     assert slurm.check([], "sacct") is None
 
 
-def test_words_of_sbatch_are_in_the_summary_and_in_status(fake):
+def test_words_of_sbatch_are_in_the_summary_and_in_status(submitting):
     """A job of its own and a group, each refused for another reason."""
     limit = "Requested time limit is invalid (missing or exceeds some limit)"
     qos = "Job violates accounting/QOS policy (job submit limit, user size and/or time limits)"
-    fake.answer(
+    submitting.answer(
         "sbatch",
         f'case "$*" in *features*) echo "sbatch: error: Batch job submission failed: {limit}";;\n'
         f'*) echo "sbatch: error: QOSMaxSubmit"; echo "sbatch: error: Batch job submission failed: {qos}";; esac >&2; exit 1',
     )
-    code, text = fake.snakemake()
+    code, text = submitting.snakemake()
     assert code == 1
     expected = {
         f"failed: features shapes: not accepted by sbatch: {limit}",
@@ -151,33 +175,35 @@ def test_words_of_sbatch_are_in_the_summary_and_in_status(fake):
     }
     summary = text[text.index("\nfailed: ") :]
     assert set(re.findall(r"^failed: .*", summary, re.MULTILINE)) == expected
-    assert set(re.findall(r"^failed: .*", fake.status(), re.MULTILINE)) == expected
+    assert set(re.findall(r"^failed: .*", submitting.status(), re.MULTILINE)) == expected
 
 
-def test_refused_second_attempt_keeps_the_error_of_the_first(fake):
+def test_refused_second_attempt_keeps_the_error_of_the_first(submitting):
     """The second attempt asks for more time than the partition allows."""
     job = next(
-        job for job in jobs_of(plan_of([fake.folder / "small.yaml"])) if (job.stage, job.about) == (FEATURES, "shapes")
+        job
+        for job in jobs_of(plan_of([submitting.folder / "small.yaml"]))
+        if (job.stage, job.about) == (FEATURES, "shapes")
     )
     log = job.log
-    fake.edit_profile(slurm_account="lab")
-    fake.answer("sacct", "echo '7|FAILED'")
-    fake.answer(
+    submitting.edit_profile(slurm_account="lab")
+    submitting.answer("sacct", "echo '7|FAILED'")
+    submitting.answer(
         "sbatch",
         f"if test -e ran; then echo 'sbatch: error: Batch job submission failed: time limit' >&2; exit 1; fi\n"
         f"touch ran; mkdir -p $(dirname {log}); echo 'error: the disk is full' > {log}; echo 7",
     )
-    code, text = fake.snakemake("--retries", "1", "--", *job.outputs.values())
+    code, text = submitting.snakemake("--retries", "1", "--", *job.outputs.values())
     assert code == 1
     expected = "\nfailed: features shapes: the disk is full; attempt 2 was not accepted by sbatch: time limit\n"
-    assert text.count(expected) == fake.status().count(expected) == 1
+    assert text.count(expected) == submitting.status().count(expected) == 1
 
 
-def test_exception_while_a_group_is_submitted_fails_the_group(fake):
+def test_exception_while_a_group_is_submitted_fails_the_group(submitting):
     """The Slurm plugin alone would wait for the group forever: the account vanishes after the check at the start."""
-    fake.edit_profile(slurm_account="lab")
-    fake.answer("sacctmgr", "test -e asked && echo other || echo lab; touch asked")
-    code, text = fake.snakemake("--retries", "0")
+    submitting.edit_profile(slurm_account="lab")
+    submitting.answer("sacctmgr", "test -e asked && echo other || echo lab; touch asked")
+    code, text = submitting.snakemake("--retries", "0")
     assert code == 1
     failed = re.findall(r"^failed: .*", text, re.MULTILINE)
     assert any(
