@@ -47,6 +47,7 @@ class Run:
         needs: additional inputs of the method (workflow/schemas/method.schema.yaml).
         params: keyword arguments of the class.
         training: settings of gradient training; None for a method without it.
+        selection: how hyper-parameters are chosen: none, val or hold_one_out.
         views: V, augmented views per image; 0 for the test transform.
         shots: images per class.
         seeds: each seed has its own few-shot draw and learned tensors.
@@ -68,6 +69,7 @@ class Run:
     needs: tuple[str, ...]
     params: Mapping[str, Any]
     training: TrainingSpec | None
+    selection: str
     views: int
     shots: int
     seeds: tuple[int, ...]
@@ -101,6 +103,11 @@ class Run:
     def trainable(self) -> bool:
         """Whether anything is learned; an untrained run has no shots and no seeds."""
         return self.shots > 0
+
+    @property
+    def validation(self) -> bool:
+        """Whether the training reads the validation draw."""
+        return self.selection == "val" or "validation" in self.needs
 
     @property
     def order(self) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ def run_of(variant: str | VariantSpec, **changes: Any) -> Run:
         backbone=BACKBONE, dataset="flags", data="", subset="all", templates=("a photo of a {}.",), descriptions=None,
         variant=spec.name, method=spec.method, implementation=spec.implementation, version=spec.version, code=spec.code,
         inputs=spec.inputs, stacked=spec.stacked, needs=spec.needs, params=dict(spec.params), training=spec.training,
-        views=0, shots=1 if spec.trainable else 0, seeds=(1, 2) if spec.trainable else (0,),
+        selection=spec.selection, views=0, shots=1 if spec.trainable else 0, seeds=(1, 2) if spec.trainable else (0,),
     )  # fmt: skip
     return replace(run, **changes)
 

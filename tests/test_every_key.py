@@ -97,6 +97,19 @@ RENEWED: dict[str, set[str]] = {
     "method.per_shots": COOP,
     "method.variants": COOP,
     "method.variants.*.label": SHOWN,
+    "method.selections": NOTHING,
+    **dict.fromkeys(
+        (
+            "config.variants.*.selection",
+            "method.selection",
+            "method.per_dataset.*.selection",
+            "method.per_shots.*.selection",
+            "method.variants.*.selection",
+            "method.variants.*.per_dataset.*.selection",
+            "method.variants.*.per_shots.*.selection",
+        ),
+        VIEWS,
+    ),
 }
 WITHOUT_TRAINING = ("training", "per_dataset", "per_shots")
 CHANGES: dict[str, Any] = {  # where a value must fit others
@@ -132,6 +145,12 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "method.defaults": lambda defaults: defaults | {"n_ctx": 2, "ctx_init": None},
     "method.variants": lambda variants: variants | {"coop": {"label": "CoOp", "training": {"lr": 0.1}}},
     "method.variants.*.params": {"n_ctx": 2, "ctx_init": None},
+    **{
+        f"method.{place}.*.params": {"n_ctx": 2, "ctx_init": None}
+        for place in ("per_dataset", "per_shots", "variants.*.per_dataset", "variants.*.per_shots")
+    },
+    "method.selections": ["none", "val"],
+    "config.variants.*.selection": "val",
     "method.per_dataset": {"mine": {"lr": 0.1}},
     "method.per_shots": {"4": {"lr": 0.1}},
     "method.variants.*.per_dataset": {"mine": {"lr": 0.1}},
@@ -153,6 +172,8 @@ def config(tmp_path) -> Path:
     for name in ("backbones/tiny", "datasets/digits", "methods/clip", "methods/coop"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(io.REPOSITORY / f"config/{name}.yaml", folder / f"{name}.yaml")
+    with (folder / "methods/coop.yaml").open("a") as coop:
+        coop.write("selections: [none, val, hold_one_out]\n")
     shutil.copy(folder / "backbones/tiny.yaml", folder / "backbones/other.yaml")
     (folder / "experiments").mkdir()
     for kind, content in CONTENT.items():

@@ -25,7 +25,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     Run: {
         "dataset": "digits", "data": "d2", "subset": "base", "templates": ("a {}.",), "descriptions": None, "variant": "mine",
         "method": "mine", "implementation": "mine:Mine", "version": 2, "code": "c2", "inputs": "images", "stacked": False,
-        "needs": (), "params": {"n_ctx": 8}, "training": None, "views": 4, "shots": 2, "seeds": (2, 1),
+        "needs": (), "params": {"n_ctx": 8}, "training": None, "selection": "val", "views": 4, "shots": 2, "seeds": (2, 1),
     },
     Evaluation: {"target": "digits", "data": "d2", "templates": ("a {}.",), "descriptions": "d2", "subsets": ("base",)},
     TrainingSpec: {

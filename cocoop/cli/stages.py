@@ -66,7 +66,12 @@ def add(commands: Any) -> None:
     json_option(parser, "--run", "the run, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--views", about="view files, in order", nargs="+", required=False, default=[])
-    path(parser, "--validation", about="features of the validation draw", required=False)
+    path(
+        parser,
+        "--validation",
+        about="features to select hyper-parameters on: the validation draw, or for hold_one_out the plain training images",
+        required=False,
+    )
     path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
     _live(parser)

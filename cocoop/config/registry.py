@@ -14,7 +14,7 @@ from cocoop.config.code import digest as code_digest
 from cocoop.config.openclip import check_names
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import check_schema, definition, validate
-from cocoop.errors import UserError, unknown
+from cocoop.errors import UserError, listed, unknown
 
 SHIPPED = io.REPOSITORY / "config"
 ONE_WORD_EACH = "one_word_each"  # key of a parameter's schema: names the parameter that holds its number of words
@@ -156,6 +156,12 @@ def _variant(
     missing = sorted(part.name for part in fields(TrainingSpec) if part.default is MISSING and part.name not in changes)
     if content["learns"] == "by_gradient" and missing:
         raise UserError(f"{place}: training lacks {', '.join(missing)}.")
+    selection = over.get("selection", own.get("selection", content.get("selection", "none")))
+    check_selection(selection, content, place)
+    per_dataset, per_shots = (_special(key, content, own, over) for key in ("per_dataset", "per_shots"))
+    for key, table in (("per_dataset", per_dataset), ("per_shots", per_shots)):
+        for of, special in table.items():
+            _check_special(special, params, content, f"{place}.{key}.{of}")
     return VariantSpec(
         name=name,
         label=own["label"],
@@ -171,8 +177,9 @@ def _variant(
         class_bound=_class_bound(content.get("class_bound", False), params, place),
         params=params,
         training=TrainingSpec(**changes) if changes else None,
-        per_dataset=_special("per_dataset", content, own, over),
-        per_shots={int(shots): special for shots, special in _special("per_shots", content, own, over).items()},
+        selection=selection,
+        per_dataset=per_dataset,
+        per_shots={int(shots): special for shots, special in per_shots.items()},
     )
 
 
@@ -186,16 +193,48 @@ def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bo
 
 
 def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
-    """Training settings of single datasets or shots.
+    """Settings of single datasets or shots.
 
     Settings that a configuration changes for all datasets and shots take precedence over the method's file.
     """
-    changed = over.get("training", {})
+    files = [
+        {place: _without(special, over) for place, special in table.items()}
+        for table in (content.get(key, {}), own.get(key, {}))
+    ]
     settings: dict[str, dict] = {}
-    for table in (content.get(key, {}), own.get(key, {})):
+    for table in (*files, over.get(key, {})):
         for place, special in table.items():
-            unchanged = {name: value for name, value in special.items() if name not in changed}
-            settings[place] = settings.get(place, {}) | unchanged
-    for place, special in over.get(key, {}).items():
-        settings[place] = settings.get(place, {}) | special
+            before = settings.get(place, {"params": {}})
+            settings[place] = before | special | {"params": before["params"] | special.get("params", {})}
     return settings
+
+
+def _without(special: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one dataset or number of shots that a configuration does not change for all of them."""
+    changed = {*over.get("training", {}), *(over.keys() & {"selection"})}
+    params = {name: value for name, value in special.get("params", {}).items() if name not in over.get("params", {})}
+    return {name: value for name, value in special.items() if name not in changed} | {"params": params}
+
+
+def _check_special(
+    special: Mapping[str, Any], params: Mapping[str, Any], content: Mapping[str, Any], place: str
+) -> None:
+    """Checks the settings of one dataset or number of shots."""
+    check_params({**params, **special["params"]}, content, f"{place}.params")
+    if "selection" in special:
+        check_selection(special["selection"], content, place)
+    if content["learns"] != "by_gradient" and (of_training := sorted(special.keys() - {"params", "selection"})):
+        raise UserError(
+            f"{place}: {', '.join(of_training)}: only methods with learns: by_gradient have training settings."
+        )
+
+
+def check_selection(selection: str, content: Mapping[str, Any], place: str) -> None:
+    """Checks that the method's class supports a way to choose hyper-parameters."""
+    supported = content.get("selections", ["none"])
+    if selection not in supported:
+        raise UserError(
+            f"{place}.selection: {selection!r} is not one of {listed(supported)}, which are the `selections` of this method."
+        )
+    if selection == "hold_one_out" and content.get("inputs") == "images":
+        raise UserError(f"{place}.selection: hold_one_out requires inputs: features, not images.")

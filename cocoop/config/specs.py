@@ -1,11 +1,12 @@
 """Typed values of the YAML files: backbones, datasets, variants, experiments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cocoop.config.training import TrainingSpec
 from cocoop.errors import UserError
 from cocoop.io import identity
 from cocoop.manifest import SPLITS
@@ -117,47 +118,6 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
-class TrainingSpec:
-    """Settings of gradient training (protocol: optimizer, lr_schedule).
-
-    Attributes:
-        epochs: passes over the few-shot images.
-        batch_size: images per step.
-        lr: learning rate after the warm-up, annealed along a cosine.
-        warmup_epochs: epochs at the constant rate `warmup_lr`.
-        momentum: momentum of SGD; Adam and AdamW use `betas`.
-        weight_decay: added to the gradient for sgd and adam, decoupled for adamw.
-        optimizer: sgd, adam or adamw.
-        schedule: whether the learning rate changes per epoch or per step.
-        steps: total number of steps, in place of `epochs`; None to train for `epochs`.
-        drop_last: whether to drop an incomplete last batch (unless it is the only one).
-        betas: coefficients of Adam and AdamW.
-        eps: term of Adam and AdamW that prevents division by zero.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    warmup_epochs: int
-    warmup_lr: float
-    momentum: float
-    weight_decay: float
-    optimizer: str = "sgd"
-    schedule: str = "epoch"
-    steps: int | None = None
-    drop_last: bool = True
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        """`momentum: 0` and `momentum: 0.0` are one setting, with one identity."""
-        for part in fields(self):
-            if part.type is float:
-                object.__setattr__(self, part.name, float(getattr(self, part.name)))
-        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
-
-
-@dataclass(frozen=True)
 class VariantSpec:
     """A method and its settings: one entry of a file in config/methods.
 
@@ -176,8 +136,10 @@ class VariantSpec:
         class_bound: whether the learned tensors only work with the training classes.
         params: keyword arguments of the class.
         training: settings of gradient training; None for a method without it.
-        per_dataset: training settings that differ for single datasets.
-        per_shots: training settings that differ for single numbers of shots.
+        selection: how hyper-parameters are chosen: none, val (on the validation draw) or hold_one_out (on a training image of
+            each class).
+        per_dataset: training settings, `params` and `selection` that differ for single datasets.
+        per_shots: the same for single numbers of shots.
     """
 
     name: str
@@ -194,6 +156,7 @@ class VariantSpec:
     class_bound: bool
     params: Mapping[str, Any]
     training: TrainingSpec | None
+    selection: str = "none"
     per_dataset: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     per_shots: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -202,12 +165,19 @@ class VariantSpec:
         """Whether the method learns anything. If not, it is evaluated once, without shots, seeds or training."""
         return self.learns != "nothing"
 
+    def on(self, dataset: str, shots: int) -> "VariantSpec":
+        """The variant as it trains on a dataset with a number of shots (the reference varies epochs with both)."""
+        special = self.per_shots.get(shots, {}), self.per_dataset.get(dataset, {})
+        settings = {key: value for one in special for key, value in one.items()}
+        selection = settings.pop("selection", self.selection)
+        params = {**self.params, **{name: value for one in special for name, value in one.get("params", {}).items()}}
+        settings.pop("params", None)
+        training = self.training and TrainingSpec(**asdict(self.training) | settings)
+        return replace(self, params=params, training=training, selection=selection)
+
     def training_on(self, dataset: str, shots: int) -> TrainingSpec | None:
-        """Training settings for a dataset and a number of shots (the reference varies epochs with both); None without training."""
-        if self.training is None:
-            return None
-        special = {**self.per_shots.get(shots, {}), **self.per_dataset.get(dataset, {})}
-        return TrainingSpec(**{**vars(self.training), **special})
+        """Training settings for a dataset and a number of shots; None without training."""
+        return self.on(dataset, shots).training
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,12 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
 def load_validation(
     run: Run, path: Path, fingerprint: str, device: torch.device
 ) -> tuple[tuple[Tensor, Tensor], dict[str, Any]]:
-    """Features (S, Nv, E) and labels (S, Nv) of the validation draw, and the settings that produced them."""
-    features, labels, facts = _read(run, path, _expected(run, fingerprint, "val"))
+    """Features (S, Nv, E) and labels (S, Nv) without augmentation, and the settings that produced them.
+
+    They are those of the validation draw or, for the selection hold_one_out, of all training images.
+    """
+    split = "train" if run.selection == "hold_one_out" else "val"
+    features, labels, facts = _read(run, path, _expected(run, fingerprint, split) | {"epochs": None})
     return (features[:, 0].to(device), labels.to(device)), facts
 
 

@@ -26,7 +26,7 @@ class TrainingFiles:
     Attributes:
         text_tower: the backbone's text_tower.safetensors.
         views: features of the training images, in the order of their epochs.
-        validation: features of the validation draw, for a method that needs it.
+        validation: features of the validation draw, or of the training images without augmentation, for a run that selects.
         manifest: the dataset's manifest.json, for a method that takes images.
         fewshot: one selection per seed, for a method that takes images.
         root: the dataset's folder, for a method that takes images.
@@ -91,7 +91,7 @@ class TrainingImages:
         classnames: class names of the subset.
         made: how the images were listed, preprocessed and selected; equal for equal inputs.
         frozen: features of the same views, or None.
-        validation: features (S, Nv, E) and labels (S, Nv) of the validation draw, or None.
+        validation: features (S, Nv, E) and labels (S, Nv) to select on, or None.
     """
 
     source: Source

@@ -44,7 +44,10 @@ def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split:
     inside = {label: number for number, label in enumerate(splits.class_subset(manifest.labels("train"), subset))}
     chosen = [item for item in (manifest.splits[split][at] for at in selection[split]) if item.label in inside]
     if not chosen:
-        raise UserError(f"dataset {manifest.dataset!r} has no {SPLITS[split]} images in its {subset!r} subset.")
+        instead = "; a run can select on training images with `selection: hold_one_out`" if split == "val" else ""
+        raise UserError(
+            f"dataset {manifest.dataset!r} has no {SPLITS[split]} images in its {subset!r} subset{instead}."
+        )
     return Selected(tuple(item.path for item in chosen), tuple(inside[item.label] for item in chosen))
 
 

@@ -85,6 +85,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.task, self.noise = task, Noise(task.seeds, task.text.device)
         self._kept: list[str] = []
+        self._chosen: list[str] = []
 
     @property
     def text(self) -> TextEncoder:
@@ -117,10 +118,28 @@ class Method(nn.Module, ABC):
     def after_epoch(self, epoch: int, epochs: int) -> None:
         """Called after each epoch; epoch counts from 0, epochs is the total."""
 
+    def select(self, features: Tensor, labels: Tensor, epoch: int, epochs: int) -> None:
+        """Called after `after_epoch` if the run selects hyper-parameters on images, whose features (S, Nv, E) and labels
+        (S, Nv) these are; a method that learns by itself selects in `fit`.
+        """
+
     def keep(self, name: str, tensor: Tensor) -> None:
         """Registers a tensor (S, ...) that is saved with the learned ones, but is not one of them."""
         self.register_buffer(name, tensor)
         self._kept.append(name)
+
+    def choose(self, name: str, value: float) -> None:
+        """Registers a hyper-parameter (S,) with its fixed value, which `fit` or `select` may change for each seed.
+
+        It is saved like a tensor of `keep`, and shown in metrics.json.
+        """
+        self.keep(name, torch.full((len(self.seeds),), float(value), device=self.text.device))
+        self._chosen.append(name)
+
+    def chosen(self) -> dict[int, dict[str, float]]:
+        """The values of the hyper-parameters of `choose` by seed, to six digits."""
+        named = {name: self.get_buffer(name).tolist() for name in self._chosen}
+        return {s: {name: float(f"{x[i]:.6g}") for name, x in named.items()} for i, s in enumerate(self.seeds)}
 
     def train(self, mode: bool = True) -> "Method":
         super().train(mode)

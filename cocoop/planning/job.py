@@ -103,3 +103,20 @@ class Job:
 def view_ranges(views: int) -> list[tuple[int, int]]:
     """[0, views) split at the edges of VIEW_LADDER: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
     return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))
+
+
+def views_of(run: Run) -> dict[str, list[Views]]:
+    """The cached images that a training reads, by its option. Runs of different lengths share the first ranges of views.
+
+    views: in order of the epochs. validation: the validation draw, or the training images without augmentation, some of which
+    are held out.
+    """
+    draw, read = (run.dataset, run.subset, run.shots, run.seeds), {}
+    plain = [Views(*draw, kind=PLAIN)]
+    if run.inputs == "features" or "frozen_features" in run.needs:
+        read["views"] = [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or plain
+    if run.selection == "hold_one_out":
+        read["validation"] = plain
+    elif run.validation:
+        read["validation"] = [Views(*draw, kind=VALIDATION)]
+    return read

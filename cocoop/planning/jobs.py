@@ -9,7 +9,7 @@ from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.state import request
 from cocoop.planning import stages
-from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views, view_ranges
+from cocoop.planning.job import VALIDATION, Files, Job, Views, views_of
 from cocoop.planning.plan import Plan, configuration_content, experiment_content
 from cocoop.run import Evaluation, Run, seeds_text
 
@@ -109,21 +109,11 @@ class Jobs:
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
 
-    def views_of(self, run: Run) -> list[Views]:
-        """The cached images that a run reads, in order. Runs of different lengths share the first ranges of views."""
-        draw = (run.dataset, run.subset, run.shots, run.seeds)
-        found = []
-        if run.inputs == "features" or "frozen_features" in run.needs:
-            found += [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or [Views(*draw, kind=PLAIN)]
-        return found + ([Views(*draw, kind=VALIDATION)] if "validation" in run.needs else [])
-
     def train(self, run: Run) -> Job:
         spec, wildcards = self.plan.datasets[run.dataset], self._run_wildcards(run)
         inputs: dict[str, Files] = {"text_tower": self.text_tower().outputs["text_tower"]}
-        cached: dict[str, list[str]] = {"views": [], "validation": []}
-        for views in self.views_of(run):
-            cached["validation" if views.kind == VALIDATION else "views"].append(self.views(views).outputs["views"])
-        inputs |= {name: tuple(paths) for name, paths in cached.items() if paths}
+        for name, read in views_of(run).items():
+            inputs |= {name: tuple(self.views(views).outputs["views"] for views in read)}
         if run.inputs == "images":
             inputs["manifest"] = self.manifest(spec).outputs["manifest"]
             inputs["fewshot"] = tuple(self.fewshot(spec, run.shots, seed).outputs["fewshot"] for seed in run.seeds)
@@ -175,7 +165,7 @@ class Jobs:
         for run in runs:
             for seed in run.seeds:
                 yield self.fewshot(self.plan.datasets[run.dataset], run.shots, seed)
-            for views in self.views_of(run):
+            for views in {views for read in views_of(run).values() for views in read}:
                 yield self.views(views)
         trainings = [self.train(run) for run in runs]
         yield from trainings

@@ -8,9 +8,10 @@ from typing import Any
 from cocoop import io
 from cocoop.config import paper
 from cocoop.config.registry import Registry
-from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, TrainingSpec, VariantSpec
+from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
+from cocoop.planning import checks
 from cocoop.planning.stages import CONTENT
 from cocoop.run import Evaluation, Run
 from cocoop.text import descriptions
@@ -59,16 +60,8 @@ class Plan:
                 if trains and self.datasets[name].test_only:
                     raise UserError(f"{place}.train_datasets: {name!r} is for testing only; move it to targets.")
         for evaluation in self.evaluations:
-            self._check_movable(evaluation)
-
-    def _check_movable(self, evaluation: Evaluation) -> None:
-        run = evaluation.run
-        moved = evaluation.target != run.dataset or set(evaluation.subsets) != {run.subset}
-        if moved and self.variant_of(run).class_bound:
-            raise UserError(
-                f"{self.where}: variant {run.variant!r} is tied to the classes it was trained on "
-                f"({run.dataset}/{run.subset}) and cannot be tested on {evaluation.target}/{evaluation.subsets_text}."
-            )
+            checks.movable(evaluation, self.variant_of(evaluation.run), self.where)
+            checks.selectable(evaluation.run, self.where)
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
         """The seeds in blocks of `seeds_per_job`. A seed added at the end does not change complete blocks."""
@@ -114,7 +107,7 @@ class Plan:
 
     def _new_run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
         spec = self.datasets[dataset]
-        training = variant.training_on(dataset, shots) if variant.trainable else None
+        variant = variant.on(dataset, shots)
         templates, described = self._prompts(variant, spec) if variant.trainable else ((), None)
         return Run(
             backbone=self.backbone,
@@ -132,8 +125,9 @@ class Plan:
             stacked=variant.stacked,
             needs=variant.needs,
             params=dict(variant.params),
-            training=training,
-            views=self._views(variant, training),
+            training=variant.training,
+            selection=variant.selection,
+            views=self._views(variant),
             shots=shots,
             seeds=seeds,
         )
@@ -158,12 +152,12 @@ class Plan:
             )
         return templates, descriptions.digest(descriptions.load(spec.descriptions))
 
-    def _views(self, variant: VariantSpec, training: TrainingSpec | None) -> int:
+    def _views(self, variant: VariantSpec) -> int:
         """V, the number of augmented views per image: one per epoch, up to the configured limit; 0 without augmentation."""
         cap = self.config["views"]
         if not variant.trainable or variant.plain_views or cap == "plain":
             return 0
-        epochs = training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS
+        epochs = variant.training.epochs if variant.training else MOST_VIEWS_WITHOUT_EPOCHS
         return min(epochs, MOST_VIEWS if cap == "per_epoch" else cap)
 
 

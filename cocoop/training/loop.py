@@ -112,6 +112,9 @@ class Trainer:
                     hits.append(hit)
                     bar.update()
                 self.method.after_epoch(epoch, schedule.epochs)
+                if self.images.validation:
+                    with torch.no_grad():
+                        self.method.select(*self.images.validation, epoch, schedule.epochs)
                 self._record(done, epoch, losses, hits)
                 done.optimizer = state_of(self.optimizer)
                 if self.scaler:

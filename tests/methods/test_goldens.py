@@ -5,7 +5,7 @@ The cases are those of tests/goldens_successors, and of the folder that the envi
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Told:
     """How a method here reads a golden case.
 
     params: of the class; tensors: our names of the golden tensors; terms: our names of the golden loss terms, which are times
-    `factor` here.
+    `factor` here; training: what differs from CoOp's.
     """
 
     variant: str
@@ -42,7 +42,7 @@ class Told:
     tensors: Mapping[str, str]
     terms: Mapping[str, str]
     factor: Callable[[Mapping[str, Any], str], float] = lambda settings, term: 1.0
-    training: dict[str, Any] = field(default_factory=dict)
+    training: Callable[[Mapping[str, Any]], dict[str, Any]] = lambda settings: {}
 
 
 def prompts(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,6 +78,13 @@ TOLD = {
         lambda settings: {"ratio": settings["ratio"], "reduction": settings["reduction"]},
         {"fc.0.weight": "down", "fc.2.weight": "up"},
         {"loss": "cross_entropy"},
+    ),
+    "taskres": Told(
+        "taskres",
+        lambda settings: {"alpha": settings["alpha"]},
+        {"residual": "residual"},
+        {"loss": "cross_entropy"},
+        training=lambda settings: {"optimizer": "adam", "eps": settings["adam_eps"]},
     ),
 }
 CASES = [case for folder in FOLDERS for case in read(folder)]
@@ -174,7 +181,8 @@ def test_whole_training_and_new_classes(case, text, model):
     put(method, case, start.removeprefix(f"{case.name}_").removesuffix("ctx") if start else "init_")
     before = {name: tensor.clone() for name, tensor in method.learned().items()}
     training = replace(
-        TrainingSpec(settings["epochs"], settings["batch_size"], settings["lr"], 1, 1e-5, 0.9, 5e-4), **told.training
+        TrainingSpec(settings["epochs"], settings["batch_size"], settings["lr"], 1, 1e-5, 0.9, 5e-4),
+        **told.training(settings),
     )
     images = train_features(model)[case.kept][None, None], case.train_labels[None]  # (1, 1, N, E), (1, N)
     trained = trainer(

@@ -18,9 +18,9 @@ COUNTS = ["correct", "total"]
 ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
 PARAMETERS = ["trained", "without_biases"]
 DRAWN = "fewest_images"
-COLUMNS = [*KEY, "method", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
+COLUMNS = [*KEY, "method", "selection", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
 
-TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method")
+TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method", "selection")
 TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(ACCURACIES, "float64")
 TYPES[DRAWN] = "Int64"
 
