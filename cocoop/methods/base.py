@@ -35,6 +35,7 @@ class Task:
         templates: hand-crafted prompts of the dataset; empty unless the method `needs` them.
         descriptions: sentences about each class of the dataset; None unless the method `needs` them.
         image: the frozen backbone, for a method that takes images.
+        dataset: name of the dataset trained on; in a test, of the target.
     """
 
     text: TextEncoder
@@ -43,6 +44,7 @@ class Task:
     templates: tuple[str, ...] = ()
     descriptions: Mapping[str, Sequence[str]] | None = None
     image: "Backbone | None" = None
+    dataset: str = ""
 
 
 class Batch(NamedTuple):

@@ -39,7 +39,7 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
     whole = image_side(run, text.fingerprint, device)
     images = training_images(run, files, text, whole)
     about = descriptions.of(run, run.descriptions, files.descriptions)
-    task = Task(text, run.seeds, images.classnames, run.templates, about, whole)
+    task = Task(text, run.seeds, images.classnames, run.templates, about, whole, run.dataset)
     tensors: dict[str, Tensor] = {}
     history: list[Row] = []
     earlier, part_start = 0.0, start
