@@ -155,7 +155,8 @@ def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor
     run, seeds, device = loaded.evaluation.run, method.seeds, method.text.device
     where = f"evaluate {run.variant} on {loaded.evaluation.target}/{asked.subset}"
     classnames, precision = [loaded.images.classnames[label] for label in asked.labels], run.backbone.precision
-    at_once = most_at_once(len(seeds), len(classnames), method.text.embed_dim, loaded.budget_mb)
+    embed_dim, tokens = method.text.embed_dim, loaded.images.tokens
+    at_once = most_at_once(len(seeds), len(classnames), embed_dim, tokens, loaded.budget_mb)
     method.noise.restart("evaluation")
     with seeded(device, "evaluation", seeds):
         with autocast(precision, device):

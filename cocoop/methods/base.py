@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
 
 Classifier = Callable[[Tensor], Tensor]
-"""Image features (S, B, E), not normalised, to logits (S, B, C); of a method that takes images, normalised pixels
-(S, B, 3, H, W)."""
+"""Image features (S, B, E), not normalised, to logits (S, B, C). With local features, they are (S, B, 1 + L, E), the global one
+first; a method that takes images gets normalised pixels (S, B, 3, H, W)."""
 Losses = dict[str, Tensor]
 """Named terms (S,) of each seed's loss, which is their sum."""
 
@@ -50,7 +50,7 @@ class Task:
 class Batch(NamedTuple):
     """The data of a training step.
 
-    inputs: features (S, B, E), or pixels (S, B, 3, H, W).
+    inputs: features (S, B, E), with local features (S, B, 1 + L, E), or pixels (S, B, 3, H, W).
     labels: (S, B).
     frozen: the frozen backbone's features (S, B, E) of the same views; None for a method that takes images and does not need
         them.
@@ -65,7 +65,7 @@ class FewShot(NamedTuple):
     """All training images at once.
 
     features (S, V, N, E), None for a method that takes images and does not need them; labels (S, N); val_features (S, Nv, E) and
-    val_labels (S, Nv) of the validation draw, None unless the method needs it.
+    val_labels (S, Nv) of the validation draw, None unless the method needs it. With local features, E is (1 + L, E).
     """
 
     features: Tensor | None

@@ -67,10 +67,10 @@ class PLOT(Method):
 
 @torch.no_grad()
 def sinkhorn(cost: Tensor, epsilon: float, rounds: int, threshold: float) -> tuple[Tensor, Tensor]:
-    """Plans between uniform masses with entropic regularisation, for costs (S, ..., L, N); and each seed's rounds (S,) (214-228).
+    """Plans between uniform masses, with entropic regularisation, for costs (S, ..., L, N); rounds (S,) of each seed (214-228).
 
-    A seed stops after at most `rounds`, or when its scaling of the rows changes by less than `threshold` on average over all its
-    images and classes, so that an image's plan depends a little on its batch. After each round, the host waits for the device.
+    A seed stops after `rounds`, or when its scaling of the rows changes by less than `threshold` on average over all its
+    images and classes, so an image's plan depends a little on its batch. After each round, the host waits for the device.
     """
     kernel = (-cost / epsilon).exp_()
     rows, columns = kernel.shape[-2:]

@@ -1,4 +1,4 @@
-"""TCP: prompts made from each class's hand-crafted text feature, put into a deeper layer (Yao et al., CVPR 2024; trainers/tcp.py)."""
+"""TCP: prompts made from the text feature of each class enter at a deeper layer (Yao et al., CVPR 2024; trainers/tcp.py)."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -35,13 +35,13 @@ class ClassMetaNet(nn.Module):
 class TCP(Method):
     """CoOp's context, in whose places class prompts enter at a deeper layer, and KgCoOp's loss (tcp.py:193-208, 240-260).
 
-    The class prompts are a function of the teacher, the frozen text features of hand-crafted prompts, so new classes have their
-    own, too. In a tower without the layer, they never enter, and the Meta-Net learns nothing (clip_text/model.py:262-278).
+    The class prompts are a function of the teacher, the frozen text features of hand-crafted prompts, so new classes have
+    theirs, too. In a tower without the layer they never enter, and the Meta-Net learns nothing (clip_text/model.py:244-288).
 
-    n_ctx: M, of the context and of the class prompts; ctx_init: initial words or None; inject_before_block: the layer, counted
-    from 0; inject_weight: 1 replaces the hidden states, less mixes; weight: of 1 - cosine of student and teacher; reduction: of
-    the Meta-Net's hidden width. By dataset: teacher_templates, in place of its templates; student_templates, the words after the
-    context, in place of those after its first template's beginning.
+    n_ctx: M, of the context and of the class prompts; ctx_init: initial words or None; inject_before_block: the layer, from 0;
+    inject_weight: 1 replaces the hidden states, less mixes; weight: of 1 - cosine of student and teacher; reduction: of the
+    Meta-Net's hidden width; teacher_templates: by dataset, in place of its templates; student_templates: by dataset, what
+    follows the context, in place of its first template from the class name on.
     """
 
     def __init__(
