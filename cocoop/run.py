@@ -110,6 +110,11 @@ class Run:
         return self.selection == "val" or "validation" in self.needs
 
     @property
+    def local(self) -> bool:
+        """Whether the cached features include local ones."""
+        return "local_features" in self.needs
+
+    @property
     def order(self) -> tuple[Any, ...]:
         """Sort key for lists of runs."""
         return self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity

@@ -92,6 +92,7 @@ def _images(parser: Any) -> None:
     path(parser, "--manifest", about="manifest.json")
     path(parser, "--root", about="the dataset's folder")
     path(parser, "--out", about="safetensors file to write")
+    parser.add_argument("--local", action="store_true", help="also encode local features, in half precision")
     _workers(parser)
 
 
@@ -139,11 +140,11 @@ def text_tower(backbone: str, out: Path) -> None:
     text_encoder.save(out, loaded.model, loaded.spec.name, loaded.fingerprint, hf_tokenizer.of(loaded.spec))
 
 
-def features(backbone: str, manifest: Path, root: Path, split: str, out: Path, workers: int) -> None:
+def features(backbone: str, manifest: Path, root: Path, split: str, out: Path, local: bool, workers: int) -> None:
     from cocoop.images.features import extract_test
     from cocoop.manifest import Manifest
 
-    extract_test(_load(backbone), Manifest.load(manifest), root, split, out, workers=workers)
+    extract_test(_load(backbone), Manifest.load(manifest), root, split, out, workers=workers, local=local)
 
 
 def views(
@@ -155,7 +156,7 @@ def views(
     epochs: list[int] | None,
     split: str,
     out: Path,
-    workers: int,
+    **how: Any,
 ) -> None:
     from cocoop.images.views import extract
     from cocoop.manifest import Manifest
@@ -167,7 +168,7 @@ def views(
         )
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     span = range(*epochs) if epochs else None
-    extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, workers=workers, split=split)
+    extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, split=split, **how)
 
 
 def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: Any) -> None:

@@ -71,7 +71,7 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     about = descriptions.of(run, evaluation.descriptions, files.descriptions)
     tensors, metadata = _learned(run, files.learned)
     trained_on = tuple(metadata.get("classnames", ()))
-    task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole)
+    task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole, evaluation.target)
     built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     made, manifest = metadata.get("made", {}), Manifest.load(files.manifest) if files.manifest else None
     expect = _expected(evaluation, files, manifest, made) | made_with(run, text.fingerprint)
@@ -155,7 +155,8 @@ def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor
     run, seeds, device = loaded.evaluation.run, method.seeds, method.text.device
     where = f"evaluate {run.variant} on {loaded.evaluation.target}/{asked.subset}"
     classnames, precision = [loaded.images.classnames[label] for label in asked.labels], run.backbone.precision
-    at_once = most_at_once(len(seeds), len(classnames), method.text.embed_dim, loaded.budget_mb)
+    embed_dim, tokens = method.text.embed_dim, loaded.images.tokens
+    at_once = most_at_once(len(seeds), len(classnames), embed_dim, tokens, loaded.budget_mb)
     method.noise.restart("evaluation")
     with seeded(device, "evaluation", seeds):
         with autocast(precision, device):

@@ -107,9 +107,9 @@ class TrainingImages:
         if validation:
             features, of_validation = validation
             validation = features[index : index + 1], of_validation[index : index + 1]
-        frozen = self.frozen and self.frozen.of_seed(index)
-        labels = self.labels[index : index + 1]
-        return replace(self, source=self.source.of_seed(index), labels=labels, frozen=frozen, validation=validation)
+        source, labels = self.source.of_seed(index), self.labels[index : index + 1]
+        frozen = source if self.frozen is self.source else self.frozen and self.frozen.of_seed(index)
+        return replace(self, source=source, labels=labels, frozen=frozen, validation=validation)
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class TestImages:
         classnames: class names of the dataset.
         truth: labels (N,).
         batches: (index (n,), at_once) -> the classifier's inputs for these images.
+        tokens: features per image: 1, or 1 + L with local features.
     """
 
     __test__ = False
@@ -127,14 +128,16 @@ class TestImages:
     classnames: tuple[str, ...]
     truth: Tensor
     batches: Callable[[Tensor, int], Iterator[Tensor]]
+    tokens: int = 1
 
 
-def made_with(run: Run, fingerprint: str) -> dict[str, str]:
-    """Metadata about the backbone that a file of features must have for a run."""
+def made_with(run: Run, fingerprint: str) -> dict[str, Any]:
+    """Metadata about the backbone and the kind of features that a file of features must have for a run."""
     return {
         "backbone": run.backbone.name,
         "backbone_fingerprint": fingerprint,
         "precision": run.backbone.precision,
+        "local": run.local or None,
     }
 
 

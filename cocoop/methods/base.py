@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
 
 Classifier = Callable[[Tensor], Tensor]
-"""Image features (S, B, E), not normalised, to logits (S, B, C); of a method that takes images, normalised pixels
-(S, B, 3, H, W)."""
+"""Image features (S, B, E), not normalised, to logits (S, B, C). With local features, they are (S, B, 1 + L, E), the global one
+first; a method that takes images gets normalised pixels (S, B, 3, H, W)."""
 Losses = dict[str, Tensor]
 """Named terms (S,) of each seed's loss, which is their sum."""
 
@@ -35,6 +35,7 @@ class Task:
         templates: hand-crafted prompts of the dataset; empty unless the method `needs` them.
         descriptions: sentences about each class of the dataset; None unless the method `needs` them.
         image: the frozen backbone, for a method that takes images.
+        dataset: name of the dataset trained on; in a test, of the target.
     """
 
     text: TextEncoder
@@ -43,12 +44,13 @@ class Task:
     templates: tuple[str, ...] = ()
     descriptions: Mapping[str, Sequence[str]] | None = None
     image: "Backbone | None" = None
+    dataset: str = ""
 
 
 class Batch(NamedTuple):
     """The data of a training step.
 
-    inputs: features (S, B, E), or pixels (S, B, 3, H, W).
+    inputs: features (S, B, E), with local features (S, B, 1 + L, E), or pixels (S, B, 3, H, W).
     labels: (S, B).
     frozen: the frozen backbone's features (S, B, E) of the same views; None for a method that takes images and does not need
         them.
@@ -63,7 +65,7 @@ class FewShot(NamedTuple):
     """All training images at once.
 
     features (S, V, N, E), None for a method that takes images and does not need them; labels (S, N); val_features (S, Nv, E) and
-    val_labels (S, Nv) of the validation draw, None unless the method needs it.
+    val_labels (S, Nv) of the validation draw, None unless the method needs it. With local features, E is (1 + L, E).
     """
 
     features: Tensor | None

@@ -1,7 +1,7 @@
 """One job of the workflow: its rule, its files and its command line."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -21,6 +21,7 @@ class Views:
         dataset, subset, shots, seeds: the draw.
         kind: plain (training images without augmentation), validation (the validation draw without augmentation), or views.
         epochs: [start, stop) of the augmented views, one per epoch; None for the other kinds.
+        local: whether local image features are stored, too.
     """
 
     dataset: str
@@ -29,11 +30,13 @@ class Views:
     seeds: tuple[int, ...]
     kind: str = "views"
     epochs: tuple[int, int] | None = None
+    local: bool = False
 
     @property
     def name(self) -> str:
-        """The file name without suffix: plain, validation, or views10-50."""
-        return f"views{self.epochs[0]}-{self.epochs[1]}" if self.epochs else self.kind
+        """The file name without suffix: plain, validation, or views10-50; with local features, local-plain, and so on."""
+        name = f"views{self.epochs[0]}-{self.epochs[1]}" if self.epochs else self.kind
+        return f"local-{name}" if self.local else name
 
     @property
     def per_image(self) -> int:
@@ -52,6 +55,7 @@ class Job:
         inputs: input files by name, created by other jobs or by users.
         words: returns the arguments of the command; empty for stages after evaluation, whose rules contain them.
         experiments: the experiments that need the job.
+        local: whether it stores local image features (features and views).
     """
 
     stage: Stage
@@ -60,6 +64,7 @@ class Job:
     inputs: Mapping[str, Files] = field(default_factory=dict)
     words: Callable[[], Sequence[str]] = tuple
     experiments: tuple[str, ...] = ()
+    local: bool = False
 
     @property
     def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -119,4 +124,4 @@ def views_of(run: Run) -> dict[str, list[Views]]:
         read["validation"] = plain
     elif run.validation:
         read["validation"] = [Views(*draw, kind=VALIDATION)]
-    return read
+    return {name: [replace(views, local=run.local) for views in of] for name, of in read.items()}

@@ -72,20 +72,21 @@ class Jobs:
         words = ["--manifest", manifest, "--shots", str(shots), "--seed", str(seed), "--out", out]
         return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
 
-    def features(self, spec: DatasetSpec) -> Job:
-        identity = io.identity(self._backbone_id, spec.data)
-        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": identity}
+    def features(self, spec: DatasetSpec, local: bool = False) -> Job:
+        identity, images = io.identity(self._backbone_id, spec.data, *["local"] * local), "local-" * local + "test"
+        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": identity, "images": images}
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
         return Job(
             stages.FEATURES, spec.name, wildcards, inputs,
-            lambda: [*self._encoding(spec), "--manifest", manifest, "--out", out],
+            lambda: [*self._encoding(spec), *["--local"] * local, "--manifest", manifest, "--out", out], local=local,
         )  # fmt: skip
 
     def views(self, views: Views) -> Job:
         spec = self.plan.datasets[views.dataset]
-        of_draw = io.identity(self._backbone_id, spec.data, views.subset, views.shots, views.seeds)
+        draw = views.subset, views.shots, views.seeds
+        of_draw = io.identity(self._backbone_id, spec.data, *draw, *["local"] * views.local)
         wildcards = {
             "backbone": self.backbone.name, "dataset": views.dataset, "subset": views.subset, "shots": str(views.shots),
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
@@ -94,12 +95,12 @@ class Jobs:
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
-        which = ["--epochs", *map(str, views.epochs)] if views.epochs else []
+        which = [*(("--epochs", *map(str, views.epochs)) if views.epochs else ()), *["--local"] * views.local]
         which += ["--split", "val"] if views.kind == VALIDATION else []
         return Job(
             stages.VIEWS, views, wildcards, inputs,
             lambda: [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
-                     "--fewshot", *drawn, "--out", out],
+                     "--fewshot", *drawn, "--out", out], local=views.local,
         )  # fmt: skip
 
     def _encoder(self) -> dict[str, Files]:
@@ -137,7 +138,7 @@ class Jobs:
             "manifest": self.manifest(spec).outputs["manifest"],
         }
         if run.inputs == "features":
-            inputs["features"] = self.features(spec).outputs["features"]
+            inputs["features"] = self.features(spec, run.local).outputs["features"]
         if run.trainable:
             inputs["learned"] = stages.TRAIN.outputs["learned"].format(**wildcards)
         if evaluation.descriptions:
@@ -169,8 +170,8 @@ class Jobs:
                 yield self.views(views)
         trainings = [self.train(run) for run in runs]
         yield from trainings
-        for target in sorted({e.target for e in evaluations if e.run.inputs == "features"}):
-            yield self.features(self.plan.datasets[target])
+        for target, local in sorted({(e.target, e.run.local) for e in evaluations if e.run.inputs == "features"}):
+            yield self.features(self.plan.datasets[target], local)
         tests = [self.evaluate(evaluation) for evaluation in evaluations]
         yield from tests
         yield from self._summary(name, runs, trainings, tests)

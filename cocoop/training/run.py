@@ -13,7 +13,7 @@ from torch import Tensor
 from cocoop import io, methods, provenance
 from cocoop.device import peak_gpu_mb, peak_mb, seeded
 from cocoop.errors import UserError
-from cocoop.images.cached import Cached
+from cocoop.images.cached import Cached, CachedLocal
 from cocoop.images.inputs import TrainingFiles, TrainingImages, image_side
 from cocoop.images.loading import training_images
 from cocoop.methods.base import FewShot, Method, Task
@@ -39,7 +39,7 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
     whole = image_side(run, text.fingerprint, device)
     images = training_images(run, files, text, whole)
     about = descriptions.of(run, run.descriptions, files.descriptions)
-    task = Task(text, run.seeds, images.classnames, run.templates, about, whole)
+    task = Task(text, run.seeds, images.classnames, run.templates, about, whole, run.dataset)
     tensors: dict[str, Tensor] = {}
     history: list[Row] = []
     earlier, part_start = 0.0, start
@@ -72,7 +72,8 @@ class Part:
         before = done.seconds
         if not done.epochs:
             with seeded(self.task.text.device, "fit", run.seeds):
-                method.fit(few_shot(images))
+                if type(method).fit is not Method.fit:  # else, local features would be read for nothing
+                    method.fit(few_shot(images))
         if run.training is None:
             return method, done, before
         with self.precise():
@@ -108,7 +109,7 @@ def parts(run: Run, images: TrainingImages, task: Task, out: Path) -> Iterator[P
 
 def few_shot(images: TrainingImages) -> FewShot:
     """All training images at once."""
-    features = images.frozen.features if isinstance(images.frozen, Cached) else None
+    features = images.frozen.features if isinstance(images.frozen, Cached | CachedLocal) else None
     return FewShot(features, images.labels, *(images.validation or (None, None)))
 
 

@@ -26,7 +26,8 @@ OTHERS = ["fish", "tree", "ray"]
 @pytest.fixture(scope="module")
 def text():
     torch.manual_seed(0)
-    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
+    """With the nine layers that TCP's class prompts need."""
+    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 9, 2), TOKENIZER.sot, TOKENIZER.eot))
 
 
 def task(text: TextEncoder, seeds=(1, 2)) -> Task:
@@ -37,12 +38,14 @@ def build(name: str, text: TextEncoder, seeds=(1, 2)):
     return methods.build(run_of(name), task(text, seeds))
 
 
-def data(seeds: int, images: int = 12, views: int = 2):
+def data(name: str, seeds: int = 2, images: int = 12, views: int = 2):
+    """Features (S, V, N, E), with local ones (S, V, N, 1 + L, E), and labels (S, N)."""
     generator = torch.Generator().manual_seed(3)
-    centres = torch.randn(len(NAMES), 32, generator=generator)
+    tokens = [5] * ("local_features" in ALL[name].needs)
+    centres = torch.randn(len(NAMES), *tokens, 32, generator=generator)
     labels = torch.arange(images).remainder(len(NAMES)).expand(seeds, -1)
-    noise = torch.randn(seeds, views, images, 32, generator=generator)
-    return centres[labels][:, None] + 0.3 * noise, labels  # (S, V, N, E), (S, N)
+    noise = torch.randn(seeds, views, images, *tokens, 32, generator=generator)
+    return centres[labels][:, None] + 0.3 * noise, labels
 
 
 def fitted(name: str, text: TextEncoder, features, labels):
@@ -70,7 +73,7 @@ def test_templates_are_there_only_for_methods_that_need_them(text):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_logits_and_gradients(name, text):
-    features, labels = data(2)
+    features, labels = data(name)
     method = fitted(name, text, features, labels)
     logits = method.for_classes(NAMES)(features[:, 0])
     assert logits.shape == (2, 12, len(NAMES))
@@ -84,7 +87,7 @@ def test_logits_and_gradients(name, text):
 @pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if spec.trainable])
 @pytest.mark.slow
 def test_learning_lowers_the_loss_and_survives_a_file(name, text):
-    features, labels = data(2)
+    features, labels = data(name)
 
     def loss(of) -> float:
         with torch.no_grad():
@@ -103,7 +106,7 @@ def test_learning_lowers_the_loss_and_survives_a_file(name, text):
 
 @pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if not spec.class_bound])
 def test_other_classes(name, text):
-    method, (features, _) = build(name, text), data(2)
+    method, (features, _) = build(name, text), data(name)
     with torch.no_grad():
         assert method.for_classes(OTHERS)(features[:, 0]).shape == (2, 12, len(OTHERS))
 

@@ -87,7 +87,7 @@ def test_no_slurm_job_of_the_paper_holds_two_runs():
         if group := group_of(job, names):
             about = job.about.run if isinstance(job.about, Evaluation) else job.about
             held.setdefault(group, set()).add(
-                replace(about, kind="", epochs=None) if isinstance(about, Views) else about
+                replace(about, kind="", epochs=None, local=False) if isinstance(about, Views) else about
             )
     assert {len(parts) for parts in held.values()} == {1}
 

@@ -7,6 +7,7 @@ from cocoop.config.specs import TrainingSpec
 from cocoop.methods.base import Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.methods.tcp import TCP
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from tests.oracle import TOKENIZER, text_model
@@ -23,7 +24,11 @@ METHODS = {
         Task(text, seeds, tuple(NAMES)), n_ctx=2, ctx_init=None, class_token_position="middle", csc=True
     ),
     "cocoop": lambda text, seeds: CoCoOp(Task(text, seeds), n_ctx=4, ctx_init="a photo of a", reduction=4),
-}
+    "tcp": lambda text, seeds: TCP(
+        Task(text, seeds, tuple(NAMES), ("a photo of a {}.",)), n_ctx=4, ctx_init=None, inject_before_block=1,
+        inject_weight=0.5, weight=8.0, reduction=4, teacher_templates={}, student_templates={},
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

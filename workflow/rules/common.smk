@@ -51,7 +51,15 @@ shell.prefix(
 wildcard_constraints:
     **{
         name: "[^/]+"
-        for name in ("backbone", "dataset", "target", "variant", "experiment", "views")
+        for name in (
+            "backbone",
+            "dataset",
+            "target",
+            "variant",
+            "experiment",
+            "images",
+            "views",
+        )
     },
     id="[0-9a-f]+",
     test="[0-9a-f]+",

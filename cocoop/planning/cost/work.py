@@ -14,6 +14,7 @@ from cocoop.planning.stages import FEATURES
 from cocoop.run import Evaluation, Run
 
 PER_STEP, PER_IMAGE, NONE = "per_step", "per_image", "none"
+N_PROMPTS = "n_prompts"  # the parameter of methods with several prompts per class
 PREDICTION_BYTES = 8  # a label and a confidence for each image and seed
 
 
@@ -64,15 +65,15 @@ class Estimator:
         if not needed <= set(self.datasets):
             return None
         if isinstance(about, str) and job.stage is FEATURES:
-            return self._images(self.datasets[about].test_images)
+            return self._images(self.datasets[about].test_images, job.local)
         if isinstance(about, Views):
-            return self._images(self._draw(about) * len(about.seeds) * about.per_image)
+            return self._images(self._draw(about) * len(about.seeds) * about.per_image, job.local)
         if isinstance(about, Run):
             return self._train(about)
         return self._evaluate(about) if isinstance(about, Evaluation) else Work()
 
-    def _images(self, count: int) -> Work:
-        return Work(images=count, disk=self.backbone.feature_bytes(count) or 0)
+    def _images(self, count: int, local: bool) -> Work:
+        return Work(images=count, disk=self.backbone.feature_bytes(count, local) or 0)
 
     def _draw(self, drawn: Views | Run) -> int:
         """N, the number of images per seed."""
@@ -84,7 +85,7 @@ class Estimator:
         if training is None or kind == NONE:
             return Work()
         steps = training.epochs * max(1, self._draw(run) // training.batch_size)
-        contexts = min(training.batch_size, self._draw(run)) if kind == PER_IMAGE else 1
+        contexts = min(training.batch_size, self._draw(run)) if kind == PER_IMAGE else run.params.get(N_PROMPTS, 1)
         a_step = len(run.seeds) * contexts * classes
         live = run.inputs == "images"
         decoded = steps * len(run.seeds) * min(training.batch_size, self._draw(run)) if live else 0
@@ -93,10 +94,11 @@ class Estimator:
     def _evaluate(self, evaluation: Evaluation) -> Work:
         size, kind = self.datasets[evaluation.target], self.kind(evaluation.run)
         prompts = images = 0
+        contexts = evaluation.run.params.get(N_PROMPTS, 1)
         for subset in evaluation.subsets:
             tested, classes = size.images_of(subset), len(size.labels(subset))
             images += tested
-            prompts += {NONE: 0, PER_STEP: classes, PER_IMAGE: classes * tested}[kind]
+            prompts += {NONE: 0, PER_STEP: contexts * classes, PER_IMAGE: classes * tested}[kind]
         seeds = len(evaluation.run.seeds)
         live = evaluation.run.inputs == "images"
         return Work(images=seeds * images * live, prompts=seeds * prompts, disk=seeds * images * PREDICTION_BYTES)
