@@ -20,12 +20,16 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """Images of the three splits in listing order; `classnames[label]` is the name used in prompts."""
+    """Images of the three splits in listing order; `classnames[label]` is the name used in prompts.
+
+    image_bytes: digest of the sizes of their files (`data.on_disk.image_bytes`), to tell images of the same names apart.
+    """
 
     dataset: str
     classnames: tuple[str, ...]
     splits: dict[str, tuple[Item, ...]]
     notes: tuple[str, ...] = ()
+    image_bytes: str = ""
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -33,7 +37,7 @@ class Manifest:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of names, paths and labels; all files derived from the dataset refer to it."""
+        """sha256 of names, paths, labels and sizes; all files derived from the dataset refer to it."""
         return io.sha256_text(io.canonical_json(self._content()))
 
     def labels(self, split: str) -> list[int]:
@@ -45,6 +49,7 @@ class Manifest:
             "dataset": self.dataset,
             "classnames": list(self.classnames),
             "splits": {split: [list(item) for item in self.splits[split]] for split in SPLITS},
+            **({"image_bytes": self.image_bytes} if self.image_bytes else {}),
         }
 
     def save(self, path: str | Path) -> None:
@@ -56,7 +61,8 @@ class Manifest:
         """Reads a manifest; a corrupt file raises a UserError."""
         body = io.read_json(path, "manifest")
         splits = {split: tuple(Item(*item) for item in body["splits"][split]) for split in SPLITS}
-        return cls(body["dataset"], tuple(body["classnames"]), splits, tuple(body["notes"]))
+        found = body.get("image_bytes", "")
+        return cls(body["dataset"], tuple(body["classnames"]), splits, tuple(body["notes"]), found)
 
 
 def counts_per_class(labels: Sequence[int], classes: int) -> list[int]:

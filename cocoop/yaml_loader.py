@@ -7,7 +7,7 @@ import yaml
 MERGE = "tag:yaml.org,2002:merge"  # <<, whose keys may be overridden
 
 
-class UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml is fast
     """A safe YAML 1.1 loader that rejects repeated keys."""
 
 

@@ -50,6 +50,7 @@ def show(data_root: Path) -> None:
 def check(name: str, data_root: Path, sheet: Path | None, backbone: str | None) -> None:
     from cocoop.config import Registry
     from cocoop.data.check import PROBLEM, report
+    from cocoop.planning.stages import MANIFEST
     from cocoop.text.tokenizer import byte_pair
 
     registry = Registry()
@@ -63,7 +64,8 @@ def check(name: str, data_root: Path, sheet: Path | None, backbone: str | None) 
         assert chosen is not None
         return distinguish.check(chosen.settings, classnames, spec.template, name)
 
-    text = report(spec, data_root, sheet, byte_pair().whole, tell_apart if chosen else None)
+    manifest = Path(MANIFEST.outputs["manifest"].format(dataset=name, id=spec.data))
+    text = report(spec, data_root, sheet, byte_pair().whole, tell_apart if chosen else None, manifest)
     print(text, flush=True)
     if problems := sum(line.startswith(PROBLEM) for line in text.splitlines()):
         raise UserError(f"dataset {name!r}: {counted(problems, 'problem', 'problems')}, listed above.")

@@ -31,10 +31,6 @@ def add(commands: Any) -> None:
         json_option(parser, "--dataset", 'the dataset: {"name": ..., "settings": {...}}')
         path(parser, "--data-root", about="folder of all datasets")
         path(parser, "--out", about="file to write")
-        if stage is download:
-            parser.add_argument(
-                "--request", default="", help="stored in the file, so that the workflow notices changes"
-            )
 
     parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed like the reference")
     path(parser, "--manifest", about="manifest.json")
@@ -113,10 +109,10 @@ def _load(backbone: str):
     return model.load(backbone_option(backbone), device())
 
 
-def download(dataset: str, data_root: Path, out: Path, request: str) -> None:
+def download(dataset: str, data_root: Path, out: Path) -> None:
     from cocoop.data import prepare
 
-    prepare.download(dataset_option(dataset), data_root, out, offline(), request)
+    prepare.download(dataset_option(dataset), data_root, out, offline())
 
 
 def manifest(dataset: str, data_root: Path, out: Path) -> None:

@@ -86,15 +86,17 @@ class Registry:
             content = self.read("methods", method, str(path))
             check_schema(params_schema(content), f"{path}: params", (ONE_WORD_EACH,))
             check_class(content["class"], f"{path}: class")
+            code = code_digest(content["class"], f"{path}: class")
             for name, own in content["variants"].items():
                 if name in found:
                     raise UserError(
                         f"{path}: variant {name!r} is also defined in methods/{found[name].method}.yaml; rename one."
                     )
-                found[name] = _variant(f"{path}: variants.{name}", method, content, name, own, {})
+                found[name] = _variant(f"{path}: variants.{name}", method, code, content, name, own, {})
                 if over := self.overrides.get(name):
                     self._check_datasets(over.get("per_dataset", {}), f"{self.where}: variants.{name}.per_dataset")
-                    found[name] = _variant(f"{self.where}: variants.{name}", method, content, name, own, over)
+                    place = f"{self.where}: variants.{name}"
+                    found[name] = _variant(place, method, code, content, name, own, over)
         for name in self.overrides:
             if name not in found:
                 raise unknown("variant", name, found, f"{self.where}: variants")
@@ -137,9 +139,15 @@ def _check_words(name: str, counted: object, params: Mapping[str, Any], where: s
 
 
 def _variant(
-    place: str, method: str, content: Mapping[str, Any], name: str, own: Mapping[str, Any], over: Mapping[str, Any]
+    place: str,
+    method: str,
+    code: str,
+    content: Mapping[str, Any],
+    name: str,
+    own: Mapping[str, Any],
+    over: Mapping[str, Any],
 ) -> VariantSpec:
-    """place: where the variant's settings come from, for messages."""
+    """place: where the variant's settings come from, for messages; code: digest of the method's code."""
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
     check_params(params, content, f"{place}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
@@ -168,7 +176,7 @@ def _variant(
         method=method,
         implementation=content["class"],
         version=content["version"],
-        code=code_digest(content["class"], place),
+        code=code,
         learns=content["learns"],
         inputs=content.get("inputs", "features"),
         needs=tuple(sorted(content.get("needs", ()))),

@@ -11,12 +11,13 @@ from cocoop.data.contact_sheet import draw_sheet
 from cocoop.data.download.place import link
 from cocoop.data.names import LONGEST, MOST_TOKENS, Tokenize, spoken
 from cocoop.data.observations import observations
+from cocoop.data.on_disk import image_bytes
 from cocoop.data.prepare import listing_of
 from cocoop.data.readers import Listing
 from cocoop.data.scan import survey
 from cocoop.data.verify import problems
 from cocoop.errors import counted, cut, listed, shown
-from cocoop.manifest import SPLITS, counts_per_class
+from cocoop.manifest import SPLITS, Manifest, counts_per_class
 
 TellApart = Callable[[Sequence[str]], str]
 EXAMPLES = 3
@@ -30,12 +31,14 @@ def report(
     sheet: Path | None = None,
     tokenize: Tokenize | None = None,
     tell_apart: TellApart | None = None,
+    manifest: Path | None = None,
 ) -> str:
     """The findings, one per line; problems start with PROBLEM.
 
     sheet: path for the contact sheet (PNG).
     tokenize: returns the token ids of a prompt, including start and end token.
     tell_apart: returns a line about whether a backbone can tell these class names apart.
+    manifest: manifest of existing results, which may not exist; the images are compared with those it was made from.
     Raises a UserError for a dataset that cannot be read at all.
     """
     folder = Path(data_root) / spec.folder
@@ -51,7 +54,7 @@ def report(
     )
     bad, findings = survey(folder, paths)
     good = [path for path in paths if path not in bad]
-    lines += [*_unreadable(spec, bad), *findings, *_without_images(listing, set(good))]
+    lines += [*_replaced(folder, manifest), *_unreadable(spec, bad), *findings, *_without_images(listing, set(good))]
     lines += [*_leaks(folder, listing, good), *_prompts(spec, listing, tokenize)]
     lines += [tell_apart(listing.classnames)] if tell_apart else []
     if sheet is not None:
@@ -79,6 +82,18 @@ def _counts(spec: DatasetSpec, listing: Listing) -> Iterator[str]:
 def _as_published(spec: DatasetSpec) -> str:
     published = any(spec.sizes.values()) or "classes" in spec.settings
     return "counts: as published" if published else "counts: no published numbers to compare with"
+
+
+def _replaced(folder: Path, manifest: Path | None) -> Iterator[str]:
+    """Says if images were replaced, which the workflow does not notice."""
+    if manifest is None or not manifest.exists():
+        return
+    before = Manifest.load(manifest)
+    if before.image_bytes not in ("", image_bytes(folder, before.splits)):
+        yield (
+            f"{PROBLEM}images were replaced by others of the same names, or are missing, since {manifest} was made;"
+            " delete this file, and snakemake makes all results of the dataset again."
+        )
 
 
 def _without_images(listing: Listing, readable: set[str]) -> Iterator[str]:

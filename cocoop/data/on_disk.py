@@ -1,12 +1,13 @@
-"""Checks that the images of a listing are readable files, without opening them."""
+"""Checks that the images of a listing are readable files, and the same as before, without opening them."""
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from cocoop import io
 from cocoop.errors import UserError
-from cocoop.manifest import Item
+from cocoop.manifest import SPLITS, Item
 
 ABSENT, LINKS = "missing", "broken links"
 KINDS = {stat.S_IFDIR: "folders", stat.S_IFIFO: "pipes", stat.S_IFSOCK: "sockets"}
@@ -24,6 +25,19 @@ def unusable(folder: Path, items: Iterable[Item]) -> list[tuple[str, str]]:
         if kind:
             found.append((item.path, kind))
     return found
+
+
+def image_bytes(folder: Path, splits: Mapping[str, Sequence[Item]]) -> str:
+    """Digest of the size in bytes of each image file, 0 for a missing one."""
+    sizes = [[_size(f"{folder}/{item.path}") for item in splits.get(split, ())] for split in SPLITS]
+    return io.identity(*sizes)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _fault(entry: os.DirEntry | None) -> str | None:

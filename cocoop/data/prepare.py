@@ -11,6 +11,7 @@ from cocoop.data.download.place import manual
 from cocoop.data.download.state import files_now
 from cocoop.data.names import Tokenize
 from cocoop.data.observations import observations
+from cocoop.data.on_disk import image_bytes
 from cocoop.data.readers import Absent, Listing
 from cocoop.data.scan import unreadable
 from cocoop.data.verify import verify
@@ -19,14 +20,13 @@ from cocoop.errors import UserError, counted, listed
 from cocoop.manifest import SPLITS, Manifest
 
 
-def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False, request: str = "") -> None:
+def download(spec: DatasetSpec, data_root: Path, out: Path, offline: bool = False) -> None:
     """Downloads, draws or links a dataset into `data_root/spec.folder` and writes the source of each file to `out`.
 
-    request: result of `state.request`, which is stored in `out`.
     Existing files are kept, so it can be called repeatedly. After a UserError, there is no partial file and no `out`.
     """
     record = source.obtain(spec, Path(data_root), offline)
-    record |= {"state": files_now(spec, Path(data_root) / spec.folder), "request": request}
+    record["state"] = files_now(spec, Path(data_root) / spec.folder)
     stamp.leave(Path(out), Path(data_root), {"schema": 1, "kind": "source", "dataset": spec.name, **record})
 
 
@@ -53,7 +53,7 @@ def checked(spec: DatasetSpec, data_root: Path, tokenize: Tokenize | None = None
         verify(replace(spec, settings={**spec.settings, "sizes": {}}), folder, listing)
     listing.notes += observations(listing, tokenize)
     splits = {split: tuple(listing.splits.get(split, ())) for split in SPLITS}
-    return Manifest(spec.name, listing.classnames, splits, tuple(listing.notes))
+    return Manifest(spec.name, listing.classnames, splits, tuple(listing.notes), image_bytes(folder, splits))
 
 
 def listing_of(spec: DatasetSpec, folder: Path) -> Listing:

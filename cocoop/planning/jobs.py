@@ -7,7 +7,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
-from cocoop.data.download.state import request
+from cocoop.data.download.state import again
 from cocoop.planning import stages
 from cocoop.planning.job import VALIDATION, Files, Job, Views, views_of
 from cocoop.planning.plan import Plan, configuration_content, experiment_content
@@ -23,9 +23,9 @@ class Jobs:
     """Creates the jobs of a plan."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.backbone = plan, plan.backbone
-        self.root = plan.config["data_root"]
+        self.plan, self.backbone, self.root = plan, plan.backbone, plan.config["data_root"]
         self._backbone_id = io.identity(self.backbone.settings)
+        self._again: dict[str, str] = {}
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
@@ -47,14 +47,15 @@ class Jobs:
 
     def download(self, spec: DatasetSpec) -> Job:
         wildcards = {"data_root": self.root, "dataset": spec.name, "id": spec.source}
-        out = stages.DOWNLOAD.outputs["stamp"].format(**wildcards)
-
-        def words() -> list[str]:
-            changed = request(spec, Path(self.root), Path(out))  # non-empty if the files have changed
-            asked = ["--request", changed] if changed else []
-            return ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, *asked, "--out", out]
-
-        return Job(stages.DOWNLOAD, spec.name, wildcards, {}, words)
+        stamp = stages.DOWNLOAD.outputs["stamp"].format(**wildcards, again="{again}")
+        if spec.name not in self._again:
+            self._again[spec.name] = again(spec, Path(self.root), stamp)
+        wildcards["again"] = self._again[spec.name]
+        return Job(
+            stages.DOWNLOAD, spec.name, wildcards, {},
+            lambda: ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root,
+                     "--out", stamp.format(**wildcards)],
+        )  # fmt: skip
 
     def manifest(self, spec: DatasetSpec) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data}

@@ -39,7 +39,9 @@ def _of_experiment(name: str, **outputs: str) -> Stage:
 
 
 DOWNLOAD = Stage(
-    "download", {"stamp": "{data_root}/.sources/{dataset}-{id}.json"}, "results/logs/download/{dataset}-{id}.log"
+    "download",
+    {"stamp": "{data_root}/.sources/{dataset}-{id}{again}.json"},
+    "results/logs/download/{dataset}-{id}{again}.log",
 )
 MANIFEST = Stage(
     "manifest",

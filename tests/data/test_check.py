@@ -75,6 +75,22 @@ def test_report_with_missing_images(tiny_dataset, tmp_path):
     assert "problem: 36 of 36 images are missing; first: elsewhere/banded/banded_0001.jpg" in text
 
 
+def test_report_of_replaced_images(tmp_path):
+    """The workflow does not look at every image; a manifest tells them apart by size, so nothing made of the old ones fits."""
+    spec, path = own(tmp_path), tmp_path / "manifest.json"
+    assert report(spec, tmp_path, manifest=path) == report(spec, tmp_path)
+    before = prepare.manifest(spec, tmp_path, path)
+    assert report(spec, tmp_path, manifest=path) == report(spec, tmp_path)
+    lay_out({"cat/3.jpg": picture(7, "PNG")}, tmp_path / "own")
+    assert (
+        f"problem: images were replaced by others of the same names, or are missing, since {path} was made"
+        in report(spec, tmp_path, manifest=path)
+    )
+    now = prepare.manifest(spec, tmp_path, path)
+    assert now.splits == before.splits and now.fingerprint != before.fingerprint
+    assert report(spec, tmp_path, manifest=path) == report(spec, tmp_path)
+
+
 def test_skipped_images_are_noted_and_sheets_fit_many_classes(tmp_path):
     tree = {f"{name:03d}/{n}.jpg": picture(name * 10 + n) for name in range(30) for n in range(4)}
     tree["000/0.jpg"] = b"no image"

@@ -62,6 +62,7 @@ wildcard_constraints:
         )
     },
     id="[0-9a-f]+",
+    again=r"(\.\d+)?",
     test="[0-9a-f]+",
     subset="all|base|new",
     subsets=r"(all|base|new)(\+(all|base|new))*",
@@ -93,13 +94,19 @@ def command_of(stage):
 
 
 def final_outputs():
-    """The outputs of a configuration, from the evaluations on.
+    """The outputs of a configuration: all from the evaluations on, the manifests, and stamps of changed files.
 
-    This includes the evaluations, because Snakemake does not recreate a missing file if the files made from it exist.
+    Snakemake does not recreate a missing file that nothing asks for if the files made from it exist.
     """
     first = stages.ORDER.index(stages.EVALUATE)
-    wanted = (job for job in JOBS.values() if stages.ORDER.index(job.stage) >= first)
-    return [path for job in wanted for path in job.outputs.values()]
+
+    def wanted(job):
+        later = stages.ORDER.index(job.stage) >= first
+        return later or job.stage is stages.MANIFEST or job.wildcards.get("again")
+
+    return [
+        path for job in filter(wanted, JOBS.values()) for path in job.outputs.values()
+    ]
 
 
 def sources(*parts):

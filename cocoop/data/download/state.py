@@ -1,9 +1,11 @@
-"""The split and annotation files in a dataset's folder, to notice when files are added or removed later."""
+"""The split and annotation files in a dataset's folder, to notice when files are added, changed or removed later."""
 
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
@@ -34,17 +36,30 @@ def _content(path: Path) -> str:
         return "cannot be read"
 
 
-def request(spec: DatasetSpec, data_root: Path, stamp: Path) -> str:
-    """The argument of `download --request`, which changes if the files differ from those in the stamp.
+def again(spec: DatasetSpec, data_root: Path, stamp: str) -> str:
+    """What the name of the download's stamp ends in: "" for the first, then ".2", ".3" and so on.
 
-    As long as the stamp is correct, the request does not change, so files from the download itself are not a change. Empty
-    without a stamp.
+    It is the latest stamp if the files are those that it records, and otherwise a new one, so that what was made from the
+    files before is older than the stamp that will be, even if these files were there at some time before.
+
+    stamp: path of the stamp, with "{again}" for the ending.
     """
-    with suppress(UserError, OSError):
-        body = io.read_json(stamp, "source")
-        now = files_now(spec, data_root / spec.folder)
-        return body.get("request", "") if body.get("state") == now else io.sha256_text(io.canonical_json(now))[:16]
-    return ""
+    latest = None
+    for ending in chain([""], map(".{}".format, count(2))):
+        path = stamp.format(again=ending)
+        if not os.path.exists(path):
+            break
+        latest = (ending, path)
+    if latest and _recorded(latest[1]) == files_now(spec, data_root / spec.folder):
+        return latest[0]
+    return ending
+
+
+def _recorded(stamp: str) -> Any:
+    """The files that a stamp records; None if it cannot be read."""
+    with suppress(UserError):
+        return io.read_json(stamp, "source").get("state")
+    return None
 
 
 def _places(spec: DatasetSpec) -> Iterator[str]:
