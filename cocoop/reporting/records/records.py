@@ -18,9 +18,9 @@ COUNTS = ["correct", "total"]
 ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
 PARAMETERS = ["trained", "without_biases"]
 DRAWN = "fewest_images"
-COLUMNS = [*KEY, "method", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
+COLUMNS = [*KEY, "method", "selection", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
 
-TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method")
+TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method", "selection")
 TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(ACCURACIES, "float64")
 TYPES[DRAWN] = "Int64"
 
@@ -84,10 +84,14 @@ def load_notes(path: Path) -> list[str]:
 
 
 def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters."""
+    """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters.
+
+    selection: how hyper-parameters were chosen; empty if the file does not say.
+    """
     try:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
+            record = {"selection": "", **record}
             row = {name: record[name] for name in COLUMNS if name not in (*PARAMETERS, "classes", DRAWN)}
             row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}
             yield {**row, "classes": len(record["classes"]), **parameters}

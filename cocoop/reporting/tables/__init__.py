@@ -10,7 +10,7 @@ from cocoop.errors import unknown
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records, statistics
 from cocoop.reporting.records.cost import per_variant, read
-from cocoop.reporting.tables import against, captions, cost, distance, footnotes, numbers, paper, rendering
+from cocoop.reporting.tables import against, beside, captions, cost, distance, footnotes, numbers, paper, rendering
 from cocoop.reporting.tables.grids import grid
 from cocoop.reporting.tables.rendering import Table
 
@@ -43,13 +43,14 @@ def build(
     printed = paper.choose(papers, experiment)
     per_seed = statistics.per_seed(experiment, selected)
     summary = distance.with_distance(experiment, statistics.summarize(experiment, selected, per_seed))
-    summary = against.with_paper(summary, printed)
+    joined = beside.join(experiment, summary, printed)
+    summary = beside.first(joined)
     layout = grid(experiment, summary)
     caption = captions.caption(experiment, selected)
     common = footnotes.common(experiment, selected, said)
     found = [
         numbers.table(experiment, summary, per_seed, layout, caption, common),
-        against.table(experiment, summary, layout, printed, caption, common),
+        against.table(experiment, joined, layout, printed, caption, common),
         numbers.spread(experiment, summary, layout, caption, common),
     ]
     return found if measured is None else [*found, cost.table(experiment, summary, measured, caption)]

@@ -71,7 +71,7 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
     """One row of records.csv."""
     trained, without_biases = PARAMETERS.get(key["variant"], (100, 90))
     scores = {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": accuracy}
-    counts = {"method": key["variant"], "correct": round(accuracy * 1000), "total": 1000, "classes": 4}
+    counts = {"method": key["variant"], "selection": "", "correct": round(accuracy * 1000), "total": 1000, "classes": 4}
     counts |= {"fewest_images": key["shots"] or None}
     return {"backbone": "tiny", **key, **counts, **scores, "trained": trained, "without_biases": without_biases}
 

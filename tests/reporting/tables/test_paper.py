@@ -109,7 +109,7 @@ def test_files_say_what_they_must(tmp_path):
         "key 'sources' is missing": good.replace("sources:", "origins:"),
         "unknown key 'al'; known: base, new, all": good.replace("{all: 71.51}", "{al: 71.51}"),
         r"x.yaml: values.imagenet.coop.all: 715.1 is greater than the maximum of 100": good.replace("71.51", "715.1"),
-        "values.imagenet.coop.all: expected a number, got 'x'": good.replace("71.51", "x"),
+        "values.imagenet.coop.all: expected a number or a list, got 'x'": good.replace("71.51", "x"),
     }
     for message, text in bad.items():
         io.write_text(tmp_path / "x.yaml", text)
