@@ -23,7 +23,7 @@ def table(experiment: Mapping[str, Any], summary: pd.DataFrame, cost: pd.DataFra
     counts = summary.groupby(["series", "label", "variant", "shots"], observed=True, sort=True)["trained"]
     tidy = counts.agg(parameters="min", most_parameters="max").reset_index().drop(columns="series")
     tidy = tidy.merge(cost, on=["variant", "shots"], how="left")
-    several = experiment["table"] == "curves" and (tidy["shots"] > 0).any()
+    several = experiment["table"] == "curves" and bool((tidy["shots"] > 0).any())
     gpu = ("GPU memory (MB)",) if tidy["peak_gpu_mb"].notna().any() else ()
     names = ("Method", "Shots") if several else ("Method",)
     header = (*names, "Training (s)", "Evaluation (s)", "Parameters", "Memory (MB)", *gpu)
