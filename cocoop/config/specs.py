@@ -184,7 +184,8 @@ class VariantSpec:
 class ExperimentSpec:
     """A named grid of runs and evaluations with its table and figure: one file of config/experiments.
 
-    targets: the datasets tested on; empty for the dataset trained on.
+    targets: the datasets tested on; empty for the dataset trained on. reference: the variant that the others are compared
+    with, which may be missing from `variants`.
     """
 
     name: str
@@ -192,6 +193,7 @@ class ExperimentSpec:
     table: str
     caption: str
     paper: str | None
+    reference: str | None
     variants: tuple[str, ...]
     train_datasets: tuple[str, ...]
     train_subset: str

@@ -9,8 +9,9 @@ from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.state import again
 from cocoop.planning import stages
+from cocoop.planning.content import configuration_content, experiment_content
 from cocoop.planning.job import VALIDATION, Files, Job, Views, views_of
-from cocoop.planning.plan import Plan, configuration_content, experiment_content
+from cocoop.planning.plan import Plan
 from cocoop.run import Evaluation, Run, seeds_text
 
 
@@ -196,7 +197,7 @@ class Jobs:
         records: dict[str, Files] = {**of_experiment, **collect.outputs}
         costs = {"costs": tuple(job.outputs["cost"] for job in [*trainings, *tests])}
         yield collect
-        yield Job(stages.TABLES, name, {"experiment": name}, records)
+        yield Job(stages.TABLES, name, {"experiment": name}, {**records, **costs})
         yield Job(stages.PAIRED, name, {"experiment": name}, {**records, **metrics})
         histories = {"histories": tuple(job.outputs["history"] for job in trainings)}
         yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories})

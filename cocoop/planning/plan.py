@@ -1,18 +1,15 @@
 """The runs and evaluations of a configuration and of each of its experiments."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from cocoop import io
 from cocoop.config import paper
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 from cocoop.planning import checks
-from cocoop.planning.stages import CONTENT
 from cocoop.run import Evaluation, Run
 from cocoop.text import descriptions
 
@@ -30,7 +27,7 @@ class Plan:
         self.config, self.where = config, where
         self._made: dict[tuple, Run] = {}
         self._tested: dict[tuple, Evaluation] = {}
-        self.contents: dict[str, dict[str, Any]] = {}  # results of `experiment_content`
+        self.contents: dict[str, dict[str, Any]] = {}  # results of `cocoop.planning.content.experiment_content`
         self.registry = registry or Registry(overrides=config.get("variants"), where=where)
         self.backbone: BackboneSpec = self.registry.backbone(config["backbone"], f"{where}: backbone")
         self.papers = paper.names()
@@ -46,8 +43,10 @@ class Plan:
             raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
+        if content.get("reference") is not None:
+            self.registry.variant(content["reference"], f"{place}.reference")
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        return ExperimentSpec(name=name, **({"paper": None} | settings))
+        return ExperimentSpec(name=name, **({"paper": None, "reference": None} | settings))
 
     def _dataset_names(self) -> list[str]:
         return sorted({n for e in self.experiments.values() for n in (*e.train_datasets, *e.targets)})
@@ -171,71 +170,3 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for item in listed
         for name, over in (item.items() if isinstance(item, Mapping) else [(item, {})])
     }
-
-
-def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:
-    """Content of configuration.json: the experiments of a configuration with the identities of their contents."""
-    return {
-        "backbone": plan.backbone.name,
-        "experiments": {name: io.identity(experiment_content(plan, name)) for name in experiments},
-    }
-
-
-def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
-    """Content of experiment.json: everything that tables and figures need, and the keys of all expected records.
-
-    made_with: digest of all settings that affect its numbers, so that different settings give a different file.
-    """
-    if name not in plan.contents:
-        plan.contents[name] = _content(plan, name)
-    return plan.contents[name]
-
-
-def _content(plan: Plan, name: str) -> dict[str, Any]:
-    spec = plan.experiments[name]
-    evaluations = _sorted(plan.evaluations_of(spec))
-    variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]
-    return {
-        "name": spec.name,
-        "title": spec.title,
-        "table": spec.table,
-        "caption": spec.caption,
-        "paper": spec.paper,
-        "paper_numbers": paper.digest(spec.paper),
-        "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
-        "variants": [
-            {"name": v.name, "label": v.label, "method": v.method, "trainable": v.trainable} for v in variants
-        ],
-        "train_datasets": [{"name": n, "title": plan.datasets[n].title} for n in spec.train_datasets],
-        "train_subset": spec.train_subset,
-        "targets": [{"name": n, "title": plan.datasets[n].title} for n in spec.targets],
-        "target_subsets": list(spec.target_subsets),
-        "shots": list(spec.shots),
-        "seeds": list(plan.config["seeds"]),
-        "made_with": io.identity([evaluation.identity for evaluation in evaluations]),
-        "expected": [key for evaluation in evaluations for key in _records(evaluation)],
-    }
-
-
-def experiment_file(plan: Plan, name: str) -> str:
-    """The name of the file with `experiment_content`."""
-    return Path(CONTENT.outputs["experiment"]).name.format(id=io.identity(experiment_content(plan, name)))
-
-
-def _sorted(evaluations: Iterator[Evaluation]) -> list[Evaluation]:
-    return sorted(set(evaluations), key=lambda evaluation: evaluation.order)
-
-
-def _records(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    run = evaluation.run
-    for seed in run.seeds:
-        for subset in evaluation.subsets:
-            yield {
-                "dataset": run.dataset,
-                "subset": run.subset,
-                "variant": run.variant,
-                "shots": run.shots,
-                "seed": seed,
-                "target": evaluation.target,
-                "target_subset": subset,
-            }

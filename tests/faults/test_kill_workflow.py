@@ -13,7 +13,7 @@ SECONDS, SECONDS_IN_CI = (
     (3.0, 20.0),
     (3.0, 10.0),
 )  # Snakemake has begun, and is not yet done, on a quiet and on a busy machine
-OF_TIMES = ("cost.", "report.html", "benchmarks/", "logs/")  # files that say how long something took
+OF_TIMES = ("cost", "report.html", "benchmarks/", "logs/")  # files that say how long something took
 
 
 def results(folder: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CHANGES = ("change_vs_clip", "change_vs_coop")
-ALWAYS = ("training_curves", "cost")
+ALWAYS = ("training_curves", "cost", "accuracy_against_cost")
 NAMES = {
     "base_to_new": (*CHANGES, *ALWAYS),
     "transfer": (*CHANGES, *ALWAYS),

@@ -32,15 +32,15 @@ def draw(data: Data, method: str) -> Figure:
     count = data.summary["target"].nunique()
     figure = style.canvas(1.1 + len(sources) * count * (0.12 + BAR_INCHES * len(series)))
     grid = figure.subplots(len(sources), len(panels), squeeze=False, sharex=True)
-    looks = style.looks(data.labels)
     for line, source in zip(grid, sources, strict=True):
         for axes, metric in zip(line, panels, strict=True):
             part = changes[(changes["metric"] == metric) & (changes["source"] == source)]
-            _panel(axes, data, part, series, looks)
+            _panel(axes, data, part, series)
             axes.set_title(METRICS[metric] + (f", trained on {data.datasets[source]}" if source else ""))
     style.widen(grid[0, 0], "x", LEAST_POINTS)
     figure.supxlabel(f"Change against {data.labels[reference]} in percentage points", fontsize=9)
-    handles = [Patch(facecolor=looks[name].color, hatch=looks[name].hatch, edgecolor="black") for name in series]
+    looks = [data.looks[name] for name in series]
+    handles = [Patch(facecolor=look.color, hatch=look.hatch, edgecolor="black") for look in looks]
     style.legend(figure, handles, [data.labels[name] for name in series])
     return figure
 
@@ -78,7 +78,7 @@ def _with_single_values(joined: pd.DataFrame, other: pd.DataFrame, keys: list[st
     return joined
 
 
-def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], looks: dict[str, style.Look]) -> None:
+def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str]) -> None:
     order = _order(changes, data, series)
     height = 0.8 / len(series)
     places = {(row.target, row.series): row for row in changes.itertuples()}
@@ -92,9 +92,9 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], loo
                 why = " one class only" if row.one_class else " missing"
                 axes.text(0, y, why, va="center", ha="left", fontsize=6, style="italic", color="0.35")
                 continue
-            look = looks[name]
+            look = data.looks[name]
             axes.barh(y, row.change, height, color=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.5)
-            _whisker(axes, row.change, 0 if pd.isna(row.std) else row.std, y)
+            _whisker(axes, row.change, 0 if pd.isna(row.std) else row.std, y, data.labels[name] if data.many else "")
     source = changes["source"].iloc[0]
     axes.set_yticks(range(len(order)), [data.titles[name] + (" (source)" if name == source else "") for name in order])
     axes.axvline(0, color="black", linewidth=0.8)
@@ -102,18 +102,25 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], loo
     if order[0] == AVERAGE:
         axes.axhline(0.5, color="0.5", linewidth=0.8)
     axes.grid(axis="y", visible=False)
-    axes.margins(x=0.24)
+    axes.margins(x=0.7 if data.many else 0.24)
 
 
-def _whisker(axes: Axes, change: float, std: float, y: float) -> None:
+def _whisker(axes: Axes, change: float, std: float, y: float, label: str) -> None:
+    """The spread of a bar, and at its end the change, followed by the series' label if it is not empty."""
     if std:
         axes.errorbar(change, y, xerr=std, color="black", linewidth=0.8, capsize=1.5)
     end = change + std if change >= 0 else change - std
     side = "left" if change >= 0 else "right"
+    text = f"{style.signed(change)} {label}".strip()
     axes.annotate(
-        style.signed(change), (end, y), xytext=(2 if change >= 0 else -2, 0), textcoords="offset points", va="center", ha=side,
+        text,
+        (end, y),
+        xytext=(2 if change >= 0 else -2, 0),
+        textcoords="offset points",
+        va="center",
+        ha=side,
         fontsize=6,
-    )  # fmt: skip
+    )
 
 
 def _order(changes: pd.DataFrame, data: Data, series: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from cocoop.reporting.figures import NAMES, ablation, changes, cost, curves, par
 from cocoop.reporting.figures.data import gather
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records
+from cocoop.reporting.records.cost import read
 
 
 def build_all(
@@ -24,6 +25,7 @@ def build_all(
     if experiment["table"] not in NAMES:
         raise unknown("kind of table", experiment["table"], NAMES, f"{experiment_json}: table")
     data = gather(experiment, records.load(records_csv), records.load_notes(records_csv))
+    measured = read(cost_paths)
     draw: Mapping[str, Callable[[], Figure]] = {
         "change_vs_clip": lambda: changes.draw(data, "clip"),
         "change_vs_coop": lambda: changes.draw(data, "coop"),
@@ -31,7 +33,8 @@ def build_all(
         "h_against_parameters": lambda: parameters.draw(data),
         "ablation": lambda: ablation.draw(data),
         "training_curves": lambda: training.draw(data, training.read(history_paths)),
-        "cost": lambda: cost.draw(data, cost.read(cost_paths)),
+        "cost": lambda: cost.draw(data, measured),
+        "accuracy_against_cost": lambda: cost.draw_accuracy(data, measured),
     }
     paths: list[Path] = []
     with style.theme():

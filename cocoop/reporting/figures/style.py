@@ -1,54 +1,33 @@
-"""How every figure looks: legible in black-and-white and for the colour-blind, the same bytes each time."""
+"""The layout that all figures share; the same inputs give the same bytes."""
 
 import io as buffer
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+from scipy.optimize import isotonic_regression
 
 from cocoop import fonts, io
+from cocoop.reporting.figures.looks import Look
 from cocoop.reporting.records.text import per_cent
 
 WIDTH_INCHES = 7.2
 DPI = 160
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--", "**", "||")
 MOST_NOTES, NOTE_CHARACTERS, NOTE_SIZE = 12, 150, 6.5
 LEAST_ACCURACY = 5.0
 LEGEND_LINE_INCHES = 0.16
-
-
-@dataclass(frozen=True)
-class Look:
-    """One series in every figure: colour, marker, line and hatch, of which any one tells the first few series apart."""
-
-    color: tuple[float, float, float]
-    marker: str
-    line: Any  # as matplotlib takes a linestyle: its name, or (offset, (on, off, ...))
-    hatch: str
-
-
-def looks(series: Iterable[str]) -> dict[str, Look]:
-    """A look for each series by its place in the experiment, so that it is the same in all of its figures."""
-    palette = seaborn.color_palette("colorblind")
-    found = {}
-    for place, name in enumerate(series):
-        shifted = place + place // len(palette)  # after the last colour, the first comes with another marker and hatch
-        marker, hatch = MARKERS[shifted % len(MARKERS)], HATCHES[shifted % len(HATCHES)]
-        found[name] = Look(palette[place % len(palette)], marker, DASHES[place % len(DASHES)], hatch)
-    return found
+LABEL_SIZE = 6.5
+LABEL_INCHES = 0.105  # the least distance of two direct labels
 
 
 @contextmanager
@@ -80,6 +59,45 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: list[str]) -> None
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 12 / (longest + 8))))
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=3.2)
     figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * max(0, math.ceil(len(labels) / columns) - 1))
+
+
+def panel_inches(least: float, around: float, labels: int) -> float:
+    """Height of a panel with room for so many direct labels. around: inches of its title and tick labels."""
+    return max(least, around + LABEL_INCHES * labels)
+
+
+def direct_labels(
+    axes: Axes,
+    ends: Mapping[str, tuple[float, float]],
+    labels: Mapping[str, str],
+    looks: Mapping[str, Look],
+    inches: float,
+) -> None:
+    """Writes the label of each series to the right of a panel, at the height of its last point or pushed just clear of others.
+
+    A thin line leads from each point to its label. ends: last point (x, y) of each series in data units; inches: height
+    of the panel. Call it last, because later changes of the limits would move the points.
+    """
+    low, high = axes.get_ylim()
+    order = sorted(ends, key=lambda name: ends[name][1])
+    heights = spread([(ends[name][1] - low) / (high - low) for name in order], LABEL_INCHES / inches)
+    for name, height in zip(order, heights, strict=True):
+        leader = {"arrowstyle": "-", "color": looks[name].color, "linewidth": 0.5, "relpos": (0, 0.5), "patchA": None}
+        axes.annotate(
+            labels[name], ends[name], xytext=(1.04, height), textcoords="axes fraction", va="center", fontsize=LABEL_SIZE,
+            arrowprops={**leader, "shrinkA": 1.5, "shrinkB": 0}, annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread(wanted: Sequence[float], least: float) -> list[float]:
+    """The positions within 0 to 1, at least `least` apart, that are closest to the wanted ones (least squares).
+
+    wanted: ascending, within 0 to 1. Without room for all, they are 1 / (n - 1) apart.
+    """
+    if len(wanted) < 2:
+        return list(wanted)
+    steps = min(least, 1 / (len(wanted) - 1)) * np.arange(len(wanted))
+    return list((isotonic_regression(np.asarray(wanted) - steps).x.clip(0, 1 - steps[-1]) + steps).tolist())
 
 
 def signed(points: float) -> str:

@@ -17,6 +17,7 @@ from cocoop.reporting.page.evaluations import Evaluated, find
 from cocoop.reporting.page.pictures import Examples, data_uri
 from cocoop.reporting.records import experiment as experiments_of
 from cocoop.reporting.records import records
+from cocoop.reporting.records.cost import PER_VARIANT
 from cocoop.reporting.records.text import count, per_cent
 from cocoop.reporting.tables import paper
 
@@ -30,6 +31,7 @@ FIGURE_TITLES = {
     "ablation": "Initialization and context length",
     "training_curves": "Training curves",
     "cost": "Cost of a run",
+    "accuracy_against_cost": "Accuracy against cost",
 }
 
 
@@ -81,8 +83,9 @@ def _environment() -> Environment:
 def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
     shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
-    paired, path = folder / "paired" / "paired.csv", folder / "records.csv"
-    built = tables.build(experiment, records.load(path), papers, records.load_notes(path))
+    paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
+    measured = pd.read_csv(cost)[PER_VARIANT] if cost.exists() else None
+    built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
     return {
         "name": experiment["name"],
         "title": experiment["title"],

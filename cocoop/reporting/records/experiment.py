@@ -11,7 +11,7 @@ from cocoop.errors import UserError, listed
 from cocoop.reporting.records.records import COLUMNS, KEY
 
 FIELDS = (
-    "name", "title", "table", "caption", "paper", "backbone", "variants", "train_datasets", "train_subset", "targets",
+    "name", "title", "table", "caption", "paper", "reference", "backbone", "variants", "train_datasets", "train_subset", "targets",
     "target_subsets", "shots", "seeds", "expected",
 )  # fmt: skip
 

@@ -84,10 +84,14 @@ def load_notes(path: Path) -> list[str]:
 
 
 def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters."""
+    """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters.
+
+    selection: how hyper-parameters were chosen; empty if the file does not say.
+    """
     try:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
+            record = {"selection": "", **record}
             row = {name: record[name] for name in COLUMNS if name not in (*PARAMETERS, "classes", DRAWN)}
             row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}
             yield {**row, "classes": len(record["classes"]), **parameters}

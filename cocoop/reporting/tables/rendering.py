@@ -17,7 +17,7 @@ MOST_LATEX_COLUMNS = 8
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-    "±": r" $\pm$ ", "−": "$-$", "—": "---", "†": r"$^\dagger$", "‡": r"$^\ddagger$",
+    "±": r" $\pm$ ", "−": "$-$", "—": "---", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"\S{}", "¶": r"\P{}",
     "✓": r"$\surd$", "✗": r"$\times$", "·": r"$\cdot$",
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ def experiment(kind: str = "base_to_new", **changes: Any) -> dict[str, Any]:
         "table": kind,
         "caption": "What a reader must know.",
         "paper": None,
+        "reference": None,
         "backbone": {"name": "tiny", "label": "Tiny CLIP"},
         "variants": [CLIP, COOP, COCOOP],
         "train_datasets": [{"name": "digits", "title": "Digits"}, {"name": "shapes", "title": "Shapes"}],
@@ -49,7 +50,7 @@ def transfer(titles: dict[str, str], **changes: Any) -> dict[str, Any]:
 
 
 def expected(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The record keys of a grid, as `cocoop.planning.plan.experiment_content` lists them."""
+    """The record keys of a grid, as `cocoop.planning.content.experiment_content` lists them."""
     keys = []
     for trained in [dataset["name"] for dataset in content["train_datasets"]]:
         for target in [dataset["name"] for dataset in content["targets"]] or [trained]:
