@@ -204,11 +204,15 @@ def write(out: Path, loaded: Loaded, predicted: Sequence[Predicted]) -> None:
 
 
 def records_of(loaded: Loaded, one: Predicted) -> Iterator[dict[str, Any]]:
-    """A record with counts and metrics for each seed."""
+    """A record with counts and metrics for each seed.
+
+    selection: empty for a method that has no hyper-parameters to choose.
+    """
     run = loaded.evaluation.run
-    described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots", "selection")}
+    described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
     chosen = {seed: values for method in loaded.methods for seed, values in method.chosen().items()}
     for seed, (guess, _) in one.by_seed.items():
         tested = {"seed": seed, "target": loaded.evaluation.target, "target_subset": one.subset}
         counts = tally(one.truth.tolist(), guess.tolist(), one.labels.tolist(), loaded.images.classnames)
-        yield {"backbone": run.backbone.name, **described, "chosen": chosen[seed], **tested, **counts}
+        selected = {"selection": run.selection if chosen[seed] else "", "chosen": chosen[seed]}
+        yield {"backbone": run.backbone.name, **described, **selected, **tested, **counts}
