@@ -18,6 +18,7 @@ DIGESTS = (64, 32)
 ENTRIES = {
     "variants": "coop",
     "per_dataset": "mine",
+    "params_per_dataset": "mine",
     "per_shots": "4",
 }  # names that matter, of mappings with free names
 AGES_DO_NOT_MATTER = ("fetched",)  # names of such inputs (inputs_of in workflow/rules/common.smk)

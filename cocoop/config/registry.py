@@ -173,7 +173,23 @@ def _variant(
         training=TrainingSpec(**changes) if changes else None,
         per_dataset=_special("per_dataset", content, own, over),
         per_shots={int(shots): special for shots, special in _special("per_shots", content, own, over).items()},
+        params_per_dataset=_params_per_dataset(content, own, over, place),
     )
+
+
+def _params_per_dataset(
+    content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any], place: str
+) -> dict[str, dict[str, Any]]:
+    """Parameters of single datasets. Those that a variant or a configuration sets for all datasets take precedence."""
+    found: dict[str, dict[str, Any]] = {}
+    for table, set_later in ((content, own), (own, {})):
+        fixed = {*set_later.get("params", {}), *over.get("params", {})}
+        for dataset, special in table.get("params_per_dataset", {}).items():
+            found[dataset] = found.get(dataset, {}) | {k: v for k, v in special.items() if k not in fixed}
+    params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
+    for dataset, special in found.items():
+        check_params({**params, **special}, content, f"{place}.params_per_dataset.{dataset}")
+    return found
 
 
 def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bool:

@@ -133,6 +133,7 @@ class TrainingSpec:
         drop_last: whether to drop an incomplete last batch (unless it is the only one).
         betas: coefficients of Adam and AdamW.
         eps: term of Adam and AdamW that prevents division by zero.
+        min_lr: the rate at which the cosine ends.
     """
 
     epochs: int
@@ -148,6 +149,7 @@ class TrainingSpec:
     drop_last: bool = True
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         """`momentum: 0` and `momentum: 0.0` are one setting, with one identity."""
@@ -178,6 +180,7 @@ class VariantSpec:
         training: settings of gradient training; None for a method without it.
         per_dataset: training settings that differ for single datasets.
         per_shots: training settings that differ for single numbers of shots.
+        params_per_dataset: keyword arguments that differ for single datasets trained on.
     """
 
     name: str
@@ -196,6 +199,7 @@ class VariantSpec:
     training: TrainingSpec | None
     per_dataset: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     per_shots: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    params_per_dataset: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def trainable(self) -> bool:
@@ -208,6 +212,10 @@ class VariantSpec:
             return None
         special = {**self.per_shots.get(shots, {}), **self.per_dataset.get(dataset, {})}
         return TrainingSpec(**{**vars(self.training), **special})
+
+    def params_on(self, dataset: str) -> dict[str, Any]:
+        """Keyword arguments of the class for a dataset to train on."""
+        return {**self.params, **self.params_per_dataset.get(dataset, {})}
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Task:
         templates: hand-crafted prompts of the dataset; empty unless the method `needs` them.
         descriptions: sentences about each class of the dataset; None unless the method `needs` them.
         image: the frozen backbone, for a method that takes images.
+        transfer: whether this is a test on another dataset than that trained on.
     """
 
     text: TextEncoder
@@ -43,6 +44,7 @@ class Task:
     templates: tuple[str, ...] = ()
     descriptions: Mapping[str, Sequence[str]] | None = None
     image: "Backbone | None" = None
+    transfer: bool = False
 
 
 class Batch(NamedTuple):
@@ -117,7 +119,10 @@ class Method(nn.Module, ABC):
         torch.stack(list(losses.values())).sum().backward()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimizer; a group may override settings and may have an `lr_scale` that multiplies the learning rate."""
+        """Groups for the optimizer; a group may override settings and may have an `lr_scale`.
+
+        It multiplies the learning rate after the warm-up.
+        """
         return [{"params": list(self.learned_parameters().values())}]
 
     def after_epoch(self, epoch: int, epochs: int) -> None:

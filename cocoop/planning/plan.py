@@ -131,7 +131,7 @@ class Plan:
             inputs=variant.inputs,
             stacked=variant.stacked,
             needs=variant.needs,
-            params=dict(variant.params),
+            params=variant.params_on(dataset),
             training=training,
             views=self._views(variant, training),
             shots=shots,

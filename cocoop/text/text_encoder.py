@@ -15,7 +15,7 @@ from cocoop import io
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
 from cocoop.text import prompts
-from cocoop.text.literal import LiteralEncoder, text_tower, token_embedding, why_literal
+from cocoop.text.literal import LiteralEncoder, layers_of, text_tower, token_embedding, why_literal
 from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB, PromptEncoder
 from cocoop.text.prompts import Prompts
 from cocoop.text.tokenizer import Tokenizer, byte_pair
@@ -36,6 +36,7 @@ class TextEncoder:
         embed_dim: E, the size of a feature.
         scale: exp(logit_scale).
         context_length: maximal number of tokens per prompt.
+        layers: number of layers, counted by `TextChanges` from 0.
         encoder: maps prompts to a module that maps contexts (N, M, D), and optionally `TextChanges`, to text features (N, C, E).
         fingerprint: fingerprint of the backbone's weights, which image features must share.
         tokenizer: the tokenizer of the prompts.
@@ -47,6 +48,7 @@ class TextEncoder:
     embed_dim: int
     scale: float
     context_length: int
+    layers: int
     encoder: Callable[[Prompts], nn.Module]
     fingerprint: str = ""
     tokenizer: Tokenizer = field(default_factory=byte_pair)
@@ -61,7 +63,7 @@ class TextEncoder:
         def encoder(of: Prompts) -> nn.Module:
             return PromptEncoder(tower, of, budget_mb)
 
-        return cls(tower.token_embedding, tower.embed_dim, facts.scale, facts.context_length, encoder)
+        return cls(tower.token_embedding, tower.embed_dim, facts.scale, facts.context_length, facts.layers, encoder)
 
     @classmethod
     def literal(
@@ -85,7 +87,8 @@ class TextEncoder:
             probe = encoder(prompts.learnable(tokenizer, length, [prompts.PLACEHOLDER], 1))
             features = probe(table[:1][None])  # (1, 1, E)
         scale = math.exp(float(model.logit_scale))
-        return cls(table, features.shape[-1], scale, length, encoder, tokenizer=tokenizer, embed=embedding)
+        layers = layers_of(model)
+        return cls(table, features.shape[-1], scale, length, layers, encoder, tokenizer=tokenizer, embed=embedding)
 
     @property
     def width(self) -> int:
