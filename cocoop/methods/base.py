@@ -93,6 +93,12 @@ class Method(nn.Module, ABC):
         return self.task.text
 
     @property
+    def image(self) -> "Backbone":
+        """The frozen backbone, of a method that takes images."""
+        assert self.task.image is not None  # inputs: images
+        return self.task.image
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return self.task.seeds
 

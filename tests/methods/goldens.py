@@ -1,6 +1,8 @@
 """Goldens of successor methods: numbers that their authors' own code gave on the golden CLIP, case by case."""
 
 import json
+import os
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +15,22 @@ from torch import Tensor
 from tests.reference import facts
 
 FOLDER = Path(__file__).parents[1] / "goldens_successors"
+FOLDERS = [FOLDER, *([Path(os.environ["COCOOP_GOLDENS"])] if os.environ.get("COCOOP_GOLDENS") else [])]
 TRAIN_LABELS = facts()["train_labels"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One case of METHOD.npz and METHOD.json (or METHOD-NAME.*)."""
+    """One case of METHOD.npz and METHOD.json (or METHOD-NAME.*).
+
+    clip: architecture and weight_seed of the case's CLIP, where the file brings its own.
+    """
 
     method: str
     name: str
     settings: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
+    clip: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.name}"
@@ -34,6 +41,13 @@ class Case:
 
     def has(self, name: str) -> bool:
         return f"{self.name}_{name}" in self.arrays
+
+    def given(self, name: str) -> Tensor:
+        """A learned tensor at which the goldens were taken, by their formula."""
+        about = self.settings["learned"][name]
+        draw = np.random.RandomState((zlib.crc32(name.encode()) + self.settings["given_seed"]) % 2**32)
+        base, scale = about["given"]
+        return torch.from_numpy((base + scale * draw.standard_normal(about["shape"])).astype(np.float32))
 
     @property
     def classnames(self) -> tuple[str, ...]:
@@ -60,4 +74,8 @@ def read(folder: Path) -> Iterator[Case]:
         with np.load(path.with_suffix(".npz")) as stored:
             arrays = dict(stored)
         for name, settings in content["cases"].items():
-            yield Case(path.stem.split("-")[0], name, settings, arrays)
+            clip = content["clips"][settings["clip"]] if "clip" in settings else None
+            yield Case(path.stem.split("-")[0], name, settings, arrays, clip)
+
+
+CASES = [case for folder in FOLDERS for case in read(folder)]

@@ -3,10 +3,8 @@
 The cases are those of tests/goldens_successors, and of the folder that the environment variable COCOOP_GOLDENS names.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +16,13 @@ from cocoop.config import TrainingSpec
 from cocoop.methods.base import Batch, Method, Task
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
-from tests.methods.goldens import FOLDER, Case, read
+from tests.methods.goldens import CASES, FOLDERS, Case, read
 from tests.oracle import TOKENIZER
 from tests.reference import golden_model, goldens
 from tests.runs import run_of
 from tests.test_parity import train_features
 from tests.training.trained import trainer
 
-FOLDERS = [FOLDER, *([Path(os.environ["COCOOP_GOLDENS"])] if os.environ.get("COCOOP_GOLDENS") else [])]
 LOGITS, LOSS, NORM, MOVEMENT = 5e-4, 1e-4, 1e-3, 2e-3  # far above the noise of fp32, far below any mistake
 
 
@@ -80,7 +77,6 @@ TOLD = {
         {"loss": "cross_entropy"},
     ),
 }
-CASES = [case for folder in FOLDERS for case in read(folder)]
 HERE = [case for case in CASES if case.method in TOLD]
 every = pytest.mark.parametrize("case", HERE, ids=str)
 
