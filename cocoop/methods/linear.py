@@ -18,5 +18,5 @@ class StackedLinear(nn.Module):
         self.bias = like_linear((outputs,), inputs, generators, text)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(S, B, in) -> (S, B, out)."""
-        return torch.baddbmm(self.bias[:, None], x, self.weight.mT)
+        """(S or 1, B, in) -> (S, B, out)."""
+        return torch.baddbmm(self.bias[:, None], x.expand(len(self.bias), -1, -1), self.weight.mT)

@@ -5,11 +5,9 @@ The cases are those of tests/goldens_successors, and of the folder that the envi
 
 import json
 import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import open_clip
 import pytest
@@ -29,88 +27,13 @@ from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training.loop import Trainer
 from tests.methods.goldens import CASES, Case
+from tests.methods.told import FEATURES, LOGITS, LOSS, MAPLE_TENSORS, NORM, Told, maple_params, renamed
+from tests.methods.told_layers import TOLD_LAYERS
 from tests.oracle import TOKENIZER
 from tests.reference import golden_images, model_by_formula
 from tests.runs import run_of
 
-LOGITS, LOSS, NORM, MOVEMENT, FEATURES = (
-    5e-4,
-    1e-4,
-    1e-3,
-    2e-3,
-    1e-4,
-)  # far above the noise of fp32, far below any mistake
-Settings = Mapping[str, Any]
-Terms = dict[str, tuple[str, float]]
-
-
-def features_of(method: Method, classify: Any, batch: Batch) -> dict[str, Tensor]:
-    """The features of a classifier by cosine similarity; compared by direction."""
-    return {"image_features": classify.image(batch.inputs), "text_features": classify.features()}
-
-
-def training_of(settings: Settings) -> dict[str, Any]:
-    given = settings["optimizer"]
-    found = {"momentum": given.get("momentum", 0.0), "optimizer": given["name"]}
-    found |= {key: given[key] for key in ("lr", "weight_decay", "warmup_epochs", "warmup_lr", "betas") if key in given}
-    return found | {"epochs": settings["epochs"], "batch_size": settings["batch_size"]}
-
-
-@dataclass(frozen=True)
-class Told:
-    """How a method here reads a golden case.
-
-    variant: a registered variant.
-    params: of the class.
-    tensor: our name of an official tensor.
-    terms: official name of a loss term -> our name and the factor that ours has, for a number of images.
-    arrays: the tensors at the given parameters by their golden names (with S in front); logits are compared as they are, others
-        by the direction of their last dimension.
-    training: settings of the optimizer and the schedule.
-    prepare: called with the method before the loss at the given parameters, and before a training, to replace random numbers.
-    movement: tolerance of what the training moves.
-    """
-
-    variant: Callable[[Settings], str]
-    params: Callable[[Settings], dict[str, Any]]
-    tensor: Callable[[str], str]
-    terms: Callable[[Settings, int], Terms] = lambda settings, images: {}
-    arrays: Callable[[Method, Any, Batch], dict[str, Tensor]] = features_of
-    training: Callable[[Settings], dict[str, Any]] = training_of
-    prepare: Callable[[Method, Case, str], None] = lambda method, case, moment: None
-    movement: Callable[[Case], float] = lambda case: MOVEMENT
-
-
-def renamed(*rules: tuple[str, str | Callable[[re.Match], str]]) -> Callable[[str], str]:
-    """A function that renames by the first of these regular expressions that matches the whole name."""
-
-    def rename(name: str) -> str:
-        for pattern, ours in rules:
-            if found := re.fullmatch(pattern, name):
-                return found.expand(ours) if isinstance(ours, str) else ours(found)
-        raise AssertionError(f"no rule for the golden tensor {name}")
-
-    return rename
-
-
-def words_of(settings: Settings) -> str | None:
-    """The authors' code draws contexts of more than four tokens at random (maple.py:82)."""
-    return (settings.get("ctx_init") or None) if settings.get("n_ctx", settings.get("text_n_ctx")) <= 4 else None
-
-
-MAPLE_TENSORS = (
-    (r"prompt_learner\.ctx", "prompts.0"),
-    (r"prompt_learner\.proj\.(\w+)", r"projections.0.\1"),
-    (r"prompt_learner\.compound_prompts_text\.(\d+)", lambda m: f"prompts.{int(m[1]) + 1}"),
-    (r"prompt_learner\.compound_prompt_projections\.(\d+)\.(\w+)", lambda m: f"projections.{int(m[1]) + 1}.{m[2]}"),
-)
-
-
-def maple_params(settings: Settings) -> dict[str, Any]:
-    return {"n_ctx": settings["n_ctx"], "ctx_init": words_of(settings), "depth": settings["prompt_depth"]}
-
-
-TOLD = {"maple": Told(lambda settings: "maple", maple_params, renamed(*MAPLE_TENSORS))}
+TOLD = {"maple": Told(lambda settings: "maple", maple_params, renamed(*MAPLE_TENSORS)), **TOLD_LAYERS}
 HERE = [case for case in CASES if case.method in TOLD]
 every = pytest.mark.parametrize("case", HERE, ids=str)
 paths = pytest.mark.parametrize("path", ["fast", "literal"])
@@ -147,7 +70,8 @@ class World:
 
     @property
     def told(self) -> Told:
-        return TOLD[self.case.method]
+        found = TOLD[self.case.method]
+        return found if isinstance(found, Told) else found(self.case.settings)
 
     def run(self) -> Run:
         settings = self.case.settings
@@ -207,8 +131,9 @@ def check_terms(world: World, losses: dict[str, Tensor], expected: Mapping[str, 
     """The total and each term of one step."""
     found = {name: float(loss.detach()) for name, loss in losses.items()}
     assert sum(found.values()) == pytest.approx(expected["loss"], abs=LOSS)
-    for name, (own, factor) in world.told.terms(world.case.settings, images).items():
-        assert found[own] == pytest.approx(factor * expected[name], abs=LOSS * max(1, factor)), name
+    for name, (own, factor, *added) in world.told.terms(world.case.settings, images).items():
+        wanted = factor * expected[name] + sum(added)
+        assert found[own] == pytest.approx(wanted, abs=LOSS * max(1, abs(factor))), name
 
 
 @every
@@ -245,13 +170,15 @@ def test_logits_losses_and_gradients_at_given_parameters(case, path):
     world = World(case, path)
     told, method, batch = world.told, world.at_given(), world.batch()
     classify = method.for_classes(case.classnames)
-    near(world.logits(method, case.classnames), case.array("logits"), LOGITS)
+    told.prepare(method.train(), case, "at_given")
+    near(classify(batch.inputs)[0], case.array(told.tested), LOGITS)
+    told.prepare(method, case, "at_given")
     for name, found in told.arrays(method, classify, batch).items():
         if name.startswith("logits"):
             near(found[0], case.array(name), LOGITS)
         elif case.has(name):
             near(F.normalize(found[0], dim=-1), F.normalize(case.array(name), dim=-1), FEATURES)
-    told.prepare(method.train(), case, "at_given")
+    told.prepare(method, case, "at_given")
     _, losses = method.losses(classify, batch)
     check_terms(world, losses, case.settings["at_given"], batch.labels.shape[1])
     method.backward(losses)
@@ -287,6 +214,6 @@ def test_whole_training_and_new_classes(case, path):
     for name in settings["learned"]:
         final, golden, given = method.get_parameter(told.tensor(name))[0], case.array(f"final_{name}"), case.given(name)
         assert (final.detach() - golden).norm() <= told.movement(case) * (golden - given).norm(), name
-    near(world.logits(method, case.classnames), case.array("final_logits"), LOGITS)
+    near(world.logits(method, case.classnames), case.array(f"final_{told.tested}"), LOGITS)
     if "new_classnames" in settings:
         near(world.logits(method, tuple(settings["new_classnames"])), case.array("new_logits"), LOGITS)
