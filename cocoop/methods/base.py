@@ -99,6 +99,11 @@ class Method(nn.Module, ABC):
         return self.task.image
 
     @property
+    def image_layer(self) -> int:
+        """The first layer of the image tower, counted from 0, that the method changes; states before it can be cached."""
+        return 0
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return self.task.seeds
 

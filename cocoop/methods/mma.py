@@ -60,7 +60,7 @@ class MMA(Method):
 
     def __init__(self, task: Task, *, start: int, end: int, dim: int, scale: float, template: str) -> None:
         super().__init__(task)
-        self.scale, self.template = scale, template
+        self.start, self.scale, self.template = start - 1, scale, template
         self.encoder = ImageEncoder.of(self.image)
         drawn = [generator(seed) for seed in task.seeds], task.text
         depths = {"image": (self.encoder.layers, self.encoder.width), "text": (task.text.layers, task.text.width)}
@@ -74,6 +74,10 @@ class MMA(Method):
             self.add_module(f"{tower}_adapters", nn.ModuleDict({str(at): Adapter(width, dim, *drawn) for at in chosen}))
         shared = range(start - 1, min(end, max(layers for layers, _ in depths.values())))
         self.shared = nn.ModuleDict({str(at): Linear(dim, dim, *drawn) for at in shared})
+
+    @property
+    def image_layer(self) -> int:
+        return self.start
 
     def _added(self, layer: str, adapter: Adapter, normed: Tensor) -> Tensor:
         """The term (S, T, D) of a layer's input after its first norm (S or 1, T, D)."""

@@ -61,6 +61,10 @@ class MMRL(Method):
         projection = torch.stack([std * torch.randn(shape, generator=g) for g in generators])
         self.projection = nn.Parameter(projection.to(text.device, text.dtype))
 
+    @property
+    def image_layer(self) -> int:
+        return self.layers[0]
+
     def _mapped(self, maps: nn.ModuleList, depth: int) -> dict[int, Tensor]:
         """Tokens (S, K, D) by layer of a tower."""
         return {layer: map(self.tokens) for layer, map in zip(self.layers, maps, strict=True) if layer < depth}
