@@ -203,11 +203,14 @@ def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bo
 def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
     """Settings of single datasets or shots.
 
-    Settings that a configuration changes for all datasets and shots take precedence over the method's file.
+    Settings that a configuration changes for all datasets and shots take precedence over the method's file, and parameters of a
+    variant over those of the file for single datasets or shots.
     """
+    of_file = {
+        place: _without(special, {"params": own.get("params", {})}) for place, special in content.get(key, {}).items()
+    }
     files = [
-        {place: _without(special, over) for place, special in table.items()}
-        for table in (content.get(key, {}), own.get(key, {}))
+        {place: _without(special, over) for place, special in table.items()} for table in (of_file, own.get(key, {}))
     ]
     settings: dict[str, dict] = {}
     for table in (*files, over.get(key, {})):

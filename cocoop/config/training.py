@@ -20,6 +20,7 @@ class TrainingSpec:
         drop_last: whether to drop an incomplete last batch (unless it is the only one).
         betas: coefficients of Adam and AdamW.
         eps: term of Adam and AdamW that prevents division by zero.
+        min_lr: the rate at which the cosine ends.
     """
 
     epochs: int
@@ -35,6 +36,7 @@ class TrainingSpec:
     drop_last: bool = True
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    min_lr: float = 0.0
 
     def __post_init__(self) -> None:
         """`momentum: 0` and `momentum: 0.0` are one setting, with one identity."""

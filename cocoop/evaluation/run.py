@@ -71,7 +71,8 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     about = descriptions.of(run, evaluation.descriptions, files.descriptions)
     tensors, metadata = _learned(run, files.learned)
     trained_on = tuple(metadata.get("classnames", ()))
-    task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole, evaluation.target)
+    transfer = run.trainable and evaluation.target != run.dataset
+    task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole, evaluation.target, transfer)
     built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     made, manifest = metadata.get("made", {}), Manifest.load(files.manifest) if files.manifest else None
     expect = _expected(evaluation, files, manifest, made) | made_with(run, text.fingerprint)

@@ -36,6 +36,7 @@ class Task:
         descriptions: sentences about each class of the dataset; None unless the method `needs` them.
         image: the frozen backbone, for a method that takes images.
         dataset: name of the dataset trained on; in a test, of the target.
+        transfer: whether this is a test on another dataset than that trained on.
     """
 
     text: TextEncoder
@@ -45,6 +46,7 @@ class Task:
     descriptions: Mapping[str, Sequence[str]] | None = None
     image: "Backbone | None" = None
     dataset: str = ""
+    transfer: bool = False
 
 
 class Batch(NamedTuple):
@@ -94,6 +96,17 @@ class Method(nn.Module, ABC):
         return self.task.text
 
     @property
+    def image(self) -> "Backbone":
+        """The frozen backbone, of a method that takes images."""
+        assert self.task.image is not None  # inputs: images
+        return self.task.image
+
+    @property
+    def image_layer(self) -> int:
+        """The first layer of the image tower, counted from 0, that the method changes; states before it can be cached."""
+        return 0
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         return self.task.seeds
 
@@ -114,7 +127,10 @@ class Method(nn.Module, ABC):
         torch.stack(list(losses.values())).sum().backward()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimizer; a group may override settings and may have an `lr_scale` that multiplies the learning rate."""
+        """Groups for the optimizer; a group may override settings and may have an `lr_scale`.
+
+        It multiplies the learning rate after the warm-up.
+        """
         return [{"params": list(self.learned_parameters().values())}]
 
     def after_epoch(self, epoch: int, epochs: int) -> None:

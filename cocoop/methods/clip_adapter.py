@@ -30,5 +30,4 @@ class CLIPAdapter(Method):
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         text = self.text.zero_shot(classnames, self.task.templates)[None]  # (1, C, E)
-        classify = SharedText(lambda: text, self.text.scale)
-        return lambda image: classify(self.adapted(image))
+        return SharedText(lambda: text, self.text.scale, self.adapted)

@@ -23,5 +23,10 @@ def initial_context(
         many = context if classes is None else context.expand(classes, -1, -1)
         return nn.Parameter(torch.stack([many.clone() for _ in generators]))
     shape = (contexts, text.width) if classes is None else (classes, contexts, text.width)
-    drawn: list[Tensor] = [RANDOM_STD * torch.randn(shape, generator=g) for g in generators]
-    return nn.Parameter(torch.stack(drawn).to(text.device, text.dtype))
+    return drawn(shape, generators, text)
+
+
+def drawn(shape: tuple[int, ...], generators: Sequence[torch.Generator], text: TextEncoder) -> nn.Parameter:
+    """A tensor (S, *shape), normal with std 0.02."""
+    values: list[Tensor] = [RANDOM_STD * torch.randn(shape, generator=g) for g in generators]
+    return nn.Parameter(torch.stack(values).to(text.device, text.dtype))

@@ -103,7 +103,7 @@ class Trainer:
                 losses, hits = [], []
                 self._restart(epoch)
                 for step, batch in enumerate(self._batches(epoch)):
-                    set_rate(self.optimizer, schedule.rate(epoch, step))
+                    set_rate(self.optimizer, schedule.rate(epoch, step), schedule.warming_up(epoch))
                     if (epoch, step) == (first, 0):
                         terms, hit = deterministic(partial(self._first, epoch, batch), self.where)
                     else:

@@ -1,6 +1,8 @@
 """Goldens of successor methods: numbers that their authors' own code gave on the golden CLIP, case by case."""
 
 import json
+import os
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,12 +19,16 @@ from tests import reference
 from tests.reference import facts
 
 FOLDER = Path(__file__).parents[1] / "goldens_successors"
+FOLDERS = [FOLDER, *([Path(os.environ["COCOOP_GOLDENS"])] if os.environ.get("COCOOP_GOLDENS") else [])]
 TRAIN_LABELS = facts()["train_labels"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One case of METHOD.npz and METHOD.json (or METHOD-NAME.*)."""
+    """One case of METHOD.npz and METHOD.json (or METHOD-NAME.*).
+
+    clips: architectures and weight seeds of the CLIPs that the file brings, by name.
+    """
 
     method: str
     name: str
@@ -32,6 +38,11 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.method} {self.name}"
+
+    @property
+    def clip(self) -> Mapping[str, Any]:
+        """Architecture and weight_seed of the case's CLIP, where the file brings its own."""
+        return self.clips[self.settings["clip"]]
 
     @property
     def model(self) -> open_clip.CLIP:
@@ -53,6 +64,13 @@ class Case:
 
     def has(self, name: str) -> bool:
         return f"{self.name}_{name}" in self.arrays
+
+    def given(self, name: str) -> Tensor:
+        """A learned tensor at which the goldens were taken, by their formula."""
+        about = self.settings["learned"][name]
+        draw = np.random.RandomState((zlib.crc32(name.encode()) + self.settings["given_seed"]) % 2**32)
+        base, scale = about["given"]
+        return torch.from_numpy((base + scale * draw.standard_normal(about["shape"])).astype(np.float32))
 
     @property
     def classnames(self) -> tuple[str, ...]:
@@ -80,6 +98,9 @@ def read(folder: Path) -> Iterator[Case]:
             arrays = dict(stored)
         for name, settings in content["cases"].items():
             yield Case(path.stem.split("-")[0], name, settings, arrays, content.get("clips", {}))
+
+
+CASES = [case for folder in FOLDERS for case in read(folder)]
 
 
 @cache

@@ -3,11 +3,9 @@
 The cases are those of tests/goldens_successors, and of the folder that the environment variable COCOOP_GOLDENS names.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -24,12 +22,11 @@ from cocoop.methods.base import Batch, Method, Task
 from cocoop.methods.plot import PLOT
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
-from tests.methods.goldens import FOLDER, Case, read
+from tests.methods.goldens import CASES, FOLDERS, Case, read
 from tests.oracle import TOKENIZER
 from tests.runs import run_of
 from tests.training.trained import trainer
 
-FOLDERS = [FOLDER, *([Path(os.environ["COCOOP_GOLDENS"])] if os.environ.get("COCOOP_GOLDENS") else [])]
 LOGITS, LOSS, NORM, MOVEMENT = 5e-4, 1e-4, 1e-3, 2e-3  # far above the noise of fp32, far below any mistake
 
 
@@ -153,7 +150,6 @@ def plot_plan(method: PLOT, case: Case) -> Tensor:
     return method.transport(method.similarity(local, plot_text(method, case)))[0]
 
 
-CASES = [case for folder in FOLDERS for case in read(folder)]
 HERE = [case for case in CASES if case.method in TOLD]
 every = pytest.mark.parametrize("case", HERE, ids=str)
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from cocoop import methods
 from cocoop.config import Registry, TrainingSpec
 from cocoop.errors import UserError
-from cocoop.methods.base import FewShot, Task
+from cocoop.methods.base import Batch, FewShot, Task
 from cocoop.methods.coop import CoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
@@ -75,11 +75,16 @@ def test_templates_are_there_only_for_methods_that_need_them(text):
 def test_logits_and_gradients(name, text):
     features, labels = data(name)
     method = fitted(name, text, features, labels)
-    logits = method.for_classes(NAMES)(features[:, 0])
+    classify = method.for_classes(NAMES)
+    logits = classify(features[:, 0])
     assert logits.shape == (2, 12, len(NAMES))
     assert torch.isfinite(logits).all()
     if VARIANTS[name].learns == "by_gradient":
-        logits.square().sum().backward()
+        with torch.no_grad():
+            for parameter in method.parameters():  # some start at zero, and with them the gradients of others
+                parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+        _, losses = method.losses(classify, Batch(features[:, 0], labels, features[:, 0]))
+        torch.stack(list(losses.values())).sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
     assert all(not buffer.requires_grad for buffer in method.buffers())
 

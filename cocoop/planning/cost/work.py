@@ -84,7 +84,7 @@ class Estimator:
         kind, classes = self.kind(run), len(self.datasets[run.dataset].labels(run.subset))
         if training is None or kind == NONE:
             return Work()
-        steps = training.epochs * max(1, self._draw(run) // training.batch_size)
+        steps = training.steps or training.epochs * max(1, self._draw(run) // training.batch_size)
         contexts = min(training.batch_size, self._draw(run)) if kind == PER_IMAGE else run.params.get(N_PROMPTS, 1)
         a_step = len(run.seeds) * contexts * classes
         live = run.inputs == "images"
