@@ -75,8 +75,8 @@ class Jobs:
         return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
 
     def features(self, spec: DatasetSpec, local: bool = False) -> Job:
-        identity, images = io.identity(self._backbone_id, spec.data, *["local"] * local), "local-" * local + "test"
-        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": identity, "images": images}
+        identity = io.identity(self._backbone_id, spec.data, *["local"] * local)
+        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": identity}
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)

@@ -59,9 +59,7 @@ TEXT_TOWER = Stage(
     "results/logs/text_tower/{backbone}-{id}.log",
 )
 FEATURES = _gpu(
-    "features",
-    "{backbone}/{dataset}/{id}/{images}",
-    {"features": "results/features/{backbone}/{dataset}/{id}/{images}.safetensors"},
+    "features", "{backbone}/{dataset}/{id}", {"features": "results/features/{backbone}/{dataset}/{id}/test.safetensors"}
 )
 VIEWS = _gpu("views", f"{DRAW}/{{views}}", {"views": f"results/views/{DRAW}/{{views}}.safetensors"})
 TRAIN = _gpu(

@@ -221,10 +221,11 @@ def test_constant_prompts_leave_a_step_without_the_text_tower(text, constant):
     assert len(runs) == 1
 
 
-def test_teacher_of_kgcoop_runs_the_text_tower_once(text):
+@pytest.mark.parametrize(("variant", "params"), [("kgcoop", {}), ("tcp", {"inject_before_block": 1})])
+def test_a_teacher_runs_the_text_tower_once(text, variant, params):
     counted, runs = counting(text)
-    run = run_of("kgcoop")
-    method = methods.build(run, task(counted))
+    run = run_of(variant)
+    method = methods.build(replace(run, params={**run.params, **params}), task(counted))
     _, done = train(method)
     steps = done.epochs * 2
     assert len(runs) == steps + 1  # one for all steps, for the hand-crafted prompts

@@ -51,15 +51,7 @@ shell.prefix(
 wildcard_constraints:
     **{
         name: "[^/]+"
-        for name in (
-            "backbone",
-            "dataset",
-            "target",
-            "variant",
-            "experiment",
-            "images",
-            "views",
-        )
+        for name in ("backbone", "dataset", "target", "variant", "experiment", "views")
     },
     id="[0-9a-f]+",
     again=r"(\.\d+)?",
