@@ -107,7 +107,7 @@ def build(case: Case, text: TextEncoder) -> Method:
     told, settings = TOLD[case.method], case.settings
     templates = tuple(settings.get("templates", ())) or (settings["template"],)
     run = run_of(told.variant, params=told.params(settings), seeds=(1,), templates=templates)
-    return methods.build(run, Task(text, (1,), case.classnames, templates))
+    return methods.build(run, Task(text, (1,), case.classnames, templates, templates[0]))
 
 
 def put(method: Method, case: Case, prefix: str) -> None:
