@@ -35,8 +35,9 @@ class Run:
         dataset: the dataset trained on.
         data: digest of the settings that determine the dataset's images, labels and class names.
         subset: the classes trained on: all, base or new.
-        templates: hand-crafted prompts of the dataset, empty for a method that does not use them.
+        templates: hand-crafted prompts with {} for the class name; empty for a method that uses none, or descriptions.
         descriptions: digest of the dataset's class descriptions, None for a method that does not use them.
+        template: the one template whose words a method needs; None for the others.
         variant: name of the method's variant.
         method: name of the method's file in config/methods.
         implementation: "module:Class".
@@ -59,6 +60,7 @@ class Run:
     subset: str
     templates: tuple[str, ...]
     descriptions: str | None
+    template: str | None
     variant: str
     method: str
     implementation: str
@@ -133,6 +135,7 @@ class Evaluation:
         data: digest of the settings that determine the target's images, labels and class names.
         templates: as in `Run`, for the target.
         descriptions: as in `Run`, for the target.
+        template: as in `Run`, for the target.
         subsets: the sets of classes to test on, each separately.
     """
 
@@ -141,6 +144,7 @@ class Evaluation:
     data: str
     templates: tuple[str, ...]
     descriptions: str | None
+    template: str | None
     subsets: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:

@@ -56,11 +56,9 @@ def work(case: Case, side: str, backbone: Backbone) -> Work:
     if spec.learns != "by_gradient" or spec.training is None:
         raise UserError(f"--methods: {case.method} does not learn by gradient; name a variant that does.")
     text = encoder_of(backbone, side)
-    templates = (TEMPLATE,) if "templates" in spec.needs else ()
-    described = None
-    if "descriptions" in spec.needs:
-        described = {name: [f"{TEMPLATE.format(name)} {n}" for n in range(SENTENCES)] for name in names}
-    task = Task(text, (SEED,), names, templates, described, backbone if spec.inputs == "images" else None)
+    described = {name: [f"{TEMPLATE.format(name)} {n}" for n in range(SENTENCES)] for name in names}
+    prompts = described if spec.prompts_for("") == DESCRIPTIONS else (TEMPLATE,)
+    task = Task(text, (SEED,), names, prompts, TEMPLATE, backbone if spec.inputs == "images" else None)
     method = methods.find(spec.implementation, spec.method)(task, **spec.params)
     encoder = getattr(method, "encoder", None)
     random = torch.Generator().manual_seed(SEED)

@@ -12,11 +12,13 @@ from cocoop.config import weights
 from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
 from cocoop.config.openclip import check_names
+from cocoop.config.prompts import DEFAULT, PromptsFrom
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import check_schema, definition, validate
 from cocoop.errors import UserError, listed, unknown
 
 SHIPPED = io.REPOSITORY / "config"
+PROMPTS_FROM = "prompts_from"
 ONE_WORD_EACH = "one_word_each"  # key of a parameter's schema: names the parameter that holds its number of words
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -94,9 +96,10 @@ class Registry:
                     )
                 found[name] = _variant(f"{path}: variants.{name}", method, code, content, name, own, {})
                 if over := self.overrides.get(name):
-                    self._check_datasets(over.get("per_dataset", {}), f"{self.where}: variants.{name}.per_dataset")
                     place = f"{self.where}: variants.{name}"
+                    self._check_datasets(over.get("per_dataset", {}), f"{place}.per_dataset")
                     found[name] = _variant(place, method, code, content, name, own, over)
+                    self._check_datasets({*found[name].prompts_from} - {DEFAULT}, f"{place}.{PROMPTS_FROM}")
         for name in self.overrides:
             if name not in found:
                 raise unknown("variant", name, found, f"{self.where}: variants")
@@ -159,6 +162,10 @@ def _variant(
     validate(changes, definition("method", "training"), f"{place}.training")
     for per in (over.get("per_dataset", {}), over.get("per_shots", {})):
         validate(per, definition("method", "per"), place)
+    validate(over, {"properties": {PROMPTS_FROM: definition("method", PROMPTS_FROM)}}, place)
+    prompts = over.get(PROMPTS_FROM, own.get(PROMPTS_FROM, content.get(PROMPTS_FROM, {})))
+    if prompts and PROMPTS_FROM not in content:
+        raise UserError(f"{place}.{PROMPTS_FROM}: {method} uses no hand-crafted prompts; remove the key.")
     if content["learns"] == "by_itself" and content.get("inputs") == "images":
         raise UserError(f"{place}: inputs: images requires learns: by_gradient or nothing, not by_itself.")
     missing = sorted(part.name for part in fields(TrainingSpec) if part.default is MISSING and part.name not in changes)
@@ -180,6 +187,7 @@ def _variant(
         learns=content["learns"],
         inputs=content.get("inputs", "features"),
         needs=tuple(sorted(content.get("needs", ()))),
+        prompts_from=_prompts(prompts) if prompts else {},
         stacked=content.get("stacked", True),
         plain_views=content.get("views") == "plain",
         class_bound=_class_bound(content.get("class_bound", False), params, place),
@@ -189,6 +197,12 @@ def _variant(
         per_dataset=per_dataset,
         per_shots={int(shots): special for shots, special in per_shots.items()},
     )
+
+
+def _prompts(chosen: Mapping[str, Any] | list[str] | str) -> dict[str, PromptsFrom]:
+    """`prompts_from` of a file as in `VariantSpec`."""
+    by_dataset = chosen if isinstance(chosen, Mapping) else {DEFAULT: chosen}
+    return {name: one if isinstance(one, str) else tuple(one) for name, one in by_dataset.items()}
 
 
 def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bool:

@@ -6,15 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cocoop.config import prompts
+from cocoop.config.prompts import PromptsFrom
 from cocoop.config.training import TrainingSpec
-from cocoop.errors import UserError
 from cocoop.io import identity
 from cocoop.manifest import SPLITS
 
 # Settings of a dataset that decide what is fetched, drawn or linked, and whether it is all there; and those that decide
 # nothing about images, labels and class names.
 OF_THE_SOURCE = ("folder", "download", "mirror", "miniature", "link", "reader", "fallback_reader")
-NOT_OF_THE_DATA = ("title", "template", "templates", "descriptions", "licence", "notes", "about", "manual", "test_only")
+NOT_OF_THE_DATA = ("title", "template", "ensemble", "descriptions", "licence", "notes", "about", "manual", "test_only")
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,24 @@ class DatasetSpec:
         return self.settings["template"]
 
     @cached_property
-    def templates(self) -> tuple[str, ...]:
-        """The hand-crafted prompts whose text features are averaged, listed or in a file; only `template` by default."""
-        listed = self.settings.get("templates") or [self.template]
-        return _lines(Path(listed), self.name) if isinstance(listed, str) else tuple(listed)
+    def ensemble(self) -> tuple[str, ...]:
+        """The hand-crafted prompts whose text features are averaged: listed, in a file, or else `prompts.general`."""
+        listed, where = self.settings.get("ensemble"), f"config/datasets/{self.name}.yaml: ensemble"
+        return prompts.templates(listed, where) if listed else prompts.general(self.template)
 
     @property
     def descriptions(self) -> Path | None:
-        """A JSON file with sentences about each class; None if the dataset has none."""
+        """A file with sentences about each class; None if the dataset has none."""
         path = self.settings.get("descriptions")
-        return Path(path) if path else None
+        return prompts.found(path) if path else None
+
+    def templates(self, chosen: PromptsFrom, where: str) -> tuple[str, ...]:
+        """The templates that a variant's `prompts_from` names, none for descriptions; `where` starts messages."""
+        if chosen == prompts.TEMPLATE:
+            return (self.template,)
+        if chosen == prompts.ENSEMBLE:
+            return self.ensemble
+        return () if chosen == prompts.DESCRIPTIONS else prompts.templates(chosen, where)
 
     @property
     def source_settings(self) -> dict[str, Any]:
@@ -130,7 +139,9 @@ class VariantSpec:
         code: digest of the source code of the method's module and of the modules it imports from the same package.
         learns: nothing, by_gradient or by_itself.
         inputs: features (cached) or images.
-        needs: additional inputs of the method: templates, descriptions, validation, frozen_features, local_features.
+        needs: additional inputs of the method: template, validation, frozen_features, local_features.
+        prompts_from: the hand-crafted prompts that it uses, under `default` and for single datasets; empty for a method that
+            uses none.
         stacked: whether all seeds of a job train in one batch; otherwise they train one after another.
         plain_views: whether the method trains on the test transform instead of augmented views.
         class_bound: whether the learned tensors only work with the training classes.
@@ -151,6 +162,7 @@ class VariantSpec:
     learns: str
     inputs: str
     needs: tuple[str, ...]
+    prompts_from: Mapping[str, PromptsFrom]
     stacked: bool
     plain_views: bool
     class_bound: bool
@@ -174,6 +186,10 @@ class VariantSpec:
         settings.pop("params", None)
         training = self.training and TrainingSpec(**asdict(self.training) | settings)
         return replace(self, params=params, training=training, selection=selection)
+
+    def prompts_for(self, dataset: str) -> PromptsFrom | None:
+        """The hand-crafted prompts that the variant uses on a dataset; None for a method without any."""
+        return self.prompts_from.get(dataset, self.prompts_from.get(prompts.DEFAULT))
 
     def training_on(self, dataset: str, shots: int) -> TrainingSpec | None:
         """Training settings for a dataset and a number of shots; None without training."""
@@ -200,20 +216,3 @@ class ExperimentSpec:
     shots: tuple[int, ...]
     targets: tuple[str, ...]
     target_subsets: tuple[str, ...]
-
-
-def _lines(path: Path, dataset: str) -> tuple[str, ...]:
-    """The templates in a text file, one per line; a UserError names a line without exactly one {}."""
-    where = f"config/datasets/{dataset}.yaml: templates"
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: cannot read {path} ({error}).") from error
-    for number, line in enumerate(lines, 1):
-        if line.count("{}") != 1 or line.count("{") != 1 or line.count("}") != 1:
-            raise UserError(
-                f"{where}: {path}, line {number}: {line!r} needs exactly one {{}}, where the class name goes."
-            )
-    if not lines:
-        raise UserError(f"{where}: {path} is empty; write one template per line, such as 'a photo of a {{}}.'")
-    return tuple(lines)

@@ -68,15 +68,17 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     run = evaluation.run
     text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
     whole = image_side(run, text.fingerprint, device)
-    about = descriptions.of(run, evaluation.descriptions, files.descriptions)
     tensors, metadata = _learned(run, files.learned)
-    trained_on = tuple(metadata.get("classnames", ()))
-    transfer = run.trainable and evaluation.target != run.dataset
-    task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole, evaluation.target, transfer)
-    built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     made, manifest = metadata.get("made", {}), Manifest.load(files.manifest) if files.manifest else None
     expect = _expected(evaluation, files, manifest, made) | made_with(run, text.fingerprint)
     images = test_images(run, files, expect, text.table, whole)
+    described = descriptions.of(evaluation.descriptions, files.descriptions, images.classnames)
+    trained_on = tuple(metadata.get("classnames", ()))
+    task = Task(
+        text, run.seeds, trained_on, described or evaluation.templates, evaluation.template or "", whole, evaluation.target,
+        transfer=run.trainable and evaluation.target != run.dataset,
+    )  # fmt: skip
+    built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     notes = notes_of(evaluation, manifest, made, text, images.classnames)
     return Loaded(evaluation, built, images, files.learned, budget_mb, notes)
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -32,8 +33,9 @@ class Task:
         text: the frozen text tower.
         seeds: S seeds, each with its own learned tensors.
         classnames: training classes; empty for an untrained method.
-        templates: hand-crafted prompts of the dataset; empty unless the method `needs` them.
-        descriptions: sentences about each class of the dataset; None unless the method `needs` them.
+        prompts: hand-crafted templates, or sentences by class name, of the dataset at hand; empty unless the method's file has
+            `prompts_from`. `hand_crafted` gives their features.
+        template: the one template whose words the method needs; empty unless it `needs` them.
         image: the frozen backbone, for a method that takes images.
         dataset: name of the dataset trained on; in a test, of the target.
         transfer: whether this is a test on another dataset than that trained on.
@@ -42,11 +44,33 @@ class Task:
     text: TextEncoder
     seeds: tuple[int, ...]
     classnames: tuple[str, ...] = ()
-    templates: tuple[str, ...] = ()
-    descriptions: Mapping[str, Sequence[str]] | None = None
+    prompts: tuple[str, ...] | Mapping[str, Sequence[str]] = ()
+    template: str = ""
     image: "Backbone | None" = None
     dataset: str = ""
     transfer: bool = False
+
+    @cached_property
+    def _kept(self) -> dict[Any, Tensor]:
+        return {}
+
+    def hand_crafted(self, classnames: Sequence[str], average: str = "unit", underscores: bool = False) -> Tensor:
+        """Frozen text features (C, E) of the classes' hand-crafted prompts, computed once; do not modify them in place.
+
+        average: "unit" normalises each feature, averages those of a class, and normalises the mean, as the authors of CLIP do;
+            "raw" is the plain mean.
+        underscores: whether class names keep them, as in the code of TaskRes; everywhere else they become spaces.
+        Raises a UserError for a method whose file lacks `prompts_from`, for a class without sentences, and for a text that is too
+        long.
+        """
+        if not self.prompts:
+            raise UserError(
+                "the run has no hand-crafted prompts; a method that uses them has `prompts_from: template` in its file."
+            )
+        key = (tuple(classnames), average, underscores)
+        if key not in self._kept:
+            self._kept[key] = self.text.zero_shot(classnames, self.prompts, average, underscores)
+        return self._kept[key]
 
 
 class Batch(NamedTuple):

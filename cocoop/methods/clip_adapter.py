@@ -10,7 +10,7 @@ from cocoop.methods.shared_text import SharedText
 
 
 class CLIPAdapter(Method):
-    """f' = ratio * relu(W2 relu(W1 f)) + (1 - ratio) * f, classified by the dataset's prompts (clip_adapter.py:55-67,97-115).
+    """f' = ratio * relu(W2 relu(W1 f)) + (1 - ratio) * f, classified by hand-crafted prompts (clip_adapter.py:55-67,97-115).
 
     ratio: share of the adapter's output; reduction: hidden width is the feature's divided by this. Both layers are free of
     biases and start as torch's own Linear.
@@ -29,5 +29,5 @@ class CLIPAdapter(Method):
         return self.ratio * change + (1 - self.ratio) * image
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        text = self.text.zero_shot(classnames, self.task.templates)[None]  # (1, C, E)
+        text = self.task.hand_crafted(classnames)[None]  # (1, C, E)
         return SharedText(lambda: text, self.text.scale, self.adapted)

@@ -60,7 +60,7 @@ class GDA(Method):
 
     def parts(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Zero-shot logits (S, B, C) of image features (S, B, E), and those of the Gaussians."""
-        text = F.normalize(self.text.zero_shot(self.task.classnames, self.task.templates).float(), dim=-1)  # (C, E)
+        text = F.normalize(self.task.hand_crafted(self.task.classnames).float(), dim=-1)  # (C, E)
         image = F.normalize(image.float(), dim=-1)
         return CLIP_SCALE * image @ text.mT, torch.baddbmm(self.bias[:, None], image, self.weight.mT)
 

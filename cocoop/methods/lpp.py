@@ -95,7 +95,7 @@ class LPP(Method):
 
     def text_features(self) -> Tensor:
         """Unit hand-crafted text features (C, E) of the training classes."""
-        return F.normalize(self.text.zero_shot(self.task.classnames, self.task.templates).float(), dim=-1)
+        return F.normalize(self.task.hand_crafted(self.task.classnames).float(), dim=-1)
 
     def logits(self, image: Tensor) -> Tensor:
         """Logits (S, B, C) of image features (S, B, E) among the training classes."""

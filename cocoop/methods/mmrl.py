@@ -37,7 +37,7 @@ class MMRL(Method):
     tests use the class token alone (mmrl.py:396-440).
 
     n_tokens: K; dim: their width; layers: where they enter (the first of these) and are replaced, counted from 1; layers that the
-    text tower does not have change only the image tower. Prompts are the dataset's first template.
+    text tower does not have change only the image tower. Prompts are the dataset's template.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class MMRL(Method):
         return Seen(encoded.features, encoded.inserted.mean(2) @ self.projection)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        encoder = self.text.encoder(self.text.templated(classnames, self.task.templates[0]))
+        encoder = self.text.encoder(self.text.templated(classnames, self.task.template))
         nothing = self.text.table.new_zeros(len(self.seeds), 0, self.text.width)
 
         def text_features() -> Tensor:
@@ -92,7 +92,7 @@ class MMRL(Method):
         seen, text = self.seen(batch.inputs), classify.features()
         parts = [classify.logits(features, text) for features in seen]
         assert batch.frozen is not None  # needs: [frozen_features]
-        teacher = self.text.zero_shot(self.task.classnames, self.task.templates[0])  # (C, E)
+        teacher = self.text.zero_shot(self.task.classnames, self.task.template)  # (C, E)
         to_image = F.cosine_similarity(seen.image, batch.frozen, dim=-1).mean(-1)  # (S,)
         to_text = F.cosine_similarity(text, teacher, dim=-1).mean(-1)
         return classify.mixed(*parts), {

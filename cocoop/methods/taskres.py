@@ -24,8 +24,7 @@ class TaskRes(Method):
 
     def base(self) -> Tensor:
         """Hand-crafted text features (C, E). The authors leave underscores in class names (taskres.py:118-142)."""
-        names, templates = self.task.classnames, self.task.templates
-        return self.text.zero_shot(names, {name: [text.format(name) for text in templates] for name in names}, "raw")
+        return self.task.hand_crafted(self.task.classnames, "raw", underscores=True)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         refuse_other_classes("residuals", self.task.classnames, classnames)

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cocoop.methods.base import Batch, Losses, Method, Task, cross_entropy, generator
@@ -40,8 +39,8 @@ class TCP(Method):
 
     n_ctx: M, of the context and of the class prompts; ctx_init: initial words or None; inject_before_block: the layer, from 0;
     inject_weight: 1 replaces the hidden states, less mixes; weight: of 1 - cosine of student and teacher; reduction: of the
-    Meta-Net's hidden width; teacher_templates: by dataset, in place of its templates; student_templates: by dataset, what
-    follows the context, in place of its first template from the class name on.
+    Meta-Net's hidden width; student_templates: by dataset, what follows the context, in place of the template
+    from the class name on.
     """
 
     def __init__(
@@ -54,14 +53,12 @@ class TCP(Method):
         inject_weight: float,
         weight: float,
         reduction: int,
-        teacher_templates: Mapping[str, str],
         student_templates: Mapping[str, str],
     ) -> None:
         super().__init__(task)
         generators = [generator(seed) for seed in task.seeds]
         self.weight, self.layer, self.share = weight, inject_before_block, inject_weight
-        self.teacher_templates = teacher_templates.get(task.dataset, task.templates)
-        after = task.templates[0][task.templates[0].index("{}") :]
+        after = task.template[task.template.index("{}") :]
         self.options = {"words": ctx_init, "template": student_templates.get(task.dataset, after)}
         self.ctx = initial_context(task.text, generators, n_ctx, ctx_init)
         self.meta_net = ClassMetaNet(task.text, n_ctx, reduction, generators)
@@ -79,7 +76,7 @@ class TCP(Method):
 
     def teacher(self, classnames: Sequence[str]) -> Tensor:
         """Frozen text features (C, E) of length 1."""
-        return F.normalize(self.text.zero_shot(classnames, self.teacher_templates), dim=-1)
+        return self.task.hand_crafted(classnames)
 
     def for_classes(self, classnames: Sequence[str]) -> SharedText:
         encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[1], **self.options))

@@ -81,7 +81,7 @@ class TipAdapter(Method):
 
     def compared(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Zero-shot logits (S, B, C) of image features (S, B, E), and their similarities (S, B, N) to the keys."""
-        text = F.normalize(self.text.zero_shot(self.task.classnames, self.task.templates), dim=-1)  # (C, E)
+        text = self.task.hand_crafted(self.task.classnames)  # (C, E)
         image = F.normalize(image, dim=-1)
         return CLIP_SCALE * image @ text.mT, image @ self.keys.mT
 

@@ -10,8 +10,8 @@ from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, Varia
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 from cocoop.planning import checks
+from cocoop.planning.prompts import Prompts, prompts_of
 from cocoop.run import Evaluation, Run
-from cocoop.text import descriptions
 
 MOST_VIEWS = 10_000
 MOST_VIEWS_WITHOUT_EPOCHS = 10
@@ -107,14 +107,13 @@ class Plan:
     def _new_run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
         spec = self.datasets[dataset]
         variant = variant.on(dataset, shots)
-        templates, described = self._prompts(variant, spec) if variant.trainable else ((), None)
+        prompts = prompts_of(variant, spec, self.where) if variant.trainable else Prompts()
         return Run(
             backbone=self.backbone,
             dataset=dataset,
             data=spec.data,
             subset=subset,
-            templates=templates,
-            descriptions=described,
+            **prompts._asdict(),
             variant=variant.name,
             method=variant.method,
             implementation=variant.implementation,
@@ -135,21 +134,9 @@ class Plan:
         key = (run, target, subsets)
         if key not in self._tested:
             spec = self.datasets[target]
-            templates, described = self._prompts(self.variant_of(run), spec)
-            self._tested[key] = Evaluation(run, target, spec.data, templates, described, subsets)
+            prompts = prompts_of(self.variant_of(run), spec, self.where)
+            self._tested[key] = Evaluation(run, target, spec.data, *prompts, subsets)
         return self._tested[key]
-
-    def _prompts(self, variant: VariantSpec, spec: DatasetSpec) -> tuple[tuple[str, ...], str | None]:
-        """Templates and digest of the descriptions of a dataset, if the variant uses them."""
-        templates = spec.templates if "templates" in variant.needs else ()
-        if "descriptions" not in variant.needs:
-            return templates, None
-        if spec.descriptions is None:
-            raise UserError(
-                f"{self.where}: variant {variant.name!r} needs class descriptions, but dataset {spec.name!r} has none; "
-                f"add `descriptions: FILE.json` to config/datasets/{spec.name}.yaml."
-            )
-        return templates, descriptions.digest(descriptions.load(spec.descriptions))
 
     def _views(self, variant: VariantSpec) -> int:
         """V, the number of augmented views per image: one per epoch, up to the configured limit; 0 without augmentation."""

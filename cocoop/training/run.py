@@ -38,8 +38,9 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
     text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
     whole = image_side(run, text.fingerprint, device)
     images = training_images(run, files, text, whole)
-    about = descriptions.of(run, run.descriptions, files.descriptions)
-    task = Task(text, run.seeds, images.classnames, run.templates, about, whole, run.dataset)
+    described = descriptions.of(run.descriptions, files.descriptions, images.classnames)
+    prompts = described or run.templates
+    task = Task(text, run.seeds, images.classnames, prompts, run.template or "", whole, run.dataset)
     tensors: dict[str, Tensor] = {}
     history: list[Row] = []
     earlier, part_start = 0.0, start

@@ -69,6 +69,9 @@ MISTAKES = [
         ("variants", "coop"),
         {"params": {"csc": True}},
     ),
+    (CONFIGURATION, "prompts nobody knows", ("variants", "clip"), {"prompts_from": "ensembles"}),
+    (CONFIGURATION, "prompts for a method without any", ("variants", "coop"), {"prompts_from": "ensemble"}),
+    (CONFIGURATION, "descriptions that a dataset lacks", ("variants", "clip"), {"prompts_from": "descriptions"}),
     (COOP, "an unknown key of a method", ("trainings",), {}),
     (COOP, "a training key is missing", ("training", "momentum"), GONE),
     (COOP, "not a number", ("training", "lr"), float("nan")),
@@ -217,8 +220,11 @@ OF_IO = ("read_yaml", "_read")  # what else stands in io.py is of other files
 PARTS = ("_lines", "_not_finite", "not_valid", "_fix", "_more")  # of validation.py: the pieces of its one message
 ELSEWHERE = {  # where each is tested
     "not valid Python": "a broken module: tests/test_lookup.py",
-    "templates": "a file of templates: tests/config/test_prompts_of_datasets.py",
-    "is empty; write one template per line": "the same",
+    "is empty; write one template per line": "a file of templates: tests/config/test_prompts_of_datasets.py",
+    "sentence": "a file of class descriptions: the same",
+    "appears twice": "the same",
+    "not valid JSON": "the same",
+    "cannot be read": "the same",
     "cannot read": "the same",
     "needs exactly one": "the same",
 }

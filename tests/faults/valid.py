@@ -51,7 +51,10 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (r"reference|variants\.\w+\.label|params\.\w+\.description", TEXT, "any text"),
         ("prompts|views|class_bound", "missing", "optional, with a default"),
         ("inputs", "missing", "features; a class that takes images says so in the first job"),
-        (r"needs(\.#)?", "missing", "nothing more; a class that uses its templates or the like says so in the first job"),
+        (r"needs(\.#)?", "missing", "nothing more; a class that uses its template or the like says so in the first job"),
+        (r"(variants\.\w+\.)?prompts_from", "missing", "other prompts, or none; a class that uses them says so in the first job"),
+        (r"prompts_from\.\w+", "missing|wrong name", "as `default`; a dataset of another registry"),
+        (r"prompts_from\.\w+\.#", TEXT, "any text with one place"),
         ("version", "7|1000000", "any count"),
         (rf"params\.\w+\.({LIMITS}|type|enum|one_word_each|description)", "missing", "a laxer limit"),
         (rf"params\.\w+\.({LIMITS})", NUMBER, "another limit"),
@@ -71,7 +74,8 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
     # Whether files, addresses and checksums are the right ones is known where the data are: the download or the manifest says so.
     "datasets": [
         (r"title|licence\.terms|notes\.#|manual", TEXT, "any text"),
-        ("template", TEXT, "any text with one place"),
+        (r"template|ensemble\.#", TEXT, "any text with one place"),
+        ("ensemble", WORDS, "the general one, or a file that is read where a variant takes it"),
         (r"licence(\.login)?|notes|manual|skip_unreadable|test_only|folder", "missing", "optional"),
         ("miniature|download|mirror|fallback_reader|about", "missing", "optional"),
         (r"about\.test", "7|1000000000", "any count, for estimates"),

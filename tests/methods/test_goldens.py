@@ -103,7 +103,6 @@ TOLD = {
             "inject_weight": settings["inject_weight"],
             "weight": settings["knowledge_weight"],
             "reduction": 4,
-            "teacher_templates": {settings["dataset"]: settings["teacher_template"]},
             "student_templates": {settings["dataset"]: student_template(settings)},
         },
         {name: name for name in TCP_TENSORS},
@@ -174,10 +173,10 @@ def test_a_folder_of_goldens_has_cases(folder):
 
 def build(case: Case, text: TextEncoder) -> Method:
     told, settings = TOLD[case.method], case.settings
-    template = settings.get("template", "a photo of a {}.")
+    template = settings.get("template", settings.get("teacher_template", "a photo of a {}."))
     templates = tuple(settings.get("templates", (template,)))
     run = run_of(told.variant, params=told.params(settings), seeds=(1,), templates=templates)
-    return methods.build(run, Task(text, (1,), case.classnames, templates, dataset=settings["dataset"]))
+    return methods.build(run, Task(text, (1,), case.classnames, templates, templates[0], dataset=settings["dataset"]))
 
 
 def put(method: Method, case: Case, prefix: str) -> None:

@@ -86,7 +86,7 @@ class World:
         image = Backbone(spec, self.model, self.preprocessing, width, scale, "", torch.device("cpu"))
         sentences = self.case.settings.get("sentences", ())
         described = {name: [text.format(name.replace("_", " ")) for text in sentences] for name in names} or None
-        return methods.build(run, Task(self.text, (1,), names, run.templates, described, image))
+        return methods.build(run, Task(self.text, (1,), names, described or run.templates, run.templates[0], image))
 
     def at_given(self) -> Method:
         method = self.method()

@@ -20,6 +20,7 @@ from tests.training.trained import fit
 ALL = Registry().variants
 VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
 NAMES = ["cat", "wild_dog", "german shorthaired pointer", "dog"]
+TEMPLATE = "a photo of a {}."
 OTHERS = ["fish", "tree", "ray"]
 
 
@@ -31,7 +32,7 @@ def text():
 
 
 def task(text: TextEncoder, seeds=(1, 2)) -> Task:
-    return Task(text, tuple(seeds), tuple(NAMES), ("a photo of a {}.",))
+    return Task(text, tuple(seeds), tuple(NAMES), (TEMPLATE,), TEMPLATE)
 
 
 def build(name: str, text: TextEncoder, seeds=(1, 2)):
@@ -63,12 +64,12 @@ def test_params_of_the_file_are_those_of_the_class(name):
     assert set(ALL[name].params) == set(methods.options_of(implementation))
 
 
-def test_templates_are_there_only_for_methods_that_need_them(text):
-    silent = methods.build(run_of("clip", needs=()), task(text))
-    with pytest.raises(UserError, match=r"the list is empty.*`needs: \[templates\]`"):
+def test_a_run_without_the_prompts_that_its_method_uses_is_one_line(text):
+    silent = methods.build(run_of("clip"), replace(task(text), prompts=()))
+    with pytest.raises(UserError, match=r"the run has no hand-crafted prompts; .* `prompts_from: template`"):
         silent.for_classes(NAMES)
-    with pytest.raises(UserError, match=r"clip.yaml: ZeroShot needs templates, but the run has none"):
-        methods.build(run_of("clip"), replace(task(text), templates=()))
+    with pytest.raises(UserError, match=r"prograd.yaml: ProGrad needs a template, but the run has none"):
+        methods.build(run_of("prograd"), replace(task(text), template=""))
 
 
 @pytest.mark.parametrize("name", VARIANTS)

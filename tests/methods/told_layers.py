@@ -87,7 +87,7 @@ def mmrl_params(settings: Settings) -> dict[str, Any]:
 def mmrl_arrays(method: Method, classify: Any, batch: Batch) -> dict[str, Tensor]:
     seen, text = method.seen(batch.inputs), classify.features()
     logits, second = (classify.logits(features, text) for features in seen)
-    teacher = method.text.zero_shot(method.task.classnames, method.task.templates[0])[None]
+    teacher = method.text.zero_shot(method.task.classnames, method.task.template)[None]
     return {
         "image_features": seen.image, "image_features_rep": seen.representation, "text_features": text,
         "teacher_image": batch.frozen, "teacher_text": teacher,

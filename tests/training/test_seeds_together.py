@@ -26,7 +26,7 @@ METHODS = {
     "cocoop": lambda text, seeds: CoCoOp(Task(text, seeds), n_ctx=4, ctx_init="a photo of a", reduction=4),
     "tcp": lambda text, seeds: TCP(
         Task(text, seeds, tuple(NAMES), ("a photo of a {}.",)), n_ctx=4, ctx_init=None, inject_before_block=1,
-        inject_weight=0.5, weight=8.0, reduction=4, teacher_templates={}, student_templates={},
+        inject_weight=0.5, weight=8.0, reduction=4, student_templates={},
     ),
 }  # fmt: skip
 

@@ -93,12 +93,13 @@ class Estimator:
 
     def _evaluate(self, evaluation: Evaluation) -> Work:
         size, kind = self.datasets[evaluation.target], self.kind(evaluation.run)
+        texts = 1 if evaluation.run.trainable else max(1, len(evaluation.templates))  # of each class
         prompts = images = 0
         contexts = evaluation.run.params.get(N_PROMPTS, 1)
         for subset in evaluation.subsets:
             tested, classes = size.images_of(subset), len(size.labels(subset))
             images += tested
-            prompts += {NONE: 0, PER_STEP: contexts * classes, PER_IMAGE: classes * tested}[kind]
+            prompts += texts * {NONE: 0, PER_STEP: contexts * classes, PER_IMAGE: classes * tested}[kind]
         seeds = len(evaluation.run.seeds)
         live = evaluation.run.inputs == "images"
         return Work(images=seeds * images * live, prompts=seeds * prompts, disk=seeds * images * PREDICTION_BYTES)
