@@ -172,7 +172,7 @@ class VariantSpec:
         code: digest of the source code of the method's module and of the modules it imports from the same package.
         learns: nothing, by_gradient or by_itself.
         inputs: features (cached) or images.
-        needs: additional inputs of the method: templates, descriptions, validation, frozen_features.
+        needs: additional inputs of the method: templates, descriptions, validation, frozen_features, second_view.
         stacked: whether all seeds of a job train in one batch; otherwise they train one after another.
         plain_views: whether the method trains on the test transform instead of augmented views.
         class_bound: whether the learned tensors only work with the training classes.

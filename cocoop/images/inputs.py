@@ -91,6 +91,7 @@ class TrainingImages:
         classnames: class names of the subset.
         made: how the images were listed, preprocessed and selected; equal for equal inputs.
         frozen: features of the same views, or None.
+        second: features of another view of each image, or None.
         validation: features (S, Nv, E) and labels (S, Nv) of the validation draw, or None.
     """
 
@@ -100,6 +101,7 @@ class TrainingImages:
     made: dict[str, Any]
     frozen: Source | None = None
     validation: tuple[Tensor, Tensor] | None = None
+    second: Source | None = None
 
     def of_seed(self, index: int) -> "TrainingImages":
         """The images of one seed alone."""
@@ -107,9 +109,9 @@ class TrainingImages:
         if validation:
             features, of_validation = validation
             validation = features[index : index + 1], of_validation[index : index + 1]
-        frozen = self.frozen and self.frozen.of_seed(index)
-        labels = self.labels[index : index + 1]
-        return replace(self, source=self.source.of_seed(index), labels=labels, frozen=frozen, validation=validation)
+        parts: dict[str, Any] = {"source": self.source, "frozen": self.frozen, "second": self.second}
+        parts = {name: source and source.of_seed(index) for name, source in parts.items()}
+        return replace(self, **parts, labels=self.labels[index : index + 1], validation=validation)
 
 
 @dataclass(frozen=True)

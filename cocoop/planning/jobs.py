@@ -113,7 +113,7 @@ class Jobs:
         """The cached images that a run reads, in order. Runs of different lengths share the first ranges of views."""
         draw = (run.dataset, run.subset, run.shots, run.seeds)
         found = []
-        if run.inputs == "features" or "frozen_features" in run.needs:
+        if run.cached_views:
             found += [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or [Views(*draw, kind=PLAIN)]
         return found + ([Views(*draw, kind=VALIDATION)] if "validation" in run.needs else [])
 

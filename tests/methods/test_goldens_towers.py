@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,17 +18,15 @@ from torch import Tensor, nn
 
 from cocoop import methods
 from cocoop.backbone.model import Backbone
-from cocoop.backbone.transforms import Preprocessing
-from cocoop.config import BackboneSpec, TrainingSpec
+from cocoop.config import TrainingSpec
 from cocoop.images.cached import Cached
 from cocoop.images.inputs import TrainingImages
 from cocoop.methods.base import Batch, Classifier, Method, Task
 from cocoop.run import Run
 from cocoop.text.text_encoder import TextEncoder
-from cocoop.text.tower import TextTower
 from cocoop.training.loop import Trainer
+from tests.methods.both_towers import backbone_of, text_of
 from tests.methods.goldens import CASES, Case
-from tests.oracle import TOKENIZER
 from tests.reference import golden_images, model_by_formula
 from tests.runs import run_of
 
@@ -110,7 +107,117 @@ def maple_params(settings: Settings) -> dict[str, Any]:
     return {"n_ctx": settings["n_ctx"], "ctx_init": words_of(settings), "depth": settings["prompt_depth"]}
 
 
-TOLD = {"maple": Told(lambda settings: "maple", maple_params, renamed(*MAPLE_TENSORS))}
+def both_params(settings: Settings) -> dict[str, Any]:
+    text = {"n_ctx": settings["text_n_ctx"], "ctx_init": words_of(settings), "depth": settings["text_depth"]}
+    return text | {name: settings[name] for name in ("vision_n_ctx", "vision_depth")}
+
+
+def ivlp_or_vpt(settings: Settings) -> str:
+    """The authors' trainer of IVLP trains language prompts alone if the vision depth is 0."""
+    if settings["method"] == "VPT":
+        return "vpt"
+    return "ivlp" if settings["vision_depth"] else "deep_language"
+
+
+def ivlp_or_vpt_params(settings: Settings) -> dict[str, Any]:
+    if settings["method"] == "VPT":
+        return {name: settings[name] for name in ("vision_n_ctx", "vision_depth", "template")}
+    found = both_params(settings)
+    return found if settings["vision_depth"] else {name: found[name] for name in ("n_ctx", "ctx_init", "depth")}
+
+
+INDEPENDENT_TENSORS = (
+    (r"prompt_learner\.ctx", "text_prompts.0"),
+    (r"text_encoder\.transformer\.resblocks\.(\d+)\.VPT_shallow", r"text_prompts.\1"),
+    (r"image_encoder\.VPT", "image_prompts.0"),
+    (r"image_encoder\.transformer\.resblocks\.(\d+)\.VPT_shallow", r"image_prompts.\1"),
+)
+
+
+def promptsrc_params(settings: Settings) -> dict[str, Any]:
+    weights = {"text_weight": settings["text_loss_weight"], "image_weight": settings["image_loss_weight"]}
+    names = ("teacher_templates", "gpa_mean", "gpa_std")
+    return both_params(settings) | weights | {name: settings[name] for name in names}
+
+
+def promptsrc_terms(settings: Settings, images: int) -> Terms:
+    return {
+        "ce": ("cross_entropy", 1),
+        "l1_text": ("text", settings["text_loss_weight"]),
+        "l1_image": ("image", settings["image_loss_weight"]),
+        "kl_sum": ("logits", 1 / (images * len(settings["classnames"]))),
+    }
+
+
+def promptsrc_arrays(method: Any, classify: Any, batch: Batch) -> dict[str, Tensor]:
+    teacher = method.text.zero_shot(method.task.classnames, method.templates, "raw")
+    found = features_of(method, classify, batch)
+    return found | {"teacher_text_mean": teacher[None], "teacher_image": batch.frozen}
+
+
+class Drawn:
+    """Noise from which the sentences of a golden are drawn."""
+
+    def __init__(self, indices: list[int], sentences: int) -> None:
+        self.values = iter([(index + 0.5) / sentences for index in indices])
+
+    def restart(self, *moment: object) -> None:
+        pass
+
+    def uniform(self, *shape: int) -> Tensor:
+        return torch.full((1, *shape), next(self.values))
+
+
+def draw_sentences(method: Method, case: Case, moment: str) -> None:
+    told = case.settings
+    indices = [told["sentence_drawn_at_given"]] if moment == "at_given" else told["sentences_drawn"]
+    method.noise = Drawn(indices, len(told["sentences"]))
+
+
+def coprompt_params(settings: Settings) -> dict[str, Any]:
+    adapters = {f"{tower}_ratio": settings["adapter_ratio"][tower] for tower in ("image", "text")}
+    adapters |= {"reduction": settings["adapter_reduction"], "weight": settings["distill_weight"]}
+    return maple_params(settings) | adapters
+
+
+def coprompt_arrays(method: Any, classify: Any, batch: Batch) -> dict[str, Tensor]:
+    """The golden features are those before the adapters."""
+    image, text = (
+        type(method).__base__.image_features(method, batch.inputs),
+        method.prompts.features(method.task.classnames),
+    )
+    teacher = method.teacher[0].unflatten(0, (len(method.task.classnames), -1)).transpose(0, 1)
+    found = {"image_features": image, "text_features": text()}
+    return found | {"teacher_sentences": teacher[None], "teacher_image_mirrored": batch.second}
+
+
+COPROMPT_TENSORS = (
+    (r"adapter_(\w+)\.fc\.0\.weight", r"\1_adapter.down"),
+    (r"adapter_(\w+)\.fc\.2\.weight", r"\1_adapter.up"),
+)
+TOLD = {
+    "maple": Told(lambda settings: "maple", maple_params, renamed(*MAPLE_TENSORS)),
+    "ivlp_vpt": Told(ivlp_or_vpt, ivlp_or_vpt_params, renamed(*INDEPENDENT_TENSORS)),
+    "promptsrc": Told(
+        lambda settings: "promptsrc",
+        promptsrc_params,
+        renamed(*INDEPENDENT_TENSORS),
+        promptsrc_terms,
+        promptsrc_arrays,
+    ),
+    "coprompt": Told(
+        lambda settings: "coprompt",
+        coprompt_params,
+        renamed(*MAPLE_TENSORS, *COPROMPT_TENSORS),
+        lambda settings, images: {
+            "ce": ("cross_entropy", 1),
+            "distill_text": ("text", settings["distill_weight"]),
+            "distill_image": ("image", settings["distill_weight"]),
+        },
+        coprompt_arrays,
+        prepare=draw_sentences,
+    ),
+}
 HERE = [case for case in CASES if case.method in TOLD]
 every = pytest.mark.parametrize("case", HERE, ids=str)
 paths = pytest.mark.parametrize("path", ["fast", "literal"])
@@ -138,12 +245,11 @@ class World:
         """Both text paths must agree with the authors' code."""
         if self.path == "literal":
             return TextEncoder.literal(self.model)
-        return TextEncoder.fast(TextTower.from_open_clip(self.model, TOKENIZER.sot, TOKENIZER.eot))
+        return text_of(self.model)
 
     @property
-    def preprocessing(self) -> Preprocessing:
-        size = self.case.clip["architecture"]["image_size"]
-        return Preprocessing(size, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    def image(self) -> Backbone:
+        return backbone_of(self.model, self.case.clip["architecture"])
 
     @property
     def told(self) -> Told:
@@ -157,12 +263,10 @@ class World:
 
     def method(self) -> Method:
         """With the given parameters."""
-        run, names, scale = self.run(), self.case.classnames, float(self.model.logit_scale.exp())
-        spec, width = BackboneSpec("golden", "golden", None), self.case.clip["architecture"]["embed_dim"]
-        image = Backbone(spec, self.model, self.preprocessing, width, scale, "", torch.device("cpu"))
+        run, names = self.run(), self.case.classnames
         sentences = self.case.settings.get("sentences", ())
         described = {name: [text.format(name.replace("_", " ")) for text in sentences] for name in names} or None
-        return methods.build(run, Task(self.text, (1,), names, run.templates, described, image))
+        return methods.build(run, Task(self.text, (1,), names, run.templates, described, self.image))
 
     def at_given(self) -> Method:
         method = self.method()
@@ -172,8 +276,9 @@ class World:
 
     def pixels(self, prefix: str = "image") -> Tensor:
         """(N, 3, H, W)."""
-        pictures = [torch.from_numpy(self.preprocessing.test(picture)) for picture in golden_images(prefix)]
-        return self.preprocessing.normalise(torch.stack(pictures))
+        preprocessing = self.image.preprocessing
+        pictures = [torch.from_numpy(preprocessing.test(picture)) for picture in golden_images(prefix)]
+        return preprocessing.normalise(torch.stack(pictures))
 
     @torch.no_grad()
     def frozen(self, pixels: Tensor) -> Tensor:
@@ -184,15 +289,19 @@ class World:
         """What the method takes of pictures: (N, 3, H, W) or (N, E)."""
         return pixels if self.run().inputs == "images" else self.frozen(pixels)
 
+    def teachers(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Frozen features (N, E) of the same views, and of the second ones, which are mirrored."""
+        return self.frozen(pixels), self.frozen(pixels.flip(-1))
+
     def batch(self) -> Batch:
         """The six pictures."""
         pixels, labels = self.pixels(), torch.tensor(self.case.settings["labels"])
-        return Batch(self.inputs(pixels)[None], labels[None], self.frozen(pixels)[None])
+        return Batch(self.inputs(pixels)[None], labels[None], *(x[None] for x in self.teachers(pixels)))
 
     def train_images(self) -> TrainingImages:
         pixels, labels = self.pixels("train_image")[self.case.kept], self.case.train_labels
-        source, frozen = (Cached(x[None, None]) for x in (self.inputs(pixels), self.frozen(pixels)))
-        return TrainingImages(source, labels[None], self.case.classnames, {}, frozen)
+        source, frozen, second = (Cached(x[None, None]) for x in (self.inputs(pixels), *self.teachers(pixels)))
+        return TrainingImages(source, labels[None], self.case.classnames, {}, frozen, second=second)
 
     @torch.no_grad()
     def logits(self, method: Method, classnames: tuple[str, ...]) -> Tensor:
@@ -262,16 +371,18 @@ def test_logits_losses_and_gradients_at_given_parameters(case, path):
 
 @every
 @paths
+@pytest.mark.slow
 def test_whole_training_and_new_classes(case, path):
     world, settings = World(case, path), case.settings
     told, method = world.told, world.at_given()
     training = TrainingSpec(**({"warmup_epochs": 0, "warmup_lr": 1e-5} | told.training(settings)))
     classify: Classifier = method.for_classes(case.classnames)
     trainer = Trainer(method, classify, world.train_images(), training, order=lambda seed, epoch, n: torch.arange(n))
-    steps, step = [], trainer.step
+    steps, step, last = [], trainer.step, {}
 
     def noted(batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         done = step(batch)
+        last.update({name: tensor.clone() for name, tensor in method.learned().items()})
         steps.append(([group["lr"] for group in trainer.optimizer.param_groups], done[0], batch.labels.shape[1]))
         return done
 
@@ -287,6 +398,9 @@ def test_whole_training_and_new_classes(case, path):
     for name in settings["learned"]:
         final, golden, given = method.get_parameter(told.tensor(name))[0], case.array(f"final_{name}"), case.given(name)
         assert (final.detach() - golden).norm() <= told.movement(case) * (golden - given).norm(), name
+        if case.has(f"last_epoch_{name}"):  # before what follows the last step
+            found, golden = last[f"seed1.{told.tensor(name)}"], case.array(f"last_epoch_{name}")
+            assert (found - golden).norm() <= told.movement(case) * (golden - given).norm(), name
     near(world.logits(method, case.classnames), case.array("final_logits"), LOGITS)
     if "new_classnames" in settings:
         near(world.logits(method, tuple(settings["new_classnames"])), case.array("new_logits"), LOGITS)

@@ -18,7 +18,9 @@ from tests.runs import run_of
 from tests.training.trained import fit
 
 ALL = Registry().variants
-VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
+VARIANTS = {
+    name: spec for name, spec in ALL.items() if spec.inputs == "features"
+}  # the others: test_towers.py, test_visual_prompt.py
 NAMES = ["cat", "wild_dog", "german shorthaired pointer", "dog"]
 OTHERS = ["fish", "tree", "ray"]
 
@@ -26,7 +28,7 @@ OTHERS = ["fish", "tree", "ray"]
 @pytest.fixture(scope="module")
 def text():
     torch.manual_seed(0)
-    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
+    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 12, 2), TOKENIZER.sot, TOKENIZER.eot))
 
 
 def task(text: TextEncoder, seeds=(1, 2)) -> Task:
