@@ -117,6 +117,11 @@ class Run:
         return "local_features" in self.needs
 
     @property
+    def cached_views(self) -> bool:
+        """Whether it reads features of the training images."""
+        return self.inputs == "features" or bool({"frozen_features", "second_view"} & set(self.needs))
+
+    @property
     def order(self) -> tuple[Any, ...]:
         """Sort key for lists of runs."""
         return self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity

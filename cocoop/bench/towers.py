@@ -15,6 +15,7 @@ from cocoop.backbone.vision import ImageEncoder
 from cocoop.bench.cases import Case
 from cocoop.bench.plain import PlainImage, PlainText
 from cocoop.bench.sides import SEED, Work, class_names
+from cocoop.config.prompts import DESCRIPTIONS
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError

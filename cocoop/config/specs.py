@@ -139,7 +139,7 @@ class VariantSpec:
         code: digest of the source code of the method's module and of the modules it imports from the same package.
         learns: nothing, by_gradient or by_itself.
         inputs: features (cached) or images.
-        needs: additional inputs of the method: template, validation, frozen_features, local_features.
+        needs: additional inputs of the method: template, validation, frozen_features, second_view, local_features.
         prompts_from: the hand-crafted prompts that it uses, under `default` and for single datasets; empty for a method that
             uses none.
         stacked: whether all seeds of a job train in one batch; otherwise they train one after another.

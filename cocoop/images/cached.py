@@ -16,21 +16,25 @@ from cocoop.splits import class_subset
 
 
 class Cached:
-    """Image features (S, V, N, E); epoch e sees view e mod V."""
+    """Image features (S, V, N, E); epoch e sees view (e + shift) mod V."""
 
-    def __init__(self, features: Tensor) -> None:
-        self.features, self.images = features, features.shape[2]
+    def __init__(self, features: Tensor, shift: int = 0) -> None:
+        self.features, self.images, self.shift = features, features.shape[2], shift
         self.rows = torch.arange(len(features), device=features.device)[:, None]
 
     def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
         """Features (S, B, E)."""
-        view = self.features[:, epoch % self.features.shape[1]]
+        view = self.features[:, (epoch + self.shift) % self.features.shape[1]]
         for step in range(steps):
             yield view[self.rows, visit[:, step * size : (step + 1) * size]]
 
     def of_seed(self, index: int) -> "Cached":
         """The features of one seed."""
-        return Cached(self.features[index : index + 1])
+        return Cached(self.features[index : index + 1], self.shift)
+
+    def second(self) -> "Cached":
+        """The views of the next epoch: each is another view of the same image, for which nothing has to be encoded."""
+        return Cached(self.features, self.shift + 1)
 
 
 class CachedLocal:
@@ -80,9 +84,10 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
     made = {key: facts[0][key] for key in ALIKE} | {"views": digest(run, facts), "notes": facts[0]["notes"]}
     if run.local:
         source: Source = CachedLocal(parts, device)
-    else:
-        source = Cached(torch.cat([torch.stack(part) for part in parts], 1).to(device))  # (S, V, N, E)
-    return TrainingImages(source, labels.to(device), subset, made, source)
+        return TrainingImages(source, labels.to(device), subset, made, source)
+    source = Cached(torch.cat([torch.stack(part) for part in parts], 1).to(device))  # (S, V, N, E)
+    second = source.second() if "second_view" in run.needs else None
+    return TrainingImages(source, labels.to(device), subset, made, source, second=second)
 
 
 def load_validation(

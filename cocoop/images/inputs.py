@@ -91,6 +91,7 @@ class TrainingImages:
         classnames: class names of the subset.
         made: how the images were listed, preprocessed and selected; equal for equal inputs.
         frozen: features of the same views, or None.
+        second: features of another view of each image, or None.
         validation: features (S, Nv, E) and labels (S, Nv) to select on, or None.
     """
 
@@ -100,6 +101,7 @@ class TrainingImages:
     made: dict[str, Any]
     frozen: Source | None = None
     validation: tuple[Tensor, Tensor] | None = None
+    second: Source | None = None
 
     def of_seed(self, index: int) -> "TrainingImages":
         """The images of one seed alone."""
@@ -109,7 +111,8 @@ class TrainingImages:
             validation = features[index : index + 1], of_validation[index : index + 1]
         source, labels = self.source.of_seed(index), self.labels[index : index + 1]
         frozen = source if self.frozen is self.source else self.frozen and self.frozen.of_seed(index)
-        return replace(self, source=source, labels=labels, frozen=frozen, validation=validation)
+        second = self.second and self.second.of_seed(index)
+        return replace(self, source=source, labels=labels, frozen=frozen, second=second, validation=validation)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone"
     from cocoop.images.live import load_live
 
     images = load_live(run, files, whole)
-    if "frozen_features" not in run.needs:
+    if not run.cached_views:
         return images
     if not files.views:
         raise UserError(f"{run.variant} takes images and their frozen features; add --views.")
@@ -54,7 +54,8 @@ def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone"
     if differ := [key for key in ALIKE if features.made[key] != images.made[key]]:
         raise UserError(f"{files.views[0]}: its {differ[0]} differs from that of the images; delete it and run again.")
     made = images.made | {"views": cached.digest(run, [images.made["views"], features.made["views"]])}
-    return replace(images, frozen=features.source, made=made)
+    frozen = features.source if "frozen_features" in run.needs else None
+    return replace(images, frozen=frozen, second=features.second, made=made)
 
 
 def test_images(

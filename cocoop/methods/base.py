@@ -80,11 +80,13 @@ class Batch(NamedTuple):
     labels: (S, B).
     frozen: the frozen backbone's features (S, B, E) of the same views; None for a method that takes images and does not need
         them.
+    second: the frozen backbone's features (S, B, E) of other views of the same images; None unless the method needs them.
     """
 
     inputs: Tensor
     labels: Tensor
     frozen: Tensor | None = None
+    second: Tensor | None = None
 
 
 class FewShot(NamedTuple):

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from cocoop.backbone.vision import ImageEncoder
 from cocoop.backbone.vision_changes import ImageChanges
 from cocoop.methods.base import Classifier, Method, Task, generator
-from cocoop.methods.deep_prompts import TextPrompts
+from cocoop.methods.context import refuse_depth
 from cocoop.methods.linear import StackedLinear
 from cocoop.methods.shared_text import SharedText
+from cocoop.methods.text_prompts import TextPrompts
 
 
 class MaPLe(Method):
@@ -22,6 +23,7 @@ class MaPLe(Method):
     def __init__(self, task: Task, *, n_ctx: int, ctx_init: str | None, depth: int) -> None:
         super().__init__(task)
         self.encoder = ImageEncoder.of(self.image)
+        refuse_depth(depth, "image", self.encoder.layers)
         generators = [generator(seed) for seed in task.seeds]
         self.prompts = TextPrompts(task.text, generators, n_ctx, depth, ctx_init)
         widths = task.text.width, self.encoder.width

@@ -118,7 +118,7 @@ def views_of(run: Run) -> dict[str, list[Views]]:
     """
     draw, read = (run.dataset, run.subset, run.shots, run.seeds), {}
     plain = [Views(*draw, kind=PLAIN)]
-    if run.inputs == "features" or "frozen_features" in run.needs:
+    if run.cached_views:
         read["views"] = [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or plain
     if run.selection == "hold_one_out":
         read["validation"] = plain

@@ -84,7 +84,7 @@ TOLD = {
     "clip_adapter": Told(
         "clip_adapter",
         lambda settings: {"ratio": settings["ratio"], "reduction": settings["reduction"]},
-        {"fc.0.weight": "down", "fc.2.weight": "up"},
+        {"fc.0.weight": "adapter.down", "fc.2.weight": "adapter.up"},
         {"loss": "cross_entropy"},
     ),
     "taskres": Told(

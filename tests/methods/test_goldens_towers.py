@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,23 +16,22 @@ from torch import Tensor, nn
 
 from cocoop import methods
 from cocoop.backbone.model import Backbone
-from cocoop.backbone.transforms import Preprocessing
-from cocoop.config import BackboneSpec, TrainingSpec
+from cocoop.config import TrainingSpec
 from cocoop.images.cached import Cached
 from cocoop.images.inputs import TrainingImages
 from cocoop.methods.base import Batch, Classifier, Method, Task
 from cocoop.run import Run
 from cocoop.text.text_encoder import TextEncoder
-from cocoop.text.tower import TextTower
 from cocoop.training.loop import Trainer
+from tests.methods.both_towers import backbone_of, text_of
 from tests.methods.goldens import CASES, Case
-from tests.methods.told import FEATURES, LOGITS, LOSS, MAPLE_TENSORS, NORM, Told, maple_params, renamed
+from tests.methods.told import FEATURES, LOGITS, LOSS, NORM, Told
 from tests.methods.told_layers import TOLD_LAYERS
-from tests.oracle import TOKENIZER
+from tests.methods.told_prompts import TOLD_PROMPTS
 from tests.reference import golden_images, model_by_formula
 from tests.runs import run_of
 
-TOLD = {"maple": Told(lambda settings: "maple", maple_params, renamed(*MAPLE_TENSORS)), **TOLD_LAYERS}
+TOLD = TOLD_PROMPTS | TOLD_LAYERS
 HERE = [case for case in CASES if case.method in TOLD]
 every = pytest.mark.parametrize("case", HERE, ids=str)
 paths = pytest.mark.parametrize("path", ["fast", "literal"])
@@ -61,12 +59,11 @@ class World:
         """Both text paths must agree with the authors' code."""
         if self.path == "literal":
             return TextEncoder.literal(self.model)
-        return TextEncoder.fast(TextTower.from_open_clip(self.model, TOKENIZER.sot, TOKENIZER.eot))
+        return text_of(self.model)
 
     @property
-    def preprocessing(self) -> Preprocessing:
-        size = self.case.clip["architecture"]["image_size"]
-        return Preprocessing(size, open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
+    def image(self) -> Backbone:
+        return backbone_of(self.model, self.case.clip["architecture"])
 
     @property
     def told(self) -> Told:
@@ -81,12 +78,11 @@ class World:
 
     def method(self) -> Method:
         """With the given parameters."""
-        run, names, scale = self.run(), self.case.classnames, float(self.model.logit_scale.exp())
-        spec, width = BackboneSpec("golden", "golden", None), self.case.clip["architecture"]["embed_dim"]
-        image = Backbone(spec, self.model, self.preprocessing, width, scale, "", torch.device("cpu"))
+        run, names = self.run(), self.case.classnames
         sentences = self.case.settings.get("sentences", ())
         described = {name: [text.format(name.replace("_", " ")) for text in sentences] for name in names} or None
-        return methods.build(run, Task(self.text, (1,), names, described or run.templates, run.templates[0], image))
+        task = Task(self.text, (1,), names, described or run.templates, run.templates[0], self.image)
+        return methods.build(run, task)
 
     def at_given(self) -> Method:
         method = self.method()
@@ -96,8 +92,9 @@ class World:
 
     def pixels(self, prefix: str = "image") -> Tensor:
         """(N, 3, H, W)."""
-        pictures = [torch.from_numpy(self.preprocessing.test(picture)) for picture in golden_images(prefix)]
-        return self.preprocessing.normalise(torch.stack(pictures))
+        preprocessing = self.image.preprocessing
+        pictures = [torch.from_numpy(preprocessing.test(picture)) for picture in golden_images(prefix)]
+        return preprocessing.normalise(torch.stack(pictures))
 
     @torch.no_grad()
     def frozen(self, pixels: Tensor) -> Tensor:
@@ -108,15 +105,19 @@ class World:
         """What the method takes of pictures: (N, 3, H, W) or (N, E)."""
         return pixels if self.run().inputs == "images" else self.frozen(pixels)
 
+    def teachers(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Frozen features (N, E) of the same views, and of the second ones, which are mirrored."""
+        return self.frozen(pixels), self.frozen(pixels.flip(-1))
+
     def batch(self) -> Batch:
         """The six pictures."""
         pixels, labels = self.pixels(), torch.tensor(self.case.settings["labels"])
-        return Batch(self.inputs(pixels)[None], labels[None], self.frozen(pixels)[None])
+        return Batch(self.inputs(pixels)[None], labels[None], *(x[None] for x in self.teachers(pixels)))
 
     def train_images(self) -> TrainingImages:
         pixels, labels = self.pixels("train_image")[self.case.kept], self.case.train_labels
-        source, frozen = (Cached(x[None, None]) for x in (self.inputs(pixels), self.frozen(pixels)))
-        return TrainingImages(source, labels[None], self.case.classnames, {}, frozen)
+        source, frozen, second = (Cached(x[None, None]) for x in (self.inputs(pixels), *self.teachers(pixels)))
+        return TrainingImages(source, labels[None], self.case.classnames, {}, frozen, second=second)
 
     @torch.no_grad()
     def logits(self, method: Method, classnames: tuple[str, ...]) -> Tensor:
@@ -189,16 +190,18 @@ def test_logits_losses_and_gradients_at_given_parameters(case, path):
 
 @every
 @paths
+@pytest.mark.slow
 def test_whole_training_and_new_classes(case, path):
     world, settings = World(case, path), case.settings
     told, method = world.told, world.at_given()
     training = TrainingSpec(**({"warmup_epochs": 0, "warmup_lr": 1e-5} | told.training(settings)))
     classify: Classifier = method.for_classes(case.classnames)
     trainer = Trainer(method, classify, world.train_images(), training, order=lambda seed, epoch, n: torch.arange(n))
-    steps, step = [], trainer.step
+    steps, step, last = [], trainer.step, {}
 
     def noted(batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         done = step(batch)
+        last.update({name: tensor.clone() for name, tensor in method.learned().items()})
         steps.append(([group["lr"] for group in trainer.optimizer.param_groups], done[0], batch.labels.shape[1]))
         return done
 
@@ -214,6 +217,9 @@ def test_whole_training_and_new_classes(case, path):
     for name in settings["learned"]:
         final, golden, given = method.get_parameter(told.tensor(name))[0], case.array(f"final_{name}"), case.given(name)
         assert (final.detach() - golden).norm() <= told.movement(case) * (golden - given).norm(), name
+        if case.has(f"last_epoch_{name}"):  # before what follows the last step
+            found, golden = last[f"seed1.{told.tensor(name)}"], case.array(f"last_epoch_{name}")
+            assert (found - golden).norm() <= told.movement(case) * (golden - given).norm(), name
     near(world.logits(method, case.classnames), case.array(f"final_{told.tested}"), LOGITS)
     if "new_classnames" in settings:
         near(world.logits(method, tuple(settings["new_classnames"])), case.array("new_logits"), LOGITS)

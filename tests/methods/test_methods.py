@@ -18,7 +18,9 @@ from tests.runs import run_of
 from tests.training.trained import fit
 
 ALL = Registry().variants
-VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
+VARIANTS = {
+    name: spec for name, spec in ALL.items() if spec.inputs == "features"
+}  # the others: test_towers.py, test_visual_prompt.py
 NAMES = ["cat", "wild_dog", "german shorthaired pointer", "dog"]
 TEMPLATE = "a photo of a {}."
 OTHERS = ["fish", "tree", "ray"]
@@ -27,8 +29,8 @@ OTHERS = ["fish", "tree", "ray"]
 @pytest.fixture(scope="module")
 def text():
     torch.manual_seed(0)
-    """With the nine layers that TCP's class prompts need."""
-    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 9, 2), TOKENIZER.sot, TOKENIZER.eot))
+    """With as many layers as ViT-B/16, which TCP and deep prompts need."""
+    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 12, 2), TOKENIZER.sot, TOKENIZER.eot))
 
 
 def task(text: TextEncoder, seeds=(1, 2)) -> Task:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from cocoop.methods.context import drawn, initial_context
+from cocoop.methods.context import drawn, initial_context, refuse_depth
 from cocoop.text.changes import TextChanges
 from cocoop.text.prompts import spoken
 from cocoop.text.text_encoder import TextEncoder
@@ -23,6 +23,7 @@ class TextPrompts(nn.ParameterList):
     def __init__(
         self, text: TextEncoder, generators: Sequence[torch.Generator], n_ctx: int, depth: int, words: str | None
     ) -> None:
+        refuse_depth(depth, "text", text.layers)
         first = " ".join(spoken(words).split(" ")[:n_ctx]) if words else None
         context = initial_context(text, generators, n_ctx, first)
         super().__init__([context, *(drawn((n_ctx, text.width), generators, text) for _ in range(depth - 1))])
