@@ -18,8 +18,8 @@ from cocoop.text.prompts import texts_of
 class CoPrompt(MaPLe):
     """Cross-entropy + weight * (1 - mean cosine) for text and for images, both with frozen CLIP as the teacher (:304-368).
 
-    The text teacher is one of the hand-crafted prompts, which are sentences about each class in the authors' work, drawn in each step for all classes; the image teacher is another augmented
-    view of the same picture.
+    The text teacher is one of each class's hand-crafted prompts (descriptions, in the authors' work), drawn in each step for all
+    classes; the image teacher is another augmented view of the same picture.
 
     weight: of the consistency; image_ratio, text_ratio: shares of the adapters' output, which is added before normalisation;
     reduction: as FeatureAdapter's; options: as MaPLe's.
