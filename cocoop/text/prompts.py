@@ -66,7 +66,7 @@ def sentences(tokenizer: Tokenizer, context_length: int, texts: Sequence[str]) -
         tokens = tokenizer.whole(text)
         if len(tokens) > context_length:
             raise UserError(
-                f"text {text!r}: it has {len(tokens)} tokens, but the text tower takes at most {context_length}; shorten it."
+                f"text {shown(text)}: it has {len(tokens)} tokens, but the text tower takes at most {context_length}; shorten it."
             )
         found.append(tokenizer.padded(tokenizer.ended(tokens), context_length))
     return Prompts(tuple(found), 0)
