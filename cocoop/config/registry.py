@@ -256,10 +256,10 @@ def _check_special(
 
 def check_selection(selection: str, content: Mapping[str, Any], place: str) -> None:
     """Checks that the method's class supports a way to choose hyper-parameters."""
+    if selection == "hold_one_out" and content.get("inputs") == "images":
+        raise UserError(f"{place}.selection: hold_one_out requires inputs: features, not images.")
     supported = content.get("selections", ["none"])
     if selection not in supported:
         raise UserError(
             f"{place}.selection: {selection!r} is not one of {listed(supported)}, which are the `selections` of this method."
         )
-    if selection == "hold_one_out" and content.get("inputs") == "images":
-        raise UserError(f"{place}.selection: hold_one_out requires inputs: features, not images.")

@@ -32,8 +32,8 @@ other mistakes in them are reported as below. Before you use a file that you did
 | --- | --- | --- |
 """
 GONE, FOLDER = object(), object()
-CONFIGURATION, COOP, PROBE, DTD, NEW, TINY, RN50, PAPER = (
-    "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml",
+CONFIGURATION, COOP, PROBE, VISUAL, DTD, NEW, TINY, RN50, PAPER = (
+    "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "methods/visual_prompt.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml",
     "backbones/tiny.yaml",
     "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
 )  # fmt: skip
@@ -89,6 +89,9 @@ MISTAKES = [
     (COOP, "shots that are no number", ("variants", "coop_fewshot", "per_shots"), {"many": {"epochs": 5}}),
     (COOP, "training without gradient", ("learns",), "by_itself"),
     (PROBE, "images for a method that fits itself", ("inputs",), "images"),
+    (PROBE, "training settings of a method that fits itself", ("per_shots",), {"4": {"epochs": 5}}),
+    (COOP, "a selection that the method does not support", ("selection",), "val"),
+    (VISUAL, "holding out pixels", ("selection",), "hold_one_out"),
     (COOP, "one variant in two methods", ("variants", "cocoop"), {"label": "x"}),
     (COOP, "a variant's name with capitals", ("variants", "CoOp"), {"label": "x"}),
     (DTD, "a template without a place", ("template",), "a photo."),
