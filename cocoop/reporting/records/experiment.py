@@ -38,6 +38,12 @@ def dataset_titles(experiment: Mapping[str, Any]) -> dict[str, str]:
     return {**named(experiment["targets"]), **named(experiment["train_datasets"])}
 
 
+def reference_of(experiment: Mapping[str, Any]) -> str | None:
+    """The variant that the others are compared with; None if the experiment names none or does not contain it."""
+    name = experiment["reference"]
+    return name if name in named(experiment["variants"]) else None
+
+
 def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame:
     """The expected records with their numbers, and a gap (NaN accuracy, False in `present`) for each one that is missing.
 

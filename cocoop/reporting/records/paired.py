@@ -50,9 +50,10 @@ class Answers(NamedTuple):
 
 
 def build(experiment_json: Path, metrics_paths: Sequence[Path], records_csv: Path, out_dir: Path) -> pd.DataFrame:
-    """Compares every two variants of an experiment and writes paired.csv (fractions) and paired.md (per cent).
+    """Compares variants of an experiment (see `compare`) and writes paired.csv (fractions) and paired.md (per cent).
 
-    metrics_paths: metrics.json files with predictions.safetensors beside them; records_csv: what `collect` made of them.
+    metrics_paths: metrics.json files, with predictions.safetensors in the same folder; records_csv: the result of `collect`
+    for them.
     """
     experiment = experiments.load(experiment_json)
     frame = compare(experiment, read(experiment, metrics_paths))
@@ -99,8 +100,9 @@ def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[P
 def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> pd.DataFrame:
     """One row per pair, target subset and seed with McNemar's exact test, and one over all seeds with a bootstrap interval.
 
-    difference: accuracy of the second variant minus that of the first. An untrained variant has one set of predictions, which
-    is compared with every seed of the other. Pairs without a common seed are left out. Columns `COLUMNS`, fractions.
+    The pairs are all of two variants, or, if the experiment has a reference, the reference and each other variant.
+    difference: accuracy of the second variant minus that of the first. An untrained variant has one set of predictions,
+    which is compared with every seed of the other. Pairs without a common seed are left out. Columns: `COLUMNS`, fractions.
     """
     rows: list[dict[str, Any]] = []
     for first, second in progress.track(list(_pairs(experiment, tested)), "compare", "pair"):
@@ -115,14 +117,22 @@ def _place(record: Mapping[str, Any]) -> Place:
 
 
 def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> Iterator[tuple[Place, Place]]:
-    """Every two variants tested on the same images after the same training data, in the experiment's order."""
+    """Every two variants tested on the same images after the same training data, in the experiment's order.
+
+    With a reference, only the pairs that contain it, and it comes first.
+    """
+    reference = experiments.reference_of(experiment)
     order = list(experiments.named(experiment["variants"]))
     targets = list(experiments.dataset_titles(experiment))
     places = sorted(tested, key=lambda p: (targets.index(p.target), p.target_subset, p.shots, order.index(p.variant)))
     for _, same_images in groupby(places, key=lambda place: place[:2]):
         for one, other in combinations(same_images, 2):
-            if one.variant != other.variant and (0 in (one.shots, other.shots) or one[3:] == other[3:]):
+            if one.variant == other.variant or not (0 in (one.shots, other.shots) or one[3:] == other[3:]):
+                continue
+            if reference in (None, one.variant):
                 yield one, other
+            elif reference == other.variant:
+                yield other, one
 
 
 def _rows(first: Place, second: Place, one: Answers, other: Answers) -> Iterator[dict[str, Any]]:

@@ -42,7 +42,7 @@ def table(
     counting = ("paper",) if "Parameters" in grid.names else ()
     named = [(*row.labels, *(_printed_parameters(paper, row) for _ in counting)) for row in rows]
     cells = [_cells([_at(numbers, row, column) for column in columns]) for row in rows]
-    which = "published numbers" if labels else "the paper's numbers"
+    which = "published numbers" if paper is not None and paper.described else "the paper's numbers"
     return Table(
         name="against_paper",
         title=f"{experiment['title']}: next to {which}",

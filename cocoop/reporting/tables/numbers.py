@@ -46,7 +46,7 @@ def table(
         means = {}
         for column, number in zip(grid.columns, found, strict=True):
             means[column.labels[0]] = number and number["mean"]
-            if distance.reference_of(experiment):
+            if "distance" in summary:
                 means[f"{column.labels[0]} distance"] = number and number["distance"]
         wide.append(dict(zip(grid.names, row.labels, strict=True)) | means)
     header = (*grid.names, *(column.labels[0] for column in grid.columns))

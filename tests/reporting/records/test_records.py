@@ -127,3 +127,10 @@ def test_the_key_is_complete():
 def test_a_list_of_files_that_is_not_there(tmp_path, capsys):
     assert main(["collect", "--metrics", str(tmp_path / "none.txt"), "--out", str(tmp_path / "records.csv")]) == 2
     assert "none.txt: expected a list of files, one per line" in capsys.readouterr().err
+
+
+def test_how_hyper_parameters_were_selected_is_kept_and_may_be_missing(tmp_path):
+    stated, silent = row(seed=1, selection="val"), row(seed=2)
+    del silent["selection"]
+    results.collect([metrics_file(tmp_path / "a.json", [stated, silent])], tmp_path / "records.csv")
+    assert results.load(tmp_path / "records.csv")["selection"].tolist() == ["val", ""]

@@ -310,3 +310,26 @@ def test_markdown_and_latex_forms_agree_with_the_text():
     for render in (rendering.to_markdown, rendering.to_terminal):
         for row in texts(table):
             assert all(cell in render(table) for cell in row)
+
+
+def selected(kinds):
+    """The note on selection; kinds: by variant, or by variant and dataset."""
+    content = made.experiment()
+    frame = made.records(content, accuracy)
+    pairs = zip(frame["variant"], frame["target"], strict=True)
+    frame["selection"] = [kinds.get((variant, target), kinds.get(variant, "")) for variant, target in pairs]
+    return [note for note in tables.build(content, frame, None)[0].notes if note.startswith("Hyper-parameters")]
+
+
+def test_how_hyper_parameters_were_selected_is_a_note():
+    assert not selected({})
+    fixed = {"clip": "none", "coop": "none", "cocoop": "none"}
+    assert selected(fixed) == ["Hyper-parameters: fixed values of the methods' files."]
+    assert selected(fixed | {"coop": "val"}) == [
+        "Hyper-parameters: chosen on the few-shot validation images: CoOp; fixed values of the methods' files: all others."
+    ]
+    assert selected(fixed | {"coop": "hold_one_out", ("cocoop", "shapes"): "val"}) == [
+        "Hyper-parameters: chosen on training images that were held out: CoOp; chosen on the few-shot validation images: "
+        "CoCoOp on Shapes; fixed values of the methods' files: all others."
+    ]
+    assert selected({"coop": "val"}) == ["Hyper-parameters: chosen on the few-shot validation images: CoOp."]
