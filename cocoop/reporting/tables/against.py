@@ -57,7 +57,7 @@ def table(
 
 
 def _expanded(grid: Grid, there: pd.DataFrame, labels: Mapping[str, str]) -> Grid:
-    """A line for each published row of a line's series; with labels, what names the row stands after the words of the line."""
+    """A grid with a line for each published row of a line's series; a row's label, if there is one, follows the line's words."""
     names = {
         str(series): list(dict.fromkeys(part[PUBLISHED])) for series, part in there.groupby("series", observed=True)
     }

@@ -110,7 +110,7 @@ def test_predictions_without_a_seed_of_the_metrics_are_named(tmp_path):
     trained.with_name("predictions.safetensors").write_bytes(
         untrained.with_name("predictions.safetensors").read_bytes()
     )
-    with pytest.raises(UserError, match=r"predictions\.safetensors: no 'seed1.base.predicted' in it"):
+    with pytest.raises(UserError, match=r"predictions\.safetensors: key 'seed1.base.predicted' is missing"):
         paired.read(content, metrics)
 
 

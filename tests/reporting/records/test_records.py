@@ -93,13 +93,13 @@ def test_an_edit_is_noticed_and_can_be_kept(tmp_path):
     subprocess.run(["sha256sum", "--check", "--status", checksum.name], check=True, cwd=tmp_path)
     path.write_text(path.read_text().replace("digits", "digitz"))
     with pytest.raises(
-        UserError, match=r"records\.csv: not what records\.csv\.sha256 says: damaged, or edited\. .*sha256sum"
+        UserError, match=r"records\.csv: does not match records\.csv\.sha256: damaged, or edited\. .*sha256sum"
     ):
         results.load(path)
     seal(tmp_path)
     assert set(results.load(path)["target"]) == {"digitz"}
     checksum.unlink()
-    with pytest.raises(UserError, match=r"records\.csv: no records\.csv\.sha256 beside it"):
+    with pytest.raises(UserError, match=r"records\.csv: records\.csv\.sha256 is missing"):
         results.load(path)
 
 
