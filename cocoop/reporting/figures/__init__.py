@@ -1,4 +1,4 @@
-"""The paper's figures as SVG and PNG. Light to import: the report asks it for their names."""
+"""The figures of an experiment as SVG and PNG. Importing it does not import matplotlib; the report only needs the names."""
 
 from collections.abc import Sequence
 from pathlib import Path

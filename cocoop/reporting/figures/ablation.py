@@ -1,4 +1,4 @@
-"""Initialization and context length: the accuracy of every variant, on the average and on each dataset."""
+"""Initialization and context length: the accuracy of each variant, on average and on each dataset."""
 
 import math
 

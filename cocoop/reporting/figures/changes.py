@@ -15,16 +15,16 @@ LEAST_POINTS = 2.0
 
 
 def draw(data: Data, method: str) -> Figure:
-    """Horizontal bars per dataset and variant, one panel per group of classes, sorted by the change, the average on top.
+    """Horizontal bars per dataset and variant, one panel per group of classes, sorted by the change, with the average on top.
 
     method: the method compared with; its first variant is the reference. Whiskers: standard deviation (ddof 1) of the
-    change over seeds. A change whose runs are not all there is shown as a dash.
+    change over seeds. A change with missing runs is written as missing.
     """
     reference = data.first_of(method)
     series = [name for name in data.labels if name != reference]
     if reference is None or not series:
         return style.note(
-            f"Nothing to draw: this compares a variant of {method!r} with others, and they are not both in this experiment."
+            f"Nothing to draw: this figure compares a variant of {method!r} with others, and the experiment does not have both."
         )
     changes = against(data, reference)
     panels = [metric for metric in data.metrics() if metric != "h"]
@@ -48,7 +48,7 @@ def draw(data: Data, method: str) -> Figure:
 def against(data: Data, reference: str) -> pd.DataFrame:
     """Change of every series against a reference, in percentage points: source, target, metric, series, change, std, one_class.
 
-    Paired by seed; an untrained reference has one value, which stands beside every seed.
+    Paired by seed; the single value of an untrained reference is compared with every seed.
     """
     keys = ["source", "target", "metric"]
     own = data.values[data.values["series"] != reference]
@@ -71,7 +71,7 @@ def against(data: Data, reference: str) -> pd.DataFrame:
 
 
 def _with_single_values(joined: pd.DataFrame, other: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """An untrained series (one value, seed 0) is compared with the reference's mean over seeds."""
+    """Compares an untrained series (one value, seed 0) with the reference's mean over seeds."""
     means = other.groupby(keys)["other"].agg(lambda values: values.mean(skipna=False)).rename("mean").reset_index()
     joined = joined.merge(means, on=keys, how="left")
     joined["other"] = joined["other"].where(joined["shots"] > 0, joined["mean"])
@@ -124,7 +124,7 @@ def _whisker(axes: Axes, change: float, std: float, y: float, label: str) -> Non
 
 
 def _order(changes: pd.DataFrame, data: Data, series: list[str]) -> list[str]:
-    """The average first, then datasets from the largest gain of the last variant to its largest loss, gaps at the end."""
+    """The average first, then the datasets from the largest gain of the last variant to its largest loss, missing ones last."""
     last = changes[changes["series"] == series[-1]].set_index("target")["change"]
     there = [target for target in data.titles if target in set(changes["target"])]
     return sorted(

@@ -1,4 +1,4 @@
-"""Which figures an experiment gets, from its files to SVG and PNG."""
+"""Draws the figures of an experiment from its files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ def build_all(
 ) -> list[Path]:
     """Draws the figures of an experiment's kind as SVG and PNG; the same inputs give the same bytes.
 
-    cost_paths: cost.json of trainings and evaluations; history_paths: history.csv of trainings. What they belong to is read
-    from the learned tensors or metrics beside them.
+    cost_paths: cost.json of trainings and evaluations; history_paths: history.csv of trainings. The run that they belong to
+    is read from the learned tensors or metrics in the same folder.
     """
     experiment = experiments.load(experiment_json)
     if experiment["table"] not in NAMES:

@@ -1,4 +1,4 @@
-"""H (or accuracy, where there is no H) against the number of trained parameters."""
+"""H (or accuracy, if there is no H) against the number of trained parameters."""
 
 import math
 
@@ -20,7 +20,7 @@ APART = 1.15
 
 
 def draw(data: Data) -> Figure:
-    """One panel per dataset (the average first), one point per variant, whiskers one standard deviation over seeds (ddof 1)."""
+    """One panel per dataset (the average first) and one point per variant; whiskers: one standard deviation over seeds (ddof 1)."""
     metric = "h" if "h" in data.metrics() else data.metrics()[0]
     summary = data.summary[data.summary["metric"] == metric]
     columns = min(COLUMNS - data.many, len(data.titles))
@@ -45,7 +45,7 @@ def draw(data: Data) -> Figure:
 
 
 def _handle(look: Look, trained: bool) -> Line2D:
-    """A marker for a trained variant, a level line for an untrained one."""
+    """A marker for a trained variant, a horizontal line for an untrained one."""
     shown = {"marker": look.marker, "linestyle": "none"} if trained else {"linestyle": look.line}
     return Line2D([], [], color=look.color, **shown)
 
@@ -84,7 +84,7 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, Look]) -> dict[str, 
 
 
 def _apart(counts: list[int]) -> dict[int, float]:
-    """Where each number of parameters is drawn: nearly equal ones are set apart so that their whiskers can be told apart."""
+    """The position of each number of parameters; nearly equal ones are moved apart so that their whiskers do not overlap."""
     places: dict[int, float] = {}
     for number in counts:
         nearest = max(places.values(), default=0.0)

@@ -49,12 +49,12 @@ def theme() -> Iterator[None]:
 
 
 def canvas(height: float, width: float = WIDTH_INCHES) -> Figure:
-    """An empty figure, in inches, whose parts are kept from overlapping."""
+    """An empty figure (sizes in inches) with a layout that keeps its parts from overlapping."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: list[str]) -> None:
-    """One legend above all panels, in as many columns as fit the width; the figure grows by its further lines."""
+    """One legend above all panels, in as many columns as fit; the figure grows with its number of lines."""
     longest = max((len(label) for label in labels), default=1)
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 12 / (longest + 8))))
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=3.2)
@@ -62,7 +62,7 @@ def legend(figure: Figure, handles: Sequence[Artist], labels: list[str]) -> None
 
 
 def panel_inches(least: float, around: float, labels: int) -> float:
-    """Height of a panel with room for so many direct labels. around: inches of its title and tick labels."""
+    """Height of a panel with room for this number of direct labels. around: inches taken by its title and tick labels."""
     return max(least, around + LABEL_INCHES * labels)
 
 
@@ -106,9 +106,9 @@ def signed(points: float) -> str:
 
 
 def widen(axes: Axes, which: str, least: float) -> None:
-    """Makes an axis span at least so much: of equal values matplotlib would show differences of rounding.
+    """Makes an axis span at least `least` (in its units), because for equal values matplotlib would show rounding differences.
 
-    which: x or y; least: in the axis's units.
+    which: x or y.
     """
     low, high = getattr(axes, f"get_{which}lim")()
     if abs(high - low) < least:
@@ -117,7 +117,7 @@ def widen(axes: Axes, which: str, least: float) -> None:
 
 
 def accuracy_limits(axes: Axes, which: str) -> None:
-    """Limits of an axis of accuracies in per cent: at least `LEAST_ACCURACY` wide and, but for a margin, within 0 to 100."""
+    """Sets the limits of an axis of accuracies in per cent: at least `LEAST_ACCURACY` apart and within 0 to 100 plus a margin."""
     widen(axes, which, LEAST_ACCURACY)
     low, high = getattr(axes, f"get_{which}lim")()
     low, high = max(low, -1.0), min(high, 101.0)
@@ -125,21 +125,21 @@ def accuracy_limits(axes: Axes, which: str) -> None:
 
 
 def mark_empty(axes: Axes, part: pd.DataFrame) -> None:
-    """Says why a panel shows nothing: its runs are missing, or it is about a single class. part: its rows of a summary."""
+    """Writes into a panel why it is empty: missing runs, or a single class. part: its rows of a summary."""
     text = "one class only" if part["one_class"].all() else "missing"
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", style="italic", color="0.35")
     axes.set_xticks([])
 
 
 def note(text: str) -> Figure:
-    """A figure that says why there is nothing to show."""
+    """A figure with a text that explains why there is nothing to draw."""
     figure = canvas(1.2)
     figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
     return figure
 
 
 def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> list[Path]:
-    """Writes path.svg and path.png without dates or versions, in one layout, with notes below; returns both."""
+    """Writes path.svg and path.png with the same layout, without dates or versions, with notes below; returns both paths."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     area = Bbox.from_bounds(0, 0, figure.get_figwidth(), figure.get_figheight())
@@ -155,8 +155,8 @@ def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> list[Path]:
 
 
 def _write_below(figure: Figure, notes: Sequence[str]) -> float:
-    """Writes notes below the figure's lower edge; the inches they take."""
-    more = [f"And {len(notes) - MOST_NOTES} more notes, under the tables."] if len(notes) > MOST_NOTES else []
+    """Writes notes below the figure's lower edge and returns their height in inches."""
+    more = [f"{len(notes) - MOST_NOTES} more notes are under the tables."] if len(notes) > MOST_NOTES else []
     lines = [line for text in (*notes[:MOST_NOTES], *more) for line in wrap(text, NOTE_CHARACTERS)]
     figure.text(0.01, 0, "\n".join(lines), va="top", fontsize=NOTE_SIZE, linespacing=1.25)
     return 0.06 + len(lines) * NOTE_SIZE * 1.5 / 72

@@ -25,7 +25,7 @@ LEAST_LOSS = 0.02
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """All histories as one frame: `COLUMNS`, dataset, subset, variant, shots, and epoch as a share of the training."""
+    """All histories in one frame: `COLUMNS`, dataset, subset, variant, shots, and progress (the epoch as a share of all)."""
     parts = []
     for path in paths:
         settings = job_of(path).settings
@@ -43,13 +43,13 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
 def draw(data: Data, history: pd.DataFrame) -> Figure:
     """One row of panels per dataset trained on: mean over seeds, band from the lowest to the highest seed.
 
-    Variants train for different numbers of epochs, so the axis is the share of the training that is done. Of several
-    numbers of shots the largest is shown.
+    Variants train for different numbers of epochs, so the axis shows the share of the training. If there are several numbers
+    of shots, only the largest is shown.
     """
     variants = {variant["name"]: variant["label"] for variant in data.experiment["variants"]}
     shown = history[history["variant"].isin(list(variants))]
     if shown.empty:
-        return style.note("No run of this experiment is trained: no training curves.")
+        return style.note("No training curves: this experiment trains nothing.")
     shown = shown[shown["shots"] == shown["shots"].max()]
     datasets = [name for name in data.datasets if name in set(shown["dataset"])]
     there = [name for name in variants if name in set(shown["variant"])]

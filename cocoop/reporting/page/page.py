@@ -1,4 +1,4 @@
-"""Puts the page together from the experiments' files and renders it."""
+"""Assembles the page from the experiments' files and renders it."""
 
 import os
 from collections import Counter
@@ -45,9 +45,9 @@ def build(
 ) -> None:
     """Writes a self-contained page that opens offline. Reads results/experiments/NAME/{records.csv, figures, paired}.
 
-    experiments: contents of experiment.json files. metrics: metrics.json of each evaluation. manifests: of the datasets.
-    data_root: the folder of the images, for examples of confused pairs.
-    What is not there is left out of the page or named as missing in its tables.
+    experiments: contents of experiment.json files. metrics: metrics.json of each evaluation. manifests: manifest.json of
+    each dataset. data_root: folder of the images, for examples of confused pairs.
+    Missing parts are left out of the page, and missing runs are named in its tables.
     """
     jobs = find(results, metrics, experiments)
     examples = {manifest.dataset: Examples(manifest, data_root) for manifest in map(Manifest.load, manifests)}
@@ -68,7 +68,7 @@ def build(
 
 
 def _environment() -> Environment:
-    """Everything that is put into the page is escaped, except what a template marks as safe (the style sheet)."""
+    """The template environment, which escapes everything that is put into the page except what a template marks as safe."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -101,7 +101,7 @@ def _figure(path: Path, title: str) -> dict[str, str]:
 
 
 def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows over all seeds of a paired comparison, with names to show."""
+    """The rows of a paired comparison over all seeds, with the names that are shown."""
     labels, titles = experiments_of.named(experiment["variants"]), experiments_of.dataset_titles(experiment)
     rows = frame[frame["seed"].astype(str) == "all"].to_dict("records")
     return [
@@ -113,7 +113,7 @@ def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str
 def _datasets(
     groups: Sequence[Group], titles: Mapping[str, str], examples: Mapping[str, Examples]
 ) -> Iterator[dict[str, Any]]:
-    """Per dataset and subset the classes, hardest first, and what each series takes for what."""
+    """The classes of each dataset and subset, hardest first, and the pairs that each series confuses most."""
     for target in dict.fromkeys(found.target for found in groups):
         subsets = [_subset(found, examples[target]) for found in groups if found.target == target]
         yield {"name": target, "title": titles[target], "subsets": subsets}
@@ -142,7 +142,7 @@ def _subset(found: Group, examples: Examples) -> dict[str, Any]:
 
 
 def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """Each variant once, with its settings; trained parameters and epochs may differ between datasets."""
+    """Each variant once, with its settings and all numbers of trained parameters and epochs, which may depend on the dataset."""
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         settings = job.settings
@@ -175,7 +175,7 @@ def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, A
 
 
 def _places(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """Versions, commit and device, and how many evaluations were made there."""
+    """Each combination of versions, commit and device, and how many evaluations ran on it."""
     counts = Counter(io.canonical_json(job.provenance) for job in jobs)
     described = {io.canonical_json(job.provenance): job.provenance for job in jobs}
     return [{"count": number, **described[text]} for text, number in counts.most_common() if described[text]]

@@ -42,7 +42,7 @@ def table(
     counting = ("paper",) if "Parameters" in grid.names else ()
     named = [(*row.labels, *(_printed_parameters(paper, row) for _ in counting)) for row in rows]
     cells = [_cells([_at(numbers, row, column) for column in columns]) for row in rows]
-    which = "published numbers" if labels else "the paper's numbers"
+    which = "published numbers" if paper is not None and paper.described else "the paper's numbers"
     return Table(
         name="against_paper",
         title=f"{experiment['title']}: next to {which}",
@@ -57,7 +57,7 @@ def table(
 
 
 def _expanded(grid: Grid, there: pd.DataFrame, labels: Mapping[str, str]) -> Grid:
-    """A line for each published row of a line's series; with labels, what names the row stands after the words of the line."""
+    """A grid with a line for each published row of a line's series; a row's label, if there is one, follows the line's words."""
     names = {
         str(series): list(dict.fromkeys(part[PUBLISHED])) for series, part in there.groupby("series", observed=True)
     }

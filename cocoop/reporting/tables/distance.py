@@ -5,16 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.reporting.records.experiment import named
+from cocoop.reporting.records.experiment import named, reference_of
 from cocoop.reporting.records.text import per_cent
 
 ADDED = ("reference", "distance")
-
-
-def reference_of(experiment: Mapping[str, Any]) -> str | None:
-    """The variant that the others are compared with; None if the experiment names none or does not contain it."""
-    name = experiment["reference"]
-    return name if name in named(experiment["variants"]) else None
 
 
 def with_distance(experiment: Mapping[str, Any], summary: pd.DataFrame) -> pd.DataFrame:

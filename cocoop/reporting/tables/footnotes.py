@@ -1,4 +1,4 @@
-"""Footnotes: what a number means, which runs are not there, and what was noted about the data."""
+"""Footnotes: the meaning of the numbers, the selection of hyper-parameters, missing runs, and notes on the data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,15 +51,15 @@ def selection(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[st
 
 
 def missing(gaps: Sequence[str]) -> tuple[str, ...]:
-    """One note that names the missing results, or the first of them; none if all are there."""
+    """A note that names the missing results (at most the first `MOST_NAMED`); none if nothing is missing."""
     if not gaps:
         return ()
     more = f"; and {len(gaps) - MOST_NAMED} more" if len(gaps) > MOST_NAMED else ""
-    return (f"{GAP} Missing, so that every mean over it is blank: {'; '.join(gaps[:MOST_NAMED])}{more}.",)
+    return (f"{GAP} Missing, so every mean over it is blank: {'; '.join(gaps[:MOST_NAMED])}{more}.",)
 
 
 def meaning(summary: pd.DataFrame) -> tuple[str, ...]:
-    """What the cells of the main table show."""
+    """The meaning of the cells of the main table."""
     runs = sorted(set(summary["expected"][summary["expected"] > 1]))
     over = f" over {' or '.join(map(str, runs))} seeds (ddof 1)" if runs else ""
     found = [f"Accuracy in per cent: mean ± standard deviation{over}." if runs else "Accuracy in per cent."]

@@ -30,9 +30,9 @@ def table(
     caption: str,
     common: Sequence[str],
 ) -> Table:
-    """Mean ± standard deviation in the paper's arrangement, a clear best of those that compete in bold.
+    """Mean ± standard deviation in the paper's layout, with a clear best in bold.
 
-    per_seed: of `statistics.per_seed`; common: footnotes that every table of the experiment has.
+    per_seed: result of `statistics.per_seed`; common: footnotes of every table of the experiment.
     """
     numbers = Numbers(summary, grid)
     leaders = best.leaders(numbers, per_seed, grid)
@@ -46,7 +46,7 @@ def table(
         means = {}
         for column, number in zip(grid.columns, found, strict=True):
             means[column.labels[0]] = number and number["mean"]
-            if distance.reference_of(experiment):
+            if "distance" in summary:
                 means[f"{column.labels[0]} distance"] = number and number["distance"]
         wide.append(dict(zip(grid.names, row.labels, strict=True)) | means)
     header = (*grid.names, *(column.labels[0] for column in grid.columns))
@@ -119,6 +119,4 @@ def _mean_std_distance(number: Mapping[str, Any] | None) -> str:
 def _counting(grid: Grid) -> tuple[str, ...]:
     if "Parameters" not in grid.names:
         return ()
-    return (
-        "Parameters: counted from the trained tensors; without biases: the same without bias vectors, as the paper counts.",
-    )
+    return ("Parameters: counted from the trained tensors; without biases: without bias vectors, as the paper counts.",)
