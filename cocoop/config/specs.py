@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cocoop.errors import UserError
+from cocoop.config.templates import lines
 from cocoop.io import identity
 from cocoop.manifest import SPLITS
 
@@ -66,7 +66,7 @@ class DatasetSpec:
     def templates(self) -> tuple[str, ...]:
         """The hand-crafted prompts whose text features are averaged, listed or in a file; only `template` by default."""
         listed = self.settings.get("templates") or [self.template]
-        return _lines(Path(listed), self.name) if isinstance(listed, str) else tuple(listed)
+        return lines(Path(listed), self.name) if isinstance(listed, str) else tuple(listed)
 
     @property
     def descriptions(self) -> Path | None:
@@ -236,20 +236,3 @@ class ExperimentSpec:
     shots: tuple[int, ...]
     targets: tuple[str, ...]
     target_subsets: tuple[str, ...]
-
-
-def _lines(path: Path, dataset: str) -> tuple[str, ...]:
-    """The templates in a text file, one per line; a UserError names a line without exactly one {}."""
-    where = f"config/datasets/{dataset}.yaml: templates"
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: cannot read {path} ({error}).") from error
-    for number, line in enumerate(lines, 1):
-        if line.count("{}") != 1 or line.count("{") != 1 or line.count("}") != 1:
-            raise UserError(
-                f"{where}: {path}, line {number}: {line!r} needs exactly one {{}}, where the class name goes."
-            )
-    if not lines:
-        raise UserError(f"{where}: {path} is empty; write one template per line, such as 'a photo of a {{}}.'")
-    return tuple(lines)

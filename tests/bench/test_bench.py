@@ -19,10 +19,10 @@ from tests.oracle import TOKENIZER
 SMALL = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 3, "output_dim": 64}
 TOWERS = {
     "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 12, "width": 64, "head_width": 32, "patch_size": 8},
+    "vision_cfg": {"image_size": 64, "layers": 12, "width": 64, "head_width": 32, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 12},
 }
-VARIANTS = [name for name, spec in Registry().variants.items() if spec.learns == "by_gradient"]
+VARIANTS = {spec.method: name for name, spec in Registry().variants.items() if spec.learns == "by_gradient"}.values()
 COUNT = 50  # ImageNet's first 50 names fill their tiles without padding, so that what is made is what is counted
 
 
@@ -93,6 +93,7 @@ def test_both_sides_of_every_variant_agree(variant, backbone):
 
 @pytest.mark.slow
 def test_table_of_methods(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(run, "peak_mb", lambda case, side, *_: {"literal": 20.0, "fast": 2.0}[side])
     monkeypatch.setattr(run, "measure", partial(run.measure, geometry=TOWERS))
     out = tmp_path / "b.json"
     words = [
@@ -112,7 +113,8 @@ def test_table_of_methods(monkeypatch, tmp_path, capsys):
     assert main(["bench", *words]) == 0
     assert "| mma      | train  |         3 |       2 |" in capsys.readouterr().out
     (row,) = json.loads(out.read_text())["rows"]
-    assert row["literal"]["seconds"] > 0 and row["fast"]["peak_mb"] >= 0 and row["towers"] is True
+    assert row["literal"]["seconds"] > 0 and row["towers"] is True
+    assert row["disagreement"] < run.TOLERANCE["fp32"]
 
 
 @pytest.mark.slow

@@ -64,12 +64,14 @@ class BackboneSize:
     Attributes:
         embed_dim: E, the size of a feature.
         context_length: tokens per prompt.
+        state: numbers in the state of an image between two layers of a vision transformer.
         literal: whether the text encoder computes all tokens of every prompt (cocoop/text/literal.py), according to the config.
     """
 
     embed_dim: int | None
     context_length: int | None
     literal: bool = False
+    state: int | None = None
 
     def feature_bytes(self, images: int) -> int | None:
         """Bytes on disk for this many image features; None if E is unknown."""
@@ -112,7 +114,20 @@ def backbone_size(spec: BackboneSpec) -> BackboneSize:
     config = _config(spec)
     text = config.get("text_cfg", {})
     other = text.get("no_causal_mask") or text.get("pool_type", "argmax") != "argmax"
-    return BackboneSize(config.get("embed_dim"), text.get("context_length"), bool(other or LITERAL & set(text)))
+    literal = bool(other or LITERAL & set(text))
+    return BackboneSize(
+        config.get("embed_dim"), text.get("context_length"), literal, _state(config.get("vision_cfg", {}))
+    )
+
+
+def _state(vision: Mapping) -> int | None:
+    """Tokens times width of a vision transformer of open_clip; None for other image encoders."""
+    found = [vision.get(name) for name in ("image_size", "patch_size", "width")]
+    numbers = [value for value in found if isinstance(value, int)]
+    if len(numbers) < len(found):
+        return None
+    size, patch, width = numbers
+    return (1 + (size // patch) ** 2) * width
 
 
 def _config(spec: BackboneSpec) -> Mapping:
