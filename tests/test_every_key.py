@@ -20,7 +20,7 @@ SPLIT = {"train": 0.5, "val": 0.2, "test": 0.3}
 CONTENT: dict[str, dict[str, Any]] = {
     "config": {
         "data_root": "data", "offline": True, "backbone": "tiny", "device": "cpu", "seeds": [1, 2], "seeds_per_job": 1, "views": 1,
-        "text_budget_mb": 256, "variants": {}, "experiments": ["mine"],
+        "text_budget_mb": 256, "image_states_mb": 0, "variants": {}, "experiments": ["mine"],
     },
     "dataset": {
         "title": "Mine", "template": "a photo of a {}.", "ensemble": "mine.txt", "descriptions": "mine.json",
@@ -52,6 +52,7 @@ RENEWED: dict[str, set[str]] = {
     "config.seeds_per_job": VIEWS,
     "config.views": VIEWS,
     "config.text_budget_mb": NOTHING,
+    "config.image_states_mb": NOTHING,
     "config.variants": COOP,
     "config.variants.*.prompts_from": CLIP,
     "config.experiments": SHOWN,
@@ -97,6 +98,7 @@ RENEWED: dict[str, set[str]] = {
     "method.prompts": NOTHING,
     "method.needs": COOP,
     "method.prompts_from": COOP,
+    "method.image_layer_from": NOTHING,
     "method.stacked": COOP,
     "method.class_bound": NOTHING,
     "method.params": NOTHING,
@@ -127,6 +129,7 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "config.seeds_per_job": 2,
     "config.views": "plain",
     "config.text_budget_mb": 512,
+    "config.image_states_mb": 512,
     "config.variants": {"coop": {"training": {"lr": 0.1}}},
     "config.variants.*.params": {"n_ctx": 8, "ctx_init": None},
     "config.variants.*.training": {"lr": 0.1},

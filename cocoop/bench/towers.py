@@ -25,6 +25,7 @@ from cocoop.text.tokenizer import byte_pair
 from cocoop.text.tower import TextTower
 
 TEMPLATE = "a photo of a {}."
+NOISE = 0.02
 SENTENCES = 3  # about each class, for methods that need descriptions
 GEOMETRY: Mapping[str, Any] = {
     "embed_dim": 512,
@@ -66,6 +67,9 @@ def work(case: Case, side: str, backbone: Backbone) -> Work:
     size = backbone.image_size
     pixels = torch.randn(1, case.batch, 3, size, size, generator=random).to(backbone.device)
     labels = torch.randint(case.classes, (1, case.batch), generator=random).to(backbone.device)
+    with torch.no_grad():  # tensors that start at zero would leave the gradients of others at zero
+        for parameter in method.learned_parameters().values():
+            parameter += (NOISE * torch.randn(parameter.shape, generator=random)).to(parameter)
 
     @torch.no_grad()
     def frozen() -> Tensor:

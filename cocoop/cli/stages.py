@@ -15,6 +15,7 @@ from cocoop.cli.arguments import (
     json_option,
     offline,
     path,
+    states_mb,
     whole,
 )
 from cocoop.errors import UserError
@@ -172,7 +173,7 @@ def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: 
     from cocoop.training.run import train
 
     given = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files)
-    train(runs.run_of(run), given, out, device(), budget_mb())
+    train(runs.run_of(run), given, out, device(), budget_mb(), states_mb())
 
 
 def evaluate(evaluation: str, out: Path, **files: Any) -> None:

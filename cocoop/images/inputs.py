@@ -74,8 +74,8 @@ class Source(Protocol):
 
     images: int
 
-    def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
-        """The inputs (S, B, ...) of each step of an epoch with images in the order `visit` (S, N)."""
+    def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Any]:
+        """The inputs (S, B, ...), or `States`, of each step of an epoch with images in the order `visit` (S, N)."""
 
     def of_seed(self, index: int) -> "Source":
         """The images of one seed alone."""

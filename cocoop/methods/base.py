@@ -129,7 +129,11 @@ class Method(nn.Module, ABC):
 
     @property
     def image_layer(self) -> int:
-        """The first layer of the image tower, counted from 0, that the method changes; states before it can be cached."""
+        """The first layer of the image tower, counted from 0, that the method changes.
+
+        If it is above 0, states before it are cached: the method has its `ImageEncoder` as `encoder`, and its classifier
+        takes `States` as well as pixels. `image_layer_from` in the YAML file says the same for planning.
+        """
         return 0
 
     @property

@@ -66,6 +66,7 @@ class BackboneSize:
         embed_dim: E, the size of a feature.
         context_length: tokens per prompt.
         places: L, the number of local features of an image.
+        state: numbers in the state of an image between two layers of a vision transformer.
         literal: whether the text encoder computes all tokens of every prompt (cocoop/text/literal.py), according to the config.
     """
 
@@ -73,6 +74,7 @@ class BackboneSize:
     context_length: int | None
     literal: bool = False
     places: int | None = None
+    state: int | None = None
 
     def feature_bytes(self, images: int, local: bool = False) -> int | None:
         """Bytes on disk for this many images' features, without or with local ones; None if E or L is unknown."""
@@ -120,8 +122,9 @@ def backbone_size(spec: BackboneSpec) -> BackboneSize:
     other = text.get("no_causal_mask") or text.get("pool_type", "argmax") != "argmax"
     literal = bool(other or LITERAL & set(text))
     return BackboneSize(
-        config.get("embed_dim"), text.get("context_length"), literal, _places(config.get("vision_cfg", {}))
-    )
+        config.get("embed_dim"), text.get("context_length"), literal,
+        _places(config.get("vision_cfg", {})), _state(config.get("vision_cfg", {})),
+    )  # fmt: skip
 
 
 def _places(vision: Mapping) -> int | None:
@@ -129,6 +132,16 @@ def _places(vision: Mapping) -> int | None:
     patch = RESNET_STRIDE if isinstance(vision.get("layers"), list) else vision.get("patch_size")
     size = vision.get("image_size")
     return (size // patch) ** 2 if isinstance(size, int) and isinstance(patch, int) else None
+
+
+def _state(vision: Mapping) -> int | None:
+    """Tokens times width of a vision transformer of open_clip; None for other image encoders."""
+    found = [vision.get(name) for name in ("image_size", "patch_size", "width")]
+    numbers = [value for value in found if isinstance(value, int)]
+    if len(numbers) < len(found):
+        return None
+    size, patch, width = numbers
+    return (1 + (size // patch) ** 2) * width
 
 
 def _config(spec: BackboneSpec) -> Mapping:

@@ -138,6 +138,12 @@ def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str
             f"~ assumes {TAIL} tokens per class; for exact numbers, run `snakemake --until manifest` with this configuration, "
             "which downloads the datasets and lists their class names."
         )
+    if states := {run.variant: size for run in plan.runs if (size := estimator.states(run))}:
+        notes.append(
+            f"States of frozen image layers take up to {max(states.values()) / 2**20:,.0f} MB of memory in a job "
+            f"({listed(sorted(states))}). If that is more than image_states_mb ({plan.config['image_states_mb']}), they are "
+            "computed in each epoch."
+        )
     if estimator.backbone.embed_dim is None:
         notes.append(f"open_clip has no config of {plan.backbone.model}; disk does not include features.")
     return notes + _speed(throughput)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from cocoop.planning import Plan
-from cocoop.planning.cost.sizes import BackboneSize, DatasetSize
+from cocoop.planning.cost.sizes import FLOAT_BYTES, BackboneSize, DatasetSize
 from cocoop.planning.job import Job, Views
 from cocoop.planning.stages import FEATURES
 from cocoop.run import Evaluation, Run
@@ -72,6 +72,24 @@ class Estimator:
             return self._train(about)
         return self._evaluate(about) if isinstance(about, Evaluation) else Work()
 
+    def states(self, run: Run) -> int | None:
+        """Bytes for the states of frozen image layers in a training; None if none can be reused or a size is unknown."""
+        source = self.plan.registry.read("methods", run.method, self.plan.where).get("image_layer_from")
+        if source is None or run.training is None or run.dataset not in self.datasets or not self.backbone.state:
+            return None
+        first, images, views = run.params[source], self._draw(run), max(1, run.views)
+        first = first if isinstance(first, int) else min(first)
+        epochs = self._steps(run) / max(1, images // run.training.batch_size)
+        if first == 1 or epochs <= views:
+            return None
+        seeds = len(run.seeds) if run.stacked else 1
+        return seeds * views * images * self.backbone.state * (FLOAT_BYTES if run.backbone.precision == "fp32" else 2)
+
+    def _steps(self, run: Run) -> int:
+        training = run.training
+        assert training is not None
+        return training.steps or training.epochs * max(1, self._draw(run) // training.batch_size)
+
     def _images(self, count: int, local: bool) -> Work:
         return Work(images=count, disk=self.backbone.feature_bytes(count, local) or 0)
 
@@ -84,7 +102,7 @@ class Estimator:
         kind, classes = self.kind(run), len(self.datasets[run.dataset].labels(run.subset))
         if training is None or kind == NONE:
             return Work()
-        steps = training.steps or training.epochs * max(1, self._draw(run) // training.batch_size)
+        steps = self._steps(run)
         contexts = min(training.batch_size, self._draw(run)) if kind == PER_IMAGE else run.params.get(N_PROMPTS, 1)
         a_step = len(run.seeds) * contexts * classes
         live = run.inputs == "images"
