@@ -34,6 +34,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     TrainingSpec: {
         "epochs": 7, "batch_size": 7, "lr": 0.7, "warmup_epochs": 7, "warmup_lr": 0.7, "momentum": 0.7, "weight_decay": 0.7,
         "optimizer": "adam", "schedule": "step", "steps": 7, "drop_last": False, "betas": (0.7, 0.9), "eps": 0.7,
+        "min_lr": 0.7,
     },
     BackboneSpec: {
         "name": "other", "model": "other", "pretrained": "other", "precision": "bf16", "files": "f2",

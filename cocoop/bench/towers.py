@@ -69,7 +69,7 @@ def work(case: Case, side: str, backbone: Backbone) -> Work:
     labels = torch.randint(case.classes, (1, case.batch), generator=random).to(backbone.device)
     with torch.no_grad():  # tensors that start at zero would leave the gradients of others at zero
         for parameter in method.learned_parameters().values():
-            parameter += (NOISE * torch.randn(parameter.shape, generator=random)).to(parameter)
+            parameter.add_((NOISE * torch.randn(parameter.shape, generator=random)).to(parameter))
 
     @torch.no_grad()
     def frozen() -> Tensor:
@@ -83,7 +83,7 @@ def work(case: Case, side: str, backbone: Backbone) -> Work:
             method.encoder = PlainImage(backbone.model)  # type: ignore[assignment]
         elif method.image_layer:
             images = encoder.states(pixels, method.image_layer)
-    anew = "frozen_features" in spec.needs and not fast
+    anew = not fast and bool({"frozen_features", "second_view"} & set(spec.needs))
     classify = method.for_classes(names)
     return Work(case, method, classify, images, labels, frozen if anew else lambda: features, spec.training)
 

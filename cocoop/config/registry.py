@@ -13,6 +13,7 @@ from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
 from cocoop.config.openclip import check_names
 from cocoop.config.prompts import DEFAULT, PromptsFrom
+from cocoop.config.special import merged
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import check_schema, definition, validate
 from cocoop.errors import UserError, listed, unknown
@@ -173,7 +174,7 @@ def _variant(
         raise UserError(f"{place}: training lacks {', '.join(missing)}.")
     selection = over.get("selection", own.get("selection", content.get("selection", "none")))
     check_selection(selection, content, place)
-    per_dataset, per_shots = (_special(key, content, own, over) for key in ("per_dataset", "per_shots"))
+    per_dataset, per_shots = (merged(key, content, own, over) for key in ("per_dataset", "per_shots"))
     for key, table in (("per_dataset", per_dataset), ("per_shots", per_shots)):
         for of, special in table.items():
             _check_special(special, params, content, f"{place}.{key}.{of}")
@@ -212,33 +213,6 @@ def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bo
     if value not in params:
         raise unknown("parameter", value, params, f"{place}: class_bound")
     return bool(params[value])
-
-
-def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
-    """Settings of single datasets or shots.
-
-    Settings that a configuration changes for all datasets and shots take precedence over the method's file, and parameters of a
-    variant over those of the file for single datasets or shots.
-    """
-    of_file = {
-        place: _without(special, {"params": own.get("params", {})}) for place, special in content.get(key, {}).items()
-    }
-    files = [
-        {place: _without(special, over) for place, special in table.items()} for table in (of_file, own.get(key, {}))
-    ]
-    settings: dict[str, dict] = {}
-    for table in (*files, over.get(key, {})):
-        for place, special in table.items():
-            before = settings.get(place, {"params": {}})
-            settings[place] = before | special | {"params": before["params"] | special.get("params", {})}
-    return settings
-
-
-def _without(special: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of one dataset or number of shots that a configuration does not change for all of them."""
-    changed = {*over.get("training", {}), *(over.keys() & {"selection"})}
-    params = {name: value for name, value in special.get("params", {}).items() if name not in over.get("params", {})}
-    return {name: value for name, value in special.items() if name not in changed} | {"params": params}
 
 
 def _check_special(

@@ -33,9 +33,8 @@ other mistakes in them are reported as below. Before you use a file that you did
 """
 GONE, FOLDER = object(), object()
 CONFIGURATION, COOP, PROBE, VISUAL, DTD, NEW, TINY, RN50, PAPER = (
-    "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "methods/visual_prompt.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml",
-    "backbones/tiny.yaml",
-    "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
+    "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "methods/visual_prompt.yaml", "datasets/dtd.yaml",
+    "experiments/base_to_new.yaml", "backbones/tiny.yaml", "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
 )  # fmt: skip
 MISTAKES = [
     (CONFIGURATION, "a key is missing", ("seeds",), GONE),

@@ -63,7 +63,7 @@ def text():
 
 
 def task(text, seeds=(1, 2)) -> Task:
-    return Task(text, seeds, NAMES, (TEMPLATE,))
+    return Task(text, seeds, NAMES, (TEMPLATE,), TEMPLATE)
 
 
 def data(seeds=2):

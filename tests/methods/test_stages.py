@@ -47,7 +47,8 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
     registered = Registry().variants[variant]
     training = replace(registered.training, epochs=2, batch_size=4)
     run = run_of(
-        variant, backbone=spec, dataset="pictures", subset="base", templates=TEMPLATES * ("templates" in registered.needs),
+        variant, backbone=spec, dataset="pictures", subset="base", templates=TEMPLATES * bool(registered.prompts_from),
+        template=TEMPLATES[0] if "template" in registered.needs else None,
         params={**registered.params, **params}, training=training, views=3, shots=SHOTS, seeds=SEEDS,
     )  # fmt: skip
     evaluation = evaluation_of(run, "base", "new")

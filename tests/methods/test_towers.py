@@ -58,7 +58,7 @@ def build(text, image):
     def built(name: str, seeds: tuple[int, ...] = (1, 2), **params) -> Method:
         run = run_of(name, seeds=seeds)
         run = replace(run, params={**run.params, **params})
-        return methods.build(run, Task(text, seeds, NAMES, (TEMPLATE,), SENTENCES, image))
+        return methods.build(run, Task(text, seeds, NAMES, SENTENCES, TEMPLATE, image))
 
     return built
 
@@ -164,6 +164,6 @@ def wide():
 def test_numbers_of_parameters_are_the_published_ones(wide):
     text, image = text_of(wide), backbone_of(wide, {**DEEP, "embed_dim": 512})
     for name, expected in PARAMETERS.items():
-        run = run_of(name, seeds=(1,), params=ALL[name].params_on("imagenet"))
-        method = methods.build(run, Task(text, (1,), NAMES, (TEMPLATE,), SENTENCES, image))
+        run = run_of(name, seeds=(1,), params=dict(ALL[name].on("imagenet", 16).params))
+        method = methods.build(run, Task(text, (1,), NAMES, SENTENCES, TEMPLATE, image))
         assert sum(map(math.prod, method.shapes().values())) == expected, name

@@ -86,7 +86,9 @@ def test_a_missing_run_is_written_out_not_drawn():
 def test_nothing_to_compare_with_is_said():
     with style.theme():
         figure = changes.draw(data(variants=[made.COOP, made.COCOOP]), "clip")
-    assert figure.texts[0].get_text().startswith("Nothing to draw: this compares a variant of 'clip' with others")
+    assert (
+        figure.texts[0].get_text().startswith("Nothing to draw: this figure compares a variant of 'clip' with others")
+    )
 
 
 def test_transfer_bars_mark_the_source():

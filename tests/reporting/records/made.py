@@ -73,7 +73,7 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
     scores = {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": accuracy}
     counts = {
         "method": key["variant"],
-        "selection": "none",
+        "selection": "",
         "correct": round(accuracy * 1000),
         "total": 1000,
         "classes": 4,
