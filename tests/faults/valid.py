@@ -6,7 +6,7 @@ from collections.abc import Sequence
 TEXT = r"['\"].*"  # any text, as its repr
 WORDS = r"missing|" + TEXT
 NUMBER = r"-?\d+(\.\d+)?"
-LIMITS = "minimum|exclusiveMinimum|maximum|minLength"
+LIMITS = "minimum|exclusiveMinimum|maximum|minLength|minItems|maxItems"
 FETCHED, READER = r"(download\.#|mirror)", "(fallback_)?reader"
 FILES = "file|images|train|val|test|annotations|labels|names_file|lists|meta"
 OPTIONS = "ignore|classnames|rename|sha256|content_sha256|seed|split|folders|names|columns"
@@ -80,6 +80,8 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (r"training\.momentum", "0", "any number below 1"),
         (r"(variants\.\w+\.)?per_(dataset|shots)(\.\w+(\.epochs)?)?", r"missing|\{\}", "optional: training as always"),
         (r"per_dataset\.\w+", "wrong name", "a dataset of another registry"),
+        (r"training\.(optimizer|schedule|drop_last|eps)|variants\.\w+\.selection", "missing", "as by default"),
+        (r"per_dataset\.\w+\.lr", "missing|7|2.5", "any such number"),
         (r"variants\.\w+", "missing|wrong name", "another name, or one variant less, where nothing names it"),
         (r"variants\.\w+\.params(\.\w+)?", r"missing|\{\}", "as `defaults` has it"),
         (r"variants\.\w+\.params\.n_ctx", "7", "any number of vectors"),

@@ -79,7 +79,7 @@ def test_adapters_through_all_stages(finished):
     for name, chosen in ADAPTERS.items():
         assert sorted(found[name]["chosen"]) == sorted(chosen)
     assert {name: record["selection"] for name, record in found.items()} == {
-        "clip": "none", "taskres": "none", "tip_adapter": "hold_one_out", "tip_adapter_val": "val", "tip_adapter_f": "none",
+        "clip": "", "taskres": "", "tip_adapter": "hold_one_out", "tip_adapter_val": "val", "tip_adapter_f": "none",
         "tip_adapter_f_val": "val", "lpp": "val", "gda": "val", "linear_probe": "none", "linear_probe_val": "val",
     }  # fmt: skip
     assert found["tip_adapter_f"]["chosen"] == {"alpha": 1.17, "beta": 1.0, "epoch": 3.0}
