@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cocoop.reporting.figures import looks, style
 from cocoop.reporting.figures.data import METRICS, Data
@@ -131,6 +131,7 @@ def _scatter(axes: Axes, data: Data, points: list[dict[str, Any]], quantity: str
     else:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 1.6, right)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if right < 50 * min(values) else (1,)))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     style.accuracy_limits(axes, "y")
