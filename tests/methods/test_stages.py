@@ -70,7 +70,7 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
     tensors, metadata = io.read_tensors(out / "run/learned.safetensors", "learned")
     assert metrics["parameters"]["trained"] == sum(t.numel() for t in tensors.values()) / len(SEEDS)
     text = text_encoder.load(out / "tower.st", spec.settings)
-    task = Task(text, SEEDS, tuple(metadata["classnames"]), run.templates, dataset="pictures")
+    task = Task(text, SEEDS, tuple(metadata["classnames"]), run.templates, run.template or "", dataset="pictures")
     start, method = (methods.build(run, task) for _ in range(2))
     method.load_learned(tensors, "learned")
     moved = {tensor for tensor, first in start.learned().items() if not torch.equal(first, tensors[tensor])}

@@ -27,8 +27,8 @@ METHODS = {
 }
 WITH_LOSSES = {  # their losses take more from the classifier than logits
     "tcp": lambda text, seeds: TCP(
-        Task(text, seeds, tuple(NAMES), ("a photo of a {}.",)), n_ctx=4, ctx_init=None, inject_before_block=1,
-        inject_weight=0.5, weight=8.0, reduction=4, student_templates={},
+        Task(text, seeds, tuple(NAMES), ("a photo of a {}.",), "a photo of a {}."), n_ctx=4, ctx_init=None,
+        inject_before_block=1, inject_weight=0.5, weight=8.0, reduction=4, student_templates={},
     ),
 }  # fmt: skip
 
