@@ -60,7 +60,7 @@ def main(runs: int) -> None:
             files = [metrics_file(folder, variant, dataset) for variant, dataset in product(variants, DATASETS)]
         experiment = {
             "schema": 1, "kind": "experiment", "name": "many", "title": "Many", "table": "base_to_new", "caption": "",
-            "paper": None,
+            "paper": None, "reference": None,
             "backbone": {"name": "tiny", "label": "Tiny"}, "train_subset": "base", "targets": [], "target_subsets": list(SUBSETS),
             "variants": [{"name": v, "label": v, "method": "coop", "trainable": True} for v in variants],
             "train_datasets": [{"name": d, "title": d} for d in DATASETS], "shots": [16], "seeds": list(SEEDS),

@@ -35,8 +35,9 @@ class Run:
         dataset: the dataset trained on.
         data: digest of the settings that determine the dataset's images, labels and class names.
         subset: the classes trained on: all, base or new.
-        templates: hand-crafted prompts of the dataset, empty for a method that does not use them.
+        templates: hand-crafted prompts with {} for the class name; empty for a method that uses none, or descriptions.
         descriptions: digest of the dataset's class descriptions, None for a method that does not use them.
+        template: the one template whose words a method needs; None for the others.
         variant: name of the method's variant.
         method: name of the method's file in config/methods.
         implementation: "module:Class".
@@ -47,6 +48,7 @@ class Run:
         needs: additional inputs of the method (workflow/schemas/method.schema.yaml).
         params: keyword arguments of the class.
         training: settings of gradient training; None for a method without it.
+        selection: how hyper-parameters are chosen: none, val or hold_one_out.
         views: V, augmented views per image; 0 for the test transform.
         shots: images per class.
         seeds: each seed has its own few-shot draw and learned tensors.
@@ -58,6 +60,7 @@ class Run:
     subset: str
     templates: tuple[str, ...]
     descriptions: str | None
+    template: str | None
     variant: str
     method: str
     implementation: str
@@ -68,6 +71,7 @@ class Run:
     needs: tuple[str, ...]
     params: Mapping[str, Any]
     training: TrainingSpec | None
+    selection: str
     views: int
     shots: int
     seeds: tuple[int, ...]
@@ -103,6 +107,21 @@ class Run:
         return self.shots > 0
 
     @property
+    def validation(self) -> bool:
+        """Whether the training reads the validation draw."""
+        return self.selection == "val" or "validation" in self.needs
+
+    @property
+    def local(self) -> bool:
+        """Whether the cached features include local ones."""
+        return "local_features" in self.needs
+
+    @property
+    def cached_views(self) -> bool:
+        """Whether it reads features of the training images."""
+        return self.inputs == "features" or bool({"frozen_features", "second_view"} & set(self.needs))
+
+    @property
     def order(self) -> tuple[Any, ...]:
         """Sort key for lists of runs."""
         return self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity
@@ -121,6 +140,7 @@ class Evaluation:
         data: digest of the settings that determine the target's images, labels and class names.
         templates: as in `Run`, for the target.
         descriptions: as in `Run`, for the target.
+        template: as in `Run`, for the target.
         subsets: the sets of classes to test on, each separately.
     """
 
@@ -129,6 +149,7 @@ class Evaluation:
     data: str
     templates: tuple[str, ...]
     descriptions: str | None
+    template: str | None
     subsets: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ def run_of(variant: str | VariantSpec, **changes: Any) -> Run:
     spec = Registry().variants[variant] if isinstance(variant, str) else variant
     run = Run(
         backbone=BACKBONE, dataset="flags", data="", subset="all", templates=("a photo of a {}.",), descriptions=None,
+        template=None,
         variant=spec.name, method=spec.method, implementation=spec.implementation, version=spec.version, code=spec.code,
         inputs=spec.inputs, stacked=spec.stacked, needs=spec.needs, params=dict(spec.params), training=spec.training,
-        views=0, shots=1 if spec.trainable else 0, seeds=(1, 2) if spec.trainable else (0,),
+        selection=spec.selection, views=0, shots=1 if spec.trainable else 0, seeds=(1, 2) if spec.trainable else (0,),
     )  # fmt: skip
     return replace(run, **changes)
 
@@ -25,4 +26,4 @@ def run_of(variant: str | VariantSpec, **changes: Any) -> Run:
 def evaluation_of(run: Run, *subsets: str, target: str = "", templates: tuple[str, ...] | None = None) -> Evaluation:
     """The run tested on a target, by default its own dataset."""
     given = run.templates if templates is None else templates
-    return Evaluation(run, target or run.dataset, "", given, None, subsets)
+    return Evaluation(run, target or run.dataset, "", given, None, run.template, subsets)

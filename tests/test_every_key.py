@@ -15,28 +15,34 @@ from tests.every_key import Key, Schema, every_key, recomputed
 
 KINDS = {"config": "config", "backbone": "backbones/tiny", "dataset": "datasets/mine", "experiment": "experiments/mine",
          "method": "methods/coop"}  # fmt: skip
+UNTRAINED = ("clip", "clip_ensemble", "clip_descriptions")
 SPLIT = {"train": 0.5, "val": 0.2, "test": 0.3}
 CONTENT: dict[str, dict[str, Any]] = {
     "config": {
         "data_root": "data", "offline": True, "backbone": "tiny", "device": "cpu", "seeds": [1, 2], "seeds_per_job": 1, "views": 1,
-        "text_budget_mb": 256, "variants": {}, "experiments": ["mine"],
+        "text_budget_mb": 256, "image_states_mb": 0, "variants": {}, "experiments": ["mine"],
     },
-    "dataset": {"title": "Mine", "template": "a photo of a {}.", "reader": {"kind": "image_folder", "split": SPLIT}},
+    "dataset": {
+        "title": "Mine", "template": "a photo of a {}.", "ensemble": "mine.txt", "descriptions": "mine.json",
+        "reader": {"kind": "image_folder", "split": SPLIT},
+    },
     "experiment": {
-        "title": "Mine", "table": "base_to_new", "caption": "", "paper": None, "variants": ["clip", "coop"],
+        "title": "Mine", "table": "base_to_new", "caption": "", "paper": None, "variants": [*UNTRAINED, "coop"],
         "train_datasets": ["mine"], "train_subset": "base", "shots": [4], "targets": [], "target_subsets": ["base", "new"],
     },
 }  # fmt: skip
-
+FILES = {"mine.txt": "a {}.", "mine.json": '{"cat": ["has fur"]}', "other.json": '{"cat": ["has whiskers"]}'}
 NOTHING: set[str] = set()
 SHOWN = {"configuration", "experiment", "collect", "tables", "paired", "figures", "page"}
-CLIP, COOP = SHOWN | {"evaluate clip"}, SHOWN | {"train coop", "evaluate coop"}
+COOP = SHOWN | {"train coop", "evaluate coop"}
+CLIP, ENSEMBLE, DESCRIPTIONS = (SHOWN | {f"evaluate {variant}"} for variant in UNTRAINED)
+ALL_CLIP = CLIP | ENSEMBLE | DESCRIPTIONS
 VIEWS = COOP | {"views"}
 DRAWS = VIEWS | {"fewshot"}
-DATA = DRAWS | CLIP | {"manifest", "features"}
+DATA = DRAWS | ALL_CLIP | {"manifest", "features"}
 SOURCE = DATA | {"download"}
-BACKBONE = VIEWS | CLIP | {"text_tower", "features"}
-TESTS = CLIP | {"evaluate coop"}
+BACKBONE = VIEWS | ALL_CLIP | {"text_tower", "features"}
+TESTS = ALL_CLIP | {"evaluate coop"}
 RENEWED: dict[str, set[str]] = {
     "config.data_root": SOURCE - {"configuration", "experiment"},
     "config.offline": NOTHING,
@@ -46,14 +52,16 @@ RENEWED: dict[str, set[str]] = {
     "config.seeds_per_job": VIEWS,
     "config.views": VIEWS,
     "config.text_budget_mb": NOTHING,
+    "config.image_states_mb": NOTHING,
     "config.variants": COOP,
+    "config.variants.*.prompts_from": CLIP,
     "config.experiments": SHOWN,
     "backbone": BACKBONE,
     "backbone.label": SHOWN,
     "dataset.title": SHOWN,
     "dataset.template": CLIP,
-    "dataset.templates": CLIP,
-    "dataset.descriptions": NOTHING,  # no method here takes them; see below
+    "dataset.ensemble": ENSEMBLE,
+    "dataset.descriptions": DESCRIPTIONS,
     "dataset.folder": SOURCE,
     "dataset.classes": DATA,
     "dataset.sizes": DATA,
@@ -74,6 +82,7 @@ RENEWED: dict[str, set[str]] = {
     "experiment.table": SHOWN,
     "experiment.caption": SHOWN,
     "experiment.paper": SHOWN,
+    "experiment.reference": SHOWN,
     "experiment.variants": SHOWN | {"train coop_random", "evaluate coop_random"},
     "experiment.train_datasets": SOURCE,
     "experiment.train_subset": VIEWS,
@@ -88,6 +97,8 @@ RENEWED: dict[str, set[str]] = {
     "method.inputs": COOP,
     "method.prompts": NOTHING,
     "method.needs": COOP,
+    "method.prompts_from": COOP,
+    "method.image_layer_from": NOTHING,
     "method.stacked": COOP,
     "method.class_bound": NOTHING,
     "method.params": NOTHING,
@@ -97,6 +108,19 @@ RENEWED: dict[str, set[str]] = {
     "method.per_shots": COOP,
     "method.variants": COOP,
     "method.variants.*.label": SHOWN,
+    "method.selections": NOTHING,
+    **dict.fromkeys(
+        (
+            "config.variants.*.selection",
+            "method.selection",
+            "method.per_dataset.*.selection",
+            "method.per_shots.*.selection",
+            "method.variants.*.selection",
+            "method.variants.*.per_dataset.*.selection",
+            "method.variants.*.per_shots.*.selection",
+        ),
+        VIEWS,
+    ),
 }
 WITHOUT_TRAINING = ("training", "per_dataset", "per_shots")
 CHANGES: dict[str, Any] = {  # where a value must fit others
@@ -105,6 +129,7 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "config.seeds_per_job": 2,
     "config.views": "plain",
     "config.text_budget_mb": 512,
+    "config.image_states_mb": 512,
     "config.variants": {"coop": {"training": {"lr": 0.1}}},
     "config.variants.*.params": {"n_ctx": 8, "ctx_init": None},
     "config.variants.*.training": {"lr": 0.1},
@@ -114,11 +139,14 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "backbone.model": "ViT-B-32",
     "backbone.pretrained": None,
     "backbone.preprocessing": {"mean": [0, 0, 0]},
+    "dataset.ensemble": ["a {}.", "the {}."],
+    "dataset.descriptions": "other.json",
     "dataset.test_only": False,
     "dataset.reader": {"kind": "folders", "train": "train", "test": "test"},
     "dataset.fallback_reader": {"kind": "folders", "train": "train", "test": "test"},
     "experiment.paper": "table1_base_to_new",
-    "experiment.variants": ["clip", "coop", "coop_random"],
+    "experiment.reference": "clip",
+    "experiment.variants": [*UNTRAINED, "coop", "coop_random"],
     "experiment.train_datasets": ["mine", "digits"],
     "experiment.targets": ["mine", "digits"],
     "experiment.train_subset": "all",
@@ -126,12 +154,18 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "method.class": "cocoop.methods.cocoop:CoCoOp",
     "method.class_bound": False,
     "method.inputs": "images",
-    "method.needs": ["templates"],
+    "method.needs": ["template"],
     "method.training": lambda training: training | {"lr": 0.1},
     "method.params": lambda params: params | {"n_ctx": params["n_ctx"] | {"description": "other words"}},
     "method.defaults": lambda defaults: defaults | {"n_ctx": 2, "ctx_init": None},
     "method.variants": lambda variants: variants | {"coop": {"label": "CoOp", "training": {"lr": 0.1}}},
     "method.variants.*.params": {"n_ctx": 2, "ctx_init": None},
+    **{
+        f"method.{place}.*.params": {"n_ctx": 2, "ctx_init": None}
+        for place in ("per_dataset", "per_shots", "variants.*.per_dataset", "variants.*.per_shots")
+    },
+    "method.selections": ["none", "val"],
+    "config.variants.*.selection": "val",
     "method.per_dataset": {"mine": {"lr": 0.1}},
     "method.per_shots": {"4": {"lr": 0.1}},
     "method.variants.*.per_dataset": {"mine": {"lr": 0.1}},
@@ -142,18 +176,29 @@ WHOLE: dict[str, Callable[[dict], dict]] = {  # where other keys must change alo
         **{name: value for name, value in content.items() if name not in WITHOUT_TRAINING},
         "learns": "by_itself", "variants": {"coop": {"label": "CoOp"}},
     },
+    "config.variants.*.prompts_from": lambda content: content | {"variants": {"clip": {"prompts_from": "ensemble"}}},
+    "method.variants.*.prompts_from": lambda content: content | {
+        "prompts_from": "template", "variants": {"coop": {"label": "CoOp", "prompts_from": "ensemble"}},
+    },
 }  # fmt: skip
 KEYS = every_key(*KINDS)
 
 
 @pytest.fixture
-def config(tmp_path) -> Path:
-    """A small configuration: one dataset, CLIP and CoOp with training as in its file."""
+def config(tmp_path, monkeypatch) -> Path:
+    """A small configuration: one dataset, CLIP with each kind of prompts, and CoOp with training as in its file."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in FILES.items():
+        Path(name).write_text(text)
     folder = tmp_path / "config"
     for name in ("backbones/tiny", "datasets/digits", "methods/clip", "methods/coop"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(io.REPOSITORY / f"config/{name}.yaml", folder / f"{name}.yaml")
+    with (folder / "methods/coop.yaml").open("a") as coop:
+        coop.write("selections: [none, val, hold_one_out]\n")
     shutil.copy(folder / "backbones/tiny.yaml", folder / "backbones/other.yaml")
+    with (folder / "datasets/digits.yaml").open("a") as digits:
+        digits.write("descriptions: mine.json\n")
     (folder / "experiments").mkdir()
     for kind, content in CONTENT.items():
         (folder / f"{KINDS[kind]}.yaml").write_text(yaml.safe_dump(content))
@@ -203,6 +248,16 @@ def test_a_change_renews_what_depends_on_it(key, said, config):
         file.write_text(yaml.safe_dump(content))
         plans.append(plan(config))
     assert recomputed(*plans) == expected(key)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "renewed"),
+    [("mine.txt", "the {}.", ENSEMBLE), ("mine.json", FILES["other.json"], DESCRIPTIONS), ("mine.txt", "# new\na {}.\n", NOTHING)],
+)  # fmt: skip
+def test_a_change_of_a_file_of_prompts_renews_what_uses_them(name, text, renewed, config):
+    before = plan(config)
+    Path(name).write_text(text)
+    assert recomputed(before, plan(config)) == renewed
 
 
 def test_no_change_renews_nothing(config):

@@ -75,7 +75,7 @@ def put(method: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("index", range(len(facts()["templates"])))
 def test_zero_shot_logits(text, index):
-    classifier = ZeroShot(Task(text, (0,), templates=(facts()["templates"][index],))).for_classes(NAMES)
+    classifier = ZeroShot(Task(text, (0,), prompts=(facts()["templates"][index],))).for_classes(NAMES)
     near(classifier(features())[0], golden(f"zero_shot_logits_{index}"))
 
 

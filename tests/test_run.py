@@ -13,7 +13,7 @@ from cocoop.errors import UserError
 from cocoop.run import Evaluation, Run, seeds_text
 from tests.runs import evaluation_of, run_of
 
-RUN = run_of("coop", descriptions="d1", needs=("templates", "validation"), views=3)
+RUN = run_of("coop", descriptions="d1", template="a {}.", needs=("template", "validation"), views=3)
 EVALUATION = evaluation_of(RUN, "base", "new")
 VALUES = {
     "run": RUN,
@@ -23,14 +23,18 @@ VALUES = {
 }
 CHANGES: dict[type, dict[str, Any]] = {
     Run: {
-        "dataset": "digits", "data": "d2", "subset": "base", "templates": ("a {}.",), "descriptions": None, "variant": "mine",
-        "method": "mine", "implementation": "mine:Mine", "version": 2, "code": "c2", "inputs": "images", "stacked": False,
-        "needs": (), "params": {"n_ctx": 8}, "training": None, "views": 4, "shots": 2, "seeds": (2, 1),
+        "dataset": "digits", "data": "d2", "subset": "base", "templates": ("a {}.",), "descriptions": None, "template": None,
+        "variant": "mine", "method": "mine", "implementation": "mine:Mine", "version": 2, "code": "c2", "inputs": "images",
+        "stacked": False, "needs": (), "params": {"n_ctx": 8}, "training": None, "selection": "val", "views": 4, "shots": 2,
+        "seeds": (2, 1),
     },
-    Evaluation: {"target": "digits", "data": "d2", "templates": ("a {}.",), "descriptions": "d2", "subsets": ("base",)},
+    Evaluation: {
+        "target": "digits", "data": "d2", "templates": ("a {}.",), "descriptions": "d2", "template": None, "subsets": ("base",),
+    },
     TrainingSpec: {
         "epochs": 7, "batch_size": 7, "lr": 0.7, "warmup_epochs": 7, "warmup_lr": 0.7, "momentum": 0.7, "weight_decay": 0.7,
         "optimizer": "adam", "schedule": "step", "steps": 7, "drop_last": False, "betas": (0.7, 0.9), "eps": 0.7,
+        "min_lr": 0.7,
     },
     BackboneSpec: {
         "name": "other", "model": "other", "pretrained": "other", "precision": "bf16", "files": "f2",

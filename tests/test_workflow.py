@@ -10,11 +10,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 import yaml
 
 from cocoop import io
+from cocoop.config import Registry
 from cocoop.planning.files import plan_of
 from cocoop.planning.jobs import jobs_of
+from cocoop.text import text_encoder
 from tests import forked
 
 REPOSITORY = io.REPOSITORY
@@ -182,6 +186,43 @@ def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
 def test_report_archive(folder):
     snakemake("--report", "report.zip", folder=folder)
     assert (folder / "report.zip").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_template_ensemble_and_descriptions_beside_each_other(folder):
+    """Three rows whose counts are those of the literal computation; a change of the ensemble plans the ensemble's alone."""
+    texts = {
+        "clip": lambda name: [f"a photo of the {name}."],
+        "clip_ensemble": lambda name: [f"a photo of the {name}.", f"a picture of a {name}.", f"the {name}."],
+        "clip_descriptions": lambda name: [f"a drawing of the {name}", f"white {name} on black"],
+    }
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    names = [f"digit {word}" for word in words]
+    (folder / "digits.json").write_text(json.dumps({name: texts["clip_descriptions"](name) for name in names}))
+    (folder / "digits.txt").write_text("# ours\n" + "\n".join(texts["clip_ensemble"]("{}")))
+    digits = folder / "config/datasets/digits.yaml"
+    before = digits.read_text()
+    digits.write_text(before + "ensemble: digits.txt\ndescriptions: digits.json\n")
+    write(folder, SMALL | {"experiments": {"base_to_new": {"train_datasets": ["digits"], "variants": [*texts]}}})
+    snakemake("--cores", "2", folder=folder)
+    table = (folder / "results/experiments/base_to_new/tables/table.txt").read_text()
+    assert all(label in table for label in ("CLIP (ensemble)", "CLIP (descriptions)"))
+    assert "digits: has no `ensemble:`" not in table
+
+    text = text_encoder.whole(Registry().backbone("tiny", "test").settings)
+    tensors, _ = io.read_tensors(next((folder / "results/features/tiny/digits").rglob("test.safetensors")), "features")
+    images, labels = F.normalize(tensors["features"].double(), dim=-1), tensors["labels"]
+    for variant, prompts in texts.items():
+        each = [F.normalize(text.features(prompts(name)).double(), dim=-1).mean(0) for name in names[:5]]
+        found = (images[labels < 5] @ F.normalize(torch.stack(each), dim=-1).T).argmax(1)
+        metrics = io.read_json(next((folder / "results/runs").rglob(f"{variant}/**/metrics.json")), "metrics")
+        assert metrics["records"][0]["correct"] == int((found == labels[labels < 5]).sum()), variant
+
+    (folder / "digits.txt").write_text("a photo of the {}.\nmy {}.\n")
+    counts = dry(folder)
+    assert counts["evaluate"] == 1 and "features" not in counts
+    digits.write_text(before)
+    write(folder, SMALL)
 
 
 @pytest.mark.slow

@@ -28,6 +28,10 @@ class States(NamedTuple):
     layer: int
     x: Tensor
 
+    def to(self, dtype: torch.dtype) -> "States":
+        """Themselves: states keep the tower's dtype, unlike features."""
+        return self
+
 
 class Encoded(NamedTuple):
     """features: (S, B, E), not normalised; inserted: inserted tokens after ln_post, (S, B, M, D), None if there are none."""

@@ -8,18 +8,29 @@ METHODS = ("cocoop", "coop")
 COOP_BATCH = 32  # images per training step of CoOp (CoOp configs/trainers/CoOp/vit_b16_ctxv1.yaml:3)
 EVALUATED_IMAGES = 4  # images per timed evaluation; the literal side runs them one by one, like the reference
 CPU_CLASSES, CUDA_CLASSES, QUICK_CLASSES = (10, 50, 100), (10, 100, 500, 1000), (50,)
+TOWERS_CLASSES = {"cpu": (50,), "cuda": (50, 100, 500)}
 CUDA_BATCHES = {"train": (1, 8, 32), "evaluate": (16, 100)}
+TOWERS_BATCH = 4  # images per step of MaPLe and its successors (configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A case. batch: images per step; precision: fp32 or bf16 (autocast)."""
+    """A case.
+
+    Attributes:
+        method: cocoop, coop, or with `towers` any registered variant.
+        work: one of PASSES.
+        batch: images per step.
+        precision: fp32 or bf16 (autocast).
+        towers: whether images are part of the measurement.
+    """
 
     method: str
     work: str
     classes: int
     batch: int
     precision: str = "fp32"
+    towers: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.work}, {self.classes} classes, batch {self.batch}, {self.precision}"
@@ -39,6 +50,14 @@ def cases(device: str, classes: Sequence[int] = (), quick: bool = False) -> list
         for precision in precisions
         for batch in _batches(method, work, device)
     ]
+
+
+def towers_cases(
+    device: str, variants: Sequence[str], classes: Sequence[int] = (), batch: int | None = None
+) -> list[Case]:
+    """A training step of each variant with each number of classes."""
+    counts = classes or TOWERS_CLASSES[device]
+    return [Case(name, "train", n, batch or TOWERS_BATCH, towers=True) for name in variants for n in counts]
 
 
 def _batches(method: str, work: str, device: str) -> Iterator[int]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cocoop.bench.cases import Case
 from cocoop.io import REPOSITORY
@@ -20,12 +21,14 @@ RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 WARM_UP_CLASSES = 2
 
 
-def peak_mb(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, int]) -> float | None:
+def peak_mb(
+    case: Case, side: str, device: str, threads: int, geometry: Mapping[str, Any] | None = None
+) -> float | None:
     """Peak memory of a step in MB, in addition to the memory of model, inputs and libraries.
 
     On a CPU, resident memory as reported by Linux (None on other systems); on a GPU, memory allocated by torch.
     """
-    asked = {"case": vars(case), "side": side, "device": device, "threads": threads, "geometry": dict(geometry)}
+    asked = {"case": vars(case), "side": side, "device": device, "threads": threads, "geometry": geometry}
     command = [sys.executable, "-m", "cocoop.bench.memory", json.dumps(asked)]
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
@@ -38,16 +41,16 @@ def peak_mb(case: Case, side: str, device: str, threads: int, geometry: Mapping[
     return json.loads(done.stdout)
 
 
-def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, int]) -> float | None:
+def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, Any] | None) -> float | None:
     """Measures the same in this process, which must have just started."""
     import torch
 
-    from cocoop.bench import sides
+    from cocoop.bench.models import model_of
 
     torch.set_num_threads(threads)
-    text = sides.sides(device, geometry, case.precision)[side]
-    sides.work(replace(case, classes=WARM_UP_CLASSES), text).run()  # loads libraries
-    work = sides.work(case, text)
+    model = model_of(case.towers, case.precision, device, geometry)
+    model.work(replace(case, classes=WARM_UP_CLASSES), side).run()  # loads libraries
+    work = model.work(case, side)
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

@@ -4,27 +4,21 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cocoop import io, progress, provenance
-from cocoop.bench import images, operations, timing
-from cocoop.bench.cases import PASSES, Case, cases
+from cocoop.bench import images, timing
+from cocoop.bench.cases import PASSES, Case, cases, towers_cases
 from cocoop.bench.memory import peak_mb
-from cocoop.bench.sides import CONTEXTS, GEOMETRY, WORDS, class_names, sides, work
+from cocoop.bench.models import Model, model_of
 from cocoop.bench.table import Measured, rendered
 from cocoop.device import choose, deterministic
 from cocoop.errors import UserError
-from cocoop.text.prompt_encoder import PromptEncoder
-from cocoop.text.text_encoder import TextEncoder
-from cocoop.text.tower import TextTower
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}  # maximal relative difference between the two sides
-KEPT_LITERALLY = {
-    "train": 25,
-    "evaluate": 12,
-}  # vectors of width D that a token stores on the literal side (per layer in a training)
 ROOM = 0.8  # fraction of the free memory that a literal step may use
 
 
@@ -35,22 +29,28 @@ def bench(
     device: str = "auto",
     threads: int | None = None,
     repeats: int = 3,
+    methods: Sequence[str] = (),
+    batch: int | None = None,
 ) -> None:
     """Prints the table and writes the measurements as JSON to `out`. Raises a UserError if the two sides disagree."""
     for count in classes:
         if count < 2:
             raise UserError(f"--classes: expected 2 or more, got {count}.")
+    if batch is not None and (batch < 1 or not methods):
+        raise UserError(f"--batch: expected 1 or more, together with --methods, got {batch}.")
     if repeats < 1 or (threads is not None and threads < 1):
         raise UserError(f"--repeats and --threads: expected 1 or more, got {repeats} and {threads}.")
     device = choose(device)
     if threads:
         torch.set_num_threads(threads)
-    if quick:
+    if methods:
+        measured = measure(towers_cases(device, methods, classes, batch), device, repeats)
+    elif quick:
         measured = measure(cases(device, classes, quick), device, 1, memory_of=("train",))
     else:
         measured = measure(cases(device, classes), device, repeats)
     print(rendered(measured, _where(device)))
-    pictures = None if quick else images.measure(device)
+    pictures = None if quick or methods else images.measure(device)
     if pictures:
         print("", images.rendered(pictures), sep="\n")
     if out:
@@ -66,17 +66,17 @@ def measure(
     todo: Sequence[Case],
     device: str,
     repeats: int,
-    geometry: Mapping[str, int] = GEOMETRY,
+    geometry: Mapping[str, Any] | None = None,
     memory_of: Sequence[str] = PASSES,
 ) -> list[Measured]:
     """Measures the cases, and before each case the speed of matrix products; the best of these counts as peak for all cases."""
-    texts = {precision: sides(device, geometry, precision) for precision in {case.precision for case in todo}}
-    measured, peaks = [], dict.fromkeys(texts, 0.0)
+    models = {key: model_of(*key, device, geometry) for key in {(case.towers, case.precision) for case in todo}}
+    measured, peaks = [], dict.fromkeys((precision for _, precision in models), 0.0)
     with progress.bar(len(todo), "bench", "case") as bar:
         for case in todo:
             bar.set_postfix_str(str(case), refresh=True)
             peaks[case.precision] = max(peaks[case.precision], timing.peak_flops(device, case.precision))
-            m = _case(case, texts[case.precision], device, repeats)
+            m = _case(case, models[case.towers, case.precision], device, repeats)
             if case.work in memory_of:
                 m.peak_mb = {side: peak_mb(case, side, device, torch.get_num_threads(), geometry) for side in m.seconds}
             measured.append(m)
@@ -86,12 +86,10 @@ def measure(
     return measured
 
 
-def _case(case: Case, texts: dict[str, TextEncoder], device: str, repeats: int) -> Measured:
-    fast, text = work(case, texts["fast"]), texts["fast"]
-    encoder = text.encoder(text.learnable(class_names(case.classes), CONTEXTS, words=WORDS))
-    assert isinstance(encoder, PromptEncoder)
-    expected, note = deterministic(fast.outcome, str(case)), _too_large(case, encoder.tower, device)
-    literal = None if note else work(case, texts["literal"])
+def _case(case: Case, model: Model, device: str, repeats: int) -> Measured:
+    fast = model.work(case, "fast")
+    expected, note = deterministic(fast.outcome, str(case)), _too_large(case, model, device)
+    literal = None if note else model.work(case, "literal")
     disagreement = None
     if literal:
         try:
@@ -99,40 +97,23 @@ def _case(case: Case, texts: dict[str, TextEncoder], device: str, repeats: int) 
         except torch.OutOfMemoryError:
             literal, note = None, "the literal computation needs more memory than this device has"
     seconds = timing.in_turn(literal.run if literal else None, fast.run, repeats, device)
-    return Measured(case, seconds, *_counted(case, encoder), disagreement, note)
+    return Measured(case, seconds, *model.counted(case), disagreement, note)
 
 
-def _counted(case: Case, encoder: PromptEncoder) -> tuple[dict[str, int], dict[str, int]]:
-    """Numbers of tokens and operations of each side."""
-    contexts = case.batch if case.method == "cocoop" else 1
-    prefix = len(encoder.packing.prefix()[1])
-    tokens = {
-        "literal": case.classes * encoder.tower.facts.context_length,
-        "fast": encoder.packing.tail_entries + prefix,
-    }
-    flops = {"literal": operations.literal(case.classes, encoder.tower), "fast": operations.required(encoder)}
-    return (
-        {side: contexts * count for side, count in tokens.items()},
-        {side: contexts * count.of(case.work) for side, count in flops.items()},
-    )
-
-
-def _too_large(case: Case, tower: TextTower, device: str) -> str | None:
+def _too_large(case: Case, model: Model, device: str) -> str | None:
     """The reason to skip the literal side, from a rough estimate of its memory; None to run it."""
     free = (
         torch.cuda.mem_get_info()[0] if device == "cuda" else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     )
-    images = case.batch if (case.method, case.work) == ("cocoop", "train") else 1
-    layers = tower.facts.layers if case.work == "train" else 1
-    vectors = images * case.classes * tower.facts.context_length * layers * KEPT_LITERALLY[case.work]
-    needed = vectors * tower.width * (2 if case.precision == "bf16" else 4)
+    needed = model.numbers_kept(case) * (2 if case.precision == "bf16" else 4)
     if needed <= ROOM * free:
         return None
     return f"literal side skipped: it needs about {needed / 1e9:.0f} GB, but only {free / 1e9:.0f} GB are free"
 
 
 def _difference(literal: dict[str, Tensor], fast: dict[str, Tensor]) -> float:
-    return max(float((fast[name] - value).norm() / value.norm()) for name, value in literal.items())
+    differences = [(fast[name] - value).norm() / value.norm() for name, value in literal.items()]
+    return float(torch.stack(differences).max())  # NaN if one is
 
 
 def _agree(measured: Sequence[Measured]) -> None:

@@ -1,8 +1,9 @@
 """The two sides of the measurement: the same method with the same inputs and the literal or the exact prompt encoder."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import open_clip
 import torch
@@ -11,13 +12,13 @@ from open_clip.transformer import QuickGELU, TextTransformer
 from torch import Tensor, nn
 
 from cocoop.bench.cases import Case
+from cocoop.bench.plain import PlainText
 from cocoop.config.specs import TrainingSpec
 from cocoop.images.cached import Cached
 from cocoop.images.inputs import TrainingImages
 from cocoop.methods.base import Batch, Classifier, Method, Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
-from cocoop.text.prompts import Prompts
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tokenizer import byte_pair
 from cocoop.text.tower import TextTower
@@ -48,58 +49,47 @@ class TextModel(nn.Module):
         self.eval().requires_grad_(False)
 
 
-class PlainEncoder(nn.Module):
-    """The reference's computation (CoOp trainers/cocoop.py:144-189): all 77 tokens of every class, one image after another."""
-
-    def __init__(self, text: TextTransformer, prompts: Prompts) -> None:
-        super().__init__()
-        self.text = text
-        device = text.positional_embedding.device
-        tokens = torch.zeros(len(prompts.classes), text.context_length, dtype=torch.long)
-        for row, entries in zip(tokens, prompts.classes, strict=True):
-            row[: len(entries)] = torch.tensor(entries).clamp(min=0)
-        self.embedded = text.token_embedding(tokens.to(device))  # (C, 77, D)
-        self.eot = torch.tensor([len(entries) - 1 for entries in prompts.classes], device=device)
-
-    def forward(self, context: Tensor) -> Tensor:
-        """context (N, M, D), placed after SOS -> text features (N, C, E)."""
-        return torch.stack([self._one(vectors) for vectors in context])
-
-    def _one(self, context: Tensor) -> Tensor:
-        count, text = len(self.embedded), self.text
-        placed = context.expand(count, -1, -1).to(self.embedded.dtype)
-        x = torch.cat([self.embedded[:, :1], placed, self.embedded[:, 1 + len(context) :]], 1)
-        x = text.ln_final(text.transformer(x + text.positional_embedding, attn_mask=text.attn_mask))
-        return x[torch.arange(count, device=x.device), self.eot] @ text.text_projection
-
-
 @dataclass
 class Work:
-    """One side of a case, which can run repeatedly."""
+    """One side of a case, which can run repeatedly.
+
+    images: inputs of the classifier; frozen: computes the frozen features of the images in each step, or gives them.
+    """
 
     case: Case
     method: Method
     classifier: Classifier
-    images: Tensor
+    images: Any
     labels: Tensor
+    frozen: Callable[[], Tensor | None] = lambda: None
+    training: TrainingSpec = TRAINING
 
     def __post_init__(self) -> None:
-        images = TrainingImages(Cached(self.images[:, None]), self.labels, (), {})
-        self.trainer = Trainer(self.method, self.classifier, images, TRAINING, self.case.precision)
+        images = TrainingImages(Cached(self.labels[:, None, :, None]), self.labels, (), {})
+        self.trainer = Trainer(self.method, self.classifier, images, self.training, self.case.precision)
+        self.method.train()
 
     def run(self) -> Tensor:
         """Runs a training step and returns its loss, or an evaluation and returns its logits."""
         if self.case.work == "train":
-            return self.trainer.step(Batch(self.images, self.labels))[0]["cross_entropy"]
-        with torch.no_grad(), autocast(self.case.precision, self.images.device):
+            losses = self.trainer.step(Batch(self.images, self.labels, self.frozen()))[0]
+            return torch.stack(list(losses.values())).sum(0)
+        with torch.no_grad(), autocast(self.case.precision, self.labels.device):
             return self.classifier(self.images)
 
     def outcome(self) -> dict[str, Tensor]:
-        """The results that both sides must agree on: the loss and its gradients, or the logits."""
-        found = self.run().double()
+        """The results that both sides must agree on: the loss and its gradients, or the logits; without dropout."""
+        found = self._without_dropout().double()
         if self.case.work == "evaluate":
             return {"logits": found}
-        return {"loss": found} | {name: _gradient(p) for name, p in self.method.named_parameters()}
+        return {"loss": found} | {name: _gradient(p) for name, p in self.method.learned_parameters().items()}
+
+    def _without_dropout(self) -> Tensor:
+        self.method.eval()
+        try:
+            return self.run()
+        finally:
+            self.method.train()
 
 
 def _gradient(parameter: Tensor) -> Tensor:
@@ -117,8 +107,7 @@ def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> 
     assert tokenizer.sot is not None and tokenizer.eot is not None  # of CLIP's own byte pairs
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot).in_precision(precision)
     fast = TextEncoder.fast(tower)
-    text = model.text
-    return {"literal": replace(fast, encoder=lambda prompts: PlainEncoder(text, prompts)), "fast": fast}
+    return {"literal": replace(fast, encoder=lambda prompts: PlainText(model, prompts)), "fast": fast}
 
 
 def class_names(count: int) -> list[str]:

@@ -20,8 +20,8 @@ class Measured:
 
     Attributes:
         seconds: median time of a step.
-        tokens: number of tokens in the tower per step.
-        flops: operations counted for the side.
+        tokens: number of tokens in the text tower per step; empty if not counted.
+        flops: operations counted for the side; empty if not counted.
         disagreement: largest relative difference of loss and gradients, or of logits, in the 2-norm.
         note: why the literal side is missing.
         peak_mb: peak memory of a step in MB.
@@ -39,7 +39,8 @@ class Measured:
 
     def fraction(self, side: str) -> float | None:
         """Fraction of this machine's peak speed of matrix products that the side reaches."""
-        return self.flops[side] / self.seconds[side] / self.peak if side in self.seconds else None
+        counted = side in self.seconds and side in self.flops
+        return self.flops[side] / self.seconds[side] / self.peak if counted else None
 
     def record(self) -> dict[str, Any]:
         """JSON values for the output file."""
@@ -47,8 +48,8 @@ class Measured:
             side: {
                 "seconds": self.seconds[side],
                 "peak_mb": self.peak_mb.get(side),
-                "tokens": self.tokens[side],
-                "flops": self.flops[side],
+                "tokens": self.tokens.get(side),
+                "flops": self.flops.get(side),
                 "fraction_of_peak": self.fraction(side),
             }
             for side in self.seconds

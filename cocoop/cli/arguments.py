@@ -13,7 +13,7 @@ from cocoop.config.registry import Registry
 from cocoop.config.specs import NOT_OF_THE_DATA, BackboneSpec, DatasetSpec
 from cocoop.config.validation import not_valid, of_key, validate
 from cocoop.errors import UserError, listed
-from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE
+from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE, STATES
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:
@@ -118,9 +118,18 @@ def budget_mb() -> int:
     """COCOOP_TEXT_BUDGET_MB, memory for the text encoder's activations in MB; affects speed, but results only by rounding."""
     from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 
-    text, least = os.environ.get(BUDGET, str(DEFAULT_BUDGET_MB)), of_key("config", "text_budget_mb")["minimum"]
+    return _megabytes(BUDGET, "text_budget_mb", DEFAULT_BUDGET_MB)
+
+
+def states_mb() -> int:
+    """COCOOP_IMAGE_STATES_MB, memory for states of the image tower's frozen layers; affects results only by rounding."""
+    return _megabytes(STATES, "image_states_mb", 0)
+
+
+def _megabytes(variable: str, key: str, default: int) -> int:
+    text, least = os.environ.get(variable, str(default)), of_key("config", key)["minimum"]
     if not re.fullmatch("[0-9]{1,20}", text) or int(text) < least:
-        raise UserError(f"environment: {BUDGET}: expected an integer >= {least} (megabytes), got {text!r}.")
+        raise UserError(f"environment: {variable}: expected an integer >= {least} (megabytes), got {text!r}.")
     return int(text)
 
 

@@ -15,6 +15,12 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--classes", type=int, nargs="+", default=(), metavar="N", help="numbers of classes (default on CPU: 10 50 100)"
     )
+    parser.add_argument(
+        "--methods", nargs="+", default=(), metavar="VARIANT",
+        help="instead: a training step of these variants with images, on random towers with ViT-B/16's geometry"
+        " (default on CPU: 50 classes; with 500, the literal side needs 30 GB)",
+    )  # fmt: skip
+    parser.add_argument("--batch", type=int, metavar="N", help="images per step of --methods (default: 4)")
     parser.add_argument("--quick", action="store_true", help="only CoCoOp with 50 classes, once: under a minute")
     path(parser, "--json", about="also write all measurements as JSON", required=False, dest="out")
     parser.add_argument(

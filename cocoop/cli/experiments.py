@@ -26,6 +26,8 @@ def add(commands: Any) -> None:
     parser = command(commands, "tables", tables, "write an experiment's tables as CSV, Markdown and LaTeX")
     path(parser, "--experiment", about="experiment.json")
     path(parser, "--records", about="records.csv")
+    about = "file that lists cost.json files of runs and evaluations, one per line, for the table of costs"
+    path(parser, "--costs", about=about, required=False)
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "paired", paired, "compare variants image by image over the same seeds")
@@ -81,10 +83,10 @@ def collect(metrics: Path, fewshot: list[Path], out: Path) -> None:
     collect(_listed(metrics), out, fewshot)
 
 
-def tables(experiment: Path, records: Path, out: Path) -> None:
+def tables(experiment: Path, records: Path, costs: Path | None, out: Path) -> None:
     from cocoop.reporting.tables import build_all
 
-    build_all(experiment, records, out)
+    build_all(experiment, records, out, _listed(costs) if costs else ())
 
 
 def paired(experiment: Path, metrics: Path, records: Path, out: Path) -> None:

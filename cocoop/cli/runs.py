@@ -1,7 +1,7 @@
 """Parses the JSON of --run and --evaluation and checks it against the method's file."""
 
 from cocoop.cli.arguments import parsed
-from cocoop.config.registry import Registry, check_params
+from cocoop.config.registry import Registry, check_params, check_selection
 from cocoop.config.validation import definition, of_key, validate
 from cocoop.errors import UserError
 from cocoop.run import Evaluation, Run
@@ -40,11 +40,13 @@ def _check(run: Run, where: str) -> None:
     if run.training is not None:
         training = content["training"] | {"betas": list(run.training.betas)}
         validate(training, definition("method", "training"), f"{where}: training")
+    validate({"selection": run.selection}, {"properties": {"selection": of_key("method", "selection")}}, where)
     registry = Registry()
     if run.method not in registry.names("methods"):  # a method without a file: its class checks the parameters
         return
     file = registry.read("methods", run.method, where)
     check_params(run.params, file, f"{where}: params")
+    check_selection(run.selection, file, where)
     by_gradient = file["learns"] == "by_gradient"
     if by_gradient != (run.training is not None):
         expected = "expected training settings, got null" if by_gradient else "expected null"

@@ -15,6 +15,7 @@ from cocoop.cli.arguments import (
     json_option,
     offline,
     path,
+    states_mb,
     whole,
 )
 from cocoop.errors import UserError
@@ -62,7 +63,12 @@ def add(commands: Any) -> None:
     json_option(parser, "--run", "the run, as in the job's log")
     path(parser, "--text-tower", about="text_tower.safetensors")
     path(parser, "--views", about="view files, in order", nargs="+", required=False, default=[])
-    path(parser, "--validation", about="features of the validation draw", required=False)
+    path(
+        parser,
+        "--validation",
+        about="features to select hyper-parameters on: the validation draw, or for hold_one_out the plain training images",
+        required=False,
+    )
     path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
     _live(parser)
@@ -83,6 +89,7 @@ def _images(parser: Any) -> None:
     path(parser, "--manifest", about="manifest.json")
     path(parser, "--root", about="the dataset's folder")
     path(parser, "--out", about="safetensors file to write")
+    parser.add_argument("--local", action="store_true", help="also encode local features, in half precision")
     _workers(parser)
 
 
@@ -130,11 +137,11 @@ def text_tower(backbone: str, out: Path) -> None:
     text_encoder.save(out, loaded.model, loaded.spec.name, loaded.fingerprint, hf_tokenizer.of(loaded.spec))
 
 
-def features(backbone: str, manifest: Path, root: Path, split: str, out: Path, workers: int) -> None:
+def features(backbone: str, manifest: Path, root: Path, split: str, out: Path, local: bool, workers: int) -> None:
     from cocoop.images.features import extract_test
     from cocoop.manifest import Manifest
 
-    extract_test(_load(backbone), Manifest.load(manifest), root, split, out, workers=workers)
+    extract_test(_load(backbone), Manifest.load(manifest), root, split, out, workers=workers, local=local)
 
 
 def views(
@@ -146,7 +153,7 @@ def views(
     epochs: list[int] | None,
     split: str,
     out: Path,
-    workers: int,
+    **how: Any,
 ) -> None:
     from cocoop.images.views import extract
     from cocoop.manifest import Manifest
@@ -158,7 +165,7 @@ def views(
         )
     selections = {selection["seed"]: selection for selection in map(load_few_shot, fewshot)}
     span = range(*epochs) if epochs else None
-    extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, workers=workers, split=split)
+    extract(_load(backbone), Manifest.load(manifest), root, selections, subset, span, out, split=split, **how)
 
 
 def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: Any) -> None:
@@ -166,7 +173,7 @@ def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: 
     from cocoop.training.run import train
 
     given = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files)
-    train(runs.run_of(run), given, out, device(), budget_mb())
+    train(runs.run_of(run), given, out, device(), budget_mb(), states_mb())
 
 
 def evaluate(evaluation: str, out: Path, **files: Any) -> None:

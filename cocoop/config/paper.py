@@ -1,11 +1,13 @@
-"""The paper's numbers (config/paper), checked before anything runs because every table job reads all of them."""
+"""Published numbers (config/paper), checked before anything runs because every table job reads all of them."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cocoop import io
 from cocoop.config.validation import validate
+from cocoop.errors import UserError, unknown
 
 FOLDER = io.REPOSITORY / "config" / "paper"
 
@@ -14,6 +16,11 @@ def read(path: Path) -> dict[str, Any]:
     """Reads and validates one file."""
     content = io.read_yaml(path)
     validate(content, "paper", str(path))
+    if "rows" not in content and "sources" not in content:
+        raise UserError(f"{path}: key 'sources' is missing; state the sources, or those of each row in `rows`.")
+    for dataset, rows in content["values"].items():
+        for name, row in rows.items():
+            _check_row(content, name, row, f"{path}: values.{dataset}.{name}")
     return content
 
 
@@ -26,11 +33,28 @@ def names(folder: Path | None = None) -> list[str]:
 
 
 def digest(name: str | None) -> str | None:
-    """Of what a table says, which tables of ours show beside theirs; None without a name."""
+    """Digest of a table's content, which our tables show next to ours; None without a name."""
     if not name:
         return None
     path = FOLDER / f"{name}.yaml"
     return io.identity(_content(path, path.read_bytes()))
+
+
+def shots_of(content: Mapping[str, Any], row: str) -> int | list[int]:
+    """The shots of a row: a list if its numbers are lists."""
+    return content.get("rows", {}).get(row, {}).get("shots", content["shots"])
+
+
+def _check_row(content: Mapping[str, Any], name: str, row: Mapping[str, Any], where: str) -> None:
+    if "rows" in content and name not in content["rows"]:
+        raise unknown("row", name, content["rows"], where)
+    shots = shots_of(content, name)
+    wanted = len(shots) if isinstance(shots, list) else None
+    for metric, value in row.items():
+        count = len(value) if isinstance(value, list) else None
+        if metric not in ("parameters", "verified") and count != wanted:
+            asked = f"{wanted} numbers, one for each of the shots" if wanted else f"one number, for {shots} shots"
+            raise UserError(f"{where}.{metric}: expected {asked}, got {value}.")
 
 
 @cache

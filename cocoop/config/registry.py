@@ -12,11 +12,14 @@ from cocoop.config import weights
 from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
 from cocoop.config.openclip import check_names
+from cocoop.config.prompts import DEFAULT, PromptsFrom
+from cocoop.config.special import merged
 from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, VariantSpec
 from cocoop.config.validation import check_schema, definition, validate
-from cocoop.errors import UserError, unknown
+from cocoop.errors import UserError, listed, unknown
 
 SHIPPED = io.REPOSITORY / "config"
+PROMPTS_FROM = "prompts_from"
 ONE_WORD_EACH = "one_word_each"  # key of a parameter's schema: names the parameter that holds its number of words
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -94,9 +97,10 @@ class Registry:
                     )
                 found[name] = _variant(f"{path}: variants.{name}", method, code, content, name, {})
                 if over := self.overrides.get(name):
-                    self._check_datasets(over.get("per_dataset", {}), f"{self.where}: variants.{name}.per_dataset")
                     place = f"{self.where}: variants.{name}"
+                    self._check_datasets(over.get("per_dataset", {}), f"{place}.per_dataset")
                     found[name] = _variant(place, method, code, content, name, over)
+                    self._check_datasets({*found[name].prompts_from} - {DEFAULT}, f"{place}.{PROMPTS_FROM}")
         for name in self.overrides:
             if name not in found:
                 raise unknown("variant", name, found, f"{self.where}: variants")
@@ -154,11 +158,21 @@ def _variant(
     validate(changes, definition("method", "training"), f"{place}.training")
     for per in (over.get("per_dataset", {}), over.get("per_shots", {})):
         validate(per, definition("method", "per"), place)
+    validate(over, {"properties": {PROMPTS_FROM: definition("method", PROMPTS_FROM)}}, place)
+    prompts = over.get(PROMPTS_FROM, own.get(PROMPTS_FROM, content.get(PROMPTS_FROM, {})))
+    if prompts and PROMPTS_FROM not in content:
+        raise UserError(f"{place}.{PROMPTS_FROM}: {method} uses no hand-crafted prompts; remove the key.")
     if content["learns"] == "by_itself" and content.get("inputs") == "images":
         raise UserError(f"{place}: inputs: images requires learns: by_gradient or nothing, not by_itself.")
     missing = sorted(part.name for part in fields(TrainingSpec) if part.default is MISSING and part.name not in changes)
     if content["learns"] == "by_gradient" and missing:
         raise UserError(f"{place}: training lacks {', '.join(missing)}.")
+    selection = over.get("selection", own.get("selection", content.get("selection", "none")))
+    check_selection(selection, content, place)
+    per_dataset, per_shots = (merged(key, content, own, over) for key in ("per_dataset", "per_shots"))
+    for key, table in (("per_dataset", per_dataset), ("per_shots", per_shots)):
+        for of, special in table.items():
+            _check_special(special, params, content, f"{place}.{key}.{of}")
     return VariantSpec(
         name=name,
         label=own["label"],
@@ -169,14 +183,22 @@ def _variant(
         learns=content["learns"],
         inputs=content.get("inputs", "features"),
         needs=tuple(sorted(content.get("needs", ()))),
+        prompts_from=_prompts(prompts) if prompts else {},
         stacked=content.get("stacked", True),
         plain_views=content.get("views") == "plain",
         class_bound=_class_bound(content.get("class_bound", False), params, place),
         params=params,
         training=TrainingSpec(**changes) if changes else None,
-        per_dataset=_special("per_dataset", content, own, over),
-        per_shots={int(shots): special for shots, special in _special("per_shots", content, own, over).items()},
+        selection=selection,
+        per_dataset=per_dataset,
+        per_shots={int(shots): special for shots, special in per_shots.items()},
     )
+
+
+def _prompts(chosen: Mapping[str, Any] | list[str] | str) -> dict[str, PromptsFrom]:
+    """`prompts_from` of a file as in `VariantSpec`."""
+    by_dataset = chosen if isinstance(chosen, Mapping) else {DEFAULT: chosen}
+    return {name: one if isinstance(one, str) else tuple(one) for name, one in by_dataset.items()}
 
 
 def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bool:
@@ -188,17 +210,25 @@ def _class_bound(value: bool | str, params: Mapping[str, Any], place: str) -> bo
     return bool(params[value])
 
 
-def _special(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
-    """Training settings of single datasets or shots.
+def _check_special(
+    special: Mapping[str, Any], params: Mapping[str, Any], content: Mapping[str, Any], place: str
+) -> None:
+    """Checks the settings of one dataset or number of shots."""
+    check_params({**params, **special["params"]}, content, f"{place}.params")
+    if "selection" in special:
+        check_selection(special["selection"], content, place)
+    if content["learns"] != "by_gradient" and (of_training := sorted(special.keys() - {"params", "selection"})):
+        raise UserError(
+            f"{place}: {', '.join(of_training)}: only methods with learns: by_gradient have training settings."
+        )
 
-    Settings that a configuration changes for all datasets and shots take precedence over the method's file.
-    """
-    changed = over.get("training", {})
-    settings: dict[str, dict] = {}
-    for table in (content.get(key, {}), own.get(key, {})):
-        for place, special in table.items():
-            unchanged = {name: value for name, value in special.items() if name not in changed}
-            settings[place] = settings.get(place, {}) | unchanged
-    for place, special in over.get(key, {}).items():
-        settings[place] = settings.get(place, {}) | special
-    return settings
+
+def check_selection(selection: str, content: Mapping[str, Any], place: str) -> None:
+    """Checks that the method's class supports a way to choose hyper-parameters."""
+    if selection == "hold_one_out" and content.get("inputs") == "images":
+        raise UserError(f"{place}.selection: hold_one_out requires inputs: features, not images.")
+    supported = content.get("selections", ["none"])
+    if selection not in supported:
+        raise UserError(
+            f"{place}.selection: {selection!r} is not one of {listed(supported)}, which are the `selections` of this method."
+        )

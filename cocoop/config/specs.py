@@ -1,19 +1,21 @@
 """Typed values of the YAML files: backbones, datasets, variants, experiments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cocoop.errors import UserError
+from cocoop.config import prompts
+from cocoop.config.prompts import PromptsFrom
+from cocoop.config.training import TrainingSpec
 from cocoop.io import identity
 from cocoop.manifest import SPLITS
 
 # Settings of a dataset that decide what is fetched, drawn or linked, and whether it is all there; and those that decide
 # nothing about images, labels and class names.
 OF_THE_SOURCE = ("folder", "download", "mirror", "miniature", "link", "reader", "fallback_reader")
-NOT_OF_THE_DATA = ("title", "template", "templates", "descriptions", "licence", "notes", "about", "manual", "test_only")
+NOT_OF_THE_DATA = ("title", "template", "ensemble", "descriptions", "licence", "notes", "about", "manual", "test_only")
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,24 @@ class DatasetSpec:
         return self.settings["template"]
 
     @cached_property
-    def templates(self) -> tuple[str, ...]:
-        """The hand-crafted prompts whose text features are averaged, listed or in a file; only `template` by default."""
-        listed = self.settings.get("templates") or [self.template]
-        return _lines(Path(listed), self.name) if isinstance(listed, str) else tuple(listed)
+    def ensemble(self) -> tuple[str, ...]:
+        """The hand-crafted prompts whose text features are averaged: listed, in a file, or else `prompts.general`."""
+        listed, where = self.settings.get("ensemble"), f"config/datasets/{self.name}.yaml: ensemble"
+        return prompts.templates(listed, where) if listed else prompts.general(self.template)
 
     @property
     def descriptions(self) -> Path | None:
-        """A JSON file with sentences about each class; None if the dataset has none."""
+        """A file with sentences about each class; None if the dataset has none."""
         path = self.settings.get("descriptions")
-        return Path(path) if path else None
+        return prompts.found(path) if path else None
+
+    def templates(self, chosen: PromptsFrom, where: str) -> tuple[str, ...]:
+        """The templates that a variant's `prompts_from` names, none for descriptions; `where` starts messages."""
+        if chosen == prompts.TEMPLATE:
+            return (self.template,)
+        if chosen == prompts.ENSEMBLE:
+            return self.ensemble
+        return () if chosen == prompts.DESCRIPTIONS else prompts.templates(chosen, where)
 
     @property
     def source_settings(self) -> dict[str, Any]:
@@ -117,47 +127,6 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
-class TrainingSpec:
-    """Settings of gradient training (protocol: optimizer, lr_schedule).
-
-    Attributes:
-        epochs: passes over the few-shot images.
-        batch_size: images per step.
-        lr: learning rate after the warm-up, annealed along a cosine.
-        warmup_epochs: epochs at the constant rate `warmup_lr`.
-        momentum: momentum of SGD; Adam and AdamW use `betas`.
-        weight_decay: added to the gradient for sgd and adam, decoupled for adamw.
-        optimizer: sgd, adam or adamw.
-        schedule: whether the learning rate changes per epoch or per step.
-        steps: total number of steps, in place of `epochs`; None to train for `epochs`.
-        drop_last: whether to drop an incomplete last batch (unless it is the only one).
-        betas: coefficients of Adam and AdamW.
-        eps: term of Adam and AdamW that prevents division by zero.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    warmup_epochs: int
-    warmup_lr: float
-    momentum: float
-    weight_decay: float
-    optimizer: str = "sgd"
-    schedule: str = "epoch"
-    steps: int | None = None
-    drop_last: bool = True
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        """`momentum: 0` and `momentum: 0.0` are one setting, with one identity."""
-        for part in fields(self):
-            if part.type is float:
-                object.__setattr__(self, part.name, float(getattr(self, part.name)))
-        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
-
-
-@dataclass(frozen=True)
 class VariantSpec:
     """A method and its settings: one entry of a file in config/methods.
 
@@ -170,14 +139,18 @@ class VariantSpec:
         code: digest of the source code of the method's module and of the modules it imports from the same package.
         learns: nothing, by_gradient or by_itself.
         inputs: features (cached) or images.
-        needs: additional inputs of the method: templates, descriptions, validation, frozen_features.
+        needs: additional inputs of the method: template, validation, frozen_features, second_view, local_features.
+        prompts_from: the hand-crafted prompts that it uses, under `default` and for single datasets; empty for a method that
+            uses none.
         stacked: whether all seeds of a job train in one batch; otherwise they train one after another.
         plain_views: whether the method trains on the test transform instead of augmented views.
         class_bound: whether the learned tensors only work with the training classes.
         params: keyword arguments of the class.
         training: settings of gradient training; None for a method without it.
-        per_dataset: training settings that differ for single datasets.
-        per_shots: training settings that differ for single numbers of shots.
+        selection: how hyper-parameters are chosen: none, val (on the validation draw) or hold_one_out (on a training image of
+            each class).
+        per_dataset: training settings, `params` and `selection` that differ for single datasets.
+        per_shots: the same for single numbers of shots.
     """
 
     name: str
@@ -189,11 +162,13 @@ class VariantSpec:
     learns: str
     inputs: str
     needs: tuple[str, ...]
+    prompts_from: Mapping[str, PromptsFrom]
     stacked: bool
     plain_views: bool
     class_bound: bool
     params: Mapping[str, Any]
     training: TrainingSpec | None
+    selection: str = "none"
     per_dataset: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     per_shots: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -202,19 +177,31 @@ class VariantSpec:
         """Whether the method learns anything. If not, it is evaluated once, without shots, seeds or training."""
         return self.learns != "nothing"
 
+    def on(self, dataset: str, shots: int) -> "VariantSpec":
+        """The variant as it trains on a dataset with a number of shots (the reference varies epochs with both)."""
+        special = self.per_shots.get(shots, {}), self.per_dataset.get(dataset, {})
+        settings = {key: value for one in special for key, value in one.items()}
+        selection = settings.pop("selection", self.selection)
+        params = {**self.params, **{name: value for one in special for name, value in one.get("params", {}).items()}}
+        settings.pop("params", None)
+        training = self.training and TrainingSpec(**asdict(self.training) | settings)
+        return replace(self, params=params, training=training, selection=selection)
+
+    def prompts_for(self, dataset: str) -> PromptsFrom | None:
+        """The hand-crafted prompts that the variant uses on a dataset; None for a method without any."""
+        return self.prompts_from.get(dataset, self.prompts_from.get(prompts.DEFAULT))
+
     def training_on(self, dataset: str, shots: int) -> TrainingSpec | None:
-        """Training settings for a dataset and a number of shots (the reference varies epochs with both); None without training."""
-        if self.training is None:
-            return None
-        special = {**self.per_shots.get(shots, {}), **self.per_dataset.get(dataset, {})}
-        return TrainingSpec(**{**vars(self.training), **special})
+        """Training settings for a dataset and a number of shots; None without training."""
+        return self.on(dataset, shots).training
 
 
 @dataclass(frozen=True)
 class ExperimentSpec:
     """A named grid of runs and evaluations with its table and figure: one file of config/experiments.
 
-    targets: the datasets tested on; empty for the dataset trained on.
+    targets: the datasets tested on; empty for the dataset trained on. reference: the variant that the others are compared
+    with, which may be missing from `variants`.
     """
 
     name: str
@@ -222,26 +209,10 @@ class ExperimentSpec:
     table: str
     caption: str
     paper: str | None
+    reference: str | None
     variants: tuple[str, ...]
     train_datasets: tuple[str, ...]
     train_subset: str
     shots: tuple[int, ...]
     targets: tuple[str, ...]
     target_subsets: tuple[str, ...]
-
-
-def _lines(path: Path, dataset: str) -> tuple[str, ...]:
-    """The templates in a text file, one per line; a UserError names a line without exactly one {}."""
-    where = f"config/datasets/{dataset}.yaml: templates"
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: cannot read {path} ({error}).") from error
-    for number, line in enumerate(lines, 1):
-        if line.count("{}") != 1 or line.count("{") != 1 or line.count("}") != 1:
-            raise UserError(
-                f"{where}: {path}, line {number}: {line!r} needs exactly one {{}}, where the class name goes."
-            )
-    if not lines:
-        raise UserError(f"{where}: {path} is empty; write one template per line, such as 'a photo of a {{}}.'")
-    return tuple(lines)

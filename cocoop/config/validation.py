@@ -65,9 +65,11 @@ def check_schema(schema: Mapping[str, Any], where: str, known: Iterable[str] = (
     """
     allowed = [*KEYWORDS, *known]
     for name, inner in schema.get("properties", {}).items():
-        for key in inner:
-            if key not in allowed:
-                raise unknown("JSON Schema keyword", key, allowed, f"{where}: {name}")
+        while isinstance(inner, Mapping):
+            for key in inner:
+                if key not in allowed:
+                    raise unknown("JSON Schema keyword", key, allowed, f"{where}: {name}")
+            inner = inner.get("items")
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:

@@ -13,6 +13,7 @@ from cocoop.data.names import LONGEST, MOST_TOKENS, Tokenize, spoken
 from cocoop.data.observations import observations
 from cocoop.data.on_disk import image_bytes
 from cocoop.data.prepare import listing_of
+from cocoop.data.prompts import PROBLEM, of_descriptions, of_ensemble
 from cocoop.data.readers import Listing
 from cocoop.data.scan import survey
 from cocoop.data.verify import problems
@@ -22,7 +23,6 @@ from cocoop.manifest import SPLITS, Manifest, counts_per_class
 TellApart = Callable[[Sequence[str]], str]
 EXAMPLES = 3
 PROMPT_LENGTH = 120  # maximal number of characters shown
-PROBLEM = "problem: "
 
 
 def report(
@@ -56,6 +56,8 @@ def report(
     good = [path for path in paths if path not in bad]
     lines += [*_replaced(folder, manifest), *_unreadable(spec, bad), *findings, *_without_images(listing, set(good))]
     lines += [*_leaks(folder, listing, good), *_prompts(spec, listing, tokenize)]
+    for said in (of_ensemble, of_descriptions):
+        lines += said(spec, listing.classnames, tokenize)
     lines += [tell_apart(listing.classnames)] if tell_apart else []
     if sheet is not None:
         draw_sheet(sheet, folder, listing, set(good))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cocoop.config import prompts
 from cocoop.manifest import Manifest
 from cocoop.run import Evaluation
 from cocoop.text import distinguish
@@ -26,7 +27,19 @@ def notes_of(
     if manifest:
         remarks[target] = manifest.notes
     notes = {f"{dataset}: {note}" for dataset, found in remarks.items() for note in found}
+    notes |= set(_general_ensemble(evaluation))
     notes |= set(distinguish.warnings(text, classnames, TEMPLATE, run.backbone.name, target))
     for note in sorted(notes):
         logger.warning("%s", note)
     return sorted(notes)
+
+
+def _general_ensemble(evaluation: Evaluation) -> list[str]:
+    """A note if a variant takes the ensemble of a dataset that has none of its own."""
+    templates = evaluation.templates
+    if len(templates) < 2 or templates != prompts.general(templates[-1]):
+        return []
+    return [
+        f"{evaluation.target}: has no `ensemble:`, so an ensemble there averages its template and {len(templates) - 1} general "
+        "ones, as in the CoOp authors' code"
+    ]

@@ -12,11 +12,16 @@ from cocoop.methods.shared_text import holding
 from cocoop.training.loop import autocast
 
 MOST_IMAGES = 500
+NUMBERS_OF_TOKEN = 8  # for each local feature and class: two numbers for each of four prompts (PLOT)
 
 
-def most_at_once(runs: int, classes: int, embed_dim: int, budget_mb: int) -> int:
-    """Images per batch such that the text features of all images in it fit the budget."""
-    return max(1, min(MOST_IMAGES, budget_mb * 2**20 // (8 * runs * classes * embed_dim)))
+def most_at_once(runs: int, classes: int, embed_dim: int, tokens: int, budget_mb: int) -> int:
+    """Images per batch such that the text features of all images in it fit the budget.
+
+    tokens: features per image; local ones need room for themselves and for their similarities to the prompts of each class.
+    """
+    of_class = max(embed_dim, NUMBERS_OF_TOKEN * tokens)
+    return max(1, min(MOST_IMAGES, budget_mb * 2**20 // (8 * runs * (classes * of_class + (tokens - 1) * embed_dim))))
 
 
 @torch.no_grad()

@@ -68,14 +68,17 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     run = evaluation.run
     text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
     whole = image_side(run, text.fingerprint, device)
-    about = descriptions.of(run, evaluation.descriptions, files.descriptions)
     tensors, metadata = _learned(run, files.learned)
-    trained_on = tuple(metadata.get("classnames", ()))
-    task = Task(text, run.seeds, trained_on, evaluation.templates, about, whole)
-    built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     made, manifest = metadata.get("made", {}), Manifest.load(files.manifest) if files.manifest else None
     expect = _expected(evaluation, files, manifest, made) | made_with(run, text.fingerprint)
     images = test_images(run, files, expect, text.table, whole)
+    described = descriptions.of(evaluation.descriptions, files.descriptions, images.classnames)
+    trained_on = tuple(metadata.get("classnames", ()))
+    task = Task(
+        text, run.seeds, trained_on, described or evaluation.templates, evaluation.template or "", whole, evaluation.target,
+        transfer=run.trainable and evaluation.target != run.dataset,
+    )  # fmt: skip
+    built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     notes = notes_of(evaluation, manifest, made, text, images.classnames)
     return Loaded(evaluation, built, images, files.learned, budget_mb, notes)
 
@@ -155,7 +158,8 @@ def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor
     run, seeds, device = loaded.evaluation.run, method.seeds, method.text.device
     where = f"evaluate {run.variant} on {loaded.evaluation.target}/{asked.subset}"
     classnames, precision = [loaded.images.classnames[label] for label in asked.labels], run.backbone.precision
-    at_once = most_at_once(len(seeds), len(classnames), method.text.embed_dim, loaded.budget_mb)
+    embed_dim, tokens = method.text.embed_dim, loaded.images.tokens
+    at_once = most_at_once(len(seeds), len(classnames), embed_dim, tokens, loaded.budget_mb)
     method.noise.restart("evaluation")
     with seeded(device, "evaluation", seeds):
         with autocast(precision, device):
@@ -203,10 +207,15 @@ def write(out: Path, loaded: Loaded, predicted: Sequence[Predicted]) -> None:
 
 
 def records_of(loaded: Loaded, one: Predicted) -> Iterator[dict[str, Any]]:
-    """A record with counts and metrics for each seed."""
+    """A record with counts and metrics for each seed.
+
+    selection: empty for a method that has no hyper-parameters to choose.
+    """
     run = loaded.evaluation.run
     described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
+    chosen = {seed: values for method in loaded.methods for seed, values in method.chosen().items()}
     for seed, (guess, _) in one.by_seed.items():
         tested = {"seed": seed, "target": loaded.evaluation.target, "target_subset": one.subset}
         counts = tally(one.truth.tolist(), guess.tolist(), one.labels.tolist(), loaded.images.classnames)
-        yield {"backbone": run.backbone.name, **described, **tested, **counts}
+        selected = {"selection": run.selection if chosen[seed] else "", "chosen": chosen[seed]}
+        yield {"backbone": run.backbone.name, **described, **selected, **tested, **counts}

@@ -10,27 +10,58 @@ from torch import Tensor
 from cocoop import io
 from cocoop.errors import UserError
 from cocoop.images import feature_file
-from cocoop.images.inputs import ALIKE, TestImages, TrainingImages, made_with
+from cocoop.images.inputs import ALIKE, Source, TestImages, TrainingImages, made_with
 from cocoop.run import Run
 from cocoop.splits import class_subset
 
 
 class Cached:
-    """Image features (S, V, N, E); epoch e sees view e mod V."""
+    """Image features (S, V, N, E); epoch e sees view (e + shift) mod V."""
 
-    def __init__(self, features: Tensor) -> None:
-        self.features, self.images = features, features.shape[2]
+    def __init__(self, features: Tensor, shift: int = 0) -> None:
+        self.features, self.images, self.shift = features, features.shape[2], shift
         self.rows = torch.arange(len(features), device=features.device)[:, None]
 
     def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
         """Features (S, B, E)."""
-        view = self.features[:, epoch % self.features.shape[1]]
+        view = self.features[:, (epoch + self.shift) % self.features.shape[1]]
         for step in range(steps):
             yield view[self.rows, visit[:, step * size : (step + 1) * size]]
 
     def of_seed(self, index: int) -> "Cached":
         """The features of one seed."""
-        return Cached(self.features[index : index + 1])
+        return Cached(self.features[index : index + 1], self.shift)
+
+    def second(self) -> "Cached":
+        """The views of the next epoch: each is another view of the same image, for which nothing has to be encoded."""
+        return Cached(self.features, self.shift + 1)
+
+
+class CachedLocal:
+    """Local image features like `Cached`, but read from the files when they are needed, because they may exceed the memory.
+
+    parts: for each file, the features (V of the file, N, 1 + L, E) of each seed, mapped into memory; device: of the batches.
+    """
+
+    def __init__(self, parts: Sequence[Sequence[Tensor]], device: torch.device) -> None:
+        self.parts, self.device, self.images = parts, device, parts[0][0].shape[1]
+        self.views = [[of[view] for of in part] for part in parts for view in range(len(part[0]))]
+
+    @property
+    def features(self) -> Tensor:
+        """All features (S, V, N, 1 + L, E) in memory, float32."""
+        return torch.stack([torch.cat(of_seed) for of_seed in zip(*self.parts, strict=True)]).to(self.device).float()
+
+    def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
+        """Features (S, B, 1 + L, E)."""
+        view, visit = self.views[epoch % len(self.views)], visit.cpu()
+        for step in range(steps):
+            chosen = visit[:, step * size : (step + 1) * size]
+            yield torch.stack([of[rows] for of, rows in zip(view, chosen, strict=True)]).to(self.device)
+
+    def of_seed(self, index: int) -> "CachedLocal":
+        """The features of one seed."""
+        return CachedLocal([part[index : index + 1] for part in self.parts], self.device)
 
 
 def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.device) -> TrainingImages:
@@ -51,27 +82,39 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
     names = facts[0]["classnames"]
     subset = tuple(names[label] for label in class_subset(range(len(names)), run.subset))
     made = {key: facts[0][key] for key in ALIKE} | {"views": digest(run, facts), "notes": facts[0]["notes"]}
-    source = Cached(torch.cat(parts, 1).to(device))  # (S, V, N, E)
-    return TrainingImages(source, labels.to(device), subset, made, source)
+    if run.local:
+        source: Source = CachedLocal(parts, device)
+        return TrainingImages(source, labels.to(device), subset, made, source)
+    source = Cached(torch.cat([torch.stack(part) for part in parts], 1).to(device))  # (S, V, N, E)
+    second = source.second() if "second_view" in run.needs else None
+    return TrainingImages(source, labels.to(device), subset, made, source, second=second)
 
 
 def load_validation(
     run: Run, path: Path, fingerprint: str, device: torch.device
 ) -> tuple[tuple[Tensor, Tensor], dict[str, Any]]:
-    """Features (S, Nv, E) and labels (S, Nv) of the validation draw, and the settings that produced them."""
-    features, labels, facts = _read(run, path, _expected(run, fingerprint, "val"))
-    return (features[:, 0].to(device), labels.to(device)), facts
+    """Features (S, Nv, ...) and labels (S, Nv) without augmentation, and the settings that produced them.
+
+    They are those of the validation draw or, for the selection hold_one_out, of all training images.
+    """
+    split = "train" if run.selection == "hold_one_out" else "val"
+    features, labels, facts = _read(run, path, _expected(run, fingerprint, split) | {"epochs": None})
+    return (torch.stack([of[0] for of in features]).to(device).float(), labels.to(device)), facts
 
 
 def load_test(path: Path, expect: Mapping[str, Any], like: Tensor) -> TestImages:
     """Reads test features. expect: metadata that the file must have; like: a tensor with the device and dtype of the result."""
     tensors, facts = feature_file.load(path, "features", expect)
-    features = tensors["features"].to(like.device, like.dtype)
+    features = tensors["features"]
+    if not facts.get("local"):
+        features = features.to(like.device, like.dtype)
 
     def batches(index: Tensor, at_once: int) -> Iterator[Tensor]:
-        yield from features[index.to(features.device)].split(at_once)
+        for part in index.to(features.device).split(at_once):
+            yield features[part].to(like.device, like.dtype)
 
-    return TestImages(tuple(facts["classnames"]), tensors["labels"], batches)
+    tokens = features.shape[1] if facts.get("local") else 1
+    return TestImages(tuple(facts["classnames"]), tensors["labels"], batches, tokens)
 
 
 def digest(run: Run, facts: Sequence[Any]) -> str:
@@ -84,14 +127,14 @@ def _expected(run: Run, fingerprint: str, split: str) -> dict[str, Any]:
     return described | made_with(run, fingerprint)
 
 
-def _read(run: Run, path: Path, expect: Mapping[str, Any]) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Features (S, V, N, E), labels (S, N) and metadata of one file, for the run's seeds."""
+def _read(run: Run, path: Path, expect: Mapping[str, Any]) -> tuple[list[Tensor], Tensor, dict[str, Any]]:
+    """Features (V, N, ...) of each of the run's seeds, labels (S, N) and metadata of one file."""
     tensors, metadata = feature_file.load(path, "views", expect)
     if missing := set(run.seeds) - set(metadata["seeds"]):
         raise UserError(f"{path}: has no views of seed {min(missing)}; delete it and run again.")
-    features = torch.stack([tensors[f"seed{seed}.features"] for seed in run.seeds])
+    features = [tensors[f"seed{seed}.features"] for seed in run.seeds]
     labels = torch.stack([tensors[f"seed{seed}.labels"] for seed in run.seeds])
-    if not torch.isfinite(features).all():
+    if not all(view.isfinite().all() for of_seed in features for view in of_seed):
         raise UserError(f"{path}: features of {run.dataset} hold NaN or infinity; delete the file and run again.")
     return features, labels, metadata
 

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cocoop import io, progress
+from cocoop.backbone.local import local_encoder
 from cocoop.backbone.model import Backbone
 from cocoop.backbone.transforms import Preprocessing
 from cocoop.data.images import open_rgb
@@ -66,6 +67,7 @@ class Job:
     """The work for one file: tasks with V views each (1 without keys), split into batches and parts at fixed indices.
 
     metadata: metadata of the finished file; together with the tasks, it determines whether parts of an earlier attempt are valid.
+    local: whether to encode local features, too; they are many, so they are stored in half precision.
     """
 
     backbone: Backbone
@@ -76,6 +78,15 @@ class Job:
     unit: str
     batch_size: int = BATCH_SIZE
     workers: int = 0
+    local: bool = False
+
+    @cached_property
+    def encode(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Normalised pixels (B, 3, H, W) to features (B, E), or (B, 1 + L, E) in half precision."""
+        if not self.local:
+            return self.backbone.encode_images
+        encoder = local_encoder(self.backbone)
+        return lambda pixels: encoder(pixels).half()
 
     @property
     def views(self) -> int:
@@ -113,7 +124,7 @@ def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], 
 
     labels: int64 arrays by tensor name.
     spans: the tasks of each tensor of features.
-    flat: whether features have shape (N, E) instead of (V, N, E).
+    flat: whether features have shape (N, ...) instead of (V, N, ...).
     """
     ready = _usable_parts(job)
     todo = [part for part in job.parts if part not in ready]
@@ -121,11 +132,12 @@ def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], 
         for part, features in _encode(job, todo, bar.update):
             metadata = {"kind": PART_KIND, "job": job.fingerprint, "made": dict(job.metadata)}
             io.write_tensors(job.part_path(part), {"features": features}, metadata)
-    shapes: dict[str, tuple[int, ...]] = {name: (len(span), job.backbone.embed_dim) for name, span in spans.items()}
+    image = io.read_tensors(job.part_path(job.parts[0]), PART_KIND)[0]["features"].shape[2:]  # (E) or (1 + L, E)
+    shapes: dict[str, tuple[int, ...]] = {name: (len(span), *image) for name, span in spans.items()}
     if not flat:
         shapes = {name: (job.views, *shape) for name, shape in shapes.items()}
     whole = job.folder / "whole.safetensors"
-    feature_file.write(whole, labels, shapes, _gathered(job, spans), job.metadata)
+    feature_file.write(whole, labels, shapes, _gathered(job, spans), job.metadata, "F16" if job.local else "F32")
     os.replace(whole, job.out)
     shutil.rmtree(job.folder)
 
@@ -169,7 +181,7 @@ def _what_differs(made: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> Iterator[tuple[range, torch.Tensor]]:
-    """Features (n, V, E) of each part's n tasks."""
+    """Features (n, V, ...) of each part's n tasks."""
     groups = [list(part[at : at + job.group]) for part in parts for at in range(0, len(part), job.group)]
     batches = decoded(Crops(job.backbone.preprocessing, job.tasks), groups, job.workers, str(job.out))
     for part in parts:
@@ -177,9 +189,9 @@ def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> 
         for start in range(part.start, part.stop, job.group):
             crops = next(batches)  # (tasks of the batch * V, 3, H, W) uint8
             pieces = range(0, len(crops), job.batch_size)
-            encoded += [_forward(job.backbone, crops[at : at + job.batch_size]) for at in pieces]
+            encoded += [_forward(job, crops[at : at + job.batch_size]) for at in pieces]
             advance(min(job.group, part.stop - start) * job.views)
-        features = torch.cat(encoded).cpu().view(len(part), job.views, -1)
+        features = torch.cat(encoded).cpu().unflatten(0, (len(part), job.views))
         _check_finite(job, part, features)
         yield part, features
 
@@ -209,11 +221,11 @@ def _together(items: list[np.ndarray | str]) -> np.ndarray | str:
     return next((item for item in items if isinstance(item, str)), None) or np.concatenate(items)
 
 
-def _forward(backbone: Backbone, crops: np.ndarray) -> torch.Tensor:
-    pixels = torch.from_numpy(crops)
+def _forward(job: Job, crops: np.ndarray) -> torch.Tensor:
+    pixels, backbone = torch.from_numpy(crops), job.backbone
     if backbone.device.type == "cuda":
         pixels = pixels.pin_memory().to(backbone.device, non_blocking=True)
-    return backbone.encode_images(backbone.preprocessing.normalise(pixels))
+    return job.encode(backbone.preprocessing.normalise(pixels))
 
 
 def _check_finite(job: Job, part: range, features: torch.Tensor) -> None:
@@ -228,11 +240,11 @@ def _check_finite(job: Job, part: range, features: torch.Tensor) -> None:
 
 
 def _gathered(job: Job, spans: Mapping[str, range]) -> Iterator[feature_file.Block]:
-    """The rows of all parts, view by view, with their positions in (V, N, E)."""
+    """The rows of all parts, view by view, with their positions in (V, N, ...)."""
     for part in job.parts:
-        features = io.read_tensors(job.part_path(part), PART_KIND)[0]["features"].numpy()  # (n, V, E)
+        features = io.read_tensors(job.part_path(part), PART_KIND)[0]["features"].numpy()  # (n, V, ...)
         for name, span in spans.items():
             first, last = max(part.start, span.start), min(part.stop, span.stop)
             for view in range(job.views) if first < last else ():
-                rows = features[first - part.start : last - part.start, view]  # (rows, E)
-                yield feature_file.Block(name, (view * len(span) + first - span.start) * rows.shape[1], rows)
+                rows = features[first - part.start : last - part.start, view]  # (rows, ...)
+                yield feature_file.Block(name, (view * len(span) + first - span.start) * rows[0].size, rows)

@@ -18,8 +18,8 @@ from cocoop.errors import UserError
 
 SCHEMA = 1
 PIECE_BYTES = 1 << 20
-ITEM_BYTES = {"F32": 4, "I64": 8}
-TORCH_NAMES = {"F32": "torch.float32", "I64": "torch.int64"}
+ITEM_BYTES = {"F16": 2, "F32": 4, "I64": 8}
+TORCH_NAMES = {"F16": "torch.float16", "F32": "torch.float32", "I64": "torch.int64"}
 SHOWN_CHARACTERS = 12
 
 
@@ -55,16 +55,18 @@ def write(
     features: Mapping[str, tuple[int, ...]],
     blocks: Iterable[Block],
     metadata: Mapping[str, Any],
+    kind: str = "F32",
 ) -> None:
     """Writes the same file as `io.write_tensors`, but block by block, in any order.
 
     labels: int64 arrays by name.
-    features: shapes of float32 tensors by name.
+    features: shapes of tensors by name.
     blocks: the values of the features.
+    kind: the type of the features, F32 or F16.
     """
     layout = _Layout(
         {name: ("I64", array.shape) for name, array in labels.items()}  # first: int64 must start at a multiple of 8
-        | {name: ("F32", shape) for name, shape in features.items()},
+        | {name: (kind, shape) for name, shape in features.items()},
         {key: io.canonical_json(value) for key, value in metadata.items()},
     )
     with io.atomic_path(path, layout.size) as partial, partial.open("r+b") as file:

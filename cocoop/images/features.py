@@ -21,10 +21,14 @@ def extract_test(
     out: Path,
     batch_size: int = extraction.BATCH_SIZE,
     workers: int = 0,
+    *,
+    local: bool = False,
 ) -> None:
     """Writes `features` (N, E) float32, not normalised, and `labels` (N,) int64 of a split, in the manifest's order.
 
-    root: the dataset's folder. A stopped job continues from `<out>.parts`.
+    root: the dataset's folder.
+    local: features (N, 1 + L, E) float16, the global one first.
+    A stopped job continues from `<out>.parts`.
     Raises a UserError for a split without images, for an image that cannot be read, and for features that are not finite.
     """
     items = manifest.splits[split]
@@ -39,6 +43,7 @@ def extract_test(
         "manifest": manifest.fingerprint,
         "images": len(items),
         "width": backbone.embed_dim,
+        **({"local": True} if local else {}),
         **backbone.identity,
         "computed_on": provenance.computed_on(str(backbone.device)),
     }
@@ -51,6 +56,7 @@ def extract_test(
         unit="image",
         batch_size=batch_size,
         workers=workers,
+        local=local,
     )
     labels = np.array(manifest.labels(split), dtype=np.int64)  # (N,)
     extraction.run(job, {"labels": labels}, {"features": range(len(items))}, flat=True)

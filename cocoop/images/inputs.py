@@ -26,7 +26,7 @@ class TrainingFiles:
     Attributes:
         text_tower: the backbone's text_tower.safetensors.
         views: features of the training images, in the order of their epochs.
-        validation: features of the validation draw, for a method that needs it.
+        validation: features of the validation draw, or of the training images without augmentation, for a run that selects.
         manifest: the dataset's manifest.json, for a method that takes images.
         fewshot: one selection per seed, for a method that takes images.
         root: the dataset's folder, for a method that takes images.
@@ -74,8 +74,8 @@ class Source(Protocol):
 
     images: int
 
-    def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
-        """The inputs (S, B, ...) of each step of an epoch with images in the order `visit` (S, N)."""
+    def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Any]:
+        """The inputs (S, B, ...), or `States`, of each step of an epoch with images in the order `visit` (S, N)."""
 
     def of_seed(self, index: int) -> "Source":
         """The images of one seed alone."""
@@ -91,7 +91,8 @@ class TrainingImages:
         classnames: class names of the subset.
         made: how the images were listed, preprocessed and selected; equal for equal inputs.
         frozen: features of the same views, or None.
-        validation: features (S, Nv, E) and labels (S, Nv) of the validation draw, or None.
+        second: features of another view of each image, or None.
+        validation: features (S, Nv, E) and labels (S, Nv) to select on, or None.
     """
 
     source: Source
@@ -100,6 +101,7 @@ class TrainingImages:
     made: dict[str, Any]
     frozen: Source | None = None
     validation: tuple[Tensor, Tensor] | None = None
+    second: Source | None = None
 
     def of_seed(self, index: int) -> "TrainingImages":
         """The images of one seed alone."""
@@ -107,9 +109,10 @@ class TrainingImages:
         if validation:
             features, of_validation = validation
             validation = features[index : index + 1], of_validation[index : index + 1]
-        frozen = self.frozen and self.frozen.of_seed(index)
-        labels = self.labels[index : index + 1]
-        return replace(self, source=self.source.of_seed(index), labels=labels, frozen=frozen, validation=validation)
+        source, labels = self.source.of_seed(index), self.labels[index : index + 1]
+        frozen = source if self.frozen is self.source else self.frozen and self.frozen.of_seed(index)
+        second = self.second and self.second.of_seed(index)
+        return replace(self, source=source, labels=labels, frozen=frozen, second=second, validation=validation)
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class TestImages:
         classnames: class names of the dataset.
         truth: labels (N,).
         batches: (index (n,), at_once) -> the classifier's inputs for these images.
+        tokens: features per image: 1, or 1 + L with local features.
     """
 
     __test__ = False
@@ -127,14 +131,16 @@ class TestImages:
     classnames: tuple[str, ...]
     truth: Tensor
     batches: Callable[[Tensor, int], Iterator[Tensor]]
+    tokens: int = 1
 
 
-def made_with(run: Run, fingerprint: str) -> dict[str, str]:
-    """Metadata about the backbone that a file of features must have for a run."""
+def made_with(run: Run, fingerprint: str) -> dict[str, Any]:
+    """Metadata about the backbone and the kind of features that a file of features must have for a run."""
     return {
         "backbone": run.backbone.name,
         "backbone_fingerprint": fingerprint,
         "precision": run.backbone.precision,
+        "local": run.local or None,
     }
 
 

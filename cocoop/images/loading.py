@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cocoop.errors import UserError
 from cocoop.images import cached
+from cocoop.images.held_out import hold_one_out
 from cocoop.images.inputs import ALIKE, TestFiles, TestImages, TrainingFiles, TrainingImages
 from cocoop.run import Run
 
@@ -25,15 +26,18 @@ def training_images(run: Run, files: TrainingFiles, text: "TextEncoder", whole: 
         images = cached.load_views(run, files.views, *source)
     else:
         images = _live(run, files, text, whole)
-    if "validation" not in run.needs:
+    held_out = run.selection == "hold_one_out"
+    if not (run.validation or held_out):
         return images
     if files.validation is None:
-        raise UserError(f"{run.variant} uses the validation draw; add --validation.")
+        what = "training images without augmentation" if held_out else "the validation draw"
+        raise UserError(f"{run.variant} uses {what}; add --validation.")
     validation, facts = cached.load_validation(run, files.validation, *source)
     if differ := [key for key in ALIKE if facts[key] != images.made[key]]:
         raise UserError(f"{files.validation}: its {differ[0]} differs from that of the views; delete it and run again.")
     made = images.made | {"views": cached.digest(run, [images.made["views"], facts])}
-    return replace(images, validation=validation, made=made)
+    images = replace(images, validation=validation, made=made)
+    return hold_one_out(images, validation[0], run.seeds) if held_out else images
 
 
 def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone") -> TrainingImages:
@@ -42,7 +46,7 @@ def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone"
     from cocoop.images.live import load_live
 
     images = load_live(run, files, whole)
-    if "frozen_features" not in run.needs:
+    if not run.cached_views:
         return images
     if not files.views:
         raise UserError(f"{run.variant} takes images and their frozen features; add --views.")
@@ -50,7 +54,8 @@ def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone"
     if differ := [key for key in ALIKE if features.made[key] != images.made[key]]:
         raise UserError(f"{files.views[0]}: its {differ[0]} differs from that of the images; delete it and run again.")
     made = images.made | {"views": cached.digest(run, [images.made["views"], features.made["views"]])}
-    return replace(images, frozen=features.source, made=made)
+    frozen = features.source if "frozen_features" in run.needs else None
+    return replace(images, frozen=frozen, second=features.second, made=made)
 
 
 def test_images(

@@ -44,7 +44,10 @@ def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split:
     inside = {label: number for number, label in enumerate(splits.class_subset(manifest.labels("train"), subset))}
     chosen = [item for item in (manifest.splits[split][at] for at in selection[split]) if item.label in inside]
     if not chosen:
-        raise UserError(f"dataset {manifest.dataset!r} has no {SPLITS[split]} images in its {subset!r} subset.")
+        instead = "; a run can select on training images with `selection: hold_one_out`" if split == "val" else ""
+        raise UserError(
+            f"dataset {manifest.dataset!r} has no {SPLITS[split]} images in its {subset!r} subset{instead}."
+        )
     return Selected(tuple(item.path for item in chosen), tuple(inside[item.label] for item in chosen))
 
 
@@ -59,12 +62,15 @@ def extract(
     batch_size: int = extraction.BATCH_SIZE,
     workers: int = 0,
     split: str = "train",
+    *,
+    local: bool = False,
 ) -> None:
     """Writes `seed{S}.features` (V, N, E) float32, not normalised, and `seed{S}.labels` (N,) int64 for every seed S.
 
     selections: selections of `splits.load_few_shot` by seed.
     epochs: V epochs with one view each, or None for only the test transform (V = 1).
     split: train, or val for the validation draw.
+    local: features (V, N, 1 + L, E) float16, the global one first.
     Images are in draw order, restricted to the subset; labels are within the subset. A stopped job continues from `<out>.parts`.
     """
     if not selections or (epochs is not None and not epochs):
@@ -89,12 +95,13 @@ def extract(
         "manifest": manifest.fingerprint,
         "notes": list(manifest.notes),
         "width": backbone.embed_dim,
+        **({"local": True} if local else {}),
         **backbone.identity,
         "computed_on": provenance.computed_on(str(backbone.device)),
     }
     which = f"training views {epochs.start}-{epochs.stop}" if epochs else f"plain {SPLITS[split]} images"
     title = f"{manifest.dataset} {subset} {which} through {backbone.spec.name}"
-    job = extraction.Job(backbone, tasks, Path(out), metadata, title, "view", batch_size, workers)
+    job = extraction.Job(backbone, tasks, Path(out), metadata, title, "view", batch_size, workers, local)
     labels = {f"seed{seed}.labels": np.array(of.labels, dtype=np.int64) for seed, of in selected.items()}
     extraction.run(job, labels, spans, flat=False)
 

@@ -1,7 +1,6 @@
 """Methods, found by the import string in their YAML file (config/methods)."""
 
 import inspect
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build(run: Run, task: "Task") -> "Method":
-    """Builds the method of a run for the task's seeds, with templates and descriptions only if it `needs` them.
+    """Builds the method of a run for the task's seeds.
 
     Raises a UserError for parameters that its class does not accept, and for tensors without a dimension for the seeds.
     """
@@ -23,12 +22,9 @@ def build(run: Run, task: "Task") -> "Method":
     for verb, names in (("takes no", given - set(accepts)), ("needs", needed - given)):
         if names:
             raise UserError(f"{where}: {implementation.__name__} {verb} {', '.join(sorted(names))}.")
-    for name in ("templates", "descriptions"):
-        if name in run.needs and not getattr(task, name):
-            raise UserError(f"{where}: {implementation.__name__} needs {name}, but the run has none.")
-    templates = task.templates if "templates" in run.needs else ()
-    descriptions = task.descriptions if "descriptions" in run.needs else None
-    method = implementation(replace(task, templates=templates, descriptions=descriptions), **run.params)
+    if "template" in run.needs and not task.template:
+        raise UserError(f"{where}: {implementation.__name__} needs a template, but the run has none.")
+    method = implementation(task, **run.params)
     method.saved()
     return method
 

@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -12,64 +11,17 @@ from torch.nn.parameter import is_lazy
 
 from cocoop.errors import UserError
 from cocoop.methods.noise import Noise
+from cocoop.methods.task import Batch, FewShot, Task
 from cocoop.text.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
 
 Classifier = Callable[[Tensor], Tensor]
-"""Image features (S, B, E), not normalised, to logits (S, B, C); of a method that takes images, normalised pixels
-(S, B, 3, H, W)."""
+"""Image features (S, B, E), not normalised, to logits (S, B, C). With local features, they are (S, B, 1 + L, E), the global one
+first; a method that takes images gets normalised pixels (S, B, 3, H, W)."""
 Losses = dict[str, Tensor]
 """Named terms (S,) of each seed's loss, which is their sum."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """The task that a method is built for.
-
-    Attributes:
-        text: the frozen text tower.
-        seeds: S seeds, each with its own learned tensors.
-        classnames: training classes; empty for an untrained method.
-        templates: hand-crafted prompts of the dataset; empty unless the method `needs` them.
-        descriptions: sentences about each class of the dataset; None unless the method `needs` them.
-        image: the frozen backbone, for a method that takes images.
-    """
-
-    text: TextEncoder
-    seeds: tuple[int, ...]
-    classnames: tuple[str, ...] = ()
-    templates: tuple[str, ...] = ()
-    descriptions: Mapping[str, Sequence[str]] | None = None
-    image: "Backbone | None" = None
-
-
-class Batch(NamedTuple):
-    """The data of a training step.
-
-    inputs: features (S, B, E), or pixels (S, B, 3, H, W).
-    labels: (S, B).
-    frozen: the frozen backbone's features (S, B, E) of the same views; None for a method that takes images and does not need
-        them.
-    """
-
-    inputs: Tensor
-    labels: Tensor
-    frozen: Tensor | None = None
-
-
-class FewShot(NamedTuple):
-    """All training images at once.
-
-    features (S, V, N, E), None for a method that takes images and does not need them; labels (S, N); val_features (S, Nv, E) and
-    val_labels (S, Nv) of the validation draw, None unless the method needs it.
-    """
-
-    features: Tensor | None
-    labels: Tensor
-    val_features: Tensor | None = None
-    val_labels: Tensor | None = None
 
 
 class Method(nn.Module, ABC):
@@ -85,10 +37,26 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.task, self.noise = task, Noise(task.seeds, task.text.device)
         self._kept: list[str] = []
+        self._chosen: list[str] = []
 
     @property
     def text(self) -> TextEncoder:
         return self.task.text
+
+    @property
+    def image(self) -> "Backbone":
+        """The frozen backbone, of a method that takes images."""
+        assert self.task.image is not None  # inputs: images
+        return self.task.image
+
+    @property
+    def image_layer(self) -> int:
+        """The first layer of the image tower, counted from 0, that the method changes.
+
+        If it is above 0, states before it are cached: the method has its `ImageEncoder` as `encoder`, and its classifier
+        takes `States` as well as pixels. `image_layer_from` in the YAML file says the same for planning.
+        """
+        return 0
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -111,16 +79,37 @@ class Method(nn.Module, ABC):
         torch.stack(list(losses.values())).sum().backward()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups for the optimizer; a group may override settings and may have an `lr_scale` that multiplies the learning rate."""
+        """Groups for the optimizer; a group may override settings and may have an `lr_scale`.
+
+        It multiplies the learning rate after the warm-up.
+        """
         return [{"params": list(self.learned_parameters().values())}]
 
     def after_epoch(self, epoch: int, epochs: int) -> None:
         """Called after each epoch; epoch counts from 0, epochs is the total."""
 
+    def select(self, features: Tensor, labels: Tensor, epoch: int, epochs: int) -> None:
+        """Called after `after_epoch` if the run selects hyper-parameters on images, whose features (S, Nv, E) and labels
+        (S, Nv) these are; a method that learns by itself selects in `fit`.
+        """
+
     def keep(self, name: str, tensor: Tensor) -> None:
         """Registers a tensor (S, ...) that is saved with the learned ones, but is not one of them."""
         self.register_buffer(name, tensor)
         self._kept.append(name)
+
+    def choose(self, name: str, value: float) -> None:
+        """Registers a hyper-parameter (S,) with its fixed value, which `fit` or `select` may change for each seed.
+
+        It is saved like a tensor of `keep`, and shown in metrics.json.
+        """
+        self.keep(name, torch.full((len(self.seeds),), float(value), device=self.text.device))
+        self._chosen.append(name)
+
+    def chosen(self) -> dict[int, dict[str, float]]:
+        """The values of the hyper-parameters of `choose` by seed, to six digits."""
+        named = {name: self.get_buffer(name).tolist() for name in self._chosen}
+        return {s: {name: float(f"{x[i]:.6g}") for name, x in named.items()} for i, s in enumerate(self.seeds)}
 
     def train(self, mode: bool = True) -> "Method":
         super().train(mode)

@@ -6,22 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.methods.base import Classifier, Method, Task, generator, like_linear
+from cocoop.methods.base import Classifier, Method, Task, generator
 from cocoop.methods.context import initial_context
+from cocoop.methods.linear import StackedLinear
 from cocoop.text.text_encoder import TextEncoder
-
-
-class StackedLinear(nn.Module):
-    """S parallel linear layers: weight (S, out, in), bias (S, out), initialised like torch.nn.Linear."""
-
-    def __init__(self, inputs: int, outputs: int, generators: Sequence[torch.Generator], text: TextEncoder) -> None:
-        super().__init__()
-        self.weight = like_linear((outputs, inputs), inputs, generators, text)
-        self.bias = like_linear((outputs,), inputs, generators, text)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(S, B, in) -> (S, B, out)."""
-        return torch.baddbmm(self.bias[:, None], x, self.weight.mT)
 
 
 class MetaNet(nn.Module):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from cocoop.methods.base import Batch, Losses, Task, cross_entropy
@@ -23,7 +22,7 @@ class KgCoOp(CoOp):
 
     def losses(self, classify: SharedText, batch: Batch) -> tuple[Tensor, Losses]:
         text = classify.features()  # (S, C, E), of length 1
-        teacher = F.normalize(self.text.zero_shot(self.task.classnames, self.task.templates), dim=-1)  # (C, E)
+        teacher = self.task.hand_crafted(self.task.classnames)  # (C, E), of length 1
         distance = 1 - (text * teacher).sum(-1).mean(-1)  # (S,) kgcoop.py:240-243
         logits = classify.logits(batch.inputs, text)
         return logits, {"cross_entropy": cross_entropy(logits, batch.labels), "knowledge": self.weight * distance}

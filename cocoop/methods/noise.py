@@ -21,7 +21,7 @@ class Noise:
 
     def restart(self, *moment: object) -> None:
         """Restarts the streams with seeds derived from `moment` (JSON values)."""
-        self.moment = moment
+        self.moment, self.drawn = moment, 0
         self.streams: list[torch.Generator] = []
 
     def normal(self, *shape: int) -> Tensor:
@@ -31,6 +31,11 @@ class Noise:
     def uniform(self, *shape: int) -> Tensor:
         """Numbers (S, *shape) from [0, 1)."""
         return torch.stack([torch.rand(shape, generator=g, device=self.device) for g in self._streams()])
+
+    def numbers(self) -> list[int]:
+        """A new seed for a generator of each seed, for random numbers that must be drawn again in the backward pass."""
+        self.drawn += 1
+        return [number_of("noise", seed, *self.moment, self.drawn) for seed in self.seeds]
 
     def _streams(self) -> list[torch.Generator]:
         if not self.streams:

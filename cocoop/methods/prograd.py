@@ -25,7 +25,7 @@ class ProGrad(CoOp):
         super().__init__(task, n_ctx=n_ctx, ctx_init=None, class_token_position="end", csc=False)
         self.loss_t, self.loss_lambda = loss_t, loss_lambda
         if from_template:
-            self._start_from(task.templates[0].split("{}")[0].strip())
+            self._start_from(task.template.split("{}")[0].strip())
 
     def _start_from(self, words: str) -> None:
         contexts, count = self.ctx.shape[1], len(words.split())
@@ -42,7 +42,7 @@ class ProGrad(CoOp):
 
     def losses(self, classify: SharedText, batch: Batch) -> tuple[Tensor, Losses]:
         """The sum of the terms in history.csv is not what is minimised, which is the cross-entropy."""
-        text = F.normalize(self.text.zero_shot(self.task.classnames, self.task.templates), dim=-1)[None]  # (1, C, E)
+        text = self.task.hand_crafted(self.task.classnames)[None]  # (1, C, E)
         logits, teacher = classify(batch.inputs), classify.logits(batch.inputs, text)  # (S, B, C)
         softened = F.log_softmax(logits / self.loss_t, -1)
         general = -(F.softmax(teacher / self.loss_t, -1) * softened).sum(-1).mean(-1) * self.loss_t**2  # (S,)

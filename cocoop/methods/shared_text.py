@@ -39,14 +39,18 @@ def held(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
 class SharedText:
     """A classifier by cosine similarity to text features (S or 1, C, E) that do not depend on the image.
 
-    features: computes them, not normalised; as an attribute it gives them normalised.
+    features: computes them, not normalised; the attribute `raw` gives them so, and `features` normalised.
+    image: the image features (S, B, E) of the classifier's inputs, for a method that changes the image tower or the features.
     """
 
-    def __init__(self, features: Callable[[], Tensor], scale: float) -> None:
-        self.features, self.scale = held(lambda: F.normalize(features(), dim=-1)), scale
+    def __init__(
+        self, features: Callable[[], Tensor], scale: float, image: Callable[[Tensor], Tensor] = lambda inputs: inputs
+    ) -> None:
+        self.raw, self.scale, self.image = held(features), scale, image
+        self.features = held(lambda: F.normalize(self.raw(), dim=-1))
 
-    def __call__(self, image_features: Tensor) -> Tensor:
-        return self.logits(image_features, self.features())
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return self.logits(self.image(inputs), self.features())
 
     def logits(self, image_features: Tensor, text: Tensor) -> Tensor:
         """Logits (S, B, C) with given unit text features (S or 1, C, E), for losses that use the features too."""

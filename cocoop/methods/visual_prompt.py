@@ -19,8 +19,7 @@ class VisualPrompt(ZeroShot):
 
     def __init__(self, task: Task, *, border: int) -> None:
         super().__init__(task)
-        backbone = task.image
-        assert backbone is not None  # inputs: images
+        backbone = self.image
         inner = backbone.image_size - 2 * border
         if inner < 1:
             raise UserError(
@@ -43,10 +42,7 @@ class VisualPrompt(ZeroShot):
         return torch.cat([self.top, middle, self.bottom], 2)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        classify = super().for_classes(classnames)
-
-        backbone = self.task.image
-        assert backbone is not None
+        classify, backbone = super().for_classes(classnames), self.image
 
         def logits(pixels: Tensor) -> Tensor:
             framed = pixels + self.frame()[:, None]  # (S, B, 3, H, W)

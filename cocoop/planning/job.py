@@ -1,7 +1,7 @@
 """One job of the workflow: its rule, its files and its command line."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -21,6 +21,7 @@ class Views:
         dataset, subset, shots, seeds: the draw.
         kind: plain (training images without augmentation), validation (the validation draw without augmentation), or views.
         epochs: [start, stop) of the augmented views, one per epoch; None for the other kinds.
+        local: whether local image features are stored, too.
     """
 
     dataset: str
@@ -29,11 +30,13 @@ class Views:
     seeds: tuple[int, ...]
     kind: str = "views"
     epochs: tuple[int, int] | None = None
+    local: bool = False
 
     @property
     def name(self) -> str:
-        """The file name without suffix: plain, validation, or views10-50."""
-        return f"views{self.epochs[0]}-{self.epochs[1]}" if self.epochs else self.kind
+        """The file name without suffix: plain, validation, or views10-50; with local features, local-plain, and so on."""
+        name = f"views{self.epochs[0]}-{self.epochs[1]}" if self.epochs else self.kind
+        return f"local-{name}" if self.local else name
 
     @property
     def per_image(self) -> int:
@@ -52,6 +55,7 @@ class Job:
         inputs: input files by name, created by other jobs or by users.
         words: returns the arguments of the command; empty for stages after evaluation, whose rules contain them.
         experiments: the experiments that need the job.
+        local: whether it stores local image features (features and views).
     """
 
     stage: Stage
@@ -60,6 +64,7 @@ class Job:
     inputs: Mapping[str, Files] = field(default_factory=dict)
     words: Callable[[], Sequence[str]] = tuple
     experiments: tuple[str, ...] = ()
+    local: bool = False
 
     @property
     def key(self) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -103,3 +108,20 @@ class Job:
 def view_ranges(views: int) -> list[tuple[int, int]]:
     """[0, views) split at the edges of VIEW_LADDER: view_ranges(60) = [(0, 10), (10, 50), (50, 60)]."""
     return list(pairwise([*(edge for edge in VIEW_LADDER if edge < views), views]))
+
+
+def views_of(run: Run) -> dict[str, list[Views]]:
+    """The cached images that a training reads, by its option. Runs of different lengths share the first ranges of views.
+
+    views: in order of the epochs. validation: the validation draw, or the training images without augmentation, some of which
+    are held out.
+    """
+    draw, read = (run.dataset, run.subset, run.shots, run.seeds), {}
+    plain = [Views(*draw, kind=PLAIN)]
+    if run.cached_views:
+        read["views"] = [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or plain
+    if run.selection == "hold_one_out":
+        read["validation"] = plain
+    elif run.validation:
+        read["validation"] = [Views(*draw, kind=VALIDATION)]
+    return {name: [replace(views, local=run.local) for views in of] for name, of in read.items()}

@@ -9,8 +9,9 @@ from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.state import again
 from cocoop.planning import stages
-from cocoop.planning.job import PLAIN, VALIDATION, Files, Job, Views, view_ranges
-from cocoop.planning.plan import Plan, configuration_content, experiment_content
+from cocoop.planning.content import configuration_content, experiment_content
+from cocoop.planning.job import VALIDATION, Files, Job, Views, views_of
+from cocoop.planning.plan import Plan
 from cocoop.run import Evaluation, Run, seeds_text
 
 
@@ -73,20 +74,21 @@ class Jobs:
         words = ["--manifest", manifest, "--shots", str(shots), "--seed", str(seed), "--out", out]
         return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
 
-    def features(self, spec: DatasetSpec) -> Job:
-        identity = io.identity(self._backbone_id, spec.data)
+    def features(self, spec: DatasetSpec, local: bool = False) -> Job:
+        identity = io.identity(self._backbone_id, spec.data, *["local"] * local)
         wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": identity}
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
         return Job(
             stages.FEATURES, spec.name, wildcards, inputs,
-            lambda: [*self._encoding(spec), "--manifest", manifest, "--out", out],
+            lambda: [*self._encoding(spec), *["--local"] * local, "--manifest", manifest, "--out", out], local=local,
         )  # fmt: skip
 
     def views(self, views: Views) -> Job:
         spec = self.plan.datasets[views.dataset]
-        of_draw = io.identity(self._backbone_id, spec.data, views.subset, views.shots, views.seeds)
+        draw = views.subset, views.shots, views.seeds
+        of_draw = io.identity(self._backbone_id, spec.data, *draw, *["local"] * views.local)
         wildcards = {
             "backbone": self.backbone.name, "dataset": views.dataset, "subset": views.subset, "shots": str(views.shots),
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
@@ -95,12 +97,12 @@ class Jobs:
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
-        which = ["--epochs", *map(str, views.epochs)] if views.epochs else []
+        which = [*(("--epochs", *map(str, views.epochs)) if views.epochs else ()), *["--local"] * views.local]
         which += ["--split", "val"] if views.kind == VALIDATION else []
         return Job(
             stages.VIEWS, views, wildcards, inputs,
             lambda: [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
-                     "--fewshot", *drawn, "--out", out],
+                     "--fewshot", *drawn, "--out", out], local=views.local,
         )  # fmt: skip
 
     def _encoder(self) -> dict[str, Files]:
@@ -110,21 +112,11 @@ class Jobs:
     def _encoding(self, spec: DatasetSpec) -> list[str]:
         return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
 
-    def views_of(self, run: Run) -> list[Views]:
-        """The cached images that a run reads, in order. Runs of different lengths share the first ranges of views."""
-        draw = (run.dataset, run.subset, run.shots, run.seeds)
-        found = []
-        if run.inputs == "features" or "frozen_features" in run.needs:
-            found += [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or [Views(*draw, kind=PLAIN)]
-        return found + ([Views(*draw, kind=VALIDATION)] if "validation" in run.needs else [])
-
     def train(self, run: Run) -> Job:
         spec, wildcards = self.plan.datasets[run.dataset], self._run_wildcards(run)
         inputs: dict[str, Files] = {"text_tower": self.text_tower().outputs["text_tower"]}
-        cached: dict[str, list[str]] = {"views": [], "validation": []}
-        for views in self.views_of(run):
-            cached["validation" if views.kind == VALIDATION else "views"].append(self.views(views).outputs["views"])
-        inputs |= {name: tuple(paths) for name, paths in cached.items() if paths}
+        for name, read in views_of(run).items():
+            inputs |= {name: tuple(self.views(views).outputs["views"] for views in read)}
         if run.inputs == "images":
             inputs["manifest"] = self.manifest(spec).outputs["manifest"]
             inputs["fewshot"] = tuple(self.fewshot(spec, run.shots, seed).outputs["fewshot"] for seed in run.seeds)
@@ -148,7 +140,7 @@ class Jobs:
             "manifest": self.manifest(spec).outputs["manifest"],
         }
         if run.inputs == "features":
-            inputs["features"] = self.features(spec).outputs["features"]
+            inputs["features"] = self.features(spec, run.local).outputs["features"]
         if run.trainable:
             inputs["learned"] = stages.TRAIN.outputs["learned"].format(**wildcards)
         if evaluation.descriptions:
@@ -176,12 +168,12 @@ class Jobs:
         for run in runs:
             for seed in run.seeds:
                 yield self.fewshot(self.plan.datasets[run.dataset], run.shots, seed)
-            for views in self.views_of(run):
+            for views in {views for read in views_of(run).values() for views in read}:
                 yield self.views(views)
         trainings = [self.train(run) for run in runs]
         yield from trainings
-        for target in sorted({e.target for e in evaluations if e.run.inputs == "features"}):
-            yield self.features(self.plan.datasets[target])
+        for target, local in sorted({(e.target, e.run.local) for e in evaluations if e.run.inputs == "features"}):
+            yield self.features(self.plan.datasets[target], local)
         tests = [self.evaluate(evaluation) for evaluation in evaluations]
         yield from tests
         yield from self._summary(name, runs, trainings, tests)
@@ -205,7 +197,7 @@ class Jobs:
         records: dict[str, Files] = {**of_experiment, **collect.outputs}
         costs = {"costs": tuple(job.outputs["cost"] for job in [*trainings, *tests])}
         yield collect
-        yield Job(stages.TABLES, name, {"experiment": name}, records)
+        yield Job(stages.TABLES, name, {"experiment": name}, {**records, **costs})
         yield Job(stages.PAIRED, name, {"experiment": name}, {**records, **metrics})
         histories = {"histories": tuple(job.outputs["history"] for job in trainings)}
         yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories})

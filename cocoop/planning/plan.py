@@ -1,19 +1,17 @@
 """The runs and evaluations of a configuration and of each of its experiments."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from cocoop import io
 from cocoop.config import paper
 from cocoop.config.registry import Registry
-from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, TrainingSpec, VariantSpec
+from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
-from cocoop.planning.stages import CONTENT
+from cocoop.planning import checks
+from cocoop.planning.prompts import Prompts, prompts_of
 from cocoop.run import Evaluation, Run
-from cocoop.text import descriptions
 
 MOST_VIEWS = 10_000
 MOST_VIEWS_WITHOUT_EPOCHS = 10
@@ -29,7 +27,7 @@ class Plan:
         self.config, self.where = config, where
         self._made: dict[tuple, Run] = {}
         self._tested: dict[tuple, Evaluation] = {}
-        self.contents: dict[str, dict[str, Any]] = {}  # results of `experiment_content`
+        self.contents: dict[str, dict[str, Any]] = {}  # results of `cocoop.planning.content.experiment_content`
         self.registry = registry or Registry(overrides=config.get("variants"), where=where)
         self.backbone: BackboneSpec = self.registry.backbone(config["backbone"], f"{where}: backbone")
         self.papers = paper.names()
@@ -45,8 +43,10 @@ class Plan:
             raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
+        if content.get("reference") is not None:
+            self.registry.variant(content["reference"], f"{place}.reference")
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        return ExperimentSpec(name=name, **({"paper": None} | settings))
+        return ExperimentSpec(name=name, **({"paper": None, "reference": None} | settings))
 
     def _dataset_names(self) -> list[str]:
         return sorted({n for e in self.experiments.values() for n in (*e.train_datasets, *e.targets)})
@@ -59,16 +59,8 @@ class Plan:
                 if trains and self.datasets[name].test_only:
                     raise UserError(f"{place}.train_datasets: {name!r} is for testing only; move it to targets.")
         for evaluation in self.evaluations:
-            self._check_movable(evaluation)
-
-    def _check_movable(self, evaluation: Evaluation) -> None:
-        run = evaluation.run
-        moved = evaluation.target != run.dataset or set(evaluation.subsets) != {run.subset}
-        if moved and self.variant_of(run).class_bound:
-            raise UserError(
-                f"{self.where}: variant {run.variant!r} is tied to the classes it was trained on "
-                f"({run.dataset}/{run.subset}) and cannot be tested on {evaluation.target}/{evaluation.subsets_text}."
-            )
+            checks.movable(evaluation, self.variant_of(evaluation.run), self.where)
+            checks.selectable(evaluation.run, self.where)
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
         """The seeds in blocks of `seeds_per_job`. A seed added at the end does not change complete blocks."""
@@ -114,15 +106,14 @@ class Plan:
 
     def _new_run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
         spec = self.datasets[dataset]
-        training = variant.training_on(dataset, shots) if variant.trainable else None
-        templates, described = self._prompts(variant, spec) if variant.trainable else ((), None)
+        variant = variant.on(dataset, shots)
+        prompts = prompts_of(variant, spec, self.where) if variant.trainable else Prompts()
         return Run(
             backbone=self.backbone,
             dataset=dataset,
             data=spec.data,
             subset=subset,
-            templates=templates,
-            descriptions=described,
+            **prompts._asdict(),
             variant=variant.name,
             method=variant.method,
             implementation=variant.implementation,
@@ -132,8 +123,9 @@ class Plan:
             stacked=variant.stacked,
             needs=variant.needs,
             params=dict(variant.params),
-            training=training,
-            views=self._views(variant, training),
+            training=variant.training,
+            selection=variant.selection,
+            views=self._views(variant),
             shots=shots,
             seeds=seeds,
         )
@@ -142,28 +134,16 @@ class Plan:
         key = (run, target, subsets)
         if key not in self._tested:
             spec = self.datasets[target]
-            templates, described = self._prompts(self.variant_of(run), spec)
-            self._tested[key] = Evaluation(run, target, spec.data, templates, described, subsets)
+            prompts = prompts_of(self.variant_of(run), spec, self.where)
+            self._tested[key] = Evaluation(run, target, spec.data, *prompts, subsets)
         return self._tested[key]
 
-    def _prompts(self, variant: VariantSpec, spec: DatasetSpec) -> tuple[tuple[str, ...], str | None]:
-        """Templates and digest of the descriptions of a dataset, if the variant uses them."""
-        templates = spec.templates if "templates" in variant.needs else ()
-        if "descriptions" not in variant.needs:
-            return templates, None
-        if spec.descriptions is None:
-            raise UserError(
-                f"{self.where}: variant {variant.name!r} needs class descriptions, but dataset {spec.name!r} has none; "
-                f"add `descriptions: FILE.json` to config/datasets/{spec.name}.yaml."
-            )
-        return templates, descriptions.digest(descriptions.load(spec.descriptions))
-
-    def _views(self, variant: VariantSpec, training: TrainingSpec | None) -> int:
+    def _views(self, variant: VariantSpec) -> int:
         """V, the number of augmented views per image: one per epoch, up to the configured limit; 0 without augmentation."""
         cap = self.config["views"]
         if not variant.trainable or variant.plain_views or cap == "plain":
             return 0
-        epochs = training.epochs if training else MOST_VIEWS_WITHOUT_EPOCHS
+        epochs = variant.training.epochs if variant.training else MOST_VIEWS_WITHOUT_EPOCHS
         return min(epochs, MOST_VIEWS if cap == "per_epoch" else cap)
 
 
@@ -177,71 +157,3 @@ def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for item in listed
         for name, over in (item.items() if isinstance(item, Mapping) else [(item, {})])
     }
-
-
-def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:
-    """Content of configuration.json: the experiments of a configuration with the identities of their contents."""
-    return {
-        "backbone": plan.backbone.name,
-        "experiments": {name: io.identity(experiment_content(plan, name)) for name in experiments},
-    }
-
-
-def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
-    """Content of experiment.json: everything that tables and figures need, and the keys of all expected records.
-
-    made_with: digest of all settings that affect its numbers, so that different settings give a different file.
-    """
-    if name not in plan.contents:
-        plan.contents[name] = _content(plan, name)
-    return plan.contents[name]
-
-
-def _content(plan: Plan, name: str) -> dict[str, Any]:
-    spec = plan.experiments[name]
-    evaluations = _sorted(plan.evaluations_of(spec))
-    variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]
-    return {
-        "name": spec.name,
-        "title": spec.title,
-        "table": spec.table,
-        "caption": spec.caption,
-        "paper": spec.paper,
-        "paper_numbers": paper.digest(spec.paper),
-        "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
-        "variants": [
-            {"name": v.name, "label": v.label, "method": v.method, "trainable": v.trainable} for v in variants
-        ],
-        "train_datasets": [{"name": n, "title": plan.datasets[n].title} for n in spec.train_datasets],
-        "train_subset": spec.train_subset,
-        "targets": [{"name": n, "title": plan.datasets[n].title} for n in spec.targets],
-        "target_subsets": list(spec.target_subsets),
-        "shots": list(spec.shots),
-        "seeds": list(plan.config["seeds"]),
-        "made_with": io.identity([evaluation.identity for evaluation in evaluations]),
-        "expected": [key for evaluation in evaluations for key in _records(evaluation)],
-    }
-
-
-def experiment_file(plan: Plan, name: str) -> str:
-    """The name of the file with `experiment_content`."""
-    return Path(CONTENT.outputs["experiment"]).name.format(id=io.identity(experiment_content(plan, name)))
-
-
-def _sorted(evaluations: Iterator[Evaluation]) -> list[Evaluation]:
-    return sorted(set(evaluations), key=lambda evaluation: evaluation.order)
-
-
-def _records(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    run = evaluation.run
-    for seed in run.seeds:
-        for subset in evaluation.subsets:
-            yield {
-                "dataset": run.dataset,
-                "subset": run.subset,
-                "variant": run.variant,
-                "shots": run.shots,
-                "seed": seed,
-                "target": evaluation.target,
-                "target_subset": subset,
-            }

@@ -37,6 +37,13 @@ def token_embedding(model: nn.Module) -> nn.Module:
     return found
 
 
+def layers_of(model: nn.Module) -> int:
+    """Number of layers of the text tower."""
+    text = text_tower(model)
+    blocks = getattr(text.transformer, "resblocks", None)
+    return len(blocks) if blocks is not None else getattr(text.config, LAYERS_OF_HUGGING_FACE)
+
+
 def why_literal(model: nn.Module) -> str | None:
     """The reason why a model needs the literal text encoder, for the log; None if the exact prompt encoder supports it."""
     text = text_tower(model)
@@ -133,10 +140,8 @@ class LiteralEncoder(nn.Module):
 
     def _prompts_at_once(self) -> int:
         """Number of prompts whose activations fit the budget: of all layers with gradients, half of one layer without."""
-        text, weight = text_tower(self.model), self.embedding.weight
-        blocks = getattr(text.transformer, "resblocks", None)
-        layers = len(blocks) if blocks is not None else getattr(text.config, LAYERS_OF_HUGGING_FACE)
-        vectors = KEPT_VECTORS * layers if torch.is_grad_enabled() else KEPT_VECTORS // 2
+        weight = self.embedding.weight
+        vectors = KEPT_VECTORS * layers_of(self.model) if torch.is_grad_enabled() else KEPT_VECTORS // 2
         prompt = vectors * weight.shape[1] * weight.element_size() * self.tokens.shape[1]
         return max(1, self.budget_mb * 2**20 // prompt)
 

@@ -40,9 +40,12 @@ def templated(tokenizer: Tokenizer, context_length: int, classnames: Sequence[st
 
 
 def texts_of(
-    classnames: Sequence[str], templates: str | Sequence[str] | Mapping[str, Sequence[str]]
+    classnames: Sequence[str], templates: str | Sequence[str] | Mapping[str, Sequence[str]], underscores: bool = False
 ) -> tuple[tuple[str, ...], ...]:
-    """The texts of each class, from one or several templates or by class name. Raises a UserError if a class has none."""
+    """The texts of each class, from one or several templates or by class name. Raises a UserError if a class has none.
+
+    underscores: whether class names keep them in templates.
+    """
     if isinstance(templates, Mapping):
         for name in classnames:
             if not templates.get(name):
@@ -51,11 +54,9 @@ def texts_of(
     if isinstance(templates, str):
         templates = (templates,)
     if not templates:
-        raise UserError(
-            "templates: the list is empty; give at least one template, such as 'a photo of a {}.'. A method that uses a dataset's "
-            "templates needs `needs: [templates]` in its file in config/methods."
-        )
-    return tuple(tuple(template.format(spoken(name)) for template in templates) for name in classnames)
+        raise UserError("templates: the list is empty; give at least one template, such as 'a photo of a {}.'.")
+    names = classnames if underscores else map(spoken, classnames)
+    return tuple(tuple(template.format(name) for template in templates) for name in names)
 
 
 def sentences(tokenizer: Tokenizer, context_length: int, texts: Sequence[str]) -> Prompts:
@@ -65,7 +66,7 @@ def sentences(tokenizer: Tokenizer, context_length: int, texts: Sequence[str]) -
         tokens = tokenizer.whole(text)
         if len(tokens) > context_length:
             raise UserError(
-                f"text {text!r}: it has {len(tokens)} tokens, but the text tower takes at most {context_length}; shorten it."
+                f"text {shown(text)}: it has {len(tokens)} tokens, but the text tower takes at most {context_length}; shorten it."
             )
         found.append(tokenizer.padded(tokenizer.ended(tokens), context_length))
     return Prompts(tuple(found), 0)

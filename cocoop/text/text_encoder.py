@@ -15,7 +15,7 @@ from cocoop import io
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
 from cocoop.text import prompts
-from cocoop.text.literal import LiteralEncoder, text_tower, token_embedding, why_literal
+from cocoop.text.literal import LiteralEncoder, layers_of, text_tower, token_embedding, why_literal
 from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB, PromptEncoder
 from cocoop.text.prompts import Prompts
 from cocoop.text.tokenizer import Tokenizer, byte_pair
@@ -24,6 +24,7 @@ from cocoop.text.tower import TextTower
 logger = logging.getLogger(__name__)
 KIND = "text-tower"
 TEXTS_AT_ONCE = 1000
+Texts = tuple[str, ...]
 Templates = str | Sequence[str] | Mapping[str, Sequence[str]]
 
 
@@ -36,22 +37,24 @@ class TextEncoder:
         embed_dim: E, the size of a feature.
         scale: exp(logit_scale).
         context_length: maximal number of tokens per prompt.
+        layers: number of layers, counted by `TextChanges` from 0.
         encoder: maps prompts to a module that maps contexts (N, M, D), and optionally `TextChanges`, to text features (N, C, E).
         fingerprint: fingerprint of the backbone's weights, which image features must share.
         tokenizer: the tokenizer of the prompts.
         embed: maps token ids (...) to vectors (..., D); None to look them up in the table.
-        kept: cache of zero-shot features.
+        kept: cache of zero-shot features: by the texts of a class, its mean feature (E,) of each kind.
     """
 
     table: Tensor
     embed_dim: int
     scale: float
     context_length: int
+    layers: int
     encoder: Callable[[Prompts], nn.Module]
     fingerprint: str = ""
     tokenizer: Tokenizer = field(default_factory=byte_pair)
     embed: Callable[[Tensor], Tensor] | None = None
-    kept: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    kept: dict[Texts, dict[str, Tensor]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def fast(cls, tower: TextTower, budget_mb: int = DEFAULT_BUDGET_MB) -> "TextEncoder":
@@ -61,7 +64,7 @@ class TextEncoder:
         def encoder(of: Prompts) -> nn.Module:
             return PromptEncoder(tower, of, budget_mb)
 
-        return cls(tower.token_embedding, tower.embed_dim, facts.scale, facts.context_length, encoder)
+        return cls(tower.token_embedding, tower.embed_dim, facts.scale, facts.context_length, facts.layers, encoder)
 
     @classmethod
     def literal(
@@ -85,7 +88,8 @@ class TextEncoder:
             probe = encoder(prompts.learnable(tokenizer, length, [prompts.PLACEHOLDER], 1))
             features = probe(table[:1][None])  # (1, 1, E)
         scale = math.exp(float(model.logit_scale))
-        return cls(table, features.shape[-1], scale, length, encoder, tokenizer=tokenizer, embed=embedding)
+        layers = layers_of(model)
+        return cls(table, features.shape[-1], scale, length, layers, encoder, tokenizer=tokenizer, embed=embedding)
 
     @property
     def width(self) -> int:
@@ -119,35 +123,39 @@ class TextEncoder:
         made = (prompts.sentences(self.tokenizer, self.context_length, part) for part in parts)
         return torch.cat([self.encoder(of)(nothing)[0] for of in made])
 
-    def zero_shot(self, classnames: Sequence[str], templates: Templates, average: str = "unit") -> Tensor:
-        """Frozen text features (C, E) of classes, without gradient. The first call computes and caches them.
+    def zero_shot(
+        self, classnames: Sequence[str], templates: Templates, average: str = "unit", underscores: bool = False
+    ) -> Tensor:
+        """Frozen text features (C, E) of classes, without gradient. A class's texts are encoded once and for all.
 
         templates: one or several templates, or texts by class name (descriptions). The class name, with spaces instead of
-            underscores, replaces "{}".
+            underscores unless `underscores`, replaces "{}".
         average: how to average a class's texts: "unit" normalises each feature and their mean, as in CLIP; "raw" is the plain
             mean (TaskRes, PromptSRC).
-        Do not modify the result in place.
         """
         if average not in ("unit", "raw"):
             raise ValueError(f"average: expected 'unit' or 'raw', got {average!r}")
-        texts = prompts.texts_of(classnames, templates)
-        if (texts, average) not in self.kept:
-            self.kept[texts, average] = self._averaged(texts, average == "unit")
-        return self.kept[texts, average]
+        texts = prompts.texts_of(classnames, templates, underscores)
+        if new := [own for own in dict.fromkeys(texts) if own not in self.kept]:
+            means = self._averaged(new)
+            self.kept.update((own, {kind: mean[c] for kind, mean in means.items()}) for c, own in enumerate(new))
+        return torch.stack([self.kept[own][average] for own in texts])
 
     @torch.no_grad()
-    def _averaged(self, texts: tuple[tuple[str, ...], ...], unit: bool) -> Tensor:
-        """Averages the features of C classes' texts; encodes the first text of each class, then the second, and so on."""
-        sums = torch.zeros(len(texts), self.embed_dim, dtype=torch.promote_types(self.dtype, torch.float32))
-        sums = sums.to(self.device)
+    def _averaged(self, texts: Sequence[Texts]) -> dict[str, Tensor]:
+        """Averages (C, E) of both kinds of C classes' texts; encodes the first text of each class, then the second, and so on."""
+        raw = torch.zeros(len(texts), self.embed_dim, dtype=torch.promote_types(self.dtype, torch.float32))
+        raw = raw.to(self.device)
+        unit = torch.zeros_like(raw)
         for number in range(max(map(len, texts))):
             having = [c for c, own in enumerate(texts) if number < len(own)]
             found = self.features([texts[c][number] for c in having])
             dtype = found.dtype
-            found = found.to(sums.dtype)
-            sums[having] += F.normalize(found, dim=-1) if unit else found
-        mean = sums / torch.tensor([[len(own)] for own in texts], device=self.device)
-        return (F.normalize(mean, dim=-1) if unit else mean).to(dtype)
+            found = found.to(raw.dtype)
+            raw[having] += found
+            unit[having] += F.normalize(found, dim=-1)
+        counts = torch.tensor([[len(own)] for own in texts], device=self.device)
+        return {"raw": (raw / counts).to(dtype), "unit": F.normalize(unit / counts, dim=-1).to(dtype)}
 
     def embedded_words(self, words: str, n_ctx: int) -> Tensor:
         """Token embeddings (M, D) of initial words, at positions 1..M of the tokenised words (coop.py:72-80)."""

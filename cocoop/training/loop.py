@@ -103,7 +103,7 @@ class Trainer:
                 losses, hits = [], []
                 self._restart(epoch)
                 for step, batch in enumerate(self._batches(epoch)):
-                    set_rate(self.optimizer, schedule.rate(epoch, step))
+                    set_rate(self.optimizer, schedule.rate(epoch, step), schedule.warming_up(epoch))
                     if (epoch, step) == (first, 0):
                         terms, hit = deterministic(partial(self._first, epoch, batch), self.where)
                     else:
@@ -112,6 +112,9 @@ class Trainer:
                     hits.append(hit)
                     bar.update()
                 self.method.after_epoch(epoch, schedule.epochs)
+                if self.images.validation:
+                    with torch.no_grad():
+                        self.method.select(*self.images.validation, epoch, schedule.epochs)
                 self._record(done, epoch, losses, hits)
                 done.optimizer = state_of(self.optimizer)
                 if self.scaler:
@@ -135,12 +138,15 @@ class Trainer:
         steps, dtype = self.schedule.steps_of(epoch), self.method.text.dtype
         rows = torch.arange(len(seeds), device=self.device)[:, None]
         visit = torch.stack([self.order(seed, epoch, images.source.images) for seed in seeds]).to(self.device)  # (S, N)
-        own = images.frozen is not None and images.frozen is not images.source
-        beside = images.frozen.batches(epoch, visit, size, steps) if images.frozen and own else repeat(None, steps)
-        for step, (x, frozen) in enumerate(zip(images.source.batches(epoch, visit, size, steps), beside, strict=True)):
+        frozen, second = (
+            kept.batches(epoch, visit, size, steps) if kept and kept is not images.source else repeat(None, steps)
+            for kept in (images.frozen, images.second)
+        )
+        inputs = images.source.batches(epoch, visit, size, steps)
+        for step, (x, *beside) in enumerate(zip(inputs, frozen, second, strict=True)):
             x, labels = x.to(dtype), images.labels[rows, visit[:, step * size : (step + 1) * size]]  # (S, B)
-            frozen = frozen.to(dtype) if frozen is not None else (x if images.frozen is not None else None)
-            yield Batch(x, labels, frozen)
+            same, other = (features if features is None else features.to(dtype) for features in beside)
+            yield Batch(x, labels, x if images.frozen is images.source else same, other)
 
     def step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """One update; returns each seed's losses and accuracy (S,) without waiting for the device."""

@@ -22,10 +22,13 @@ def optimizer_of(method: Method, training: TrainingSpec) -> torch.optim.Optimize
     return kind(groups, betas=training.betas, eps=training.eps, **shared)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of every group, multiplied by the group's `lr_scale`."""
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, warming_up: bool = False) -> None:
+    """Sets the learning rate of every group, multiplied by the group's `lr_scale`.
+
+    The rate of the warm-up is that of all groups (Dassl lr_scheduler.py:35-54).
+    """
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("lr_scale", 1)
+        group["lr"] = rate * (1 if warming_up else group.get("lr_scale", 1))
 
 
 def state_of(optimizer: torch.optim.Optimizer) -> State:

@@ -13,24 +13,25 @@ from torch import Tensor
 from cocoop import io, methods, provenance
 from cocoop.device import peak_gpu_mb, peak_mb, seeded
 from cocoop.errors import UserError
-from cocoop.images.cached import Cached
-from cocoop.images.inputs import TrainingFiles, TrainingImages, image_side
+from cocoop.images.cached import Cached, CachedLocal
+from cocoop.images.inputs import Source, TrainingFiles, TrainingImages, image_side
 from cocoop.images.loading import training_images
 from cocoop.methods.base import FewShot, Method, Task
 from cocoop.run import Run
 from cocoop.text import descriptions, text_encoder
 from cocoop.training.checkpoint import Keeper, resume
 from cocoop.training.loop import Progress, Row, Trainer, autocast
+from cocoop.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
 LEARNED = "learned"
 COLUMNS = ("seed", "epoch", "lr", "loss", "accuracy")  # of history.csv; the terms of a loss follow
 
 
-def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) -> None:
+def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int, states_mb: int = 0) -> None:
     """Trains the seeds of a run and writes learned.safetensors, history.csv and cost.json to the folder `out`.
 
-    budget_mb: memory for the text tower's activations.
+    budget_mb: memory for the text tower's activations; states_mb: for states of the image tower's frozen layers.
     """
     start = time.perf_counter()
     if not run.trainable:
@@ -38,12 +39,13 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
     text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
     whole = image_side(run, text.fingerprint, device)
     images = training_images(run, files, text, whole)
-    about = descriptions.of(run, run.descriptions, files.descriptions)
-    task = Task(text, run.seeds, images.classnames, run.templates, about, whole)
+    described = descriptions.of(run.descriptions, files.descriptions, images.classnames)
+    prompts = described or run.templates
+    task = Task(text, run.seeds, images.classnames, prompts, run.template or "", whole, run.dataset)
     tensors: dict[str, Tensor] = {}
     history: list[Row] = []
     earlier, part_start = 0.0, start
-    for part in parts(run, images, task, out):
+    for part in parts(run, images, task, out, states_mb):
         method, done, before = part.trained(part_start)
         tensors |= method.learned()
         history += done.history
@@ -62,6 +64,7 @@ class Part:
     images: TrainingImages
     task: Task
     checkpoint: Path
+    states_mb: int = 0
 
     def trained(self, start: float) -> tuple[Method, Progress, float]:
         """The trained method, its progress, and the seconds of earlier attempts; start: on time.perf_counter's clock."""
@@ -72,18 +75,31 @@ class Part:
         before = done.seconds
         if not done.epochs:
             with seeded(self.task.text.device, "fit", run.seeds):
-                method.fit(few_shot(images))
+                if type(method).fit is not Method.fit:  # else, local features would be read for nothing
+                    method.fit(few_shot(images))
         if run.training is None:
             return method, done, before
         with self.precise():
             classifier = method.for_classes(images.classnames)
         where = f"train {run.variant} on {run.dataset}"
+        images = replace(images, source=self.source(method))
         trainer = Trainer(method, classifier, images, run.training, run.backbone.precision, where=where)
         if done.epochs:
             logger.info("continuing after %d of %d epochs", done.epochs, trainer.schedule.epochs)
         epochs = trainer.schedule.epochs
         keeper = Keeper(method, self.checkpoint, self.fingerprint(), epochs, start - before)
         return method, trainer.run(done, keeper), before
+
+    def source(self, method: Method) -> Source:
+        """The images, or states of the frozen layers of the image tower."""
+        if not method.image_layer:
+            return self.images.source
+        from cocoop.images import states
+
+        training, source = self.run.training, self.images.source
+        assert training is not None and isinstance(source, states.Live)  # inputs: images
+        epochs = Schedule(training, source.images).epochs
+        return states.cached(source, method.encoder, method.image_layer, epochs, self.states_mb)
 
     def precise(self):
         """Computes constant text features in the same way as those of a step."""
@@ -96,19 +112,20 @@ class Part:
         return io.sha256_text(io.canonical_json([self.run.to_dict(), self.images.made, code, computed_on]))
 
 
-def parts(run: Run, images: TrainingImages, task: Task, out: Path) -> Iterator[Part]:
+def parts(run: Run, images: TrainingImages, task: Task, out: Path, states_mb: int = 0) -> Iterator[Part]:
     """All seeds at once, or one after another for a method that is not `stacked`."""
     if run.stacked:
-        yield Part(run, images, task, out / "checkpoint.safetensors")
+        yield Part(run, images, task, out / "checkpoint.safetensors", states_mb)
         return
     for index, seed in enumerate(run.seeds):
         checkpoint = out / f"checkpoint_seed{seed}.safetensors"
-        yield Part(replace(run, seeds=(seed,)), images.of_seed(index), replace(task, seeds=(seed,)), checkpoint)
+        one = replace(run, seeds=(seed,)), images.of_seed(index), replace(task, seeds=(seed,))
+        yield Part(*one, checkpoint, states_mb)
 
 
 def few_shot(images: TrainingImages) -> FewShot:
     """All training images at once."""
-    features = images.frozen.features if isinstance(images.frozen, Cached) else None
+    features = images.frozen.features if isinstance(images.frozen, Cached | CachedLocal) else None
     return FewShot(features, images.labels, *(images.validation or (None, None)))
 
 

@@ -35,6 +35,10 @@ class Schedule:
         """Steps of an epoch (from 0)."""
         return min(self.per_epoch, self.steps - epoch * self.per_epoch)
 
+    def warming_up(self, epoch: int) -> bool:
+        """Whether an epoch (from 0) belongs to the warm-up."""
+        return epoch < self.training.warmup_epochs
+
     def rate(self, epoch: int, step: int) -> float:
         """The learning rate of a step (from 0) of an epoch (from 0)."""
         if self.training.schedule == "epoch":
@@ -51,7 +55,8 @@ def annealed(training: TrainingSpec, position: int, warmup: int, length: int) ->
     """
     if position < warmup:
         return training.warmup_lr
-    return training.lr * (1 + math.cos(math.pi * (position - warmup) / length)) / 2
+    share = (1 + math.cos(math.pi * (position - warmup) / length)) / 2
+    return training.min_lr + (training.lr - training.min_lr) * share
 
 
 def shuffled(seed: int, epoch: int, images: int) -> Tensor:

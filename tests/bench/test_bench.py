@@ -7,14 +7,22 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cocoop.bench import memory, operations, run, sides
+from cocoop.bench import memory, operations, plain, run, sides, towers
 from cocoop.bench.cases import Case, cases
+from cocoop.bench.models import model_of
 from cocoop.bench.sides import CONTEXTS, WORDS, class_names, work
 from cocoop.cli import main
+from cocoop.config import Registry
 from cocoop.text.prompts import learnable
 from tests.oracle import TOKENIZER
 
 SMALL = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 3, "output_dim": 64}
+TOWERS = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 64, "layers": 12, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 12},
+}
+VARIANTS = {spec.method: name for name, spec in Registry().variants.items() if spec.learns == "by_gradient"}.values()
 COUNT = 50  # ImageNet's first 50 names fill their tiles without padding, so that what is made is what is counted
 
 
@@ -67,6 +75,48 @@ def test_both_sides_agree(method, what, precision):
         assert run._difference(expected, found) < run.TOLERANCE[precision]
 
 
+@pytest.fixture(scope="module")
+def backbone():
+    return towers.whole("cpu", TOWERS, "fp32")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_sides_of_every_variant_agree(variant, backbone):
+    case = Case(variant, "train", 7, 3, towers=True)
+    literal, fast = (towers.work(case, side, backbone) for side in ("literal", "fast"))
+    for _ in range(2):
+        expected, found = literal.outcome(), fast.outcome()
+        assert expected.keys() == found.keys()
+        assert run._difference(expected, found) < run.TOLERANCE["fp32"]
+    assert torch.isfinite(fast.run()).all()  # with dropout
+
+
+@pytest.mark.slow
+def test_table_of_methods(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(run, "peak_mb", lambda case, side, *_: {"literal": 20.0, "fast": 2.0}[side])
+    monkeypatch.setattr(run, "measure", partial(run.measure, geometry=TOWERS))
+    out = tmp_path / "b.json"
+    words = [
+        "--methods",
+        "mma",
+        "--classes",
+        "3",
+        "--batch",
+        "2",
+        "--repeats",
+        "1",
+        "--device",
+        "cpu",
+        "--json",
+        str(out),
+    ]
+    assert main(["bench", *words]) == 0
+    assert "| mma      | train  |         3 |       2 |" in capsys.readouterr().out
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["literal"]["seconds"] > 0 and row["towers"] is True
+    assert row["disagreement"] < run.TOLERANCE["fp32"]
+
+
 @pytest.mark.slow
 def test_table_and_json(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "measure", small(run.measure))
@@ -96,8 +146,8 @@ def small(measure):
 def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     monkeypatch.setattr(run, "measure", small(run.measure))
     monkeypatch.setattr(run, "peak_mb", lambda *_: None)
-    right = sides.PlainEncoder._one
-    monkeypatch.setattr(sides.PlainEncoder, "_one", lambda self, context: right(self, context * 1.01))
+    right = plain.PlainText._one
+    monkeypatch.setattr(plain.PlainText, "_one", lambda self, context, changes: right(self, context * 1.01, changes))
     assert main(["bench", "--classes", "3", "--quick", "--device", "cpu"]) == 2
     found = capsys.readouterr()
     assert "| cocoop" in found.out
@@ -108,6 +158,7 @@ def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     ("options", "message"),
     [
         (["--classes", "1"], "error: --classes: expected 2 or more, got 1."),
+        (["--batch", "2"], "error: --batch: expected 1 or more, together with --methods, got 2."),
         (["--repeats", "0"], "error: --repeats and --threads: expected 1 or more, got 0 and None."),
     ],
 )
@@ -116,9 +167,9 @@ def test_bad_options(options, message, capsys):
     assert capsys.readouterr().err.strip() == message
 
 
-def test_literal_side_is_left_out_where_it_does_not_fit(texts, monkeypatch):
+def test_literal_side_is_left_out_where_it_does_not_fit(monkeypatch):
     monkeypatch.setattr(run, "ROOM", 1e-9)
-    measured = run._case(Case("cocoop", "train", 3, 1), texts, "cpu", 1)
+    measured = run._case(Case("cocoop", "train", 3, 1), model_of(False, "fp32", "cpu", SMALL), "cpu", 1)
     measured.peak = 1e11
     assert set(measured.seconds) == {"fast"}
     assert measured.note.startswith("literal side skipped: it needs about")

@@ -28,7 +28,7 @@ def message(config: dict, registry: Registry | None = None) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "miniature.yaml", "paper.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "miniature.yaml", "paper.yaml", "successors.yaml"])
 def test_shipped_configurations(name):
     plan = plan_of([CONFIG / name])
     assert plan.evaluations
@@ -198,3 +198,26 @@ def test_experiment_content_lists_every_record(config):
     content = experiment_content(plan, "base_to_new")
     datasets, seeds = 5, 3
     assert len(content["expected"]) == datasets * 2 * (1 + 3 * seeds)
+
+
+def test_every_experiment_has_a_miniature_and_a_configuration():
+    names = set(Registry().names("experiments"))
+    assert set(plan_of([CONFIG / "miniature.yaml"]).experiments) == names
+    assert {*plan_of([CONFIG / "paper.yaml"]).experiments, *plan_of([CONFIG / "successors.yaml"]).experiments} == names
+
+
+def test_experiments_of_successors_compare_what_they_can():
+    """On new classes only methods that are not bound to their classes; the published rows name the variants compared."""
+    registry, plan = Registry(), plan_of([CONFIG / "successors.yaml"])
+    base, few = plan.experiments["successors_base_to_new"], plan.experiments["adapters_few_shot"]
+    assert not any(registry.variant(name, "test").class_bound for name in base.variants)
+    assert any(registry.variant(name, "test").class_bound for name in few.variants)
+    assert (base.shots, few.shots) == ((16,), (1, 2, 4, 8, 16))
+    assert len(base.train_datasets) == len(few.train_datasets) == 11
+
+
+def test_an_unknown_reference_is_named(config):
+    config["experiments"] = {"base_to_new": {"reference": "clipp"}}
+    assert message(config).startswith(
+        "configuration: experiments.base_to_new.reference: unknown variant 'clipp'; known: "
+    )

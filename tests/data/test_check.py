@@ -47,6 +47,7 @@ def test_report_of_a_good_dataset(tmp_path):
         "prompts: 8 to 10 tokens, start and end included; longest: 'a horse.'",
         "  'a cat.': 8 tokens [1, 97, 32, 99, 97, 116, 46, 2]",
         "  'a horse.': 10 tokens [1, 97, 32, 104, 111, 114, 115, 101, 46, 2]",
+        "ensemble: 8 templates (config/templates/imagenet_7.txt and the template, as the dataset has no `ensemble:`)",
         f"contact sheet: {tmp_path}/sheet.png",
     ]
     with Image.open(tmp_path / "sheet.png") as sheet:
@@ -66,6 +67,49 @@ def test_report_of_problems(tmp_path):
     assert "problem: leakage: 1 image occurs with the same content in two splits:" in text
     assert "horse/0.jpg (" in text and " = horse/1.jpg (" in text
     assert "prompts: 'a cat.', 'a horse.'" in text
+
+
+def check_prompts(tmp_path, **keys) -> list[str]:
+    """What `dataset check` says about the prompts besides the template, with one token for each byte."""
+    text = report(own(tmp_path, **keys), tmp_path, tokenize=lambda prompt: [1, *prompt.encode(), 2])
+    words = ("ensemble: ", "descriptions: ")
+    return [
+        line for line in text.splitlines() if line.removeprefix("problem: ").removeprefix("note: ").startswith(words)
+    ]
+
+
+def test_report_of_ensemble_and_descriptions(tmp_path):
+    file = tmp_path / "own.json"
+    file.write_text(
+        json.dumps({"Cat": ["It has fur.", "It has claws."], "horse": ["It has hooves."], "cow": ["Horns."]})
+    )
+    assert check_prompts(tmp_path, ensemble=["a {}.", "the {}."], descriptions=str(file)) == [
+        "ensemble: 2 templates (in config/datasets/own.yaml)",
+        f"descriptions: 3 sentences, 1 to 2 for each class ({file})",
+        "note: descriptions: 1 name matches no class: cow",
+    ]
+    assert check_prompts(tmp_path, ensemble="config/templates/imagenet_80.txt") == [
+        "ensemble: 80 templates (config/templates/imagenet_80.txt)"
+    ]
+
+
+def test_report_of_prompts_that_cannot_be_used(tmp_path):
+    file, long = tmp_path / "own.json", "very " * 20
+    file.write_text(json.dumps({"cat": ["It has fur.", f"a {long}furry thing"], "horse": ["It has hooves."]}))
+    found = check_prompts(tmp_path, ensemble=[f"a {long}big {{}}."], descriptions=str(file))
+    assert found[1].startswith(
+        "problem: ensemble: 2 prompts have more than 77 tokens, the limit of CLIP's text encoder: 'a very "
+    )
+    assert found[3].startswith("problem: descriptions: 1 prompt has more than 77 tokens") and found[3].endswith(
+        "; shorten them"
+    )
+    file.write_text(json.dumps({"cat": ["It has fur."]}))
+    assert check_prompts(tmp_path, descriptions=str(file))[1:] == [
+        f"problem: descriptions: {file}: 1 class has no sentences: horse; add them under the dataset's class names."
+    ]
+    gone = str(tmp_path / "gone.txt")
+    text = report(own(tmp_path, ensemble=gone), tmp_path)
+    assert f"problem: config/datasets/own.yaml: ensemble: cannot read {gone}" in text
 
 
 def test_report_with_missing_images(tiny_dataset, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from cocoop import io
 from cocoop.cli import main
-from cocoop.config import Registry
+from cocoop.config import Registry, prompts
 from cocoop.manifest import Item, Manifest
 from tests.reference import golden_images
 from tests.runs import evaluation_of, run_of
@@ -74,6 +74,15 @@ def test_classes_with_the_same_text_feature_are_noted(folder, caplog):
 
 def test_classes_that_differ_give_no_note(folder):
     assert notes_of(folder, trained_on("shapes", "clip"), "shapes") == ["shapes: not the paper's split"]
+
+
+def test_an_ensemble_of_general_templates_is_noted(folder):
+    general = prompts.general("a photo of a {}.")
+    note = "shapes: has no `ensemble:`, so an ensemble there averages its template and 7 general ones, as in the CoOp authors' code"
+    of = trained_on("shapes", "clip_ensemble")
+    assert notes_of(folder, replace(of, templates=general), "shapes") == [note, "shapes: not the paper's split"]
+    own = replace(of, templates=("a {}.", "the {}."))
+    assert notes_of(folder, own, "shapes") == ["shapes: not the paper's split"]
 
 
 def test_notes_of_the_dataset_trained_on_are_kept(folder):

@@ -32,10 +32,9 @@ other mistakes in them are reported as below. Before you use a file that you did
 | --- | --- | --- |
 """
 GONE, FOLDER = object(), object()
-CONFIGURATION, COOP, PROBE, DTD, NEW, TINY, RN50, PAPER = (
-    "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "datasets/dtd.yaml", "experiments/base_to_new.yaml",
-    "backbones/tiny.yaml",
-    "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
+CONFIGURATION, COOP, PROBE, VISUAL, DTD, NEW, TINY, RN50, PAPER = (
+    "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "methods/visual_prompt.yaml", "datasets/dtd.yaml",
+    "experiments/base_to_new.yaml", "backbones/tiny.yaml", "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
 )  # fmt: skip
 MISTAKES = [
     (CONFIGURATION, "a key is missing", ("seeds",), GONE),
@@ -69,6 +68,9 @@ MISTAKES = [
         ("variants", "coop"),
         {"params": {"csc": True}},
     ),
+    (CONFIGURATION, "prompts nobody knows", ("variants", "clip"), {"prompts_from": "ensembles"}),
+    (CONFIGURATION, "prompts for a method without any", ("variants", "coop"), {"prompts_from": "ensemble"}),
+    (CONFIGURATION, "descriptions that a dataset lacks", ("variants", "clip"), {"prompts_from": "descriptions"}),
     (COOP, "an unknown key of a method", ("trainings",), {}),
     (COOP, "a training key is missing", ("training", "momentum"), GONE),
     (COOP, "not a number", ("training", "lr"), float("nan")),
@@ -86,6 +88,9 @@ MISTAKES = [
     (COOP, "shots that are no number", ("variants", "coop_fewshot", "per_shots"), {"many": {"epochs": 5}}),
     (COOP, "training without gradient", ("learns",), "by_itself"),
     (PROBE, "images for a method that fits itself", ("inputs",), "images"),
+    (PROBE, "training settings of a method that fits itself", ("per_shots",), {"4": {"epochs": 5}}),
+    (COOP, "a selection that the method does not support", ("selection",), "val"),
+    (VISUAL, "holding out pixels", ("selection",), "hold_one_out"),
     (COOP, "one variant in two methods", ("variants", "cocoop"), {"label": "x"}),
     (COOP, "a variant's name with capitals", ("variants", "CoOp"), {"label": "x"}),
     (DTD, "a template without a place", ("template",), "a photo."),
@@ -217,8 +222,11 @@ OF_IO = ("read_yaml", "_read")  # what else stands in io.py is of other files
 PARTS = ("_lines", "_not_finite", "not_valid", "_fix", "_more")  # of validation.py: the pieces of its one message
 ELSEWHERE = {  # where each is tested
     "not valid Python": "a broken module: tests/test_lookup.py",
-    "templates": "a file of templates: tests/config/test_prompts_of_datasets.py",
-    "is empty; write one template per line": "the same",
+    "is empty; write one template per line": "a file of templates: tests/config/test_prompts_of_datasets.py",
+    "sentence": "a file of class descriptions: the same",
+    "appears twice": "the same",
+    "not valid JSON": "the same",
+    "cannot be read": "the same",
     "cannot read": "the same",
     "needs exactly one": "the same",
 }

@@ -98,7 +98,7 @@ def test_features_of_the_validation_draw(world, made, tmp_path, kgcoop):
     assert (metadata["split"], metadata["epochs"]) == ("val", None)
     assert tensors["seed1.features"].shape == (1, 4, 32)  # both validation images of each of the two base classes
     assert sorted(tensors["seed1.labels"].tolist()) == [0, 0, 1, 1]
-    needy = replace(kgcoop, needs=("templates", "validation"))
+    needy = replace(kgcoop, needs=("validation",))
     line = given(world.arguments("train", tmp_path, made), run=needy.to_json())
     refused(processes.run(line, tmp_path / "log"), "kgcoop uses the validation draw; add --validation")
     ended = processes.run([*line, "--validation", str(made / "views.safetensors")], tmp_path / "log")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 TEXT = r"['\"].*"  # any text, as its repr
 WORDS = r"missing|" + TEXT
 NUMBER = r"-?\d+(\.\d+)?"
-LIMITS = "minimum|exclusiveMinimum|maximum|minLength"
+LIMITS = "minimum|exclusiveMinimum|maximum|minLength|minItems|maxItems"
 FETCHED, READER = r"(download\.#|mirror)", "(fallback_)?reader"
 FILES = "file|images|train|val|test|annotations|labels|names_file|lists|meta"
 OPTIONS = "ignore|classnames|rename|sha256|content_sha256|seed|split|folders|names|columns"
@@ -33,12 +33,19 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "experiments": [
         ("title|caption", TEXT, "any text"),
-        ("paper", "missing|None", "no numbers of a paper beside ours"),
+        ("paper", "missing|None", "no published numbers next to ours"),
+        ("reference", "missing|None", "no distances"),
         ("targets", r"\[\]", "empty: tested on the dataset trained on"),
         (r"shots\.#", "7", "any number of shots"),
     ],
     "paper": [
-        (r"title|setting|sources\.#", TEXT, "any text"),
+        (r"title|setting|sources\.#|rows\.\w+\.(source|selected_on_test\.what)", TEXT, "any text"),
+        (r"rows\.\w+\.(variant|backbone)", "'no_such_name'", "variants and backbones need not be in the registry"),
+        (r"rows\.\w+\.(backbone|shots|verified|selected_on_test|selected_on_test\.datasets)", "missing", "optional"),
+        (r"rows\.\w+\.shots", "0|7", "any number of shots"),
+        (r"rows\.\w+\.selected_on_test\.datasets\.#", "'no_such_name'", "datasets need not be in the registry"),
+        (r"shots\.#", "0|7", "any number of shots"),
+        (r"values\.\w+\.\w+\.(base|new|all|h)\.#", "None|0|7", "no number there, or any number of per cent"),
         (r"average_over\.#", "'no_such_name'", "datasets of a paper need not be in the registry"),
         ("average_over", r"\[\]", "no printed average"),
         ("shots", "7", "any number of shots"),
@@ -50,20 +57,31 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
     "methods": [
         (r"reference|variants\.\w+\.label|params\.\w+\.description", TEXT, "any text"),
         ("prompts|views|class_bound", "missing", "optional, with a default"),
+        ("selections?(\.#)?", r"missing|'(none|val|hold_one_out)'", "another way to choose that the method supports, or one less"),
         ("inputs", "missing", "features; a class that takes images says so in the first job"),
-        (r"needs(\.#)?", "missing", "nothing more; a class that uses its templates or the like says so in the first job"),
+        (r"needs(\.#)?", "missing", "nothing more; a class that uses its template or the like says so in the first job"),
+        (r"(variants\.\w+\.)?prompts_from", "missing", "other prompts, or none; a class that uses them says so in the first job"),
+        (r"prompts_from\.\w+", "missing|wrong name", "as `default`; a dataset of another registry"),
+        (r"prompts_from\.\w+\.#", TEXT, "any text with one place"),
         ("version", "7|1000000", "any count"),
-        (rf"params\.\w+\.({LIMITS}|type|enum|one_word_each|description)", "missing", "a laxer limit"),
-        (rf"params\.\w+\.({LIMITS})", NUMBER, "another limit"),
+        (rf"params\.\w+(\.items)?\.({LIMITS}|items|type|enum|one_word_each|description)", "missing", "a laxer limit"),
+        (rf"params\.\w+(\.items)?\.({LIMITS})", NUMBER, "another limit"),
+        (r"params\.\w+\.items", r"True|\{\}", "no limit"),
         (r"params\.\w+\.enum\.#", r".*", "another choice"),
         (r"params\.\w+", r"\{\}", "no limit"),
         (r"defaults\.ctx_init", "None|'A PHOTO OF A'", "random initial words, or other ones"),
         (r"defaults\.(n_ctx|C|iterations|reduction|border)", NUMBER, "any such number"),
+        (r"defaults\.(alpha|alphas\.#|beta|alpha_scale|epochs|cache_views|search_(steps|(scale|step)\.#))", f"{NUMBER}|0",
+         "any such number"),
+        (r"per_dataset\.\w+\.params(\.\w+)?", r"missing|\{\}", "as `defaults` has it"),
+        (r"per_dataset\.\w+\.params\.(alpha|search_scale\.#)", f"{NUMBER}|0", "any such number"),
         (r"training\.(epochs|batch_size)|(.*\.)?per_(dataset|shots)\.\w+\.epochs", "7", "any such number"),
         (r"training\.(lr|warmup_lr|weight_decay|warmup_epochs)", "7|2.5|0", "any such number"),
         (r"training\.momentum", "0", "any number below 1"),
         (r"(variants\.\w+\.)?per_(dataset|shots)(\.\w+(\.epochs)?)?", r"missing|\{\}", "optional: training as always"),
         (r"per_dataset\.\w+", "wrong name", "a dataset of another registry"),
+        (r"training\.(optimizer|schedule|drop_last|eps)|variants\.\w+\.selection", "missing", "as by default"),
+        (r"per_dataset\.\w+\.lr", "missing|7|2.5", "any such number"),
         (r"variants\.\w+", "missing|wrong name", "another name, or one variant less, where nothing names it"),
         (r"variants\.\w+\.params(\.\w+)?", r"missing|\{\}", "as `defaults` has it"),
         (r"variants\.\w+\.params\.n_ctx", "7", "any number of vectors"),
@@ -71,7 +89,8 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
     # Whether files, addresses and checksums are the right ones is known where the data are: the download or the manifest says so.
     "datasets": [
         (r"title|licence\.terms|notes\.#|manual", TEXT, "any text"),
-        ("template", TEXT, "any text with one place"),
+        (r"template|ensemble\.#", TEXT, "any text with one place"),
+        ("ensemble", WORDS, "the general one, or a file that is read where a variant takes it"),
         (r"licence(\.login)?|notes|manual|skip_unreadable|test_only|folder", "missing", "optional"),
         ("miniature|download|mirror|fallback_reader|about", "missing", "optional"),
         (r"about\.test", "7|1000000000", "any count, for estimates"),

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from cocoop import methods
@@ -37,7 +36,7 @@ class Noisy(Method):
         self.keep("epochs_seen", torch.zeros(len(task.seeds)))
 
     def for_classes(self, classnames):
-        text = F.normalize(self.text.zero_shot(classnames, self.task.templates), dim=-1)
+        text = self.task.hand_crafted(classnames)
 
         def logits(image):
             noise = 0.01 * self.noise.normal(*image.shape[1:])
@@ -64,7 +63,7 @@ def text():
 
 
 def task(text, seeds=(1, 2)) -> Task:
-    return Task(text, seeds, NAMES, (TEMPLATE,))
+    return Task(text, seeds, NAMES, (TEMPLATE,), TEMPLATE)
 
 
 def data(seeds=2):
@@ -221,10 +220,11 @@ def test_constant_prompts_leave_a_step_without_the_text_tower(text, constant):
     assert len(runs) == 1
 
 
-def test_teacher_of_kgcoop_runs_the_text_tower_once(text):
+@pytest.mark.parametrize(("variant", "params"), [("kgcoop", {}), ("tcp", {"inject_before_block": 1})])
+def test_a_teacher_runs_the_text_tower_once(text, variant, params):
     counted, runs = counting(text)
-    run = run_of("kgcoop")
-    method = methods.build(run, task(counted))
+    run = run_of(variant)
+    method = methods.build(replace(run, params={**run.params, **params}), task(counted))
     _, done = train(method)
     steps = done.epochs * 2
     assert len(runs) == steps + 1  # one for all steps, for the hand-crafted prompts

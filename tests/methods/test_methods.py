@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from cocoop import methods
 from cocoop.config import Registry, TrainingSpec
 from cocoop.errors import UserError
-from cocoop.methods.base import FewShot, Task
+from cocoop.methods.base import Batch, FewShot, Task
 from cocoop.methods.coop import CoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
@@ -18,31 +18,46 @@ from tests.runs import run_of
 from tests.training.trained import fit
 
 ALL = Registry().variants
-VARIANTS = {name: spec for name, spec in ALL.items() if spec.inputs == "features"}  # the others: test_visual_prompt.py
+VARIANTS = {
+    name: spec for name, spec in ALL.items() if spec.inputs == "features"
+}  # the others: test_towers.py, test_visual_prompt.py
 NAMES = ["cat", "wild_dog", "german shorthaired pointer", "dog"]
+TEMPLATE = "a photo of a {}."
 OTHERS = ["fish", "tree", "ray"]
 
 
 @pytest.fixture(scope="module")
 def text():
     torch.manual_seed(0)
-    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 2, 2), TOKENIZER.sot, TOKENIZER.eot))
+    """With as many layers as ViT-B/16, which TCP and deep prompts need."""
+    return TextEncoder.fast(TextTower.from_open_clip(text_model(32, 12, 2), TOKENIZER.sot, TOKENIZER.eot))
 
 
 def task(text: TextEncoder, seeds=(1, 2)) -> Task:
-    return Task(text, tuple(seeds), tuple(NAMES), ("a photo of a {}.",))
+    return Task(text, tuple(seeds), tuple(NAMES), (TEMPLATE,), TEMPLATE)
 
 
 def build(name: str, text: TextEncoder, seeds=(1, 2)):
     return methods.build(run_of(name), task(text, seeds))
 
 
-def data(seeds: int, images: int = 12, views: int = 2):
+def data(name: str, seeds: int = 2, images: int = 12, views: int = 2):
+    """Features (S, V, N, E), with local ones (S, V, N, 1 + L, E), and labels (S, N)."""
     generator = torch.Generator().manual_seed(3)
-    centres = torch.randn(len(NAMES), 32, generator=generator)
+    tokens = [5] * ("local_features" in ALL[name].needs)
+    centres = torch.randn(len(NAMES), *tokens, 32, generator=generator)
     labels = torch.arange(images).remainder(len(NAMES)).expand(seeds, -1)
-    noise = torch.randn(seeds, views, images, 32, generator=generator)
-    return centres[labels][:, None] + 0.3 * noise, labels  # (S, V, N, E), (S, N)
+    noise = torch.randn(seeds, views, images, *tokens, 32, generator=generator)
+    return centres[labels][:, None] + 0.3 * noise, labels
+
+
+def fitted(name: str, text: TextEncoder, features, labels):
+    """As the training stage has a method before the first step; selects on the same images if its variant selects."""
+    method = build(name, text)
+    if VARIANTS[name].trainable:
+        on = (features[:, 0], labels) if VARIANTS[name].selection != "none" else ()
+        method.fit(FewShot(features, labels, *on))
+    return method
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -51,22 +66,28 @@ def test_params_of_the_file_are_those_of_the_class(name):
     assert set(ALL[name].params) == set(methods.options_of(implementation))
 
 
-def test_templates_are_there_only_for_methods_that_need_them(text):
-    silent = methods.build(run_of("clip", needs=()), task(text))
-    with pytest.raises(UserError, match=r"the list is empty.*`needs: \[templates\]`"):
+def test_a_run_without_the_prompts_that_its_method_uses_is_one_line(text):
+    silent = methods.build(run_of("clip"), replace(task(text), prompts=()))
+    with pytest.raises(UserError, match=r"the run has no hand-crafted prompts; .* `prompts_from: template`"):
         silent.for_classes(NAMES)
-    with pytest.raises(UserError, match=r"clip.yaml: ZeroShot needs templates, but the run has none"):
-        methods.build(run_of("clip"), replace(task(text), templates=()))
+    with pytest.raises(UserError, match=r"prograd.yaml: ProGrad needs a template, but the run has none"):
+        methods.build(run_of("prograd"), replace(task(text), template=""))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_logits_and_gradients(name, text):
-    method, (features, _) = build(name, text), data(2)
-    logits = method.for_classes(NAMES)(features[:, 0])
+    features, labels = data(name)
+    method = fitted(name, text, features, labels)
+    classify = method.for_classes(NAMES)
+    logits = classify(features[:, 0])
     assert logits.shape == (2, 12, len(NAMES))
     assert torch.isfinite(logits).all()
     if VARIANTS[name].learns == "by_gradient":
-        logits.square().sum().backward()
+        with torch.no_grad():
+            for parameter in method.parameters():  # some start at zero, and with them the gradients of others
+                parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+        _, losses = method.losses(classify, Batch(features[:, 0], labels, features[:, 0]))
+        torch.stack(list(losses.values())).sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
     assert all(not buffer.requires_grad for buffer in method.buffers())
 
@@ -74,17 +95,17 @@ def test_logits_and_gradients(name, text):
 @pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if spec.trainable])
 @pytest.mark.slow
 def test_learning_lowers_the_loss_and_survives_a_file(name, text):
-    method, (features, labels) = build(name, text), data(2)
+    features, labels = data(name)
 
     def loss(of) -> float:
         with torch.no_grad():
             return float(F.cross_entropy(of.for_classes(NAMES)(features[:, 0]).flatten(0, 1), labels.flatten()))
 
-    before = loss(method)
-    if VARIANTS[name].learns == "by_gradient":
+    by_gradient = VARIANTS[name].learns == "by_gradient"
+    method = fitted(name, text, features, labels)
+    before = loss(method if by_gradient else build("clip", replace(text, scale=100.0)))  # CLIP's own scale
+    if by_gradient:
         fit(method, method.for_classes(NAMES), features, labels, TrainingSpec(10, 4, 0.02, 1, 1e-5, 0.9, 5e-4))
-    else:
-        method.fit(FewShot(features, labels))
     assert loss(method) < before
     again = build(name, text)
     again.load_learned(method.learned(), "file")
@@ -93,7 +114,7 @@ def test_learning_lowers_the_loss_and_survives_a_file(name, text):
 
 @pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if not spec.class_bound])
 def test_other_classes(name, text):
-    method, (features, _) = build(name, text), data(2)
+    method, (features, _) = build(name, text), data(name)
     with torch.no_grad():
         assert method.for_classes(OTHERS)(features[:, 0]).shape == (2, 12, len(OTHERS))
 

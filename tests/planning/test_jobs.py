@@ -58,7 +58,9 @@ def test_first_line_of_a_log_is_the_planned_command(tmp_path):
     snakemake(tmp_path, "--cores", "2", "--set-threads", "features=2", "--", *job.outputs.values(), config=config)
     first = (tmp_path / job.log).read_text().splitlines()[0]
     assert first == f"command: {alone(plan, job)}"
-    assert first.startswith("command: COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=300 python -m cocoop features ")
+    assert first.startswith(
+        "command: COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=300 COCOOP_IMAGE_STATES_MB=2048 python -m cocoop features "
+    )
 
 
 def test_every_input_is_the_output_of_a_job(jobs):
@@ -86,7 +88,7 @@ def test_no_slurm_job_of_the_paper_holds_two_runs():
         if group := group_of(job, names):
             about = job.about.run if isinstance(job.about, Evaluation) else job.about
             held.setdefault(group, set()).add(
-                replace(about, kind="", epochs=None) if isinstance(about, Views) else about
+                replace(about, kind="", epochs=None, local=False) if isinstance(about, Views) else about
             )
     assert {len(parts) for parts in held.values()} == {1}
 

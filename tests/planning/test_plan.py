@@ -196,6 +196,42 @@ def test_methods_that_take_images_cost_both(tmp_path):
     assert speed.text_seconds(count, training) > START_SECONDS
 
 
+@pytest.mark.parametrize(("backbone", "places"), [("vit_b16", 196), ("rn50", 49), ("tiny", 4)])
+def test_local_features_have_files_of_their_own_and_their_size_is_shown(backbone, places, tmp_path, capsys):
+    path = small(tmp_path)
+    experiments = {"base_to_new": {"train_datasets": ["digits"], "variants": ["coop", "plot"]}}
+    changes = {"backbone": backbone, "views": 20, "experiments": experiments}
+    path.write_text(json.dumps(load() | changes))
+    plan = plan_of([path])
+    count, jobs = estimator(plan, tmp_path), jobs_of(plan)
+    for stage, images in ((FEATURES, 4), (VIEWS, 20 * 2 * 16 * SEEDS)):
+        of_stage = [job for job in jobs if job.stage is stage]
+        local = [job for job in of_stage if job.local]
+        assert len(local) == len(of_stage) / 2 == (1 if stage is FEATURES else 2)
+        assert all(("--local" in job.command) == job.local for job in of_stage)
+        assert len({path for job in of_stage for path in (*job.outputs.values(), job.log)}) == 2 * len(of_stage)
+        assert sum(count.work(job).disk for job in local) == images * (1 + places) * count.backbone.embed_dim * 2
+    for variant in ("coop", "plot"):
+        run = run_of(plan, "digits", variant)
+        for about in (run, evaluation_of(plan, run, "digits", ("base", "new"))):
+            read = [job for job in jobs if set(job.outputs.values()) & set(job_of(plan, about).files)]
+            assert {job.local for job in read if job.stage in (FEATURES, VIEWS)} == {variant == "plot"}
+    table.show(plan, tmp_path)
+    assert f"1 + {places} features in half precision" in capsys.readouterr().out
+
+
+def test_several_prompts_for_each_class_are_counted(tmp_path):
+    path = small(tmp_path)
+    path.write_text(
+        json.dumps(load() | {"experiments": {"base_to_new": {"train_datasets": ["digits"], "variants": ["plot"]}}})
+    )
+    plan = plan_of([path])
+    count, run = estimator(plan, tmp_path), run_of(plan, "digits", "plot")
+    work = count.work(job_of(plan, run))
+    assert (work.steps, work.prompts_a_step) == (200, SEEDS * 4 * 2)  # 4 prompts for each of 2 base classes
+    assert count.work(job_of(plan, evaluation_of(plan, run, "digits", ("base", "new")))).prompts == SEEDS * 4 * 4
+
+
 def test_curve_is_linear_between_and_in_proportion_beyond(tmp_path):
     curve = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32", None).curves["fast"]["cocoop", "train"]
     assert [curve.seconds(prompts) for prompts in (1, 10, 55, 100, 1000)] == pytest.approx(

@@ -17,7 +17,7 @@ from tests.reporting.records import made
 LEAK = "digits: leakage: 2 images stand in train and in test: a_1.png, b.png"
 SAME = "tiny CLIP sees 90 % of the classes of shapes alike"
 FEW = "Shapes (base classes), 16 shots: a class has only 3 images to train on; all of them are used."
-ONE = "One class only: Shapes (new). Every answer is right, whatever the method"
+ONE = "One class only: Shapes (new). Every answer is right, so no number is shown"
 KINDS = {"of the data": LEAK, "of the backbone": SAME, "fewer images than shots": FEW, "a half of one class": ONE}
 FIGURES = ("change_vs_clip", "change_vs_coop", "training_curves")
 

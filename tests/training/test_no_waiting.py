@@ -14,7 +14,7 @@ from cocoop.text.tower import TextTower
 from cocoop.training import loop
 from cocoop.training.scaling import SeedScaler
 from tests.oracle import TOKENIZER, text_model
-from tests.training.test_seeds_together import METHODS, NAMES, SEEDS, TRAINING
+from tests.training.test_seeds_together import METHODS, NAMES, SEEDS, TRAINING, WITH_LOSSES
 from tests.training.trained import fit, trainer
 
 WAIT = (
@@ -77,7 +77,7 @@ def test_a_training_runs_where_there_are_no_values(make, scaled, budget_mb, monk
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "reference-fp16"])
-@pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("make", (METHODS | WITH_LOSSES).values(), ids=METHODS | WITH_LOSSES)
 def test_no_operation_of_a_step_waits(make, precision):
     method, (features, labels) = make(text_side(precision), SEEDS), data()
     one = trainer(method, method.for_classes(NAMES), (features, labels), TRAINING, precision=precision)

@@ -7,6 +7,7 @@ from cocoop.config.specs import TrainingSpec
 from cocoop.methods.base import Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.coop import CoOp
+from cocoop.methods.tcp import TCP
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from tests.oracle import TOKENIZER, text_model
@@ -24,6 +25,12 @@ METHODS = {
     ),
     "cocoop": lambda text, seeds: CoCoOp(Task(text, seeds), n_ctx=4, ctx_init="a photo of a", reduction=4),
 }
+WITH_LOSSES = {  # their losses take more from the classifier than logits
+    "tcp": lambda text, seeds: TCP(
+        Task(text, seeds, tuple(NAMES), ("a photo of a {}.",), "a photo of a {}."), n_ctx=4, ctx_init=None,
+        inject_before_block=1, inject_weight=0.5, weight=8.0, reduction=4, student_templates={},
+    ),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,7 @@ def trained(text, make, seeds, features, labels):
     return method.learned(), {row["seed"]: row for row in done.history if row["epoch"] == TRAINING.epochs}
 
 
-@pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("make", (METHODS | WITH_LOSSES).values(), ids=METHODS | WITH_LOSSES)
 def test_together_equals_alone(text, make):
     draw = torch.Generator().manual_seed(4)
     features = torch.randn(len(SEEDS), 2, 12, 64, generator=draw)  # every seed has its own few-shot images

@@ -14,10 +14,11 @@ from cocoop.training.loop import Progress, Trainer
 def trainer(
     method: Method, classifier: Classifier, images: tuple[Any, Tensor], training: TrainingSpec, **options: Any
 ) -> Trainer:
-    """images: features (S, V, N, E), or another source, and labels (S, N)."""
+    """images: features (S, V, N, E), or another source, and labels (S, N); validation: features and labels to select on."""
     source, labels = images
-    cached = Cached(source) if isinstance(source, Tensor) else None
-    return Trainer(method, classifier, TrainingImages(cached or source, labels, (), {}, cached), training, **options)
+    cached, validation = Cached(source) if isinstance(source, Tensor) else None, options.pop("validation", None)
+    images_of = TrainingImages(cached or source, labels, (), {}, cached, validation)
+    return Trainer(method, classifier, images_of, training, **options)
 
 
 def fit(

@@ -64,7 +64,8 @@ rule tables:
     message:
         "tables of {wildcards.experiment}"
     shell:
-        "python -m cocoop tables --experiment {input.experiment:q} --records {input.records:q} --out {output:q} > {log:q} 2>&1"
+        "python -m cocoop tables --experiment {input.experiment:q} --records {input.records:q}"
+        " --costs <(printf '%s\n' {input.costs:q}) --out {output:q} > {log:q} 2>&1"
 
 
 rule paired:

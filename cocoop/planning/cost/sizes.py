@@ -13,7 +13,8 @@ from cocoop.planning import Plan
 from cocoop.planning.stages import MANIFEST
 from cocoop.splits import class_subset
 
-FLOAT_BYTES = 4
+FLOAT_BYTES, HALF_BYTES = 4, 2
+RESNET_STRIDE = 32  # pixels per place of a ResNet's last map
 LITERAL = {
     "hf_tokenizer_name",
     "hf_model_name",
@@ -64,16 +65,23 @@ class BackboneSize:
     Attributes:
         embed_dim: E, the size of a feature.
         context_length: tokens per prompt.
+        places: L, the number of local features of an image.
+        state: numbers in the state of an image between two layers of a vision transformer.
         literal: whether the text encoder computes all tokens of every prompt (cocoop/text/literal.py), according to the config.
     """
 
     embed_dim: int | None
     context_length: int | None
     literal: bool = False
+    places: int | None = None
+    state: int | None = None
 
-    def feature_bytes(self, images: int) -> int | None:
-        """Bytes on disk for this many image features; None if E is unknown."""
-        return None if self.embed_dim is None else images * self.embed_dim * FLOAT_BYTES
+    def feature_bytes(self, images: int, local: bool = False) -> int | None:
+        """Bytes on disk for this many images' features, without or with local ones; None if E or L is unknown."""
+        if self.embed_dim is None or (local and self.places is None):
+            return None
+        values = images * self.embed_dim
+        return values * (1 + (self.places or 0)) * HALF_BYTES if local else values * FLOAT_BYTES
 
 
 def dataset_sizes(plan: Plan, folder: Path) -> dict[str, DatasetSize]:
@@ -112,7 +120,28 @@ def backbone_size(spec: BackboneSpec) -> BackboneSize:
     config = _config(spec)
     text = config.get("text_cfg", {})
     other = text.get("no_causal_mask") or text.get("pool_type", "argmax") != "argmax"
-    return BackboneSize(config.get("embed_dim"), text.get("context_length"), bool(other or LITERAL & set(text)))
+    literal = bool(other or LITERAL & set(text))
+    return BackboneSize(
+        config.get("embed_dim"), text.get("context_length"), literal,
+        _places(config.get("vision_cfg", {})), _state(config.get("vision_cfg", {})),
+    )  # fmt: skip
+
+
+def _places(vision: Mapping) -> int | None:
+    """L: the patches of a vision transformer, or the places of the last map of CLIP's ResNet; None if the config does not say."""
+    patch = RESNET_STRIDE if isinstance(vision.get("layers"), list) else vision.get("patch_size")
+    size = vision.get("image_size")
+    return (size // patch) ** 2 if isinstance(size, int) and isinstance(patch, int) else None
+
+
+def _state(vision: Mapping) -> int | None:
+    """Tokens times width of a vision transformer of open_clip; None for other image encoders."""
+    found = [vision.get(name) for name in ("image_size", "patch_size", "width")]
+    numbers = [value for value in found if isinstance(value, int)]
+    if len(numbers) < len(found):
+        return None
+    size, patch, width = numbers
+    return (1 + (size // patch) ** 2) * width
 
 
 def _config(spec: BackboneSpec) -> Mapping:

@@ -74,7 +74,7 @@ def show(
     rows = [_row(name, _cost(part, estimator, counter, throughput)) for name, part in parts.items()]
     rows.append(_row("all, shared jobs once", _cost(jobs, estimator, counter, throughput)))
     print(tabulate(rows, HEAD, "pipe", disable_numparse=True, colalign=["left"] + ["right"] * (len(HEAD) - 1)))
-    print(*_notes(plan, estimator, throughput), sep="\n")
+    print(*_notes(plan, estimator, throughput), *_local(jobs, estimator), sep="\n")
 
 
 def _cost(jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:
@@ -138,9 +138,31 @@ def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str
             f"~ assumes {TAIL} tokens per class; for exact numbers, run `snakemake --until manifest` with this configuration, "
             "which downloads the datasets and lists their class names."
         )
+    if states := {run.variant: size for run in plan.runs if (size := estimator.states(run))}:
+        notes.append(
+            f"States of frozen image layers take up to {max(states.values()) / 2**20:,.0f} MB of memory in a job "
+            f"({listed(sorted(states))}). If that is more than image_states_mb ({plan.config['image_states_mb']}), they are "
+            "computed in each epoch."
+        )
     if estimator.backbone.embed_dim is None:
         notes.append(f"open_clip has no config of {plan.backbone.model}; disk does not include features.")
     return notes + _speed(throughput)
+
+
+def _local(jobs: Sequence[Job], estimator: Estimator) -> list[str]:
+    """A note on the size of local image features, which are many times larger than global ones."""
+    local = [job for job in jobs if job.local]
+    if not local:
+        return []
+    size = estimator.backbone
+    one = size.feature_bytes(1, local=True)
+    if size.places is None or one is None:
+        return ["The disk does not include local image features: the backbone's config does not tell their number."]
+    total = sum(work.disk for job in local if (work := estimator.work(job)))
+    return [
+        f"Of the disk, local image features take {total / 1e9:.1f} GB: 1 + {size.places} features in half precision, "
+        f"{one / 1e3:.0f} kB for each image or view. While such a file is written, its parts take as much again."
+    ]
 
 
 def _speed(throughput: Throughput) -> list[str]:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from cocoop.planning import Plan
-from cocoop.planning.cost.sizes import BackboneSize, DatasetSize
+from cocoop.planning.cost.sizes import FLOAT_BYTES, BackboneSize, DatasetSize
 from cocoop.planning.job import Job, Views
 from cocoop.planning.stages import FEATURES
 from cocoop.run import Evaluation, Run
 
 PER_STEP, PER_IMAGE, NONE = "per_step", "per_image", "none"
+N_PROMPTS = "n_prompts"  # the parameter of methods with several prompts per class
 PREDICTION_BYTES = 8  # a label and a confidence for each image and seed
 
 
@@ -64,15 +65,33 @@ class Estimator:
         if not needed <= set(self.datasets):
             return None
         if isinstance(about, str) and job.stage is FEATURES:
-            return self._images(self.datasets[about].test_images)
+            return self._images(self.datasets[about].test_images, job.local)
         if isinstance(about, Views):
-            return self._images(self._draw(about) * len(about.seeds) * about.per_image)
+            return self._images(self._draw(about) * len(about.seeds) * about.per_image, job.local)
         if isinstance(about, Run):
             return self._train(about)
         return self._evaluate(about) if isinstance(about, Evaluation) else Work()
 
-    def _images(self, count: int) -> Work:
-        return Work(images=count, disk=self.backbone.feature_bytes(count) or 0)
+    def states(self, run: Run) -> int | None:
+        """Bytes for the states of frozen image layers in a training; None if none can be reused or a size is unknown."""
+        source = self.plan.registry.read("methods", run.method, self.plan.where).get("image_layer_from")
+        if source is None or run.training is None or run.dataset not in self.datasets or not self.backbone.state:
+            return None
+        first, images, views = run.params[source], self._draw(run), max(1, run.views)
+        first = first if isinstance(first, int) else min(first)
+        epochs = self._steps(run) / max(1, images // run.training.batch_size)
+        if first == 1 or epochs <= views:
+            return None
+        seeds = len(run.seeds) if run.stacked else 1
+        return seeds * views * images * self.backbone.state * (FLOAT_BYTES if run.backbone.precision == "fp32" else 2)
+
+    def _steps(self, run: Run) -> int:
+        training = run.training
+        assert training is not None
+        return training.steps or training.epochs * max(1, self._draw(run) // training.batch_size)
+
+    def _images(self, count: int, local: bool) -> Work:
+        return Work(images=count, disk=self.backbone.feature_bytes(count, local) or 0)
 
     def _draw(self, drawn: Views | Run) -> int:
         """N, the number of images per seed."""
@@ -83,8 +102,8 @@ class Estimator:
         kind, classes = self.kind(run), len(self.datasets[run.dataset].labels(run.subset))
         if training is None or kind == NONE:
             return Work()
-        steps = training.epochs * max(1, self._draw(run) // training.batch_size)
-        contexts = min(training.batch_size, self._draw(run)) if kind == PER_IMAGE else 1
+        steps = self._steps(run)
+        contexts = min(training.batch_size, self._draw(run)) if kind == PER_IMAGE else run.params.get(N_PROMPTS, 1)
         a_step = len(run.seeds) * contexts * classes
         live = run.inputs == "images"
         decoded = steps * len(run.seeds) * min(training.batch_size, self._draw(run)) if live else 0
@@ -92,11 +111,13 @@ class Estimator:
 
     def _evaluate(self, evaluation: Evaluation) -> Work:
         size, kind = self.datasets[evaluation.target], self.kind(evaluation.run)
+        texts = 1 if evaluation.run.trainable else max(1, len(evaluation.templates))  # of each class
         prompts = images = 0
+        contexts = evaluation.run.params.get(N_PROMPTS, 1)
         for subset in evaluation.subsets:
             tested, classes = size.images_of(subset), len(size.labels(subset))
             images += tested
-            prompts += {NONE: 0, PER_STEP: classes, PER_IMAGE: classes * tested}[kind]
+            prompts += texts * {NONE: 0, PER_STEP: contexts * classes, PER_IMAGE: classes * tested}[kind]
         seeds = len(evaluation.run.seeds)
         live = evaluation.run.inputs == "images"
         return Work(images=seeds * images * live, prompts=seeds * prompts, disk=seeds * images * PREDICTION_BYTES)

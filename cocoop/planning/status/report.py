@@ -119,7 +119,7 @@ def name(job: Job) -> str:
     """A job in words: `train cocoop on digits/base, 16 shots, seeds 1-2-3`."""
     about = job.about
     if isinstance(about, str):
-        return f"{job.stage.name} {about}"
+        return f"{'local ' if job.local else ''}{job.stage.name} {about}"
     run = about.run if isinstance(about, Evaluation) else about
     draw = f"{run.dataset}/{run.subset}, {run.shots} shots, seeds {seeds_text(run.seeds)}"
     if isinstance(about, Views):

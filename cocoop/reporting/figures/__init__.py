@@ -1,10 +1,10 @@
-"""The paper's figures as SVG and PNG. Light to import: the report asks it for their names."""
+"""The figures of an experiment as SVG and PNG. Importing it does not import matplotlib; the report only needs the names."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 CHANGES = ("change_vs_clip", "change_vs_coop")
-ALWAYS = ("training_curves", "cost")
+ALWAYS = ("training_curves", "cost", "accuracy_against_cost")
 NAMES = {
     "base_to_new": (*CHANGES, *ALWAYS),
     "transfer": (*CHANGES, *ALWAYS),

@@ -15,16 +15,16 @@ LEAST_POINTS = 2.0
 
 
 def draw(data: Data, method: str) -> Figure:
-    """Horizontal bars per dataset and variant, one panel per group of classes, sorted by the change, the average on top.
+    """Horizontal bars per dataset and variant, one panel per group of classes, sorted by the change, with the average on top.
 
     method: the method compared with; its first variant is the reference. Whiskers: standard deviation (ddof 1) of the
-    change over seeds. A change whose runs are not all there is shown as a dash.
+    change over seeds. A change with missing runs is written as missing.
     """
     reference = data.first_of(method)
     series = [name for name in data.labels if name != reference]
     if reference is None or not series:
         return style.note(
-            f"Nothing to draw: this compares a variant of {method!r} with others, and they are not both in this experiment."
+            f"Nothing to draw: this figure compares a variant of {method!r} with others, and the experiment does not have both."
         )
     changes = against(data, reference)
     panels = [metric for metric in data.metrics() if metric != "h"]
@@ -32,15 +32,15 @@ def draw(data: Data, method: str) -> Figure:
     count = data.summary["target"].nunique()
     figure = style.canvas(1.1 + len(sources) * count * (0.12 + BAR_INCHES * len(series)))
     grid = figure.subplots(len(sources), len(panels), squeeze=False, sharex=True)
-    looks = style.looks(data.labels)
     for line, source in zip(grid, sources, strict=True):
         for axes, metric in zip(line, panels, strict=True):
             part = changes[(changes["metric"] == metric) & (changes["source"] == source)]
-            _panel(axes, data, part, series, looks)
+            _panel(axes, data, part, series)
             axes.set_title(METRICS[metric] + (f", trained on {data.datasets[source]}" if source else ""))
     style.widen(grid[0, 0], "x", LEAST_POINTS)
     figure.supxlabel(f"Change against {data.labels[reference]} in percentage points", fontsize=9)
-    handles = [Patch(facecolor=looks[name].color, hatch=looks[name].hatch, edgecolor="black") for name in series]
+    looks = [data.looks[name] for name in series]
+    handles = [Patch(facecolor=look.color, hatch=look.hatch, edgecolor="black") for look in looks]
     style.legend(figure, handles, [data.labels[name] for name in series])
     return figure
 
@@ -48,7 +48,7 @@ def draw(data: Data, method: str) -> Figure:
 def against(data: Data, reference: str) -> pd.DataFrame:
     """Change of every series against a reference, in percentage points: source, target, metric, series, change, std, one_class.
 
-    Paired by seed; an untrained reference has one value, which stands beside every seed.
+    Paired by seed; the single value of an untrained reference is compared with every seed.
     """
     keys = ["source", "target", "metric"]
     own = data.values[data.values["series"] != reference]
@@ -71,14 +71,14 @@ def against(data: Data, reference: str) -> pd.DataFrame:
 
 
 def _with_single_values(joined: pd.DataFrame, other: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """An untrained series (one value, seed 0) is compared with the reference's mean over seeds."""
+    """Compares an untrained series (one value, seed 0) with the reference's mean over seeds."""
     means = other.groupby(keys)["other"].agg(lambda values: values.mean(skipna=False)).rename("mean").reset_index()
     joined = joined.merge(means, on=keys, how="left")
     joined["other"] = joined["other"].where(joined["shots"] > 0, joined["mean"])
     return joined
 
 
-def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], looks: dict[str, style.Look]) -> None:
+def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str]) -> None:
     order = _order(changes, data, series)
     height = 0.8 / len(series)
     places = {(row.target, row.series): row for row in changes.itertuples()}
@@ -92,9 +92,9 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], loo
                 why = " one class only" if row.one_class else " missing"
                 axes.text(0, y, why, va="center", ha="left", fontsize=6, style="italic", color="0.35")
                 continue
-            look = looks[name]
+            look = data.looks[name]
             axes.barh(y, row.change, height, color=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.5)
-            _whisker(axes, row.change, 0 if pd.isna(row.std) else row.std, y)
+            _whisker(axes, row.change, 0 if pd.isna(row.std) else row.std, y, data.labels[name] if data.many else "")
     source = changes["source"].iloc[0]
     axes.set_yticks(range(len(order)), [data.titles[name] + (" (source)" if name == source else "") for name in order])
     axes.axvline(0, color="black", linewidth=0.8)
@@ -102,22 +102,29 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str], loo
     if order[0] == AVERAGE:
         axes.axhline(0.5, color="0.5", linewidth=0.8)
     axes.grid(axis="y", visible=False)
-    axes.margins(x=0.24)
+    axes.margins(x=0.7 if data.many else 0.24)
 
 
-def _whisker(axes: Axes, change: float, std: float, y: float) -> None:
+def _whisker(axes: Axes, change: float, std: float, y: float, label: str) -> None:
+    """The spread of a bar, and at its end the change, followed by the series' label if it is not empty."""
     if std:
         axes.errorbar(change, y, xerr=std, color="black", linewidth=0.8, capsize=1.5)
     end = change + std if change >= 0 else change - std
     side = "left" if change >= 0 else "right"
+    text = f"{style.signed(change)} {label}".strip()
     axes.annotate(
-        style.signed(change), (end, y), xytext=(2 if change >= 0 else -2, 0), textcoords="offset points", va="center", ha=side,
+        text,
+        (end, y),
+        xytext=(2 if change >= 0 else -2, 0),
+        textcoords="offset points",
+        va="center",
+        ha=side,
         fontsize=6,
-    )  # fmt: skip
+    )
 
 
 def _order(changes: pd.DataFrame, data: Data, series: list[str]) -> list[str]:
-    """The average first, then datasets from the largest gain of the last variant to its largest loss, gaps at the end."""
+    """The average first, then the datasets from the largest gain of the last variant to its largest loss, missing ones last."""
     last = changes[changes["series"] == series[-1]].set_index("target")["change"]
     there = [target for target in data.titles if target in set(changes["target"])]
     return sorted(

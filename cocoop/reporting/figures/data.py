@@ -1,28 +1,34 @@
-"""What figures are drawn from: an experiment's numbers with titles, in order, and the job that a file belongs to."""
+"""What figures are drawn from: an experiment's numbers with titles, in order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from cocoop import io
-from cocoop.errors import UserError
+from cocoop.reporting.figures import looks
+from cocoop.reporting.figures.looks import Look
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes, statistics
 from cocoop.reporting.records.statistics import AVERAGE
 
 METRICS = {"base": "Base classes", "new": "New classes", "h": "H", "all": "All classes"}
+MOST_IN_LEGEND = 10
 
 
 @dataclass(frozen=True)
 class Data:
-    """Numbers of one experiment.
+    """The numbers of one experiment.
 
-    summary: of `statistics.summarize`; values: of `statistics.per_seed`. labels: text of each series, in order; methods:
-    the method of each series; titles: text of each target, in order, with the average (if there is one) first;
-    datasets: text of each dataset trained on; notes: of `notes.of`.
+    Attributes:
+        summary: result of `statistics.summarize`.
+        values: result of `statistics.per_seed`.
+        labels: text of each series, in order.
+        methods: method of each series.
+        looks: look of each series.
+        titles: text of each target, in order; the average, if there is one, comes first.
+        datasets: text of each dataset trained on.
+        notes: result of `notes.of`.
     """
 
     experiment: Mapping[str, Any]
@@ -30,6 +36,7 @@ class Data:
     values: pd.DataFrame
     labels: dict[str, str]
     methods: dict[str, str]
+    looks: dict[str, Look]
     titles: dict[str, str]
     datasets: dict[str, str]
     notes: tuple[str, ...] = ()
@@ -39,12 +46,17 @@ class Data:
         return next((series for series, name in self.methods.items() if name == method), None)
 
     def metrics(self) -> list[str]:
-        """The metrics there are, in the order in which they are shown."""
+        """The metrics of the experiment, in the order in which they are shown."""
         return [metric for metric in METRICS if metric in set(self.summary["metric"])]
+
+    @property
+    def many(self) -> bool:
+        """Whether there are too many series for a legend alone, so that they are also labelled directly."""
+        return len(self.labels) > MOST_IN_LEGEND
 
 
 def gather(experiment: Mapping[str, Any], records: pd.DataFrame, said: Sequence[str] = ()) -> Data:
-    """Selects and summarizes an experiment's records; said: what its jobs noted (`records.load_notes`)."""
+    """Selects and summarizes an experiment's records. said: the notes of its jobs (`records.load_notes`)."""
     selected = experiments.select(experiment, records)
     values = statistics.per_seed(experiment, selected)
     summary = statistics.summarize(experiment, selected, values)
@@ -64,26 +76,8 @@ def gather(experiment: Mapping[str, Any], records: pd.DataFrame, said: Sequence[
         methods={
             series: method_of[variant] for series, variant in zip(firsts["series"], firsts["variant"], strict=True)
         },
+        looks=looks.of_series(experiment, zip(firsts["series"].astype(str), firsts["variant"], strict=True)),
         titles={**average, **titles},
         datasets=experiments.named(experiment["train_datasets"]),
         notes=notes.of(experiment, selected, said),
     )
-
-
-class Job(NamedTuple):
-    """A training or an evaluation. settings: of the block of runs; target: None for a training."""
-
-    stage: str
-    settings: dict[str, Any]
-    target: str | None
-
-
-def job_of(path: Path) -> Job:
-    """The job that wrote cost.json or history.csv into a folder, as the result beside it says, never the path."""
-    learned, metrics = path.with_name("learned.safetensors"), path.with_name("metrics.json")
-    if learned.exists():
-        return Job("train", io.read_arrays(learned, "learned")[1]["run"], None)
-    if metrics.exists():
-        content = io.read_json(metrics, "metrics")
-        return Job("evaluate", content["run"], content["records"][0]["target"])
-    raise UserError(f"{path}: neither learned.safetensors nor metrics.json beside it; run its job again.")

@@ -1,4 +1,4 @@
-"""Which figures an experiment gets, from its files to SVG and PNG."""
+"""Draws the figures of an experiment from its files."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from cocoop.reporting.figures import NAMES, ablation, changes, cost, curves, par
 from cocoop.reporting.figures.data import gather
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records
+from cocoop.reporting.records.cost import read
 
 
 def build_all(
@@ -17,13 +18,14 @@ def build_all(
 ) -> list[Path]:
     """Draws the figures of an experiment's kind as SVG and PNG; the same inputs give the same bytes.
 
-    cost_paths: cost.json of trainings and evaluations; history_paths: history.csv of trainings. What they belong to is read
-    from the learned tensors or metrics beside them.
+    cost_paths: cost.json of trainings and evaluations; history_paths: history.csv of trainings. The run that they belong to
+    is read from the learned tensors or metrics in the same folder.
     """
     experiment = experiments.load(experiment_json)
     if experiment["table"] not in NAMES:
         raise unknown("kind of table", experiment["table"], NAMES, f"{experiment_json}: table")
     data = gather(experiment, records.load(records_csv), records.load_notes(records_csv))
+    measured = read(cost_paths)
     draw: Mapping[str, Callable[[], Figure]] = {
         "change_vs_clip": lambda: changes.draw(data, "clip"),
         "change_vs_coop": lambda: changes.draw(data, "coop"),
@@ -31,7 +33,8 @@ def build_all(
         "h_against_parameters": lambda: parameters.draw(data),
         "ablation": lambda: ablation.draw(data),
         "training_curves": lambda: training.draw(data, training.read(history_paths)),
-        "cost": lambda: cost.draw(data, cost.read(cost_paths)),
+        "cost": lambda: cost.draw(data, measured),
+        "accuracy_against_cost": lambda: cost.draw_accuracy(data, measured),
     }
     paths: list[Path] = []
     with style.theme():

@@ -1,4 +1,4 @@
-"""H (or accuracy, where there is no H) against the number of trained parameters."""
+"""H (or accuracy, if there is no H) against the number of trained parameters."""
 
 import math
 
@@ -10,24 +10,28 @@ from matplotlib.ticker import NullFormatter
 
 from cocoop.reporting.figures import style
 from cocoop.reporting.figures.data import METRICS, Data
+from cocoop.reporting.figures.looks import Look
 from cocoop.reporting.records.text import count
 
 COLUMNS = 3
 PANEL_INCHES = 1.9
+AROUND_INCHES = 0.6
 APART = 1.15
 
 
 def draw(data: Data) -> Figure:
-    """One panel per dataset (the average first), one point per variant, whiskers one standard deviation over seeds (ddof 1)."""
+    """One panel per dataset (the average first) and one point per variant; whiskers: one standard deviation over seeds (ddof 1)."""
     metric = "h" if "h" in data.metrics() else data.metrics()[0]
     summary = data.summary[data.summary["metric"] == metric]
-    columns = min(COLUMNS, len(data.titles))
+    columns = min(COLUMNS - data.many, len(data.titles))
     lines = math.ceil(len(data.titles) / columns)
-    figure = style.canvas(0.9 + PANEL_INCHES * lines)
+    inches = style.panel_inches(PANEL_INCHES, AROUND_INCHES, len(data.labels) if data.many else 0)
+    figure = style.canvas(0.9 + inches * lines)
     grid = figure.subplots(lines, columns, squeeze=False)
-    looks = style.looks(data.labels)
     for axes, (target, title) in zip(grid.flat, data.titles.items(), strict=False):
-        _panel(axes, summary[summary["target"] == target], looks)
+        ends = _panel(axes, summary[summary["target"] == target], data.looks)
+        if data.many and ends:
+            style.direct_labels(axes, ends, data.labels, data.looks, inches - AROUND_INCHES)
         axes.set_title(title)
     for axes in grid.flat[len(data.titles) :]:
         axes.set_visible(False)
@@ -35,22 +39,24 @@ def draw(data: Data) -> Figure:
     figure.supylabel(f"{METRICS[metric]} in per cent", fontsize=9)
     counts = {name: rows["trained"].max() for name, rows in summary.groupby("series", observed=True)}
     untrained = {variant["name"] for variant in data.experiment["variants"] if not variant["trainable"]}
-    handles = [_handle(looks[name], name not in untrained) for name in data.labels]
+    handles = [_handle(data.looks[name], name not in untrained) for name in data.labels]
     style.legend(figure, handles, [f"{label} ({count(counts[name])})" for name, label in data.labels.items()])
     return figure
 
 
-def _handle(look: style.Look, trained: bool) -> Line2D:
-    """A marker for a trained variant, a level line for an untrained one."""
+def _handle(look: Look, trained: bool) -> Line2D:
+    """A marker for a trained variant, a horizontal line for an untrained one."""
     shown = {"marker": look.marker, "linestyle": "none"} if trained else {"linestyle": look.line}
     return Line2D([], [], color=look.color, **shown)
 
 
-def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None:
+def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, Look]) -> dict[str, tuple[float, float]]:
+    """Draws a panel; the point of each series that a label belongs to."""
     if part["mean"].isna().all():
         style.mark_empty(axes, part)
         axes.set_yticks([])
-        return
+        return {}
+    ends: dict[str, tuple[float, float]] = {}
     counts = sorted({int(number) for number in part["trained"].dropna() if number})
     places = _apart(counts)
     for row in part.itertuples():
@@ -59,6 +65,7 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None
             continue
         if pd.isna(row.trained) or not row.trained:
             axes.axhline(100 * row.mean, color=look.color, linestyle=look.line, linewidth=1.2)
+            ends[row.series] = (max(places.values(), default=1.0), 100 * row.mean)
             continue
         std = 0 if pd.isna(row.std) else 100 * row.std
         axes.errorbar(
@@ -70,12 +77,14 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, style.Look]) -> None
             markersize=6,
             capsize=2,
         )
+        ends[row.series] = (places[int(row.trained)], 100 * row.mean)
     _parameter_axis(axes, counts)
     style.accuracy_limits(axes, "y")
+    return ends
 
 
 def _apart(counts: list[int]) -> dict[int, float]:
-    """Where each number of parameters is drawn: nearly equal ones are set apart so that their whiskers can be told apart."""
+    """The position of each number of parameters; nearly equal ones are moved apart so that their whiskers do not overlap."""
     places: dict[int, float] = {}
     for number in counts:
         nearest = max(places.values(), default=0.0)

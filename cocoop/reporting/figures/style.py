@@ -1,54 +1,33 @@
-"""How every figure looks: legible in black-and-white and for the colour-blind, the same bytes each time."""
+"""The layout that all figures share; the same inputs give the same bytes."""
 
 import io as buffer
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+from scipy.optimize import isotonic_regression
 
 from cocoop import fonts, io
+from cocoop.reporting.figures.looks import Look
 from cocoop.reporting.records.text import per_cent
 
 WIDTH_INCHES = 7.2
 DPI = 160
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--", "**", "||")
 MOST_NOTES, NOTE_CHARACTERS, NOTE_SIZE = 12, 150, 6.5
 LEAST_ACCURACY = 5.0
 LEGEND_LINE_INCHES = 0.16
-
-
-@dataclass(frozen=True)
-class Look:
-    """One series in every figure: colour, marker, line and hatch, of which any one tells the first few series apart."""
-
-    color: tuple[float, float, float]
-    marker: str
-    line: Any  # as matplotlib takes a linestyle: its name, or (offset, (on, off, ...))
-    hatch: str
-
-
-def looks(series: Iterable[str]) -> dict[str, Look]:
-    """A look for each series by its place in the experiment, so that it is the same in all of its figures."""
-    palette = seaborn.color_palette("colorblind")
-    found = {}
-    for place, name in enumerate(series):
-        shifted = place + place // len(palette)  # after the last colour, the first comes with another marker and hatch
-        marker, hatch = MARKERS[shifted % len(MARKERS)], HATCHES[shifted % len(HATCHES)]
-        found[name] = Look(palette[place % len(palette)], marker, DASHES[place % len(DASHES)], hatch)
-    return found
+LABEL_SIZE = 6.5
+LABEL_INCHES = 0.105  # the least distance of two direct labels
 
 
 @contextmanager
@@ -70,16 +49,55 @@ def theme() -> Iterator[None]:
 
 
 def canvas(height: float, width: float = WIDTH_INCHES) -> Figure:
-    """An empty figure, in inches, whose parts are kept from overlapping."""
+    """An empty figure (sizes in inches) with a layout that keeps its parts from overlapping."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: list[str]) -> None:
-    """One legend above all panels, in as many columns as fit the width; the figure grows by its further lines."""
+    """One legend above all panels, in as many columns as fit; the figure grows with its number of lines."""
     longest = max((len(label) for label in labels), default=1)
     columns = max(1, min(len(labels), int(figure.get_figwidth() * 12 / (longest + 8))))
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=3.2)
     figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * max(0, math.ceil(len(labels) / columns) - 1))
+
+
+def panel_inches(least: float, around: float, labels: int) -> float:
+    """Height of a panel with room for this number of direct labels. around: inches taken by its title and tick labels."""
+    return max(least, around + LABEL_INCHES * labels)
+
+
+def direct_labels(
+    axes: Axes,
+    ends: Mapping[str, tuple[float, float]],
+    labels: Mapping[str, str],
+    looks: Mapping[str, Look],
+    inches: float,
+) -> None:
+    """Writes the label of each series to the right of a panel, at the height of its last point or pushed just clear of others.
+
+    A thin line leads from each point to its label. ends: last point (x, y) of each series in data units; inches: height
+    of the panel. Call it last, because later changes of the limits would move the points.
+    """
+    low, high = axes.get_ylim()
+    order = sorted(ends, key=lambda name: ends[name][1])
+    heights = spread([(ends[name][1] - low) / (high - low) for name in order], LABEL_INCHES / inches)
+    for name, height in zip(order, heights, strict=True):
+        leader = {"arrowstyle": "-", "color": looks[name].color, "linewidth": 0.5, "relpos": (0, 0.5), "patchA": None}
+        axes.annotate(
+            labels[name], ends[name], xytext=(1.04, height), textcoords="axes fraction", va="center", fontsize=LABEL_SIZE,
+            arrowprops={**leader, "shrinkA": 1.5, "shrinkB": 0}, annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread(wanted: Sequence[float], least: float) -> list[float]:
+    """The positions within 0 to 1, at least `least` apart, that are closest to the wanted ones (least squares).
+
+    wanted: ascending, within 0 to 1. Without room for all, they are 1 / (n - 1) apart.
+    """
+    if len(wanted) < 2:
+        return list(wanted)
+    steps = min(least, 1 / (len(wanted) - 1)) * np.arange(len(wanted))
+    return list((isotonic_regression(np.asarray(wanted) - steps).x.clip(0, 1 - steps[-1]) + steps).tolist())
 
 
 def signed(points: float) -> str:
@@ -88,9 +106,9 @@ def signed(points: float) -> str:
 
 
 def widen(axes: Axes, which: str, least: float) -> None:
-    """Makes an axis span at least so much: of equal values matplotlib would show differences of rounding.
+    """Makes an axis span at least `least` (in its units), because for equal values matplotlib would show rounding differences.
 
-    which: x or y; least: in the axis's units.
+    which: x or y.
     """
     low, high = getattr(axes, f"get_{which}lim")()
     if abs(high - low) < least:
@@ -99,7 +117,7 @@ def widen(axes: Axes, which: str, least: float) -> None:
 
 
 def accuracy_limits(axes: Axes, which: str) -> None:
-    """Limits of an axis of accuracies in per cent: at least `LEAST_ACCURACY` wide and, but for a margin, within 0 to 100."""
+    """Sets the limits of an axis of accuracies in per cent: at least `LEAST_ACCURACY` apart and within 0 to 100 plus a margin."""
     widen(axes, which, LEAST_ACCURACY)
     low, high = getattr(axes, f"get_{which}lim")()
     low, high = max(low, -1.0), min(high, 101.0)
@@ -107,21 +125,21 @@ def accuracy_limits(axes: Axes, which: str) -> None:
 
 
 def mark_empty(axes: Axes, part: pd.DataFrame) -> None:
-    """Says why a panel shows nothing: its runs are missing, or it is about a single class. part: its rows of a summary."""
+    """Writes into a panel why it is empty: missing runs, or a single class. part: its rows of a summary."""
     text = "one class only" if part["one_class"].all() else "missing"
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", style="italic", color="0.35")
     axes.set_xticks([])
 
 
 def note(text: str) -> Figure:
-    """A figure that says why there is nothing to show."""
+    """A figure with a text that explains why there is nothing to draw."""
     figure = canvas(1.2)
     figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
     return figure
 
 
 def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> list[Path]:
-    """Writes path.svg and path.png without dates or versions, in one layout, with notes below; returns both."""
+    """Writes path.svg and path.png with the same layout, without dates or versions, with notes below; returns both paths."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     area = Bbox.from_bounds(0, 0, figure.get_figwidth(), figure.get_figheight())
@@ -137,8 +155,8 @@ def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> list[Path]:
 
 
 def _write_below(figure: Figure, notes: Sequence[str]) -> float:
-    """Writes notes below the figure's lower edge; the inches they take."""
-    more = [f"And {len(notes) - MOST_NOTES} more notes, under the tables."] if len(notes) > MOST_NOTES else []
+    """Writes notes below the figure's lower edge and returns their height in inches."""
+    more = [f"{len(notes) - MOST_NOTES} more notes are under the tables."] if len(notes) > MOST_NOTES else []
     lines = [line for text in (*notes[:MOST_NOTES], *more) for line in wrap(text, NOTE_CHARACTERS)]
     figure.text(0.01, 0, "\n".join(lines), va="top", fontsize=NOTE_SIZE, linespacing=1.25)
     return 0.06 + len(lines) * NOTE_SIZE * 1.5 / 72

@@ -10,18 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cocoop.errors import UserError, listed
+from cocoop.reporting.figures import looks as of
 from cocoop.reporting.figures import style
-from cocoop.reporting.figures.data import Data, job_of
+from cocoop.reporting.figures.data import MOST_IN_LEGEND, Data
+from cocoop.reporting.figures.looks import Look
+from cocoop.reporting.records.cost import job_of
 from cocoop.reporting.records.records import read_text
 
 COLUMNS = ["seed", "epoch", "lr", "loss", "accuracy"]
 PANELS = {"loss": "Training loss", "accuracy": "Training accuracy (per cent)"}
 PANEL_INCHES = 1.5
+AROUND_INCHES = 0.3
 LEAST_LOSS = 0.02
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """All histories as one frame: `COLUMNS`, dataset, subset, variant, shots, and epoch as a share of the training."""
+    """All histories in one frame: `COLUMNS`, dataset, subset, variant, shots, and progress (the epoch as a share of all)."""
     parts = []
     for path in paths:
         settings = job_of(path).settings
@@ -39,36 +43,42 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
 def draw(data: Data, history: pd.DataFrame) -> Figure:
     """One row of panels per dataset trained on: mean over seeds, band from the lowest to the highest seed.
 
-    Variants train for different numbers of epochs, so the axis is the share of the training that is done. Of several
-    numbers of shots the largest is shown.
+    Variants train for different numbers of epochs, so the axis shows the share of the training. If there are several numbers
+    of shots, only the largest is shown.
     """
     variants = {variant["name"]: variant["label"] for variant in data.experiment["variants"]}
     shown = history[history["variant"].isin(list(variants))]
     if shown.empty:
-        return style.note("No run of this experiment is trained: no training curves.")
+        return style.note("No training curves: this experiment trains nothing.")
     shown = shown[shown["shots"] == shown["shots"].max()]
     datasets = [name for name in data.datasets if name in set(shown["dataset"])]
-    figure = style.canvas(0.8 + PANEL_INCHES * len(datasets))
+    there = [name for name in variants if name in set(shown["variant"])]
+    many = len(there) > MOST_IN_LEGEND
+    inches = style.panel_inches(PANEL_INCHES, AROUND_INCHES, len(there) if many else 0)
+    figure = style.canvas(0.8 + inches * len(datasets))
     grid = figure.subplots(len(datasets), len(PANELS), squeeze=False, sharex=True)
-    looks = style.looks(variants)
+    looks = of.of_variants(data.experiment)
     for line, dataset in zip(grid, datasets, strict=True):
         for axes, (quantity, title) in zip(line, PANELS.items(), strict=True):
-            _panel(axes, shown[shown["dataset"] == dataset], quantity, looks)
+            ends = _panel(axes, shown[shown["dataset"] == dataset], quantity, looks)
             if quantity == "accuracy":
                 style.accuracy_limits(axes, "y")
             else:
                 style.widen(axes, "y", LEAST_LOSS)
             axes.set_title(title if dataset == datasets[0] else "")
+        if many:
+            style.direct_labels(axes, ends, variants, looks, inches - AROUND_INCHES)
         line[0].set_ylabel(data.datasets[dataset])
     figure.supxlabel("Share of the training, in per cent of its epochs", fontsize=9)
-    there = [name for name in variants if name in set(shown["variant"])]
     handles = [Line2D([], [], color=looks[name].color, linestyle=looks[name].line) for name in there]
     style.legend(figure, handles, [variants[name] for name in there])
     return figure
 
 
-def _panel(axes: Axes, part: pd.DataFrame, quantity: str, looks: dict[str, style.Look]) -> None:
+def _panel(axes: Axes, part: pd.DataFrame, quantity: str, looks: dict[str, Look]) -> dict[str, tuple[float, float]]:
+    """Draws a panel; the last point of each variant."""
     scale = 100 if quantity == "accuracy" else 1
+    ends = {}
     for name, rows in part.groupby("variant", sort=True):
         over_seeds = scale * rows.groupby("progress")[quantity].agg(["mean", "min", "max"])
         axes.plot(
@@ -81,3 +91,5 @@ def _panel(axes: Axes, part: pd.DataFrame, quantity: str, looks: dict[str, style
         axes.fill_between(
             100 * over_seeds.index, over_seeds["min"], over_seeds["max"], color=looks[name].color, alpha=0.15, lw=0
         )
+        ends[name] = (100.0, over_seeds["mean"].iloc[-1])
+    return ends

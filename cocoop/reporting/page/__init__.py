@@ -1,4 +1,4 @@
-"""One HTML page with everything: what was run, tables, figures, classes and confusions, links to settings and logs."""
+"""The report: one HTML page with all tables and figures, classes and confusions, and links to settings and logs."""
 
 from cocoop.reporting.page.page import build
 

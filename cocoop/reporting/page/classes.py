@@ -12,7 +12,7 @@ MOST_PAIRS = 5
 
 
 class ClassRow(NamedTuple):
-    """One class: its name, its number of test images, and the accuracy of every series (a fraction; None without image)."""
+    """One class: its name, its number of test images, and the accuracy of each series (a fraction; None without images)."""
 
     name: str
     images: int
@@ -21,7 +21,7 @@ class ClassRow(NamedTuple):
 
 @dataclass
 class Tally:
-    """Counts of one series over its seeds; job is the first of them, which examples are taken from."""
+    """Counts of one series over its seeds. job: its first evaluation, which example images are taken from."""
 
     label: str
     job: Evaluated
@@ -31,7 +31,7 @@ class Tally:
     confused: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Counts one seed's record; a seed that two evaluations have is counted once."""
+        """Adds the record of one seed; a seed that occurs in two evaluations counts once."""
         if record["seed"] in self.seeds:
             return
         self.seeds.append(record["seed"])
@@ -42,14 +42,14 @@ class Tally:
             self.confused[pair["true"], pair["predicted"]] += pair["count"]
 
     def most_confused(self) -> list[tuple[int, int, int]]:
-        """(true label, predicted label, count) of the pairs confused most often."""
+        """The pairs confused most often, as (true label, predicted label, count)."""
         ordered = sorted(self.confused.items(), key=lambda item: (-item[1], item[0]))
         return [(true, predicted, count) for (true, predicted), count in ordered[:MOST_PAIRS]]
 
 
 @dataclass
 class Group:
-    """One target subset: class names and numbers of test images by label, a tally per series."""
+    """One target subset: class names and numbers of test images by label, and the tally of each series."""
 
     target: str
     subset: str
@@ -67,7 +67,7 @@ class Group:
 
 
 def group(jobs: Sequence[Evaluated], titles: Mapping[str, str]) -> list[Group]:
-    """Target subsets in the order of `titles`; of each variant the runs with the most shots.
+    """The target subsets in the order of `titles`, with the runs of each variant that have the most shots.
 
     titles: text of each dataset.
     """
@@ -95,7 +95,7 @@ def _add(
 
 
 def _series(job: Evaluated) -> tuple:
-    """What is told apart: the variant and, if it is trained, what on."""
+    """The key of a series: its variant and, if it is trained, the dataset and subset it was trained on."""
     settings = job.settings
     return settings["variant"], *((settings["dataset"], settings["subset"]) if settings["shots"] else ())
 

@@ -1,4 +1,4 @@
-"""The evaluations that the experiments asked for: their settings, their files, where they ran."""
+"""The evaluations of the experiments: their settings, their files, and where they ran."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,10 @@ from cocoop import io, progress
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation of a block of runs. records and parameters: of its metrics.json; files: what can be linked, by name."""
+    """One evaluation of a block of runs.
+
+    records, parameters: content of its metrics.json; files: the files to link to, by name.
+    """
 
     settings: Mapping[str, Any]
     label: str
@@ -30,7 +33,7 @@ class Evaluated:
 
 
 def find(results: Path, metrics: Sequence[Path], experiments: Sequence[Mapping[str, Any]]) -> list[Evaluated]:
-    """The evaluations behind metrics.json files, as far as they are there, variants in the experiments' order."""
+    """The evaluations of the metrics.json files that exist, with variants in the experiments' order."""
     labels = {variant["name"]: variant["label"] for experiment in experiments for variant in experiment["variants"]}
     found = [
         _evaluated(results, path, io.read_json(path, "metrics"), labels)
@@ -53,9 +56,9 @@ def _evaluated(results: Path, path: Path, content: Mapping[str, Any], labels: Ma
 
 
 def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Results beside metrics.json, those of the training above it, and the logs of both, as far as they are there.
+    """The existing results in the folder of metrics.json, those of its training, and the logs of both, by name.
 
-    The workflow writes the log of a job under results/logs, at the job's own place under results/runs.
+    The workflow writes the log of a job to results/logs, under the same path as the job's results in results/runs.
     """
     for name in ("metrics.json", "predictions.safetensors"):
         if (folder / name).exists():

@@ -1,4 +1,4 @@
-"""Puts the page together from the experiments' files and renders it."""
+"""Assembles the page from the experiments' files and renders it."""
 
 import os
 from collections import Counter
@@ -17,6 +17,7 @@ from cocoop.reporting.page.evaluations import Evaluated, find
 from cocoop.reporting.page.pictures import Examples, data_uri
 from cocoop.reporting.records import experiment as experiments_of
 from cocoop.reporting.records import records
+from cocoop.reporting.records.cost import PER_VARIANT
 from cocoop.reporting.records.text import count, per_cent
 from cocoop.reporting.tables import paper
 
@@ -30,6 +31,7 @@ FIGURE_TITLES = {
     "ablation": "Initialization and context length",
     "training_curves": "Training curves",
     "cost": "Cost of a run",
+    "accuracy_against_cost": "Accuracy against cost",
 }
 
 
@@ -43,9 +45,9 @@ def build(
 ) -> None:
     """Writes a self-contained page that opens offline. Reads results/experiments/NAME/{records.csv, figures, paired}.
 
-    experiments: contents of experiment.json files. metrics: metrics.json of each evaluation. manifests: of the datasets.
-    data_root: the folder of the images, for examples of confused pairs.
-    What is not there is left out of the page or named as missing in its tables.
+    experiments: contents of experiment.json files. metrics: metrics.json of each evaluation. manifests: manifest.json of
+    each dataset. data_root: folder of the images, for examples of confused pairs.
+    Missing parts are left out of the page, and missing runs are named in its tables.
     """
     jobs = find(results, metrics, experiments)
     examples = {manifest.dataset: Examples(manifest, data_root) for manifest in map(Manifest.load, manifests)}
@@ -66,7 +68,7 @@ def build(
 
 
 def _environment() -> Environment:
-    """Everything that is put into the page is escaped, except what a template marks as safe (the style sheet)."""
+    """The template environment, which escapes everything that is put into the page except what a template marks as safe."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -81,8 +83,9 @@ def _environment() -> Environment:
 def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
     shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
-    paired, path = folder / "paired" / "paired.csv", folder / "records.csv"
-    built = tables.build(experiment, records.load(path), papers, records.load_notes(path))
+    paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
+    measured = pd.read_csv(cost)[PER_VARIANT] if cost.exists() else None
+    built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
     return {
         "name": experiment["name"],
         "title": experiment["title"],
@@ -98,7 +101,7 @@ def _figure(path: Path, title: str) -> dict[str, str]:
 
 
 def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows over all seeds of a paired comparison, with names to show."""
+    """The rows of a paired comparison over all seeds, with the names that are shown."""
     labels, titles = experiments_of.named(experiment["variants"]), experiments_of.dataset_titles(experiment)
     rows = frame[frame["seed"].astype(str) == "all"].to_dict("records")
     return [
@@ -110,7 +113,7 @@ def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str
 def _datasets(
     groups: Sequence[Group], titles: Mapping[str, str], examples: Mapping[str, Examples]
 ) -> Iterator[dict[str, Any]]:
-    """Per dataset and subset the classes, hardest first, and what each series takes for what."""
+    """The classes of each dataset and subset, hardest first, and the pairs that each series confuses most."""
     for target in dict.fromkeys(found.target for found in groups):
         subsets = [_subset(found, examples[target]) for found in groups if found.target == target]
         yield {"name": target, "title": titles[target], "subsets": subsets}
@@ -139,7 +142,7 @@ def _subset(found: Group, examples: Examples) -> dict[str, Any]:
 
 
 def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """Each variant once, with its settings; trained parameters and epochs may differ between datasets."""
+    """Each variant once, with its settings and all numbers of trained parameters and epochs, which may depend on the dataset."""
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         settings = job.settings
@@ -172,7 +175,7 @@ def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, A
 
 
 def _places(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
-    """Versions, commit and device, and how many evaluations were made there."""
+    """Each combination of versions, commit and device, and how many evaluations ran on it."""
     counts = Counter(io.canonical_json(job.provenance) for job in jobs)
     described = {io.canonical_json(job.provenance): job.provenance for job in jobs}
     return [{"count": number, **described[text]} for text, number in counts.most_common() if described[text]]

@@ -1,4 +1,4 @@
-"""Small pictures inside the page: figures and example images as data URIs."""
+"""Figures and example images as data URIs, embedded in the page."""
 
 import base64
 import io as byte_io
@@ -26,7 +26,7 @@ def data_uri(content: bytes, kind: str) -> str:
 
 @lru_cache(maxsize=4096)
 def thumbnail(path: Path) -> str | None:
-    """An image of at most 56 x 56 pixels as a data URI (tiny ones enlarged without blur); None if it cannot be read."""
+    """An image scaled to fit 56 x 56 pixels (small ones are enlarged without blur) as a data URI; None if it is unreadable."""
     try:
         image = open_rgb(path)
     except UserError:
@@ -40,14 +40,14 @@ def thumbnail(path: Path) -> str | None:
 
 
 class Examples:
-    """Test images of a dataset by their place in its manifest."""
+    """The test images of a dataset, by their position in its manifest."""
 
     def __init__(self, manifest: Manifest, data_root: Path | None) -> None:
         self.folder = data_root and data_root / Registry().dataset(manifest.dataset, "report").folder
         self.items = manifest.splits["test"] if self.folder else ()
 
     def confused(self, tally: Tally, subset: str, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], list[str]]:
-        """Pictures of the first images that the tally's first job took for another class, by (true, predicted) label."""
+        """Pictures of the first images that the tally's job assigned to another class, by (true, predicted) label."""
         path = tally.job.folder / "predictions.safetensors"
         if not self.items or not pairs or not path.exists():
             return {}

@@ -1,1 +1,1 @@
-"""From metrics files to numbers: tidy records, statistics over seeds, paired comparison, notes."""
+"""From metrics files to numbers: tidy records, statistics over seeds, paired comparisons, costs and notes."""

@@ -1,4 +1,4 @@
-"""An experiment's share of the records: what was expected, what is there, under which label it is shown."""
+"""The records of an experiment: which are expected, which are missing, and the labels they are shown under."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from cocoop.errors import UserError, listed
 from cocoop.reporting.records.records import COLUMNS, KEY
 
 FIELDS = (
-    "name", "title", "table", "caption", "paper", "backbone", "variants", "train_datasets", "train_subset", "targets",
+    "name", "title", "table", "caption", "paper", "reference", "backbone", "variants", "train_datasets", "train_subset", "targets",
     "target_subsets", "shots", "seeds", "expected",
 )  # fmt: skip
 
@@ -21,12 +21,12 @@ def load(path: Path) -> dict[str, Any]:
     experiment = io.read_json(path, "experiment")
     lacking = [field for field in FIELDS if field not in experiment]
     if lacking:
-        raise UserError(f"{path}: {listed(lacking)} missing, which every experiment file has; delete it and run again.")
+        raise UserError(f"{path}: missing keys: {listed(lacking)}; delete the file and run again.")
     return experiment
 
 
 def named(items: Iterable[str | Mapping[str, str]]) -> dict[str, str]:
-    """Names and titles, in order, of a list of names or of {name, title} (or {name, label}) objects."""
+    """The titles by name, in order, of a list of names or of {name, title} (or {name, label}) objects."""
     pairs = [
         (item, item) if isinstance(item, str) else (item["name"], item.get("title") or item["label"]) for item in items
     ]
@@ -34,18 +34,24 @@ def named(items: Iterable[str | Mapping[str, str]]) -> dict[str, str]:
 
 
 def dataset_titles(experiment: Mapping[str, Any]) -> dict[str, str]:
-    """Title of every dataset of the experiment, in the order in which tables show them."""
+    """The title of each dataset of the experiment, in the order in which tables show them."""
     return {**named(experiment["targets"]), **named(experiment["train_datasets"])}
+
+
+def reference_of(experiment: Mapping[str, Any]) -> str | None:
+    """The variant that the others are compared with; None if the experiment names none or does not contain it."""
+    name = experiment["reference"]
+    return name if name in named(experiment["variants"]) else None
 
 
 def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame:
     """The expected records with their numbers, and a gap (NaN accuracy, False in `present`) for each one that is missing.
 
-    Adds `series` (what gets one line in a table: the variant, with its shots where the experiment has several numbers of
-    them) and `label` (its text), in the order of the experiment's variants.
+    Adds `series` (one line in a table: the variant, and its shots if the experiment has several numbers of them) and `label`
+    (its text), in the order of the experiment's variants.
     """
     if not experiment["expected"]:
-        raise UserError(f"experiment {experiment['name']!r} expects no record; give it variants and datasets.")
+        raise UserError(f"experiment {experiment['name']!r} has no records; add variants and datasets.")
     expected = (
         pd.DataFrame(experiment["expected"]).assign(backbone=experiment["backbone"]["name"])[KEY].drop_duplicates()
     )
@@ -55,7 +61,7 @@ def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame
 
 
 def missing(selected: pd.DataFrame) -> list[str]:
-    """The expected records that are not there, in words, one text per block of runs and target."""
+    """Describes the missing records, with one text per block of runs and target."""
     gaps = selected[~selected["present"]]
     texts = []
     for (label, dataset, subset, shots, target), part in gaps.groupby(

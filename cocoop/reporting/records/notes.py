@@ -1,4 +1,4 @@
-"""What a reader of an experiment's numbers must know: said by its jobs, and seen in its records."""
+"""Notes that a reader of an experiment's numbers needs: those of its jobs, and those that follow from its records."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,15 +12,16 @@ ONE_CLASS = "‡"
 
 
 def of(experiment: Mapping[str, Any], selected: pd.DataFrame, said: Iterable[str] = ()) -> tuple[str, ...]:
-    """All notes of an experiment: groups of a single class, classes with too few images, and what its jobs said.
+    """All notes of an experiment: groups of a single class, classes with too few images, and the notes of its jobs.
 
-    selected: of `cocoop.reporting.records.experiment.select`; said: of `cocoop.reporting.records.records.load_notes`.
+    selected: result of `cocoop.reporting.records.experiment.select`; said: result of
+    `cocoop.reporting.records.records.load_notes`.
     """
     return (*one_class(experiment, selected), *few_images(experiment, selected), *said)
 
 
 def one_class(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[str, ...]:
-    """Which groups of classes hold a single class, what that means and what to do instead."""
+    """A note that names the groups with a single class, what that means, and what to do instead."""
     titles = dataset_titles(experiment)
     single = selected[selected["classes"] == 1][["target", "target_subset"]].drop_duplicates()
     if single.empty:
@@ -31,13 +32,13 @@ def one_class(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[st
         "at least four classes, or test on all classes at once (target_subsets: [all])" if halves else "more classes"
     )
     return (
-        f"{ONE_CLASS} One class only: {', '.join(names)}. Every answer is right, whatever the method, so there is no number "
-        f"here and averages leave the dataset out. Take a dataset with {instead}.",
+        f"{ONE_CLASS} One class only: {', '.join(names)}. Every answer is right, so no number is shown, and averages "
+        f"leave the dataset out. Use a dataset with {instead}.",
     )
 
 
 def few_images(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[str, ...]:
-    """Per dataset, subset and number of shots: that the smallest class has fewer images than shots."""
+    """A note for each dataset, subset and number of shots whose smallest class has fewer images than shots."""
     titles = dataset_titles(experiment)
     short = selected[selected["fewest_images"].notna() & (selected["fewest_images"] < selected["shots"])]
     fewest = short.groupby(["dataset", "subset", "shots"], sort=False)["fewest_images"].min()

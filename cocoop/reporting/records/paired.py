@@ -1,4 +1,4 @@
-"""Paired comparison of two variants: the same seeds, the same test images (bootstrap and McNemar's test)."""
+"""Paired comparisons of variants on the same seeds and test images (bootstrap and McNemar's test)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, groupby
@@ -26,14 +26,14 @@ COLUMNS = [
 HEADER = ("Tested on", "Classes", "First", "Second", "Second − first", "95 % interval", "McNemar p per seed")
 NOTE = (
     f"Percentage points, over the same seeds and test images. The interval is a bootstrap over test images (percentile, "
-    f"{RESAMPLES} resamples, seeds kept), so it says nothing about the spread over seeds. p: McNemar's exact test of each "
-    "seed's predictions, not corrected for the number of tests."
+    f"{RESAMPLES} resamples, fixed seeds), so it does not include the spread over seeds. p: McNemar's exact test for each "
+    "seed, not corrected for the number of tests."
 )
 ALL_SEEDS = "all"
 
 
 class Place(NamedTuple):
-    """What was tested where; dataset is the one trained on, empty for an untrained variant."""
+    """A variant and where it was tested. dataset: the one it was trained on; empty for an untrained variant."""
 
     target: str
     target_subset: str
@@ -43,16 +43,17 @@ class Place(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """correct[seed] (N,) bool: which images a seed got right; index (N,): their positions in the test split."""
+    """The answers of a variant. index (N,): positions of the images in the test split; correct[seed] (N,) bool: right or not."""
 
     index: np.ndarray  # type: ignore[assignment]  # hides tuple.index
     correct: dict[int, np.ndarray]
 
 
 def build(experiment_json: Path, metrics_paths: Sequence[Path], records_csv: Path, out_dir: Path) -> pd.DataFrame:
-    """Compares every two variants of an experiment and writes paired.csv (fractions) and paired.md (per cent).
+    """Compares variants of an experiment (see `compare`) and writes paired.csv (fractions) and paired.md (per cent).
 
-    metrics_paths: metrics.json files with predictions.safetensors beside them; records_csv: what `collect` made of them.
+    metrics_paths: metrics.json files, with predictions.safetensors in the same folder; records_csv: the result of `collect`
+    for them.
     """
     experiment = experiments.load(experiment_json)
     frame = compare(experiment, read(experiment, metrics_paths))
@@ -64,7 +65,7 @@ def build(experiment_json: Path, metrics_paths: Sequence[Path], records_csv: Pat
 
 
 def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[Place, Answers]:
-    """Which test images the runs of an experiment got right; groups of a single class, where all are right, are left out."""
+    """Which test images the runs of an experiment got right, without groups of a single class, where every answer is right."""
     backbone = experiment["backbone"]["name"]
     wanted = {_place(expected) for expected in experiment["expected"]}
     found: dict[Place, Answers] = {}
@@ -85,12 +86,12 @@ def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[P
                 predicted = arrays[f"seed{seed}.{subset}.predicted"]
             except KeyError as error:
                 raise UserError(
-                    f"{predictions}: no {error} in it, which metrics.json beside it speaks of; run its job again."
+                    f"{predictions}: key {error} is missing, although metrics.json refers to it; run its job again."
                 ) from error
             tested = found.setdefault(_place(record), Answers(index, {}))
             if not np.array_equal(tested.index, index):
                 raise UserError(
-                    f"{predictions}: other test images than another file of the same runs; run its job again."
+                    f"{predictions}: its test images differ from those in another file of the same runs; run its job again."
                 )
             tested.correct[seed] = predicted == labels
     return found
@@ -99,8 +100,9 @@ def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[P
 def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> pd.DataFrame:
     """One row per pair, target subset and seed with McNemar's exact test, and one over all seeds with a bootstrap interval.
 
-    difference: accuracy of the second variant minus that of the first. An untrained variant has one set of predictions, which
-    is compared with every seed of the other. Pairs without a common seed are left out. Columns `COLUMNS`, fractions.
+    The pairs are all of two variants, or, if the experiment has a reference, the reference and each other variant.
+    difference: accuracy of the second variant minus that of the first. An untrained variant has one set of predictions,
+    which is compared with every seed of the other. Pairs without a common seed are left out. Columns: `COLUMNS`, fractions.
     """
     rows: list[dict[str, Any]] = []
     for first, second in progress.track(list(_pairs(experiment, tested)), "compare", "pair"):
@@ -109,20 +111,28 @@ def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> p
 
 
 def _place(record: Mapping[str, Any]) -> Place:
-    """An untrained variant is the same whatever it is compared on."""
+    """The place of a record; an untrained variant is the same for all training datasets."""
     dataset = record["dataset"] if record["shots"] else ""
     return Place(record["target"], record["target_subset"], record["variant"], record["shots"], dataset)
 
 
 def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> Iterator[tuple[Place, Place]]:
-    """Every two variants tested on the same images after the same training data, in the experiment's order."""
+    """Every two variants tested on the same images after the same training data, in the experiment's order.
+
+    With a reference, only the pairs that contain it, and it comes first.
+    """
+    reference = experiments.reference_of(experiment)
     order = list(experiments.named(experiment["variants"]))
     targets = list(experiments.dataset_titles(experiment))
     places = sorted(tested, key=lambda p: (targets.index(p.target), p.target_subset, p.shots, order.index(p.variant)))
     for _, same_images in groupby(places, key=lambda place: place[:2]):
         for one, other in combinations(same_images, 2):
-            if one.variant != other.variant and (0 in (one.shots, other.shots) or one[3:] == other[3:]):
+            if one.variant == other.variant or not (0 in (one.shots, other.shots) or one[3:] == other[3:]):
+                continue
+            if reference in (None, one.variant):
                 yield one, other
+            elif reference == other.variant:
+                yield other, one
 
 
 def _rows(first: Place, second: Place, one: Answers, other: Answers) -> Iterator[dict[str, Any]]:
@@ -162,7 +172,7 @@ def _common(first: Place, second: Place, one: Answers, other: Answers) -> Iterat
 
 
 def _bootstrap(differences: np.ndarray) -> tuple[float | None, float | None]:
-    """Percentile interval of the mean over resampled images; the seeds are kept as they are."""
+    """Percentile interval of the mean over resampled images, with fixed seeds."""
     from scipy.stats import bootstrap
 
     if len(differences) < 2:
@@ -182,7 +192,7 @@ def _mcnemar(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def to_markdown(experiment: Mapping[str, Any], frame: pd.DataFrame, noted: Sequence[str] = ()) -> str:
-    """One line per pair and target subset of a comparison (see `compare`), with footnotes."""
+    """A table with one line per pair and target subset of a comparison (see `compare`), with footnotes."""
     labels, titles = experiments.named(experiment["variants"]), experiments.dataset_titles(experiment)
     keys = ["dataset", "target", "target_subset", "shots", "first", "second"]
     several_shots = len(experiment["shots"]) > 1

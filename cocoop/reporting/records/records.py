@@ -18,9 +18,9 @@ COUNTS = ["correct", "total"]
 ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
 PARAMETERS = ["trained", "without_biases"]
 DRAWN = "fewest_images"
-COLUMNS = [*KEY, "method", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
+COLUMNS = [*KEY, "method", "selection", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
 
-TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method")
+TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method", "selection")
 TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(ACCURACIES, "float64")
 TYPES[DRAWN] = "Int64"
 
@@ -28,9 +28,9 @@ TYPES[DRAWN] = "Int64"
 def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) -> None:
     """Writes records.csv, its checksum and its notes: columns `COLUMNS`, rows sorted by `KEY`, accuracies as fractions.
 
-    fewshot: the selections that the runs were trained on, which say how many images the smallest class had (`DRAWN`,
-    blank without them and for untrained variants). The same record in two files (a run that serves two experiments)
-    becomes one row; two different results for one key are a UserError that names a file of each.
+    fewshot: the few-shot draws of the runs, for the number of images of the smallest class (`DRAWN`, which is blank without
+    them and for untrained variants). A record that occurs in two files becomes one row; two different results for the same
+    key are a UserError that names both files.
     """
     rows: dict[tuple, tuple[dict[str, Any], Path]] = {}
     drawn, said, older = _fewest(fewshot), set(), 0
@@ -46,8 +46,8 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
                 raise UserError(f"{path}: other numbers than {first} for {describe(row)}; delete the outdated one.")
     if older:
         said.add(
-            f"{older} of {len(metrics)} result files were computed by other code than the present one of "
-            f"cocoop/{{{','.join(provenance.NUMERIC)}}}; `snakemake --forcerun features views train evaluate` computes them anew"
+            f"{older} of {len(metrics)} result files were computed by other code than the current "
+            f"cocoop/{{{','.join(provenance.NUMERIC)}}}; `snakemake --forcerun features views train evaluate` recomputes them"
         )
     frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS).astype({DRAWN: "Int64"})
     text = frame.sort_values(KEY).to_csv(index=False, lineterminator="\n")
@@ -57,7 +57,7 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
 
 
 def _fewest(fewshot: Sequence[Path]) -> dict[tuple[str, str, int, int], int]:
-    """Training images of the smallest class, by (dataset, subset, shots, seed)."""
+    """The number of training images of the smallest class, by (dataset, subset, shots, seed)."""
     found = {}
     for path in fewshot:
         drawn = load_few_shot(path)
@@ -69,25 +69,29 @@ def _fewest(fewshot: Sequence[Path]) -> dict[tuple[str, str, int, int], int]:
 
 
 def seal_of(path: Path) -> Path:
-    """The file beside records.csv that holds its sha256, as `sha256sum` writes it; the table itself opens in a spreadsheet."""
+    """The file with the sha256 of records.csv, in the format of `sha256sum`; a spreadsheet can open the CSV itself."""
     return Path(path).with_name(f"{Path(path).name}.sha256")
 
 
 def notes_of(path: Path) -> Path:
-    """The file beside records.csv that holds what its jobs noted."""
+    """The file with the notes of the jobs behind a records.csv."""
     return Path(path).with_name(f"{Path(path).name}.notes.json")
 
 
 def load_notes(path: Path) -> list[str]:
-    """What the jobs behind a records.csv noted, each note once; a missing or damaged file is a UserError that names it."""
+    """The notes of the jobs behind a records.csv, each once; a missing or damaged file is a UserError that names it."""
     return io.read_json(notes_of(path), "notes")["notes"]
 
 
 def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters."""
+    """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters.
+
+    selection: how hyper-parameters were chosen; empty if the file does not say.
+    """
     try:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
+            record = {"selection": "", **record}
             row = {name: record[name] for name in COLUMNS if name not in (*PARAMETERS, "classes", DRAWN)}
             row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}
             yield {**row, "classes": len(record["classes"]), **parameters}
@@ -96,7 +100,7 @@ def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def load(path: Path) -> pd.DataFrame:
-    """Reads records.csv with the types of `TYPES`; another file, or one that its checksum does not fit, is a UserError."""
+    """Reads records.csv with the types `TYPES`; a file with other content or a wrong checksum is a UserError."""
     text = _sealed_text(Path(path))
     try:
         frame = pd.read_csv(
@@ -111,14 +115,14 @@ def load(path: Path) -> pd.DataFrame:
 
 
 def _sealed_text(path: Path) -> str:
-    """The content, if the checksum beside it is that of the very bytes."""
+    """The content of a file whose bytes match its checksum; else a UserError."""
     text = read_text(path, "records")
     seal = seal_of(path)
     said = read_text(seal, "checksum").split() if seal.exists() else []
     if said[:1] != [io.sha256_file(path)]:
-        wrong = f"not what {seal.name} says: damaged, or edited" if said else f"no {seal.name} beside it"
+        wrong = f"does not match {seal.name}: damaged, or edited" if said else f"{seal.name} is missing"
         raise UserError(
-            f"{path}: {wrong}. Delete it and run again to have it written anew from the results; or, to keep it as it is, run"
+            f"{path}: {wrong}. Delete it and run again to recreate it from the results; or, to keep it as it is, run"
             f" `cd {shlex.quote(str(path.parent))} && sha256sum {path.name} > {seal.name}`."
         )
     return text
@@ -133,6 +137,6 @@ def read_text(path: Path, kind: str) -> str:
 
 
 def describe(key: Mapping[str, Any]) -> str:
-    """A record's key in words: `coop, 16 shots, seed 2, digits (base) on digits (new)`."""
+    """Describes a record's key: `coop, 16 shots, seed 2, digits (base) on digits (new)`."""
     learned = f", {key['shots']} shots, seed {key['seed']}, {key['dataset']} ({key['subset']})" if key["shots"] else ""
     return f"{key['variant']}{learned} on {key['target']} ({key['target_subset']})"

@@ -1,4 +1,4 @@
-"""Mean and spread over seeds, H, and averages over datasets: the tidy numbers under every table and figure."""
+"""Mean and spread over seeds, H, and averages over datasets: the tidy numbers behind every table and figure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,15 +24,15 @@ def summarize(
 ) -> pd.DataFrame:
     """One row per cell of a table and metric (a target subset, or `h`), and average rows with target `AVERAGE`.
 
-    selected: of `cocoop.reporting.records.experiment.select`; values: of `per_seed`, if it is there already. Returns
-    columns `COLUMNS`, accuracies as fractions. `mean` is missing unless all `expected` seeds (of an average: of all
-    datasets) are there; `n` says how many are. Standard deviations are over the seeds that are there: ddof 1 and, as the
-    reference prints, ddof 0 (parse_test_res.py:117). H is that of the mean base and new accuracy, its spread that of H
-    per seed (CoCoOp, section 4.1). `one_class` says that a group of classes holds a single one: its accuracy, 1 by
-    definition, is left out here and its dataset is in no average.
+    selected: result of `cocoop.reporting.records.experiment.select`; values: result of `per_seed`, if already computed.
+    Returns columns `COLUMNS`, accuracies as fractions. `mean` is missing unless all `expected` seeds (for an average: those
+    of all datasets) are complete; `n` counts the complete ones. Standard deviations are over the complete seeds: ddof 1
+    and, as the authors' code prints, ddof 0 (parse_test_res.py:117). H is that of the mean base and new accuracy; its spread
+    is that of H per seed (CoCoOp, section 4.1). `one_class`: a group of classes contains a single one; its accuracy, 1
+    by definition, is left out, and its dataset is left out of averages.
 
-    The interval is Student's t at 95 %, cut to [0, 1]. A mean accuracy lies in there, so the cut takes away no value it
-    could have and the coverage stays what it was; a t interval of logits would have none for accuracies of 0 and 1.
+    The interval is Student's t at 95 %, cut to [0, 1]. A mean accuracy is within this range, so the cut removes no possible
+    value and does not change the coverage; a t interval of logits would not exist for accuracies of 0 and 1.
     """
     values = per_seed(experiment, selected) if values is None else values
     rows = [_row(key, part) for key, part in _groups(values, [*CELL, "metric"])]
@@ -45,10 +45,10 @@ def summarize(
 
 
 def per_seed(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
-    """What `summarize` summarizes: one row per cell, metric and seed, with H and the averages over datasets of each seed.
+    """The input of `summarize`: one row per cell, metric and seed, with H and the averages over datasets of each seed.
 
-    Columns: `CELL`, metric, seed, value (a fraction; missing where the run is missing, or one_class), present (whether
-    all of its runs are there), one_class, trained, without_biases.
+    Columns: `CELL`, metric, seed, value (a fraction; missing if the run is missing, or for one_class), present (whether
+    all of its runs are complete), one_class, trained, without_biases.
     """
     values = _values(experiment, selected)
     averaged = pd.concat([values, _averages(values)], ignore_index=True)
@@ -56,13 +56,13 @@ def per_seed(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFr
 
 
 def without_single_classes(targets: Iterable[str], summary: pd.DataFrame) -> list[str]:
-    """The targets of which no group of classes holds a single class: those that averages are over."""
+    """The targets without a group of a single class: those that averages are over."""
     single = set(summary.loc[summary["one_class"], "target"])
     return [target for target in targets if target not in single]
 
 
 def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
-    """One row per record: CELL, metric, seed, value. An untrained variant stands beside every source it is compared on."""
+    """One row per record: CELL, metric, seed, value. An untrained variant is repeated for every source it is compared on."""
     frame = selected.rename(columns={"target_subset": "metric", "accuracy": "value"}).assign(
         series=selected["series"].astype(str), one_class=selected["classes"] == 1
     )
@@ -77,8 +77,8 @@ def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFra
         foreign = selected[trained & (selected["dataset"] != selected["target"])]
         if len(foreign):
             raise UserError(
-                f"experiment {experiment['name']!r}: table {experiment['table']!r} shows datasets tested where they were "
-                f"trained, not {describe(foreign.iloc[0])}; take table: transfer."
+                f"experiment {experiment['name']!r}: table {experiment['table']!r} only shows tests on the dataset trained "
+                f"on, not {describe(foreign.iloc[0])}; use table: transfer."
             )
         frame = frame.assign(source="")
     # without a trained variant, concat makes objects of them
@@ -87,9 +87,10 @@ def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFra
 
 
 def _averages(values: pd.DataFrame) -> pd.DataFrame:
-    """Per seed, the mean over all targets but the source; a gap where one of them is missing.
+    """The mean of each seed over all targets except the source; missing if one of them is missing.
 
-    A target with a single class in one group is left out of all averages, so that base, new and H are over the same ones.
+    A target with a single class in one group is left out of all averages, so that those of base, new and H are over the same
+    targets.
     """
     targets = values[values["target"] != values["source"]]
     targets = targets[targets["target"].isin(without_single_classes(targets["target"].unique(), values))]
@@ -106,7 +107,7 @@ def _averages(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _harmonic(values: pd.DataFrame) -> pd.DataFrame:
-    """H per cell and seed, wherever base and new are both asked for."""
+    """H per cell and seed, if the experiment has both base and new."""
     halves = values[values["metric"].isin(["base", "new"])]
     if not {"base", "new"} <= set(halves["metric"]):
         return values.iloc[:0]
@@ -132,7 +133,7 @@ def _row(key: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
 
 
 def _with_h_of_means(summary: pd.DataFrame) -> pd.DataFrame:
-    """H of each mean base and new (not the mean of H), which for average rows reproduces the paper's printed H."""
+    """Replaces the mean of H by the H of the mean base and new, which reproduces the paper's printed H in average rows."""
     means = dict(
         zip(zip(*(summary[key] for key in CELL), summary["metric"], strict=True), summary["mean"], strict=True)
     )
@@ -145,7 +146,7 @@ def _with_h_of_means(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_parameters(summary: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
-    """Trained parameters of each cell; an average row has the number only if all its datasets share it."""
+    """Adds the trained parameters of each cell; an average row has them only if they are the same for all its datasets."""
     values = values[values["target"] != AVERAGE]
     shared = _only(values, ["source", "series", "shots"])
     shared = pd.concat({AVERAGE: shared}, names=["target"]).reorder_levels(CELL)

@@ -1,4 +1,4 @@
-"""Numbers and names as they are printed."""
+"""Formats numbers and names for output."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ def per_cent(value: float | None, sign: bool = False) -> str:
 
 
 def count(value: Any) -> str:
-    """A whole number with thousands separated: 35360 -> `35,360`."""
+    """An integer with separated thousands: 35360 -> `35,360`."""
     return GAP if pd.isna(value) else f"{int(value):,}"
 
 
 def markdown_escape(text: str) -> str:
-    """Text that Markdown shows as it is: pipes, stars, underscores, backticks, brackets and `<` are escaped."""
+    """Escapes pipes, stars, underscores, backticks, brackets and `<`, so that Markdown shows them literally."""
     for character in "\\|*_`[]<#":
         text = text.replace(character, f"\\{character}")
     return text

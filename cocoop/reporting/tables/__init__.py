@@ -1,4 +1,4 @@
-"""An experiment's tables from its records: the numbers, the paper's numbers beside them, and their spread."""
+"""An experiment's tables: its numbers, published numbers next to them, their spread over seeds, and what each method costs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +9,14 @@ import pandas as pd
 from cocoop.errors import unknown
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records, statistics
-from cocoop.reporting.tables import against, captions, footnotes, numbers, paper, rendering
+from cocoop.reporting.records.cost import per_variant, read
+from cocoop.reporting.tables import against, beside, captions, cost, distance, footnotes, numbers, paper, rendering
 from cocoop.reporting.tables.grids import grid
 from cocoop.reporting.tables.rendering import Table
 
 KINDS = ("base_to_new", "transfer", "domain", "parameter_matched", "incremental", "ablation", "curves")
 NAMES = ("table", "against_paper", "spread")
+COST = "cost"
 
 
 def build(
@@ -22,32 +24,46 @@ def build(
     frame: pd.DataFrame,
     papers: Mapping[str, paper.PaperTable] | None,
     said: Sequence[str] = (),
+    measured: pd.DataFrame | None = None,
 ) -> list[Table]:
-    """The tables `NAMES` of an experiment, each with its caption and footnotes.
+    """The tables `NAMES` of an experiment, and `COST` if `measured` is given, each with its caption and footnotes.
 
-    frame: records of `records.load`; papers: of `paper.load`; said: of `records.load_notes`. Runs that are missing leave
-    a gap, blank every mean over them, and are named.
+    Missing runs leave a gap and are named; a mean over them is blank.
+
+    Args:
+        experiment: content of experiment.json.
+        frame: result of `records.load`.
+        papers: result of `paper.load`.
+        said: result of `records.load_notes`.
+        measured: result of `cost.per_variant` of the experiment's jobs.
     """
     if experiment["table"] not in KINDS:
         raise unknown("kind of table", experiment["table"], KINDS, f"experiment {experiment['name']!r}: table")
     selected = experiments.select(experiment, frame)
     printed = paper.choose(papers, experiment)
     per_seed = statistics.per_seed(experiment, selected)
-    summary = against.with_paper(statistics.summarize(experiment, selected, per_seed), printed)
+    summary = distance.with_distance(experiment, statistics.summarize(experiment, selected, per_seed))
+    joined = beside.join(experiment, summary, printed)
+    summary = beside.first(joined)
     layout = grid(experiment, summary)
     caption = captions.caption(experiment, selected)
     common = footnotes.common(experiment, selected, said)
-    return [
+    found = [
         numbers.table(experiment, summary, per_seed, layout, caption, common),
-        against.table(experiment, summary, layout, printed, caption, common),
+        against.table(experiment, joined, layout, printed, caption, common),
         numbers.spread(experiment, summary, layout, caption, common),
     ]
+    return found if measured is None else [*found, cost.table(experiment, summary, measured, caption)]
 
 
-def build_all(experiment_json: Path, records_csv: Path, out_dir: Path) -> list[Table]:
-    """Builds an experiment's tables and writes each in all forms (`rendering.write`)."""
+def build_all(experiment_json: Path, records_csv: Path, out_dir: Path, costs: Sequence[Path] = ()) -> list[Table]:
+    """Builds an experiment's tables and writes each in all forms (`rendering.write`).
+
+    costs: cost.json of its trainings and evaluations; without them there is no table of costs.
+    """
     experiment, frame = experiments.load(experiment_json), records.load(records_csv)
-    tables = build(experiment, frame, paper.load(), records.load_notes(records_csv))
+    measured = per_variant(read(costs)) if costs else None
+    tables = build(experiment, frame, paper.load(), records.load_notes(records_csv), measured)
     for table in tables:
         rendering.write(table, Path(out_dir))
     return tables

@@ -1,4 +1,4 @@
-"""Which number of those that are compared is shown in bold: the highest, if it leads by more than the spread over seeds."""
+"""The numbers shown in bold: the highest of a group, if it leads by more than the spread over seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,24 +11,22 @@ from cocoop.reporting.tables.grids import Grid, Numbers
 
 KEY = [*CELL, "metric"]
 MEANING = (
-    "Bold, in plain text with a star: higher than every number that it is compared with by more than one standard "
+    "Bold, or starred in plain text: higher than every number that it is compared with by more than one standard "
     "deviation, over seeds, of their difference (between methods without training: by any difference)."
 )
-ONE_SEED = (
-    "The spread of a method trained with one seed is not known: its number is not bold, and no number beside it is."
-)
+ONE_SEED = "The spread of a method trained with one seed is unknown, so neither its number nor any number compared with it is bold."
 
 
 def place(number: Mapping[str, Any]) -> tuple:
-    """What tells a number of a summary from all others."""
+    """The key that identifies a number of a summary."""
     return tuple(number[key] for key in KEY)
 
 
 def leaders(numbers: Numbers, per_seed: pd.DataFrame, grid: Grid) -> set[tuple]:
-    """Places of the numbers in bold; none in a group with a gap.
+    """The places of the numbers in bold; there are none in a group with a gap.
 
-    per_seed: of `statistics.per_seed`. Two numbers are paired by seed; one without training stands beside every seed of
-    the other.
+    per_seed: result of `statistics.per_seed`. Two numbers are paired by seed; the number of a method without training is
+    paired with every seed of the other.
     """
     values: dict[tuple, dict[int, float]] = {}
     for key, seed, value in zip(
@@ -47,7 +45,7 @@ def leaders(numbers: Numbers, per_seed: pd.DataFrame, grid: Grid) -> set[tuple]:
 
 
 def footnotes(numbers: Numbers, grid: Grid) -> tuple[str, ...]:
-    """What bold means, wherever numbers compete."""
+    """The meaning of bold, if any numbers are compared."""
     compared = [number for group in _groups(numbers, grid) if len(group) > 1 for number in group]
     if not compared:
         return ()
@@ -55,7 +53,7 @@ def footnotes(numbers: Numbers, grid: Grid) -> tuple[str, ...]:
 
 
 def _groups(numbers: Numbers, grid: Grid) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """The numbers that compete: down a block's column, or along a row. Those of a single class do not."""
+    """The groups of numbers that are compared: a block's column, or a row. Numbers of a single class are left out."""
     groups: dict[tuple, list[Mapping[str, Any]]] = {}
     for line, row in enumerate(grid.rows):
         for column in grid.columns:

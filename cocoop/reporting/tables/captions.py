@@ -1,4 +1,4 @@
-"""An experiment's caption, from what was done: nothing in it is taken on trust from a configuration file."""
+"""An experiment's caption, built from what was actually run rather than from a configuration file."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ SUBSETS = {"base": "the base classes", "new": "the new classes", "all": "all cla
 
 
 def caption(experiment: Mapping[str, Any], selected: pd.DataFrame) -> str:
-    """The experiment's own words, then the backbone, what was trained on what, what was tested, and what guessing scores.
+    """The experiment's own caption, then backbone, training, test and chance level.
 
-    selected: of `cocoop.reporting.records.experiment.select`.
+    selected: result of `cocoop.reporting.records.experiment.select`.
     """
     parts = (
         experiment["caption"].strip(),
@@ -51,7 +51,7 @@ def _tested(experiment: Mapping[str, Any]) -> str:
 
 
 def _guessing(selected: pd.DataFrame) -> str:
-    """Chance level: one over the number of classes, whatever their sizes."""
+    """Chance level: one over the number of classes, regardless of their sizes."""
     classes = selected["classes"].dropna()
     classes = classes[classes > 1]
     if classes.empty:

@@ -1,4 +1,4 @@
-"""Where each number stands: the rows and columns of each kind of table."""
+"""The rows and columns of each kind of table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ METRICS = {"base": "Base", "new": "New", "h": "H", "all": "All"}
 
 
 class Line(NamedTuple):
-    """A row or column: what is printed, and what it fixes of a number's key."""
+    """A row or column: its labels, and the part of a number's key that it determines."""
 
     labels: tuple[str, ...]
     key: dict[str, Any]
@@ -23,9 +23,13 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """A number at (row, column) has the union of their keys; numbers compete down a block's column, or along a row.
+    """The layout of a table. The key of a number at (row, column) is the union of the keys of both.
 
-    names: what the labels of a row are; across: what the columns are; counts: how many of the last labels are numbers.
+    Attributes:
+        names: headings of the labels of a row.
+        across: what the columns are.
+        counts: how many of the last labels are numbers.
+        compete_along_row: whether numbers in a row are compared for the best, instead of those in a block's column.
     """
 
     names: tuple[str, ...]
@@ -37,25 +41,25 @@ class Grid:
 
     @property
     def texts(self) -> int:
-        """How many of a row's labels are words."""
+        """Number of a row's labels that are words."""
         return len(self.names) - self.counts
 
 
 class Numbers:
-    """The numbers of a summary by their place in a grid."""
+    """Looks up the numbers of a summary by their place in a grid."""
 
     def __init__(self, summary: pd.DataFrame, grid: Grid) -> None:
         self._keys = sorted({**grid.rows[0].key, **grid.columns[0].key})
         self._numbers = {tuple(row[key] for key in self._keys): row for row in summary.to_dict("records")}
 
     def at(self, row: Line, column: Line) -> dict[str, Any] | None:
-        """The summary's row at this place; None where the experiment asks for none."""
+        """The summary's row at this place; None if the experiment has no such number."""
         key = row.key | column.key
         return self._numbers.get(tuple(key[name] for name in self._keys))
 
 
 def mean_text(number: Mapping[str, Any]) -> str:
-    """A mean as it is printed; a dash with a mark for a group of a single class."""
+    """A mean in per cent; a dash with a mark for a group with a single class."""
     return GAP + ONE_CLASS if number["one_class"] else per_cent(number["mean"])
 
 
@@ -70,7 +74,7 @@ def grid(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
 
 
 def _blocks(experiment: Mapping[str, Any], summary: pd.DataFrame, with_parameters: bool) -> Grid:
-    """Per dataset one block, per variant one row, columns base, new, H: the paper's Table 1, the average first."""
+    """As the paper's Table 1: a block per dataset (the average first), a row per variant, columns base, new and H."""
     rows = []
     for target, title in _targets_in_order(experiment, summary, average_first=True).items():
         for series, part in _series(summary[summary["target"] == target]):
@@ -83,7 +87,7 @@ def _blocks(experiment: Mapping[str, Any], summary: pd.DataFrame, with_parameter
 
 
 def _targets(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
-    """Per target one row, per variant one column: the paper's Tables 2 and 3 turned on their side."""
+    """The paper's Tables 2 and 3, transposed: a row per target, a column per variant."""
     several_sources, several_metrics = summary["source"].nunique() > 1, summary["metric"].nunique() > 1
     titles = dataset_titles(experiment)
     rows = []
@@ -101,7 +105,7 @@ def _targets(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
 
 
 def _shots(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
-    """Per dataset one block, per variant one row, columns the number of shots (0: not trained)."""
+    """A block per dataset, a row per variant, a column per number of shots (0: not trained)."""
     several_metrics = summary["metric"].nunique() > 1
     rows = []
     for target, title in _targets_in_order(experiment, summary, average_first=True).items():

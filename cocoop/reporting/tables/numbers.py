@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cocoop.reporting.records.text import per_cent
-from cocoop.reporting.tables import best, footnotes
+from cocoop.reporting.tables import best, distance, footnotes
 from cocoop.reporting.tables.grids import Grid, Numbers, mean_text
 from cocoop.reporting.tables.rendering import Cell, Table
 
@@ -14,6 +14,12 @@ TIDY = [
     "source", "target", "label", "variant", "shots", "metric", "n", "expected", "mean", "std", "std_ddof0", "interval_low",
     "interval_high", "one_class",
 ]  # fmt: skip
+SPREAD = (
+    "In per cent. Standard deviations over seeds: ddof 1, and ddof 0 as the authors' scripts print. The interval of the mean is "
+    "Student's t, cut to the range of an accuracy, 0 to 100; with few seeds it is wide. The spread of H is that of each seed's "
+    "H, and the spread of an average is that of each seed's average. Runs: completed runs, and of how many if some are "
+    "missing; a mean is blank unless all are complete."
+)
 
 
 def table(
@@ -24,23 +30,33 @@ def table(
     caption: str,
     common: Sequence[str],
 ) -> Table:
-    """Mean ± standard deviation in the paper's arrangement, a clear best of those that compete in bold.
+    """Mean ± standard deviation in the paper's layout, with a clear best in bold.
 
-    per_seed: of `statistics.per_seed`; common: footnotes that every table of the experiment has.
+    per_seed: result of `statistics.per_seed`; common: footnotes of every table of the experiment.
     """
     numbers = Numbers(summary, grid)
     leaders = best.leaders(numbers, per_seed, grid)
     rows, wide = [], []
     for row in grid.rows:
         found = [numbers.at(row, column) for column in grid.columns]
-        cells = [Cell(_mean_and_std(number), number is not None and best.place(number) in leaders) for number in found]
+        cells = [
+            Cell(_mean_std_distance(number), number is not None and best.place(number) in leaders) for number in found
+        ]
         rows.append((*map(Cell, row.labels), *cells))
-        means = {
-            column.labels[0]: number and number["mean"] for column, number in zip(grid.columns, found, strict=True)
-        }
+        means = {}
+        for column, number in zip(grid.columns, found, strict=True):
+            means[column.labels[0]] = number and number["mean"]
+            if "distance" in summary:
+                means[f"{column.labels[0]} distance"] = number and number["distance"]
         wide.append(dict(zip(grid.names, row.labels, strict=True)) | means)
     header = (*grid.names, *(column.labels[0] for column in grid.columns))
-    below = (*footnotes.meaning(summary), *best.footnotes(numbers, grid), *_counting(grid), *common)
+    below = (
+        *footnotes.meaning(summary),
+        *distance.footnotes(experiment),
+        *best.footnotes(numbers, grid),
+        *_counting(grid),
+        *common,
+    )
     return Table(
         name="table",
         title=experiment["title"],
@@ -69,19 +85,14 @@ def spread(
                 rows.append(tuple(map(Cell, (*labels, *_spread_texts(number)))))
     names = grid.names[: grid.texts] + (grid.across,) * several
     header = (*names, "Mean", "Std (ddof 1)", "Std (ddof 0)", "95 % interval", "Runs")
-    below = (
-        "Per cent; standard deviations over seeds: ddof 1, and ddof 0 as the reference's scripts print. The interval of "
-        "the mean is Student's t, cut to 0 to 100, where a mean lies; with few seeds it is wide. H per seed for its "
-        "spread; averages over datasets per seed for theirs. Runs: how many are there, of how many; a mean is blank unless "
-        "all are.",
-        *common,
-    )
+    below = (SPREAD, *distance.footnotes(experiment), *common)
+    tidy = summary[[*TIDY, *(name for name in distance.ADDED if name in summary)]]
     return Table(
         name="spread",
         title=f"{experiment['title']}: spread over seeds",
         caption=caption,
-        tidy=summary[TIDY],
-        wide=summary[TIDY],
+        tidy=tidy,
+        wide=tidy,
         header=header,
         rows=tuple(rows),
         labels=len(names),
@@ -93,20 +104,19 @@ def _spread_texts(number: Mapping[str, Any]) -> tuple[str, ...]:
     low, high = per_cent(number["interval_low"]), per_cent(number["interval_high"])
     interval = per_cent(None) if pd.isna(number["interval_low"]) else f"{low} to {high}"
     runs = str(number["n"]) if number["n"] == number["expected"] else f"{number['n']} of {number['expected']}"
-    return mean_text(number), per_cent(number["std"]), per_cent(number["std_ddof0"]), interval, runs
+    mean = mean_text(number) + distance.text(number)
+    return mean, per_cent(number["std"]), per_cent(number["std_ddof0"]), interval, runs
 
 
-def _mean_and_std(number: Mapping[str, Any] | None) -> str:
+def _mean_std_distance(number: Mapping[str, Any] | None) -> str:
     if number is None:
         return ""
     if pd.isna(number["mean"]) or pd.isna(number["std"]):
-        return mean_text(number)
-    return f"{per_cent(number['mean'])} ± {per_cent(number['std'])}"
+        return mean_text(number) + distance.text(number)
+    return f"{per_cent(number['mean'])} ± {per_cent(number['std'])}{distance.text(number)}"
 
 
 def _counting(grid: Grid) -> tuple[str, ...]:
     if "Parameters" not in grid.names:
         return ()
-    return (
-        "Parameters: counted from the trained tensors; without biases: the same without bias vectors, as the paper counts.",
-    )
+    return ("Parameters: counted from the trained tensors; without biases: without bias vectors, as the paper counts.",)

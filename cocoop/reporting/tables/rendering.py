@@ -1,4 +1,4 @@
-"""A table as it is shown, and its forms: CSV, Markdown, LaTeX and text for the terminal."""
+"""A table and the forms it is written in: CSV, Markdown, LaTeX and text for the terminal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ MOST_LATEX_COLUMNS = 8
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-    "±": r" $\pm$ ", "−": "$-$", "—": "---", "†": r"$^\dagger$", "‡": r"$^\ddagger$",
+    "±": r" $\pm$ ", "−": "$-$", "—": "---", "†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"\S{}", "¶": r"\P{}",
     "✓": r"$\surd$", "✗": r"$\times$", "·": r"$\cdot$",
 }  # fmt: skip
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a table; `best` is shown in bold."""
+    """One cell of a table; `best` is shown in bold."""
 
     text: str
     best: bool = False
@@ -33,9 +33,12 @@ class Cell(NamedTuple):
 class Table:
     """A table in all its forms.
 
-    tidy: one row per number, accuracies as fractions; wide: the same numbers in the shape of the table.
-    header, rows: the rendered form in per cent. The first `labels` columns name a row; a rule is drawn between blocks of
-    rows that share the first of them. notes: footnotes, in order.
+    Attributes:
+        tidy: one row per number, accuracies as fractions.
+        wide: the same numbers in the shape of the table.
+        header, rows: the rendered form, in per cent.
+        labels: how many of the first columns name a row. Rows with the same first label form a block.
+        notes: footnotes, in order.
     """
 
     name: str
@@ -49,7 +52,7 @@ class Table:
     notes: tuple[str, ...]
 
     def blocks(self) -> list[list[tuple[Cell, ...]]]:
-        """Rows in blocks of equal first cell; the first cell stands only once in each."""
+        """The rows in blocks with the same first cell, which is shown only in the first row of a block."""
         blocks: list[list[tuple[Cell, ...]]] = []
         for place, row in enumerate(self.rows):
             if self.labels > 1 and place and row[0] == self.rows[place - 1][0]:
@@ -62,7 +65,7 @@ class Table:
 
 
 def write(table: Table, folder: Path) -> None:
-    """Writes NAME.csv (tidy), NAME_wide.csv (both fractions), NAME.md, NAME.tex and NAME.txt (per cent)."""
+    """Writes NAME.csv (tidy) and NAME_wide.csv, both with fractions, and NAME.md, NAME.tex and NAME.txt in per cent."""
     forms = {
         ".csv": table.tidy.to_csv(index=False, lineterminator="\n"),
         "_wide.csv": table.wide.to_csv(index=False, lineterminator="\n"),
@@ -82,7 +85,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_terminal(table: Table) -> str:
-    """Aligned text with caption and footnotes; a bold number has a star before it, because a terminal may have no bold."""
+    """Aligned text with caption and footnotes; a star precedes a bold number, because a terminal may not show bold."""
     grid = _grid(table, "simple", lambda cell: "*" * cell.best + cell.text)
     notes = [fill(note, WIDTH, subsequent_indent="  ") for note in table.notes]
     return "\n".join([table.title, "", fill(table.caption, WIDTH), "", grid, "", *notes, ""])
@@ -100,9 +103,9 @@ def _grid(table: Table, style: str, show: Callable[[Cell], str]) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A `table` environment with caption and footnotes; blocks are parted by a `\\midrule`.
+    """A `table` environment with caption and footnotes and a `\\midrule` between blocks.
 
-    It needs `\\usepackage{booktabs}` and nothing else.
+    It needs only `\\usepackage{booktabs}`.
     """
     columns = "l" * table.labels + "r" * (len(table.header) - table.labels)
     blocks = [[_latex_line([_latex_cell(cell) for cell in row]) for row in block] for block in table.blocks()]
@@ -125,7 +128,7 @@ def to_latex(table: Table) -> str:
 
 
 def latex_escape(text: str) -> str:
-    """Text that LaTeX prints as it is."""
+    """Escapes text so that LaTeX prints it literally."""
     return "".join(ESCAPES.get(character, character) for character in text).replace("  ", " ")
 
 

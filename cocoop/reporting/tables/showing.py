@@ -1,4 +1,4 @@
-"""A configuration's results on the terminal: the table of each of its experiments, and where everything is."""
+"""Prints a configuration's results: the table of each experiment, and the paths of all results."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from cocoop.planning import Plan, experiment_file
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes, records
 
-STALE = "STALE: this table was not made with the configuration as it is now; run the configuration to make it anew."
+STALE = "STALE: this table was made with other settings than the current ones; run the configuration to update it."
 MOST_NOTES = 6
 
 
 def show(plan: Plan, results: Path) -> None:
-    """Prints the main table of each experiment of a configuration, and one line for each thing that is not there.
+    """Prints the main table of each experiment of a configuration, and what is missing.
 
-    A table that was made with other settings is marked; tables of other experiments are
-    named only. Raises a UserError if no experiment of the configuration has a table.
+    Tables made with other settings are marked as stale; tables of other experiments are only named. Raises a UserError if no
+    experiment of the configuration has a table.
     """
     folder = results / "experiments"
     made = {path.parent.parent.name for path in folder.glob("*/tables/table.txt")}
@@ -23,10 +23,10 @@ def show(plan: Plan, results: Path) -> None:
     others, lacking = sorted(made - set(ours)), [name for name in plan.experiments if name not in made]
     if not ours:
         elsewhere = (
-            f" There are tables of {listed(others)}: name their configuration with --configfile." if others else ""
+            f" There are tables of {listed(others)}; name their configuration with --configfile." if others else ""
         )
         raise UserError(
-            f"{results}: no tables yet of {plan.where} ({listed(lacking)}); make them with `make demo` or "
+            f"{results}: {plan.where} has no tables yet ({listed(lacking)}); make them with `make demo` or "
             f"`snakemake --cores all`.{elsewhere}"
         )
     old = {name for name in ours if stale(plan, name, folder / name)}
@@ -36,9 +36,11 @@ def show(plan: Plan, results: Path) -> None:
             print(f"{STALE}\n")
         print(records.read_text(folder / name / "tables" / "table.txt", "table"))
     if lacking:
-        print(f"Not made yet: {listed(lacking, 40)}")
+        print(f"No table yet: {listed(lacking, 40)}")
     if others:
-        print(f"Not of this configuration, so not shown: {listed(others, 40)} (another --configfile shows them)")
+        print(
+            f"Not shown, because they belong to another configuration: {listed(others, 40)} (name it with --configfile)"
+        )
     for what, where in (
         ("tables", "experiments/*/tables/*.{csv,md,tex}"),
         ("figures", "experiments/*/figures/*.{svg,png}"),
@@ -49,15 +51,15 @@ def show(plan: Plan, results: Path) -> None:
 
 
 def stale(plan: Plan, name: str, folder: Path) -> bool:
-    """Whether an experiment's table was made with other settings, or before those of the configuration were written down."""
+    """Whether an experiment's table was made with other settings, or before the current ones were recorded."""
     content, table = folder / experiment_file(plan, name), folder / "tables" / "table.txt"
     return not content.exists() or table.stat().st_mtime < content.stat().st_mtime
 
 
 def show_notes(plan: Plan, results: Path) -> None:
-    """Prints the first notes on a finished configuration's results, each once, and where all are; nothing without notes.
+    """Prints the first notes on a finished configuration's results, each once, and how to see the others.
 
-    It is the last word of a run, so files that cannot be read are passed over: the jobs that need them say what is wrong.
+    Unreadable files are skipped here, at the end of a run, because the jobs that need them report what is wrong.
     """
     found = list(dict.fromkeys(note for name in plan.experiments for note in _notes(plan, name, results)))
     if not found:

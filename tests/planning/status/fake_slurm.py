@@ -23,7 +23,7 @@ ANSWERS = {
 SMALL = ("--snakefile", f"{REPOSITORY}/workflow/Snakefile", "--configfile", "small.yaml")
 CONFIGURATION = {
     "data_root": "data", "offline": False, "backbone": "tiny", "device": "cpu", "seeds": [4], "seeds_per_job": 1,
-    "views": "plain", "text_budget_mb": 1024, "variants": {"coop": {"training": {"epochs": 1}}},
+    "views": "plain", "text_budget_mb": 1024, "image_states_mb": 0, "variants": {"coop": {"training": {"epochs": 1}}},
     "experiments": {"base_to_new": {"train_datasets": ["shapes"], "variants": ["coop"], "shots": [1]}},
 }  # fmt: skip
 

@@ -138,7 +138,10 @@ def test_failed_run_is_named_with_log_and_commands(plan, tmp_path, capsys):
     assert "failed: train coop on digits/base, 16 shots, seeds 1-2-3: out of luck\n" in out
     assert f"  log:    {job.log}\n" in out
     assert f"  again:  snakemake --cores all --rerun-incomplete --configfile {DEMO} -- {first(job)}\n" in out
-    assert "  alone:  COCOOP_DEVICE=auto COCOOP_TEXT_BUDGET_MB=2048 python -m cocoop train --run '{" in out
+    assert (
+        "  alone:  COCOOP_DEVICE=auto COCOOP_TEXT_BUDGET_MB=2048 COCOOP_IMAGE_STATES_MB=2048 python -m cocoop train --run '{"
+        in out
+    )
     line = next(line for line in out.splitlines() if line.startswith("train "))
     assert line.split() == ["train", "1", "14"]
 

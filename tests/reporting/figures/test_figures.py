@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -11,9 +12,11 @@ from cocoop.cli import main
 from cocoop.errors import UserError
 from cocoop.io import REPOSITORY
 from cocoop.reporting import figures
-from cocoop.reporting.figures import ablation, changes, cost, curves, parameters, style, training
-from cocoop.reporting.figures.data import gather, job_of
+from cocoop.reporting.figures import ablation, changes, curves, looks, parameters, style, training
+from cocoop.reporting.figures.data import gather
+from cocoop.reporting.records import cost
 from cocoop.reporting.records import records as results
+from cocoop.reporting.records.cost import job_of
 from cocoop.reporting.tables import KINDS
 from tests.reporting.records import made
 
@@ -83,7 +86,9 @@ def test_a_missing_run_is_written_out_not_drawn():
 def test_nothing_to_compare_with_is_said():
     with style.theme():
         figure = changes.draw(data(variants=[made.COOP, made.COCOOP]), "clip")
-    assert figure.texts[0].get_text().startswith("Nothing to draw: this compares a variant of 'clip' with others")
+    assert (
+        figure.texts[0].get_text().startswith("Nothing to draw: this figure compares a variant of 'clip' with others")
+    )
 
 
 def test_transfer_bars_mark_the_source():
@@ -125,9 +130,9 @@ def test_ablation_has_a_line_per_variant():
 
 
 def test_looks_differ_in_more_than_colour():
-    looks = list(style.looks([f"series {number}" for number in range(6)]).values())
+    first = [looks.look(place) for place in range(6)]
     for part in ("color", "marker", "line", "hatch"):
-        assert len({getattr(look, part) for look in looks}) == len(looks)
+        assert len({getattr(look, part) for look in first}) == len(first)
 
 
 @pytest.fixture(scope="module")
@@ -247,10 +252,11 @@ def test_odd_experiments_are_drawn_on_sensible_axes(kind, odd):
         assert axes.get_position().height > 0.05, "no room left for the panel"
 
 
-def test_fifteen_variants_have_fifteen_looks():
-    looks = list(style.looks(map(str, range(15))).values())
-    assert len({(look.color, look.hatch) for look in looks}) == 15, "bars"
-    assert len({(look.color, look.marker) for look in looks}) == 15, "points"
+def test_thirty_variants_have_thirty_colours():
+    found = [looks.look(place) for place in range(30)]
+    assert len({look.color for look in found}) == 30
+    for one, other in pairwise(found):
+        assert one.marker != other.marker and one.line != other.line and one.hatch != other.hatch, "neighbours"
 
 
 def test_curves_without_training_are_level_lines_and_a_report(tmp_path):
@@ -312,5 +318,5 @@ def test_a_cost_file_belongs_to_what_stands_beside_it(tmp_path):
         *(("train", variant, None) for variant in ("coop", "cocoop")),
     }
     costs[0].with_name("metrics.json").unlink()
-    with pytest.raises(UserError, match=r"neither learned\.safetensors nor metrics\.json beside it"):
+    with pytest.raises(UserError, match=r"neither learned\.safetensors nor metrics\.json is in its folder"):
         job_of(costs[0])

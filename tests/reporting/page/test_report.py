@@ -10,7 +10,7 @@ import pytest
 
 from cocoop import io
 from cocoop.io import REPOSITORY
-from cocoop.reporting import figures
+from cocoop.reporting import figures, tables
 from cocoop.reporting import page as report
 from cocoop.reporting.page.classes import group
 from cocoop.reporting.page.evaluations import find
@@ -186,3 +186,19 @@ def test_missing_runs_are_named(root, tmp_path):
     assert "CoOp trained on digits (base), 16 shots, seeds 1, 2, 3, tested on digits (base, new)" in (
         tmp_path / "report.html"
     ).read_text(encoding="utf-8")
+
+
+def test_the_table_of_costs_is_that_of_the_tables_stage(tmp_path):
+    content = made.experiment()
+    metrics = made.results_folder(tmp_path, content, images=2)
+    here = tmp_path / "results/experiments/base_to_new"
+    results.collect(metrics, here / "records.csv")
+    costs = sorted((tmp_path / "results/runs").rglob("cost.json"))
+    built = tables.build_all(here / "experiment.json", here / "records.csv", here / "tables", costs)
+    report.build(tmp_path / "results", [content], *listed(tmp_path), tmp_path / "report.html")
+    texts = Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts
+    start = texts.index("Training (s)")
+    cells = [cell.text for row in built[-1].rows for cell in row if cell.text]
+    assert texts[start + 4 : start + 4 + len(cells)] == cells
+    for note in built[-1].notes:
+        assert note in texts

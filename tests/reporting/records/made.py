@@ -29,6 +29,7 @@ def experiment(kind: str = "base_to_new", **changes: Any) -> dict[str, Any]:
         "table": kind,
         "caption": "What a reader must know.",
         "paper": None,
+        "reference": None,
         "backbone": {"name": "tiny", "label": "Tiny CLIP"},
         "variants": [CLIP, COOP, COCOOP],
         "train_datasets": [{"name": "digits", "title": "Digits"}, {"name": "shapes", "title": "Shapes"}],
@@ -49,7 +50,7 @@ def transfer(titles: dict[str, str], **changes: Any) -> dict[str, Any]:
 
 
 def expected(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The record keys of a grid, as `cocoop.planning.plan.experiment_content` lists them."""
+    """The record keys of a grid, as `cocoop.planning.content.experiment_content` lists them."""
     keys = []
     for trained in [dataset["name"] for dataset in content["train_datasets"]]:
         for target in [dataset["name"] for dataset in content["targets"]] or [trained]:
@@ -70,7 +71,13 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
     """One row of records.csv."""
     trained, without_biases = PARAMETERS.get(key["variant"], (100, 90))
     scores = {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": accuracy}
-    counts = {"method": key["variant"], "correct": round(accuracy * 1000), "total": 1000, "classes": 4}
+    counts = {
+        "method": key["variant"],
+        "selection": "",
+        "correct": round(accuracy * 1000),
+        "total": 1000,
+        "classes": 4,
+    }
     counts |= {"fewest_images": key["shots"] or None}
     return {"backbone": "tiny", **key, **counts, **scores, "trained": trained, "without_biases": without_biases}
 
@@ -150,6 +157,7 @@ def _block(
                 "backbone": "tiny",
                 **key,
                 "method": variant["method"],
+                "selection": "none",
                 **tally(truth.tolist(), predicted.tolist(), labels, AWKWARD),
             }
         )

@@ -50,7 +50,7 @@ def test_several_shots_outside_curves_are_told_apart():
 def test_errors_name_the_place(tmp_path):
     content = made.experiment()
     io.write_json(tmp_path / "experiment.json", {key: value for key, value in content.items() if key != "seeds"})
-    with pytest.raises(UserError, match=r"experiment\.json: seeds missing"):
+    with pytest.raises(UserError, match=r"experiment\.json: missing keys: seeds"):
         experiments.load(tmp_path / "experiment.json")
-    with pytest.raises(UserError, match="'base_to_new' expects no record"):
+    with pytest.raises(UserError, match="'base_to_new' has no records"):
         experiments.select(content | {"expected": []}, made.records(content, lambda key: 0.5))

@@ -18,8 +18,9 @@ def marks(*rows):
     return Answers(np.arange(len(rows[0][1])), seeds)
 
 
-def compare(**parts):
-    content = made.experiment(train_datasets=[{"name": "digits", "title": "Digits"}], target_subsets=["base"])
+def compare(reference=None, **parts):
+    digits = [{"name": "digits", "title": "Digits"}]
+    content = made.experiment(train_datasets=digits, target_subsets=["base"], reference=reference)
     results = {}
     for variant, result in parts.items():
         trained = variant != "clip"
@@ -109,5 +110,14 @@ def test_predictions_without_a_seed_of_the_metrics_are_named(tmp_path):
     trained.with_name("predictions.safetensors").write_bytes(
         untrained.with_name("predictions.safetensors").read_bytes()
     )
-    with pytest.raises(UserError, match=r"predictions\.safetensors: no 'seed1.base.predicted' in it"):
+    with pytest.raises(UserError, match=r"predictions\.safetensors: key 'seed1.base.predicted' is missing"):
         paired.read(content, metrics)
+
+
+def test_with_a_reference_each_other_variant_is_compared_with_it():
+    parts = {"clip": marks((0, "++--")), "coop": marks((1, "+++-")), "cocoop": marks((1, "+---"))}
+    every, found = compare(**parts), compare(reference="coop", **parts)
+    assert len(every.query("seed == 'all'")) == 3
+    rows = found.query("seed == 'all'")[["first", "second", "difference"]].to_numpy().tolist()
+    assert rows == [["coop", "clip", -0.25], ["coop", "cocoop", -0.5]]
+    assert compare(reference="kgcoop", **parts).equals(every), "a reference that the experiment does not contain"

@@ -93,13 +93,13 @@ def test_an_edit_is_noticed_and_can_be_kept(tmp_path):
     subprocess.run(["sha256sum", "--check", "--status", checksum.name], check=True, cwd=tmp_path)
     path.write_text(path.read_text().replace("digits", "digitz"))
     with pytest.raises(
-        UserError, match=r"records\.csv: not what records\.csv\.sha256 says: damaged, or edited\. .*sha256sum"
+        UserError, match=r"records\.csv: does not match records\.csv\.sha256: damaged, or edited\. .*sha256sum"
     ):
         results.load(path)
     seal(tmp_path)
     assert set(results.load(path)["target"]) == {"digitz"}
     checksum.unlink()
-    with pytest.raises(UserError, match=r"records\.csv: no records\.csv\.sha256 beside it"):
+    with pytest.raises(UserError, match=r"records\.csv: records\.csv\.sha256 is missing"):
         results.load(path)
 
 
@@ -127,3 +127,10 @@ def test_the_key_is_complete():
 def test_a_list_of_files_that_is_not_there(tmp_path, capsys):
     assert main(["collect", "--metrics", str(tmp_path / "none.txt"), "--out", str(tmp_path / "records.csv")]) == 2
     assert "none.txt: expected a list of files, one per line" in capsys.readouterr().err
+
+
+def test_how_hyper_parameters_were_selected_is_kept_and_may_be_missing(tmp_path):
+    stated, silent = row(seed=1, selection="val"), row(seed=2)
+    del silent["selection"]
+    results.collect([metrics_file(tmp_path / "a.json", [stated, silent])], tmp_path / "records.csv")
+    assert results.load(tmp_path / "records.csv")["selection"].tolist() == ["val", ""]

@@ -124,7 +124,7 @@ def test_with_two_sources_an_untrained_variant_stands_beside_both():
 
 def test_a_foreign_target_needs_a_transfer_table():
     with pytest.raises(
-        UserError, match=r"not coop, 16 shots, seed 1, digits \(all\) on shapes \(all\); take table: transfer"
+        UserError, match=r"not coop, 16 shots, seed 1, digits \(all\) on shapes \(all\); use table: transfer"
     ):
         summary_of(transfer(table="base_to_new"), lambda key: 0.5)
 

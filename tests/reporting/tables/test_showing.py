@@ -47,7 +47,9 @@ def test_tables_of_another_configuration_are_named_only(tmp_path, capsys):
     made_with(tmp_path, of(experiments={"class_incremental": {"train_datasets": ["shapes"]}}))
     code, said = show(tmp_path, of(), capsys)
     assert code == 0 and "class_incremental: the table" not in said
-    assert "Not of this configuration, so not shown: class_incremental (another --configfile shows them)" in said
+    assert (
+        "Not shown, because they belong to another configuration: class_incremental (name it with --configfile)" in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_table_that_no_longer_fits_the_configuration_is_stale(tmp_path, capsys
     code, said = show(tmp_path, of(**changes), capsys)
     assert code == 0
     assert said.splitlines()[0].endswith("mine.yaml: base_to_new (stale)")
-    assert said.index("STALE: this table was not made with the configuration as it is now") < said.index(
+    assert said.index("STALE: this table was made with other settings than the current ones") < said.index(
         "base_to_new: the table"
     )
 
@@ -76,14 +78,14 @@ def test_what_is_not_made_yet_is_named(tmp_path, capsys):
     config = of()
     config["experiments"] = config["experiments"] | {"class_incremental": {"train_datasets": ["shapes"]}}
     code, said = show(tmp_path, config, capsys)
-    assert code == 0 and "Not made yet: class_incremental" in said
+    assert code == 0 and "No table yet: class_incremental" in said
 
 
 def test_only_tables_of_another_configuration_are_an_error(tmp_path, capsys):
     made_with(tmp_path, of(experiments={"class_incremental": {"train_datasets": ["shapes"]}}))
     code, said = show(tmp_path, of(), capsys)
     assert code == 2
-    assert "no tables yet of" in said and "There are tables of class_incremental: name their configuration" in said
+    assert "has no tables yet (" in said and "There are tables of class_incremental; name their configuration" in said
     assert len(said.strip().splitlines()) == 1
 
 

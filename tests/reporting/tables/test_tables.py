@@ -60,7 +60,7 @@ def test_a_number_is_bold_only_if_it_leads_by_more_than_the_spread():
         (False, False, False), (True, False, False), (False, False, True),
         (False, False, False), (False, False, False), (False, False, True),
     ]  # fmt: skip
-    assert any(note.startswith("Bold, in plain text with a star: higher than every number") for note in table.notes)
+    assert any(note.startswith("Bold, or starred in plain text: higher than every number") for note in table.notes)
 
 
 def test_a_lead_far_below_the_spread_is_not_bold():
@@ -80,7 +80,7 @@ def test_a_lead_far_below_the_spread_is_not_bold():
 def test_one_seed_has_no_known_spread_and_nothing_is_bold():
     table = build(made.experiment(seeds=[1]), lambda key: 0.9 if key["variant"] == "coop" else 0.2)["table"]
     assert not any(any(cells) for cells in bold(table))
-    assert any(note.startswith("The spread of a method trained with one seed is not known") for note in table.notes)
+    assert any(note.startswith("The spread of a method trained with one seed is unknown") for note in table.notes)
 
 
 def test_methods_without_training_differ_by_any_difference():
@@ -99,7 +99,7 @@ def test_a_missing_run_is_a_dash_a_blank_average_and_a_footnote():
     assert rows[7] == ("Shapes", "CoOp", "90.00 ± 1.00", "—", "—")
     assert rows[4] == ("Digits", "CoOp", "82.00 ± 1.00", "50.00 ± 1.00", "62.12 ± 1.06")
     gap = "CoOp trained on shapes (base), 16 shots, seed 2, tested on shapes (new)"
-    message = f"— Missing, so that every mean over it is blank: {gap}."
+    message = f"— Missing, so every mean over it is blank: {gap}."
     assert found["table"].notes[-1] == message
     assert [row[-1] for row in texts(found["spread"]) if row[:3] == ("Shapes", "CoOp", "New")] == ["2 of 3"]
     shown = [row[3].best for row in found["table"].rows if row[0].text == "Shapes"]
@@ -112,7 +112,7 @@ def test_nothing_there_at_all():
     assert {cell for row in texts(found["table"]) if row[1] != "CLIP" for cell in row[2:]} == {"—"}
     note = found["table"].notes[-1]
     assert note.startswith(
-        "— Missing, so that every mean over it is blank: CoOp trained on digits (base), 16 shots, seeds 1, 2, 3,"
+        "— Missing, so every mean over it is blank: CoOp trained on digits (base), 16 shots, seeds 1, 2, 3,"
     )
     assert note.count("trained on") == 4
 
@@ -310,3 +310,26 @@ def test_markdown_and_latex_forms_agree_with_the_text():
     for render in (rendering.to_markdown, rendering.to_terminal):
         for row in texts(table):
             assert all(cell in render(table) for cell in row)
+
+
+def selected(kinds):
+    """The note on selection; kinds: by variant, or by variant and dataset."""
+    content = made.experiment()
+    frame = made.records(content, accuracy)
+    pairs = zip(frame["variant"], frame["target"], strict=True)
+    frame["selection"] = [kinds.get((variant, target), kinds.get(variant, "")) for variant, target in pairs]
+    return [note for note in tables.build(content, frame, None)[0].notes if note.startswith("Hyper-parameters")]
+
+
+def test_how_hyper_parameters_were_selected_is_a_note():
+    assert not selected({})
+    fixed = {"clip": "none", "coop": "none", "cocoop": "none"}
+    assert selected(fixed) == ["Hyper-parameters: fixed values of the methods' files."]
+    assert selected(fixed | {"coop": "val"}) == [
+        "Hyper-parameters: chosen on the few-shot validation images: CoOp; fixed values of the methods' files: all others."
+    ]
+    assert selected(fixed | {"coop": "hold_one_out", ("cocoop", "shapes"): "val"}) == [
+        "Hyper-parameters: chosen on training images that were held out: CoOp; chosen on the few-shot validation images: "
+        "CoCoOp on Shapes; fixed values of the methods' files: all others."
+    ]
+    assert selected({"coop": "val"}) == ["Hyper-parameters: chosen on the few-shot validation images: CoOp."]

@@ -1,0 +1,89 @@
+"""The contents of configuration.json and experiment.json: what a configuration and each of its experiments consist of."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cocoop import io
+from cocoop.config import paper
+from cocoop.planning.plan import Plan
+from cocoop.planning.stages import CONTENT
+from cocoop.run import Evaluation
+
+
+def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:
+    """Content of configuration.json: the experiments of a configuration with the identities of their contents."""
+    return {
+        "backbone": plan.backbone.name,
+        "experiments": {name: io.identity(experiment_content(plan, name)) for name in experiments},
+    }
+
+
+def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
+    """Content of experiment.json: everything that tables and figures need, and the keys of all expected records.
+
+    made_with: digest of all settings that affect its numbers, so that different settings give a different file.
+    place of a variant: its position among all variants of the configuration, which decides its look in figures.
+    """
+    if name not in plan.contents:
+        plan.contents[name] = _content(plan, name)
+    return plan.contents[name]
+
+
+def _content(plan: Plan, name: str) -> dict[str, Any]:
+    spec = plan.experiments[name]
+    evaluations = _sorted(plan.evaluations_of(spec))
+    variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]
+    every = list(dict.fromkeys(name for experiment in plan.experiments.values() for name in experiment.variants))
+    return {
+        "name": spec.name,
+        "title": spec.title,
+        "table": spec.table,
+        "caption": spec.caption,
+        "paper": spec.paper,
+        "paper_numbers": paper.digest(spec.paper),
+        "reference": spec.reference,
+        "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
+        "variants": [
+            {
+                "name": v.name,
+                "label": v.label,
+                "method": v.method,
+                "trainable": v.trainable,
+                "place": every.index(v.name),
+            }
+            for v in variants
+        ],
+        "train_datasets": [{"name": n, "title": plan.datasets[n].title} for n in spec.train_datasets],
+        "train_subset": spec.train_subset,
+        "targets": [{"name": n, "title": plan.datasets[n].title} for n in spec.targets],
+        "target_subsets": list(spec.target_subsets),
+        "shots": list(spec.shots),
+        "seeds": list(plan.config["seeds"]),
+        "made_with": io.identity([evaluation.identity for evaluation in evaluations]),
+        "expected": [key for evaluation in evaluations for key in _records(evaluation)],
+    }
+
+
+def experiment_file(plan: Plan, name: str) -> str:
+    """The name of the file with `experiment_content`."""
+    return Path(CONTENT.outputs["experiment"]).name.format(id=io.identity(experiment_content(plan, name)))
+
+
+def _sorted(evaluations: Iterator[Evaluation]) -> list[Evaluation]:
+    return sorted(set(evaluations), key=lambda evaluation: evaluation.order)
+
+
+def _records(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    run = evaluation.run
+    for seed in run.seeds:
+        for subset in evaluation.subsets:
+            yield {
+                "dataset": run.dataset,
+                "subset": run.subset,
+                "variant": run.variant,
+                "shots": run.shots,
+                "seed": seed,
+                "target": evaluation.target,
+                "target_subset": subset,
+            }

@@ -1,0 +1,64 @@
+"""What the jobs of an experiment cost: seconds and memory, from the cost.json of every training and evaluation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from cocoop import io
+from cocoop.errors import UserError
+
+MEMORY = ("peak_mb", "peak_gpu_mb")
+COLUMNS = ["stage", "dataset", "variant", "shots", "target", "seconds", *MEMORY, "device"]
+PER_VARIANT = ["variant", "shots", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
+
+
+class Job(NamedTuple):
+    """A training or an evaluation. settings: those of its block of runs; target: None for a training."""
+
+    stage: str
+    settings: dict[str, Any]
+    target: str | None
+
+
+def job_of(path: Path) -> Job:
+    """The job that wrote a cost.json or history.csv, as stated by the result in the same folder (never by the path)."""
+    learned, metrics = path.with_name("learned.safetensors"), path.with_name("metrics.json")
+    if learned.exists():
+        return Job("train", io.read_arrays(learned, "learned")[1]["run"], None)
+    if metrics.exists():
+        content = io.read_json(metrics, "metrics")
+        return Job("evaluate", content["run"], content["records"][0]["target"])
+    raise UserError(f"{path}: neither learned.safetensors nor metrics.json is in its folder; run its job again.")
+
+
+def read(paths: Sequence[Path]) -> pd.DataFrame:
+    """One row per job, with columns `COLUMNS`.
+
+    seconds: per run, that is, the job's seconds divided by its number of seeds; peak_mb and peak_gpu_mb: peak memory of
+    the process and of the GPU in MB, missing where unknown; device: the processor or GPU.
+    """
+    rows = []
+    for path in paths:
+        stage, settings, target = job_of(path)
+        cost = io.read_json(path, "cost")
+        row = {"stage": stage, "target": target, "seconds": cost["seconds"] / len(settings["seeds"])}
+        row |= {name: settings[name] for name in ("dataset", "variant", "shots")}
+        rows.append(row | {name: cost[name] for name in MEMORY} | {"device": cost["provenance"]["device"]})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
+    """One row per variant and number of shots, with columns `PER_VARIANT`.
+
+    Seconds are means over the variant's runs (`train_seconds` is missing without training) and over its evaluations;
+    memory is the highest of its jobs; device lists all devices.
+    """
+    rows = []
+    for (variant, shots), jobs in cost.groupby(["variant", "shots"], sort=False):
+        seconds = jobs.groupby("stage")["seconds"].mean().reindex(["train", "evaluate"])
+        memory = [pd.to_numeric(jobs[name]).max() for name in MEMORY]
+        rows.append((variant, shots, *seconds, *memory, ", ".join(sorted(set(jobs["device"])))))
+    numbers = [name for name in PER_VARIANT if name.endswith(("seconds", "mb"))]
+    return pd.DataFrame(rows, columns=PER_VARIANT).astype(dict.fromkeys(numbers, "float64"))

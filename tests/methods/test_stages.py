@@ -1,0 +1,100 @@
+"""TCP and PLOT from pictures to metrics, through the stages of the command line, for base and new classes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cocoop import io, methods, splits
+from cocoop.backbone import model as backbone
+from cocoop.backbone.local import local_encoder
+from cocoop.cli import main
+from cocoop.config import Registry
+from cocoop.images import extraction
+from cocoop.methods.base import Task
+from cocoop.text import text_encoder
+from tests.images.pictures import dataset, save_golden
+from tests.runs import evaluation_of, run_of
+
+SEEDS, SHOTS, TEMPLATES = (1, 2), 3, ("a photo of a {}.",)
+CASES = {  # variant, backbone (a vision transformer, or the bundled ResNet), changed parameters
+    "tcp": ("tcp", "golden", {"inject_before_block": 1}),
+    "tcp that never enters": ("tcp", "golden", {}),
+    "plot": ("plot", "golden", {}),
+    "plot resnet": ("plot", "tiny", {"global_logits": ["pictures"]}),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stages")
+    manifest = dataset(folder)
+    manifest.save(folder / "manifest.json")
+    for seed in SEEDS:
+        splits.save_few_shot(folder / f"seed{seed}.json", manifest, SHOTS, seed)
+    return folder
+
+
+def stage(*words: object) -> None:
+    assert main([*map(str, words)]) == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_from_pictures_to_metrics(name, folder, monkeypatch):
+    monkeypatch.setenv("COCOOP_DEVICE", "cpu")
+    variant, kind, params = CASES[name]
+    spec = save_golden(folder) if kind == "golden" else Registry().backbone("tiny", "test")
+    registered = Registry().variants[variant]
+    training = replace(registered.training, epochs=2, batch_size=4)
+    run = run_of(
+        variant, backbone=spec, dataset="pictures", subset="base", templates=TEMPLATES * bool(registered.prompts_from),
+        template=TEMPLATES[0] if "template" in registered.needs else None,
+        params={**registered.params, **params}, training=training, views=3, shots=SHOTS, seeds=SEEDS,
+    )  # fmt: skip
+    evaluation = evaluation_of(run, "base", "new")
+    out = folder / name
+    local = ["--local"] * run.local
+    images = ["--backbone", io.canonical_json(spec.settings), "--manifest", folder / "manifest.json", "--root", folder]
+    drawn = [folder / f"seed{seed}.json" for seed in SEEDS]
+    stage("text-tower", *images[:2], "--out", out / "tower.st")
+    stage("features", *images, *local, "--out", out / "test.st")
+    stage(
+        "views", *images, *local, "--subset", "base", "--epochs", 0, 3, "--fewshot", *drawn, "--out", out / "views.st"
+    )
+    tower = ["--text-tower", out / "tower.st"]
+    stage("train", "--run", run.to_json(), *tower, "--views", out / "views.st", "--out", out / "run")
+    asked = ["--evaluation", evaluation.to_json(), *tower, "--features", out / "test.st"]
+    stage("evaluate", *asked, "--learned", out / "run/learned.safetensors", "--out", out / "test")
+
+    metrics = io.read_json(out / "test/metrics.json", "metrics")
+    tensors, metadata = io.read_tensors(out / "run/learned.safetensors", "learned")
+    assert metrics["parameters"]["trained"] == sum(t.numel() for t in tensors.values()) / len(SEEDS)
+    text = text_encoder.load(out / "tower.st", spec.settings)
+    task = Task(text, SEEDS, tuple(metadata["classnames"]), run.templates, run.template or "", dataset="pictures")
+    start, method = (methods.build(run, task) for _ in range(2))
+    method.load_learned(tensors, "learned")
+    moved = {tensor for tensor, first in start.learned().items() if not torch.equal(first, tensors[tensor])}
+    assert moved == {tensor for tensor in tensors if "ctx" in tensor or "never" not in name}
+    whole = backbone.load(spec)
+    encode = local_encoder(whole) if run.local else whole.encode_images
+    expected = expected_labels(method, whole, encode, folder)
+    predicted, _ = io.read_tensors(out / "test/predictions.safetensors", "predictions")
+    for seed in SEEDS:
+        for subset in ("base", "new"):
+            assert predicted[f"seed{seed}.{subset}.predicted"].tolist() == expected[seed, subset]
+
+
+def expected_labels(method, whole, encode, folder) -> dict[tuple[int, str], list[int]]:
+    """The predicted labels of all test pictures of a subset, by seed, with features computed here."""
+    manifest, found = dataset(folder), {}
+    for subset, labels in (("base", [0, 1]), ("new", [2, 3])):
+        items = [item for item in manifest.splits["test"] if item.label in labels]
+        crops = [torch.from_numpy(whole.preprocessing.test(extraction.open_rgb(folder / item.path))) for item in items]
+        features = encode(whole.preprocessing.normalise(torch.stack(crops)))
+        with torch.no_grad():
+            logits = method.for_classes([manifest.classnames[label] for label in labels])(
+                features.expand(2, *features.shape)
+            )
+        best = logits.argmax(-1)
+        found |= {(seed, subset): [labels[place] for place in best[i].tolist()] for i, seed in enumerate(method.seeds)}
+    return found
