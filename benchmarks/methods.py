@@ -35,6 +35,7 @@ from cocoop.training.loop import Trainer
 from cocoop.training.run import few_shot
 
 SHOTS, SEED, REFERENCE, TEMPLATE = 16, 1, "coop", "a photo of a {}."
+PLACES = 196  # L, of ViT-B/16
 TOLERANCE = 1e-4  # relative difference of the two sides' losses
 HEAD = ("method", "batch", "step ms", "of CoOp's", "literal / exact", "steps", "whole run s", "of CoOp's")
 
@@ -66,21 +67,22 @@ def run_of(spec: VariantSpec) -> Run:
     """A run of a variant without files."""
     return Run(
         backbone=BackboneSpec("random", "ViT-B-16", None), dataset="random", data="", subset="all", templates=(TEMPLATE,),
-        descriptions=None, variant=spec.name, method=spec.method, implementation=spec.implementation, version=spec.version,
-        code=spec.code, inputs=spec.inputs, stacked=spec.stacked, needs=spec.needs, params=dict(spec.params),
-        training=spec.training, views=0, shots=SHOTS, seeds=(SEED,),
+        descriptions=None, template=TEMPLATE, variant=spec.name, method=spec.method, implementation=spec.implementation,
+        version=spec.version, code=spec.code, inputs=spec.inputs, stacked=spec.stacked, needs=spec.needs,
+        params=dict(spec.params), training=spec.training, selection=spec.selection, views=0, shots=SHOTS, seeds=(SEED,),
     )  # fmt: skip
 
 
-def data(classes: int) -> TrainingImages:
-    """Random features of SHOTS images per class, and of 4 images per class for validation."""
-    random = torch.Generator().manual_seed(SEED)
+def data(run: Run, classes: int) -> TrainingImages:
+    """Random features of SHOTS images per class, and of 4 images per class for a run that selects on validation images."""
+    random, features_per_image = torch.Generator().manual_seed(SEED), 1 + PLACES * run.local
 
     def drawn(count: int) -> tuple[Tensor, Tensor]:
-        features = F.normalize(torch.randn(1, count * classes, GEOMETRY["output_dim"], generator=random), dim=-1)
-        return features, torch.arange(classes).repeat_interleave(count)[None]
+        shape = count * classes, features_per_image, GEOMETRY["output_dim"]
+        features = F.normalize(torch.randn(1, *shape, generator=random), dim=-1)
+        return features if run.local else features[:, :, 0], torch.arange(classes).repeat_interleave(count)[None]
 
-    (features, labels), validation = drawn(SHOTS), drawn(4)
+    (features, labels), validation = drawn(SHOTS), drawn(4) if run.validation else None
     source = Cached(features[:, None])
     return TrainingImages(source, labels, tuple(class_names(classes)), {}, source, validation)
 
@@ -88,7 +90,7 @@ def data(classes: int) -> TrainingImages:
 def side(run: Run, text: TextEncoder, images: TrainingImages) -> Side:
     """Builds a method and fits it."""
     start = time.perf_counter()
-    method = methods.build(run, Task(text, run.seeds, images.classnames, run.templates))
+    method = methods.build(run, Task(text, run.seeds, images.classnames, run.templates, TEMPLATE))
     method.fit(few_shot(images))
     if run.training is None:
         return Side(None, None, time.perf_counter() - start)
@@ -100,8 +102,11 @@ def side(run: Run, text: TextEncoder, images: TrainingImages) -> Side:
 
 
 def main(names: Sequence[str], classes: int, repeats: int) -> None:
-    texts, images, variants = sides("cpu", GEOMETRY), data(classes), Registry().variants
-    built = {name: {kind: side(run_of(variants[name]), text, images) for kind, text in texts.items()} for name in names}
+    texts, variants, built = sides("cpu", GEOMETRY), Registry().variants, {}
+    for name in names:
+        run = run_of(variants[name])
+        images = data(run, classes)
+        built[name] = {kind: side(run, text, images) for kind, text in texts.items()}
     stepping = [(name, kind) for name, of in built.items() for kind in of if of[kind].trainer]
     for name, of in built.items():
         if of["fast"].trainer:

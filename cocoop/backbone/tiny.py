@@ -1,4 +1,4 @@
-"""The bundled tiny CLIP: an ordinary open_clip model whose weights are stored compactly (see its MODEL_CARD.md).
+"""The bundled tiny CLIPs: ordinary open_clip models whose weights are stored compactly (see tiny_clip/MODEL_CARD.md).
 
 Of the 49,408 token embeddings, only those of words in the pretraining captions were trained. The file contains these
 rows with their token ids, all in half precision; `expand` restores the complete state dict.
@@ -11,14 +11,19 @@ import torch
 
 from cocoop import io
 
-ASSETS = io.REPOSITORY / "cocoop" / "assets" / "tiny_clip"
+ASSETS = io.REPOSITORY / "cocoop" / "assets"
 NAME = "tiny_clip"
-CONFIG = ASSETS / f"{NAME}.json"
-WEIGHTS = ASSETS / "weights.safetensors"
+CONFIG = ASSETS / NAME / f"{NAME}.json"
+WEIGHTS = ASSETS / NAME / "weights.safetensors"
 KIND = "tiny_clip"
 VOCABULARY = 49408
 TABLE = "token_embedding.weight"
 ROWS, ROW_IDS = "token_embedding.rows", "token_embedding.row_ids"
+
+
+def config(name: str) -> Path:
+    """The architecture of a bundled model in open_clip's format: tiny_clip, or tiny_clip_vit with a vision transformer."""
+    return ASSETS / name / f"{name}.json"
 
 
 def save_compact(path: str | Path, state: Mapping[str, torch.Tensor], token_ids: Sequence[int]) -> None:

@@ -53,7 +53,7 @@ class TextModel(nn.Module):
 class Work:
     """One side of a case, which can run repeatedly.
 
-    images: inputs of the classifier; frozen: computes the frozen features of the images in each step, or gives them.
+    images: inputs of the classifier; frozen: computes `Batch.frozen` and `Batch.second` in each step, or gives them.
     """
 
     case: Case
@@ -61,7 +61,7 @@ class Work:
     classifier: Classifier
     images: Any
     labels: Tensor
-    frozen: Callable[[], Tensor | None] = lambda: None
+    frozen: Callable[[], tuple[Tensor | None, Tensor | None]] = lambda: (None, None)
     training: TrainingSpec = TRAINING
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class Work:
     def run(self) -> Tensor:
         """Runs a training step and returns its loss, or an evaluation and returns its logits."""
         if self.case.work == "train":
-            losses = self.trainer.step(Batch(self.images, self.labels, self.frozen()))[0]
+            losses = self.trainer.step(Batch(self.images, self.labels, *self.frozen()))[0]
             return torch.stack(list(losses.values())).sum(0)
         with torch.no_grad(), autocast(self.case.precision, self.labels.device):
             return self.classifier(self.images)

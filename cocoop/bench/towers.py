@@ -6,9 +6,11 @@ from typing import Any
 
 import open_clip
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cocoop import methods
+from cocoop.backbone.local import local_encoder
 from cocoop.backbone.model import RANDOM_WEIGHTS_SEED, Backbone
 from cocoop.backbone.transforms import Preprocessing
 from cocoop.backbone.vision import ImageEncoder
@@ -19,7 +21,7 @@ from cocoop.config.prompts import DESCRIPTIONS
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
-from cocoop.methods.base import Task
+from cocoop.methods.base import FewShot, Method, Task
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tokenizer import byte_pair
 from cocoop.text.tower import TextTower
@@ -65,27 +67,34 @@ def work(case: Case, side: str, backbone: Backbone) -> Work:
     encoder = getattr(method, "encoder", None)
     random = torch.Generator().manual_seed(SEED)
     size = backbone.image_size
-    pixels = torch.randn(1, case.batch, 3, size, size, generator=random).to(backbone.device)
+    pixels, other = torch.randn(2, 1, case.batch, 3, size, size, generator=random).to(backbone.device)
     labels = torch.randint(case.classes, (1, case.batch), generator=random).to(backbone.device)
+    if spec.inputs == "features" and type(method).fit is not Method.fit:
+        few_shot = F.normalize(torch.randn(1, 1, case.classes, backbone.embed_dim, generator=random), dim=-1)
+        method.fit(FewShot(few_shot.to(backbone.device), torch.arange(case.classes, device=backbone.device)[None]))
     with torch.no_grad():  # tensors that start at zero would leave the gradients of others at zero
         for parameter in method.learned_parameters().values():
             parameter.add_((NOISE * torch.randn(parameter.shape, generator=random)).to(parameter))
 
     @torch.no_grad()
-    def frozen() -> Tensor:
-        return backbone.model.encode_image(pixels[0])[None]
+    def frozen() -> tuple[Tensor | None, Tensor | None]:
+        first = backbone.model.encode_image(pixels[0])[None] if "frozen_features" in spec.needs else None
+        second = backbone.model.encode_image(other[0])[None] if "second_view" in spec.needs else None
+        return first, second
 
-    features, images = frozen(), pixels
+    images: Any = pixels
     if spec.inputs == "features":
-        images = features
+        encode = local_encoder(backbone) if "local_features" in spec.needs else backbone.model.encode_image
+        images = encode(pixels[0])[None]
     elif isinstance(encoder, ImageEncoder):
         if not fast:
             method.encoder = PlainImage(backbone.model)  # type: ignore[assignment]
         elif method.image_layer:
             images = encoder.states(pixels, method.image_layer)
-    anew = not fast and bool({"frozen_features", "second_view"} & set(spec.needs))
+    cached = (images, None) if spec.inputs == "features" else frozen()
+    anew = not fast and spec.inputs == "images"
     classify = method.for_classes(names)
-    return Work(case, method, classify, images, labels, frozen if anew else lambda: features, spec.training)
+    return Work(case, method, classify, images, labels, frozen if anew else lambda: cached, spec.training)
 
 
 def encoder_of(backbone: Backbone, side: str) -> TextEncoder:

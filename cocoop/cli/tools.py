@@ -5,6 +5,8 @@ from typing import Any
 
 from cocoop.cli.arguments import SEED, command, configfile, path, whole
 
+ARCHITECTURES = ("tiny_clip", "tiny_clip_vit")
+
 
 def add(commands: Any) -> None:
     """Adds show and pretrain-tiny."""
@@ -12,10 +14,16 @@ def add(commands: Any) -> None:
     configfile(parser)
     path(parser, "--results", about="results folder", required=False, default=Path("results"))
 
-    parser = command(commands, "pretrain-tiny", pretrain_tiny, "retrain the bundled tiny CLIP (CPU, about 25 minutes)")
+    parser = command(commands, "pretrain-tiny", pretrain_tiny, "retrain a bundled tiny CLIP (CPU, about 25 minutes)")
     path(parser, "--out", about="folder to write into")
     parser.add_argument("--steps", type=whole(1), default=3300, help="training steps")
     parser.add_argument("--seed", type=SEED, default=0, help="seed of images, captions and weights")
+    parser.add_argument(
+        "--architecture",
+        choices=ARCHITECTURES,
+        default=ARCHITECTURES[0],
+        help="image tower: ResNet or vision transformer",
+    )
 
 
 def show(configfile: list[Path], results: Path) -> None:
@@ -25,7 +33,8 @@ def show(configfile: list[Path], results: Path) -> None:
     show(plan_of(configfile), results)
 
 
-def pretrain_tiny(out: Path, steps: int, seed: int) -> None:
+def pretrain_tiny(out: Path, steps: int, seed: int, architecture: str) -> None:
+    from cocoop.backbone import tiny
     from cocoop.demo.pretraining import pretrain
 
-    pretrain(out, steps=steps, seed=seed)
+    pretrain(out, steps=steps, seed=seed, architecture=tiny.config(architecture))

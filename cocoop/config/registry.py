@@ -21,6 +21,7 @@ from cocoop.errors import UserError, listed, unknown
 SHIPPED = io.REPOSITORY / "config"
 PROMPTS_FROM = "prompts_from"
 ONE_WORD_EACH = "one_word_each"  # key of a parameter's schema: names the parameter that holds its number of words
+IMAGE_LAYER = "image_layer_from"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -88,6 +89,8 @@ class Registry:
             path = self.folder / "methods" / f"{method}.yaml"
             content = self.read("methods", method, str(path))
             check_schema(params_schema(content), f"{path}: params", (ONE_WORD_EACH,))
+            if content.get(IMAGE_LAYER, None) not in (None, *content["params"]):
+                raise unknown("parameter", content[IMAGE_LAYER], content["params"], f"{path}: {IMAGE_LAYER}")
             check_class(content["class"], f"{path}: class")
             code = code_digest(content["class"], f"{path}: class")
             for name in content["variants"]:
@@ -127,13 +130,15 @@ def check_params(params: Mapping[str, Any], content: Mapping[str, Any], where: s
     """Checks a variant's parameters against the schema in its method's file."""
     validate(params, params_schema(content), where)
     for name, schema in content["params"].items():
-        if isinstance(schema, Mapping) and ONE_WORD_EACH in schema and isinstance(params[name], str):
+        if isinstance(schema, Mapping) and ONE_WORD_EACH in schema:
             _check_words(name, schema[ONE_WORD_EACH], params, where)
 
 
 def _check_words(name: str, counted: object, params: Mapping[str, Any], where: str) -> None:
     if counted not in list(params):
         raise unknown("parameter", counted, params, f"{where}: {name}.{ONE_WORD_EACH}")
+    if not isinstance(params[name], str):
+        return
     words = len(params[name].replace("_", " ").split(" "))  # a prompt reads underscores as spaces
     if words != params[counted]:
         raise UserError(

@@ -116,6 +116,11 @@ class DatasetSpec:
         return {split: sizes.get(split) for split in SPLITS}
 
     @property
+    def without_val(self) -> bool:
+        """Whether the dataset has published sizes, but no validation split (ImageNet)."""
+        return bool(self.sizes["train"]) and not self.sizes["val"]
+
+    @property
     def about(self) -> int | None:
         """Number of test images according to a single source, used only for estimates; None if there is no such source."""
         return self.settings.get("about", {}).get("test")
@@ -178,10 +183,15 @@ class VariantSpec:
         return self.learns != "nothing"
 
     def on(self, dataset: str, shots: int) -> "VariantSpec":
-        """The variant as it trains on a dataset with a number of shots (the reference varies epochs with both)."""
+        """The variant as it trains on a dataset with a number of shots (the reference varies epochs with both).
+
+        `hold_one_out` would leave nothing of a single shot: there it becomes `none`.
+        """
         special = self.per_shots.get(shots, {}), self.per_dataset.get(dataset, {})
         settings = {key: value for one in special for key, value in one.items()}
         selection = settings.pop("selection", self.selection)
+        if selection == "hold_one_out" and shots < 2:
+            selection = "none"
         params = {**self.params, **{name: value for one in special for name, value in one.get("params", {}).items()}}
         settings.pop("params", None)
         training = self.training and TrainingSpec(**asdict(self.training) | settings)

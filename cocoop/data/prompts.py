@@ -6,11 +6,11 @@ from cocoop.config import DatasetSpec, prompts
 from cocoop.data.names import LONGEST, MOST_TOKENS, Tokenize, spoken
 from cocoop.errors import UserError, counted, cut, listed, shown
 
-PROBLEM = "problem: "
+PROBLEM, NOTE = "problem: ", "note: "
 
 
 def of_ensemble(spec: DatasetSpec, classnames: Sequence[str], tokenize: Tokenize | None) -> Iterator[str]:
-    """The number of templates and their source, and prompts that are too long for CLIP."""
+    """The number of templates and their source, and prompts that are too long for CLIP: a problem in an ensemble of its own."""
     given = spec.settings.get("ensemble")
     source = given if isinstance(given, str) else f"in config/datasets/{spec.name}.yaml"
     if not given:
@@ -22,7 +22,7 @@ def of_ensemble(spec: DatasetSpec, classnames: Sequence[str], tokenize: Tokenize
         return
     yield f"ensemble: {counted(len(templates), 'template', 'templates')} ({source})"
     texts = [template.format(spoken(name)) for template in templates for name in classnames]
-    yield from _too_long(texts, "ensemble", tokenize)
+    yield from _too_long(texts, f"{PROBLEM if given else NOTE}ensemble", tokenize)
 
 
 def of_descriptions(spec: DatasetSpec, classnames: Sequence[str], tokenize: Tokenize | None) -> Iterator[str]:
@@ -40,18 +40,18 @@ def of_descriptions(spec: DatasetSpec, classnames: Sequence[str], tokenize: Toke
     used = set(found.values())
     if other := [name for name, sentences in content.items() if sentences not in used]:
         number = counted(len(other), "name matches", "names match")
-        yield f"note: descriptions: {number} no class: {listed(map(cut, other), 5)}"
-    yield from _too_long([text for name in classnames for text in found[name]], "descriptions", tokenize)
+        yield f"{NOTE}descriptions: {number} no class: {listed(map(cut, other), 5)}"
+    yield from _too_long([text for name in classnames for text in found[name]], f"{PROBLEM}descriptions", tokenize)
 
 
 def _too_long(texts: Sequence[str], where: str, tokenize: Tokenize | None) -> Iterator[str]:
-    """A problem with the texts that have too many tokens. A token has at least one byte, so few texts need the tokenizer."""
+    """States the texts that have too many tokens. A token has at least one byte, so few texts need the tokenizer."""
     if tokenize is None:
         return
     candidates = [text for text in texts if len(text.encode()) + 2 > MOST_TOKENS]
     lengths = {text: len(tokenize(text[:LONGEST])) for text in candidates}
     if bad := [f"{shown(text)} ({length})" for text, length in lengths.items() if length > MOST_TOKENS]:
         yield (
-            f"{PROBLEM}{where}: {counted(len(bad), 'prompt has', 'prompts have')} more than {MOST_TOKENS} tokens, the limit of"
+            f"{where}: {counted(len(bad), 'prompt has', 'prompts have')} more than {MOST_TOKENS} tokens, the limit of"
             f" CLIP's text encoder: {listed(bad, 3)}; shorten them"
         )

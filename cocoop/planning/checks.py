@@ -1,6 +1,6 @@
 """What a variant cannot do, refused before the first job."""
 
-from cocoop.config.specs import VariantSpec
+from cocoop.config.specs import DatasetSpec, VariantSpec
 from cocoop.errors import UserError
 from cocoop.run import Evaluation, Run
 
@@ -16,11 +16,10 @@ def movable(evaluation: Evaluation, variant: VariantSpec, where: str) -> None:
         )
 
 
-def selectable(run: Run, where: str) -> None:
-    """Raises a UserError if a run would hold out the only image of each class."""
-    if run.selection == "hold_one_out" and run.shots < 2:
+def selectable(run: Run, dataset: DatasetSpec, where: str) -> None:
+    """Raises a UserError if a run would select on validation images of a dataset without any."""
+    if run.selection == "val" and dataset.without_val:
         raise UserError(
-            f"{where}: variant {run.variant!r} on {run.dataset}: selection: hold_one_out with {run.shots} shot leaves no image to "
-            f'train on; take more shots, or another selection for 1 shot: variants: {{{run.variant}: {{per_shots: {{"1": '
-            "{selection: none}}}}."
+            f"{where}: variant {run.variant!r} has selection: val, but {run.dataset} has no validation split; write "
+            f"variants: {{{run.variant}: {{per_dataset: {{{run.dataset}: {{selection: none}}}}}}}}, or hold_one_out there."
         )

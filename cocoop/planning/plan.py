@@ -60,7 +60,7 @@ class Plan:
                     raise UserError(f"{place}.train_datasets: {name!r} is for testing only; move it to targets.")
         for evaluation in self.evaluations:
             checks.movable(evaluation, self.variant_of(evaluation.run), self.where)
-            checks.selectable(evaluation.run, self.where)
+            checks.selectable(evaluation.run, self.datasets[evaluation.run.dataset], self.where)
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
         """The seeds in blocks of `seeds_per_job`. A seed added at the end does not change complete blocks."""

@@ -18,7 +18,6 @@ SHARE_IN_CI, MOST_SECONDS = 50, 60.0
 IMAGENET = r"""
 import json, re, sys, time
 from pathlib import Path
-from cocoop.planning import Plan
 from cocoop.data import readers
 from cocoop.manifest import Manifest
 from cocoop.splits import load_few_shot
@@ -33,7 +32,8 @@ from cocoop.cli import main
 main(["fewshot", "--manifest", str(folder / "m.json"), "--shots", "16", "--seed", "1", "--out", str(folder / "f.json")])
 drawn = load_few_shot(folder / "f.json")
 from cocoop import io
-plan = Plan(io.read_yaml(Path("config/paper.yaml")))
+from cocoop.planning.files import plan_of
+plan = plan_of([Path("config/paper.yaml")])
 print("\n" + json.dumps({
     "seconds": time.perf_counter() - start,
     "mb": int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024,

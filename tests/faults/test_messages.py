@@ -32,9 +32,10 @@ other mistakes in them are reported as below. Before you use a file that you did
 | --- | --- | --- |
 """
 GONE, FOLDER = object(), object()
-CONFIGURATION, COOP, PROBE, VISUAL, DTD, NEW, TINY, RN50, PAPER = (
+CONFIGURATION, COOP, PROBE, VISUAL, DTD, NEW, TINY, RN50, PAPER, SUCCESSORS = (
     "config.yaml", "methods/coop.yaml", "methods/linear_probe.yaml", "methods/visual_prompt.yaml", "datasets/dtd.yaml",
     "experiments/base_to_new.yaml", "backbones/tiny.yaml", "backbones/rn50.yaml", "paper/table1_base_to_new.yaml",
+    "paper/successors_base_to_new.yaml",
 )  # fmt: skip
 MISTAKES = [
     (CONFIGURATION, "a key is missing", ("seeds",), GONE),
@@ -116,6 +117,7 @@ MISTAKES = [
     (PAPER, "a number that is no per cent", ("values", "average", "coop", "base"), 826.9),
     (PAPER, "a metric nobody knows", ("values", "average", "coop", "hm"), 71.66),
     (PAPER, "a key is missing", ("sources",), GONE),
+    (SUCCESSORS, "a row that is not described", ("values", "average", "kgcopo"), {"base": 80.73}),
 ]
 TEXTS = [
     (CONFIGURATION, "a key appears twice", "seeds: [1]\nseeds: [2]\n"),

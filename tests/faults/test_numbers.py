@@ -158,7 +158,7 @@ def test_class_specific_prompts_of_other_class_names(text, figures):
 
 
 def test_linear_probe_of_one_class(text):
-    probe = LinearProbe(Task(text, (1,), ("cat",)), C=1.0, iterations=10)
+    probe = LinearProbe(Task(text, (1,), ("cat",)), C=1.0, iterations=10, search_steps=8)
     probe.fit(FewShot(torch.randn(1, 1, 4, text.embed_dim), torch.zeros(1, 4, dtype=torch.long)))
     assert probe.for_classes(["cat"])(torch.randn(1, 3, text.embed_dim)).argmax(-1).tolist() == [[0, 0, 0]]
 

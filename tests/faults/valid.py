@@ -7,6 +7,11 @@ TEXT = r"['\"].*"  # any text, as its repr
 WORDS = r"missing|" + TEXT
 NUMBER = r"-?\d+(\.\d+)?"
 LIMITS = "minimum|exclusiveMinimum|maximum|minLength|minItems|maxItems"
+NUMBERS = (  # parameters of methods that are numbers
+    r"C|alpha|alphas\.#|alpha_scale|beta|border|cache_views|depth|dim|dropout|end|epochs|epsilon|gpa_(mean|std)|inject_before_block|"
+    r"iterations|layers\.#|loss_(lambda|t)|n_(ctx|prompts|tokens)|rank|reduction|rounds|scale|search_(steps|(scale|step)\.#)|share|"
+    r"start|teacher_templates|threshold|vision_(depth|n_ctx)|(\w+_)?(ratio|weight)"
+)
 FETCHED, READER = r"(download\.#|mirror)", "(fallback_)?reader"
 FILES = "file|images|train|val|test|annotations|labels|names_file|lists|meta"
 OPTIONS = "ignore|classnames|rename|sha256|content_sha256|seed|split|folders|names|columns"
@@ -69,12 +74,16 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (r"params\.\w+\.items", r"True|\{\}", "no limit"),
         (r"params\.\w+\.enum\.#", r".*", "another choice"),
         (r"params\.\w+", r"\{\}", "no limit"),
-        (r"defaults\.ctx_init", "None|'A PHOTO OF A'", "random initial words, or other ones"),
-        (r"defaults\.(n_ctx|C|iterations|reduction|border)", NUMBER, "any such number"),
-        (r"defaults\.(alpha|alphas\.#|beta|alpha_scale|epochs|cache_views|search_(steps|(scale|step)\.#))", f"{NUMBER}|0",
-         "any such number"),
-        (r"per_dataset\.\w+\.params(\.\w+)?", r"missing|\{\}", "as `defaults` has it"),
-        (r"per_dataset\.\w+\.params\.(alpha|search_scale\.#)", f"{NUMBER}|0", "any such number"),
+        (r"defaults\.ctx_init", "None|" + TEXT, "random initial words, or other ones, as many as n_ctx says where that matters"),
+        (r"defaults\.(template|student_templates\.\w+)", TEXT, "any text with one place"),
+        (r"defaults\.student_templates(\.\w+)?", r"missing|wrong name|\{\}", "the dataset's own"),
+        (r"defaults\.global_logits(\.#)?", r"\[\]|" + TEXT, "datasets of another registry, or none"),
+        (rf"defaults\.({NUMBERS})", f"{NUMBER}|0", "any such number"),
+        ("image_layer_from", "missing", "no states of the image tower are cached"),
+        (r"(variants\.\w+\.)?per_dataset\.\w+\.params(\.\w+)?", r"missing|\{\}", "as `defaults` has it"),
+        (rf"(variants\.\w+\.)?(per_dataset\.\w+\.)?params\.({NUMBERS})", f"{NUMBER}|0", "any such number"),
+        (r"variants\.\w+\.training(\.\w+)?", r"missing|\{\}", "as for all variants"),
+        (r"(variants\.\w+\.)?training\.\w+", "7|2.5|0", "any such number"),
         (r"training\.(epochs|batch_size)|(.*\.)?per_(dataset|shots)\.\w+\.epochs", "7", "any such number"),
         (r"training\.(lr|warmup_lr|weight_decay|warmup_epochs)", "7|2.5|0", "any such number"),
         (r"training\.momentum", "0", "any number below 1"),

@@ -1,4 +1,4 @@
-"""TCP and PLOT from pictures to metrics, through the stages of the command line, for base and new classes."""
+"""From pictures to metrics, through the stages of the command line, for base and new classes."""
 
 from dataclasses import replace
 
@@ -22,6 +22,15 @@ CASES = {  # variant, backbone (a vision transformer, or the bundled ResNet), ch
     "tcp that never enters": ("tcp", "golden", {}),
     "plot": ("plot", "golden", {}),
     "plot resnet": ("plot", "tiny", {"global_logits": ["pictures"]}),
+    "vpt": ("vpt", "golden", {"vision_depth": 3}),
+    "ivlp": ("ivlp", "golden", {"depth": 2, "vision_depth": 3}),
+    "maple": ("maple", "golden", {"depth": 3}),
+    "promptsrc": ("promptsrc", "golden", {"depth": 3, "vision_depth": 2}),
+    "coprompt": ("coprompt_ensemble", "golden", {"depth": 2}),
+    "mma": ("mma", "golden", {"start": 2, "end": 3}),
+    "mmrl": ("mmrl", "golden", {"layers": [2, 3]}),
+    "clip_lora": ("clip_lora", "golden", {}),
+    "dept_maple": ("dept_maple", "golden", {"depth": 3}),
 }
 
 
@@ -45,7 +54,7 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
     variant, kind, params = CASES[name]
     spec = save_golden(folder) if kind == "golden" else Registry().backbone("tiny", "test")
     registered = Registry().variants[variant]
-    training = replace(registered.training, epochs=2, batch_size=4)
+    training = replace(registered.training, epochs=2, batch_size=4, steps=None)
     run = run_of(
         variant, backbone=spec, dataset="pictures", subset="base", templates=TEMPLATES * bool(registered.prompts_from),
         template=TEMPLATES[0] if "template" in registered.needs else None,
@@ -62,22 +71,27 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
         "views", *images, *local, "--subset", "base", "--epochs", 0, 3, "--fewshot", *drawn, "--out", out / "views.st"
     )
     tower = ["--text-tower", out / "tower.st"]
-    stage("train", "--run", run.to_json(), *tower, "--views", out / "views.st", "--out", out / "run")
-    asked = ["--evaluation", evaluation.to_json(), *tower, "--features", out / "test.st"]
+    training_files = ["--views", out / "views.st"] * run.cached_views
+    training_files += [*images[2:], "--fewshot", *drawn, "--workers", 1] * (run.inputs == "images")
+    stage("train", "--run", run.to_json(), *tower, *training_files, "--out", out / "run")
+    test_files = images[2:] if run.inputs == "images" else ["--features", out / "test.st"]
+    asked = ["--evaluation", evaluation.to_json(), *tower, *test_files]
     stage("evaluate", *asked, "--learned", out / "run/learned.safetensors", "--out", out / "test")
 
     metrics = io.read_json(out / "test/metrics.json", "metrics")
     tensors, metadata = io.read_tensors(out / "run/learned.safetensors", "learned")
-    assert metrics["parameters"]["trained"] == sum(t.numel() for t in tensors.values()) / len(SEEDS)
     text = text_encoder.load(out / "tower.st", spec.settings)
-    task = Task(text, SEEDS, tuple(metadata["classnames"]), run.templates, run.template or "", dataset="pictures")
+    whole = backbone.load(spec)
+    classnames = tuple(metadata["classnames"])
+    task = Task(text, SEEDS, classnames, run.templates, run.template or "", whole, dataset="pictures")
     start, method = (methods.build(run, task) for _ in range(2))
     method.load_learned(tensors, "learned")
+    numbers = sum(parameter.numel() for parameter in method.learned_parameters().values())
+    assert metrics["parameters"]["trained"] == numbers / len(SEEDS)
     moved = {tensor for tensor, first in start.learned().items() if not torch.equal(first, tensors[tensor])}
     assert moved == {tensor for tensor in tensors if "ctx" in tensor or "never" not in name}
-    whole = backbone.load(spec)
-    encode = local_encoder(whole) if run.local else whole.encode_images
-    expected = expected_labels(method, whole, encode, folder)
+    encode = {"features": local_encoder(whole) if run.local else whole.encode_images, "images": lambda pixels: pixels}
+    expected = expected_labels(method.eval(), whole, encode[run.inputs], folder)
     predicted, _ = io.read_tensors(out / "test/predictions.safetensors", "predictions")
     for seed in SEEDS:
         for subset in ("base", "new"):
@@ -85,7 +99,7 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
 
 
 def expected_labels(method, whole, encode, folder) -> dict[tuple[int, str], list[int]]:
-    """The predicted labels of all test pictures of a subset, by seed, with features computed here."""
+    """The predicted labels of all test pictures of a subset, by seed, with inputs computed here."""
     manifest, found = dataset(folder), {}
     for subset, labels in (("base", [0, 1]), ("new", [2, 3])):
         items = [item for item in manifest.splits["test"] if item.label in labels]

@@ -67,7 +67,8 @@ def test_failed_run_takes_no_other_with_it_and_is_named(undisturbed):
     )
     assert f"log:    results/logs/train/{run}.log\n" in last
     assert f"again:  snakemake --profile slurm --configfile small.yaml -- results/runs/{run}/learned" in last
-    assert "alone:  COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=256 COCOOP_OFFLINE=1 python -m cocoop train --run" in last
+    variables = "COCOOP_DEVICE=cpu COCOOP_TEXT_BUDGET_MB=256 COCOOP_IMAGE_STATES_MB=0 COCOOP_OFFLINE=1"
+    assert f"alone:  {variables} python -m cocoop train --run" in last
     status = clone.status()
     assert status["failed"] == 1
     assert status["running"] == status["queued"] == 0

@@ -153,11 +153,19 @@ def test_a_selection_that_a_method_does_not_support_is_one_line():
 def test_one_shot_leaves_nothing_to_hold_out():
     config = load() | SMALL | {"variants": {"gda": {"selection": "hold_one_out"}}}
     config["experiments"] = {"few_shot_curves": {"variants": ["gda"], "train_datasets": ["shapes"], "shots": [1, 2]}}
-    with pytest.raises(UserError, match="variant 'gda' on shapes: selection: hold_one_out with 1 shot leaves no image"):
-        Plan(config, Registry(overrides=config["variants"]))
-    config["variants"]["gda"]["per_shots"] = {"1": {"selection": "none"}}
     runs = Plan(config, Registry(overrides=config["variants"])).runs
     assert {run.shots: run.selection for run in runs} == {1: "none", 2: "hold_one_out"}
+
+
+def test_a_dataset_without_a_val_split_needs_another_selection():
+    config = load() | SMALL | {"variants": {"gda": {"per_dataset": {"imagenet": {"selection": "val"}}}}}
+    config["experiments"] = {"few_shot_curves": {"variants": ["gda"], "train_datasets": ["imagenet"], "shots": [2]}}
+    with pytest.raises(
+        UserError, match="variant 'gda' has selection: val, but imagenet has no validation split; write"
+    ):
+        Plan(config, Registry(overrides=config["variants"]))
+    runs = Plan(config | {"variants": {}}, Registry()).runs
+    assert {run.selection for run in runs} == {"hold_one_out"}
 
 
 def test_the_selection_decides_the_images_and_the_identity():

@@ -31,17 +31,20 @@ RECORD_EVERY = 50
 HELD_OUT_BATCHES = 8
 
 
-def pretrain(out_dir: str | Path, steps: int = STEPS, seed: int = 0, batch: int = BATCH) -> Path:
-    """Trains the tiny CLIP from scratch and writes `weights.safetensors` and `training.json` (losses, time) to out_dir.
+def pretrain(
+    out_dir: str | Path, steps: int = STEPS, seed: int = 0, batch: int = BATCH, architecture: Path = tiny.CONFIG
+) -> Path:
+    """Trains a tiny CLIP of an architecture (open_clip's JSON) from scratch on the CPU.
 
-    The same seed, steps, machine and number of threads give the same weights. 3,300 steps take about 25 minutes on two
-    cores. Returns the path of the weights; `cocoop.backbone.tiny.expand` reads them.
+    Writes `weights.safetensors` and `training.json` (losses, time) to out_dir. The same seed, steps, machine and number of
+    threads give the same weights. 3,300 steps take about 25 minutes on two cores. Returns the path of the weights;
+    `cocoop.backbone.tiny.expand` reads them.
     """
     if steps < 1 or batch < 2:
         raise UserError(f"pretrain-tiny: expected at least 1 step and 2 images per batch, got {steps} and {batch}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _new_model()
+        model = _new_model(architecture)
     record = _fit(model, steps, seed, batch)
     record["held_out"] = held_out(model, _batches(range(steps, steps + HELD_OUT_BATCHES), seed, batch))
     weights = Path(out_dir) / tiny.WEIGHTS.name
@@ -67,9 +70,9 @@ def contrastive_loss(logits: torch.Tensor, matches: torch.Tensor) -> torch.Tenso
     return (captions + pictures) / 2
 
 
-def _new_model() -> CLIP:
-    """The bundled architecture with token embeddings only for the captions' vocabulary."""
-    config = json.loads(tiny.CONFIG.read_text(encoding="utf-8"))
+def _new_model(architecture: Path) -> CLIP:
+    """The architecture with token embeddings only for the captions' vocabulary."""
+    config = json.loads(architecture.read_text(encoding="utf-8"))
     config["text_cfg"]["vocab_size"] = len(vocabulary.token_ids())
     model = CLIP(**config)
     model.visual.to(memory_format=torch.channels_last)

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.errors import listed
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes as noted
 from cocoop.reporting.records.statistics import AVERAGE
@@ -32,22 +31,38 @@ def common(experiment: Mapping[str, Any], selected: pd.DataFrame, said: Sequence
 
 
 def selection(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[str, ...]:
-    """How the hyper-parameters of each method were selected, as far as the records state it (column `selection`)."""
+    """How the hyper-parameters of each method were selected, as far as the records state it (column `selection`).
+
+    The most frequent way of a method is stated without the datasets and shots, the others with them.
+    """
     stated = selected[selected["selection"].fillna("") != ""]
     if stated.empty:
         return ()
-    titles, labels = experiments.dataset_titles(experiment), experiments.named(experiment["variants"])
-    kinds = stated.groupby(["variant", "selection"], sort=False)["target"].unique()
-    several = kinds.groupby("variant").size() > 1
-    methods: dict[str, list[str]] = {}
-    for (variant, kind), targets in kinds.items():
-        where = f" on {listed([titles[target] for target in targets])}" if several[variant] else ""
-        methods.setdefault(kind, []).append(labels[variant] + where)
-    texts = [
-        f"{SELECTIONS.get(kind, kind)}: {'all others' if kind == FIXED and len(methods) > 1 else ', '.join(names)}"
-        for kind, names in sorted(methods.items(), key=lambda item: item[0] == FIXED)
+    labels = experiments.named(experiment["variants"])
+    methods: dict[tuple[str, str], list[str]] = {}  # by kind of selection and place
+    for variant, own in stated.groupby("variant", sort=False):
+        for number, kind in enumerate(own["selection"].value_counts().index):
+            where = _where(experiment, own, own["selection"] == kind) if number else ""
+            methods.setdefault((kind, where), []).append(labels[variant])
+    selecting = [
+        f"{SELECTIONS.get(kind, kind)}{where}: {', '.join(names)}"
+        for (kind, where), names in methods.items()
+        if kind != FIXED
     ]
-    return (f"Hyper-parameters: {'; '.join(texts) if set(methods) != {FIXED} else SELECTIONS[FIXED]}.",)
+    fixed = any(kind == FIXED for kind, _ in methods)
+    texts = selecting + [SELECTIONS[FIXED] + (": all others" if selecting else "")] * fixed
+    return (f"Hyper-parameters: {'; '.join(texts)}.",)
+
+
+def _where(experiment: Mapping[str, Any], rows: pd.DataFrame, chosen: pd.Series) -> str:
+    """The datasets of the chosen rows, and their shots if other rows of these datasets have others."""
+    titles = experiments.dataset_titles(experiment)
+    targets = rows["target"][chosen].unique()
+    others = rows[~chosen & rows["target"].isin(targets)]
+    shots = sorted(set(rows["shots"][chosen]))
+    unit = "shot" if shots == [1] else "shots"
+    with_shots = "" if others.empty else f" with {', '.join(map(str, shots))} {unit}"
+    return f", on {', '.join(titles[target] for target in targets)}{with_shots}"
 
 
 def missing(gaps: Sequence[str]) -> tuple[str, ...]:

@@ -86,8 +86,13 @@ def test_what_no_source_confirms_is_marked():
         if not all(printed.verified for numbers in row.values() for printed in each(numbers))
     }
     assert unverified == {
-        ("successors_base_to_new", "prograd_by_qprompt"),
-        *(("adapters_few_shot", f"{method}_by_clip_svd") for method in ("coop", "cocoop", "kgcoop", "tcp")),
+        *(("successors_base_to_new", row) for row in ("prograd_by_qprompt", "mma", "dept", "clip_lora_by_clip_svd")),
+        ("successors_cross_dataset", "mmrl"),
+        *(("successors_domain_generalization", row) for row in ("kgcoop", "tcp", "promptsrc", "mma", "mmrl")),
+        *(
+            ("adapters_few_shot", f"{method}_by_clip_svd")
+            for method in ("coop", "cocoop", "kgcoop", "tcp", "maple", "clip_lora")
+        ),
         ("parameter_matched_comparison_imagenet", "coop_ctx60"),
         *(("class_incremental_all_classes", variant) for variant in ("clip", "coop", "cocoop")),
     }
@@ -157,7 +162,7 @@ def test_the_successors_table_repeats_table_1_unchanged():
             assert SUCCESSORS.values[dataset][variant] == row
 
 
-@pytest.mark.parametrize("row", ["kgcoop", "tcp"])
+@pytest.mark.parametrize("row", ["kgcoop", "tcp", "maple", "promptsrc", "coprompt", "mmrl"])
 def test_printed_averages_of_successors_follow_from_the_datasets(row):
     """To a whole last digit: both the average and its eleven numbers are rounded."""
     printed = SUCCESSORS.values["average"][row]
@@ -166,15 +171,17 @@ def test_printed_averages_of_successors_follow_from_the_datasets(row):
     assert not any(printed[metric].computed for metric in printed)
 
 
-@pytest.mark.parametrize(
-    "row", ["kgcoop", "tcp", "prograd_by_kgcoop", "prograd_by_qprompt", "coop_by_kgcoop", "coop_by_maple"]
-)
+@pytest.mark.parametrize("row", sorted(SUCCESSORS.rows))
 def test_h_of_successors_follows_from_base_and_new_to_rounding(row):
-    for rows in SUCCESSORS.values.values():
+    """Except for two misprints: of MMA's row its description tells, of MMRL's the published H is 0.1 lower."""
+    misprinted = set()
+    for dataset, rows in SUCCESSORS.values.items():
         if row in rows:
             base, new, h = (rows[row][metric].value for metric in ("base", "new", "h"))
             low, high = (harmonic_mean(base + step, new + step) for step in (-HALF_A_DIGIT, HALF_A_DIGIT))
-            assert low - HALF_A_DIGIT <= h <= high + HALF_A_DIGIT
+            if not low - HALF_A_DIGIT <= h <= high + HALF_A_DIGIT:
+                misprinted.add(dataset)
+    assert misprinted == {"mma": {"ucf101"}, "mmrl": {"dtd"}}.get(row, set())
 
 
 def test_averages_that_are_not_printed_are_computed_and_marked():

@@ -329,7 +329,11 @@ def test_how_hyper_parameters_were_selected_is_a_note():
         "Hyper-parameters: chosen on the few-shot validation images: CoOp; fixed values of the methods' files: all others."
     ]
     assert selected(fixed | {"coop": "hold_one_out", ("cocoop", "shapes"): "val"}) == [
-        "Hyper-parameters: chosen on training images that were held out: CoOp; chosen on the few-shot validation images: "
-        "CoCoOp on Shapes; fixed values of the methods' files: all others."
+        "Hyper-parameters: chosen on training images that were held out: CoOp; chosen on the few-shot validation images, on "
+        "Shapes: CoCoOp; fixed values of the methods' files: all others."
+    ]
+    assert selected({"coop": "val", ("coop", "shapes"): "hold_one_out", ("cocoop", "shapes"): "hold_one_out"}) == [
+        "Hyper-parameters: chosen on the few-shot validation images: CoOp; chosen on training images that were held out, on "
+        "Shapes: CoOp; chosen on training images that were held out: CoCoOp."
     ]
     assert selected({"coop": "val"}) == ["Hyper-parameters: chosen on the few-shot validation images: CoOp."]
