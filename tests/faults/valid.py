@@ -62,7 +62,7 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
     "methods": [
         (r"reference|variants\.\w+\.label|params\.\w+\.description", TEXT, "any text"),
         ("prompts|views|class_bound", "missing", "optional, with a default"),
-        ("selections?(\.#)?", r"missing|'(none|val|hold_one_out)'", "another way to choose that the method supports, or one less"),
+        (r"selections?(\.#)?", r"missing|'(none|val|hold_one_out)'", "another way to choose that the method supports, or one less"),
         ("inputs", "missing", "features; a class that takes images says so in the first job"),
         (r"needs(\.#)?", "missing", "nothing more; a class that uses its template or the like says so in the first job"),
         (r"(variants\.\w+\.)?prompts_from", "missing", "other prompts, or none; a class that uses them says so in the first job"),
