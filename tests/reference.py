@@ -4,8 +4,10 @@ The goldens come from the CoOp authors' public code (CoOp, Dassl and the CLIP it
 """
 
 import json
+import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ import torch
 from PIL import Image
 
 GOLDENS = Path(__file__).parent / "goldens"
+FURTHER = (
+    [Path(os.environ["COCOOP_GOLDENS"])] if os.environ.get("COCOOP_GOLDENS") else []
+)  # a folder with further cases
 
 
 @cache
@@ -29,6 +34,36 @@ def goldens() -> Mapping[str, np.ndarray]:
     """The golden arrays by name."""
     with np.load(GOLDENS / "clip_tiny.npz") as arrays:
         return dict(arrays)
+
+
+@dataclass(frozen=True)
+class ClipCase:
+    """A CLIP by formula with the reference's numbers: clip_tiny.json and .npz, or clip_tiny-NAME.json and .npz."""
+
+    name: str
+    facts: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def array(self, name: str) -> torch.Tensor:
+        return torch.from_numpy(np.array(self.arrays[name]))
+
+    def model(self) -> open_clip.CLIP:
+        return model_by_formula(self.facts["architecture"], self.facts["weight_seed"])
+
+    def images(self, prefix: str) -> list[Image.Image]:
+        return pictures(self.arrays, prefix)
+
+
+def clip_cases() -> Iterator[ClipCase]:
+    """Those of tests/goldens, and of the folder that the environment variable COCOOP_GOLDENS names."""
+    for folder in [GOLDENS, *FURTHER]:
+        for path in sorted(folder.glob("clip_tiny*.json")):
+            with np.load(path.with_suffix(".npz")) as arrays:
+                name = path.stem if folder == GOLDENS else f"{folder.name}/{path.stem}"
+                yield ClipCase(name, json.loads(path.read_text(encoding="utf-8")), dict(arrays))
 
 
 def model_config(architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -72,8 +107,13 @@ def model_by_formula(architecture: Mapping[str, Any], weight_seed: int) -> open_
 
 def golden_images(prefix: str = "image") -> list[Image.Image]:
     """The pictures of the goldens: prefix "image" (6 to classify) or "train_image" (12 to train on)."""
-    names = [name for name in goldens() if name.removeprefix(f"{prefix}_").isdecimal()]
-    return [Image.fromarray(goldens()[name]) for name in sorted(names, key=lambda name: int(name.rsplit("_")[-1]))]
+    return pictures(goldens(), prefix)
+
+
+def pictures(arrays: Mapping[str, np.ndarray], prefix: str) -> list[Image.Image]:
+    """The arrays PREFIX_0, PREFIX_1, ... as pictures."""
+    names = [name for name in arrays if name.removeprefix(f"{prefix}_").isdecimal()]
+    return [Image.fromarray(arrays[name]) for name in sorted(names, key=lambda name: int(name.rsplit("_")[-1]))]
 
 
 @cache

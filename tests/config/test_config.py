@@ -28,7 +28,9 @@ def message(config: dict, registry: Registry | None = None) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "miniature.yaml", "miniature_successors.yaml", "paper.yaml", "successors.yaml"])
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "miniature.yaml", "miniature_successors.yaml", "paper.yaml", "successors.yaml"]
+)
 def test_shipped_configurations(name):
     plan = plan_of([CONFIG / name])
     assert plan.evaluations
@@ -203,7 +205,10 @@ def test_experiment_content_lists_every_record(config):
 def test_every_experiment_has_a_miniature_and_a_configuration():
     names = set(Registry().names("experiments"))
     for paper, successors in (("miniature", "miniature_successors"), ("paper", "successors")):
-        planned = [*plan_of([CONFIG / f"{paper}.yaml"]).experiments, *plan_of([CONFIG / f"{successors}.yaml"]).experiments]
+        planned = [
+            *plan_of([CONFIG / f"{paper}.yaml"]).experiments,
+            *plan_of([CONFIG / f"{successors}.yaml"]).experiments,
+        ]
         assert sorted(planned) == sorted(names)
 
 

@@ -1,7 +1,6 @@
 """Goldens of successor methods: numbers that their authors' own code gave on the golden CLIP, case by case."""
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from tests import reference
 from tests.reference import facts
 
 FOLDER = Path(__file__).parents[1] / "goldens_successors"
-FOLDERS = [FOLDER, *([Path(os.environ["COCOOP_GOLDENS"])] if os.environ.get("COCOOP_GOLDENS") else [])]
+FOLDERS = [FOLDER, *reference.FURTHER]
 TRAIN_LABELS = facts()["train_labels"]
 
 

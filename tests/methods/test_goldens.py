@@ -168,7 +168,8 @@ def text(request, case) -> TextEncoder:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
 def test_a_folder_of_goldens_has_cases(folder):
-    assert list(read(folder)), f"{folder}: no METHOD.npz with METHOD.json"
+    """Cases of CLIP itself are those of tests/test_parity.py."""
+    assert list(read(folder)) or list(folder.glob("clip_tiny*.npz")), f"{folder}: no METHOD.npz with METHOD.json"
 
 
 def build(case: Case, text: TextEncoder) -> Method:
