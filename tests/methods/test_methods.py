@@ -122,6 +122,12 @@ def test_other_classes(name, text):
         assert method.for_classes(OTHERS)(features[:, 0]).shape == (2, 12, len(OTHERS))
 
 
+@pytest.mark.parametrize("name", [name for name, spec in VARIANTS.items() if spec.class_bound])
+def test_class_bound_variants_refuse_other_classes(name, text):
+    with pytest.raises(UserError, match="4 classes cannot classify 3 others"):
+        build(name, text).for_classes(OTHERS)
+
+
 def test_class_bound_refuses_other_classes(text):
     method = CoOp(task(text, [1]), n_ctx=2, ctx_init=None, class_token_position="end", csc=True)
     with pytest.raises(UserError, match="contexts of 4 classes cannot classify 3 others"):
