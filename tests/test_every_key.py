@@ -176,6 +176,7 @@ WHOLE: dict[str, Callable[[dict], dict]] = {  # where other keys must change alo
         **{name: value for name, value in content.items() if name not in WITHOUT_TRAINING},
         "learns": "by_itself", "variants": {"coop": {"label": "CoOp"}},
     },
+    "method.image_layer_from": lambda content: content | {"image_layer_from": "n_ctx"},
     "config.variants.*.prompts_from": lambda content: content | {"variants": {"clip": {"prompts_from": "ensemble"}}},
     "method.variants.*.prompts_from": lambda content: content | {
         "prompts_from": "template", "variants": {"coop": {"label": "CoOp", "prompts_from": "ensemble"}},
