@@ -83,6 +83,22 @@ def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
             assert (count.work(job) is None) == (job.about == "dtd")
 
 
+def test_memory_of_images_in_a_training_step(tmp_path, capsys):
+    """ViT-B/16 in half precision: 197 tokens of width 768 in 12 layers, of which MMA changes the last 8 (from the fifth)."""
+    plan = plan_of([REPOSITORY / "config/successors.yaml"])
+    count, a_layer = estimator(plan, tmp_path), 14 * 197 * 768 * 2
+    found = {name: count.activations(run_of(plan, "dtd", name)) for name in ("coop", "maple", "clip_lora", "mma")}
+    seeds = {name: 3 if plan.registry.variant(name, "test").stacked else 1 for name in found}
+    assert found == {
+        "coop": None,
+        "maple": seeds["maple"] * 4 * 12 * a_layer,
+        "clip_lora": seeds["clip_lora"] * 32 * 12 * a_layer,
+        "mma": seeds["mma"] * 16 * 8 * a_layer,
+    }
+    table.show(plan, tmp_path)
+    assert "MB of memory in a training step (mma_transfer; less in others, up to twice" in capsys.readouterr().out
+
+
 def test_an_unverified_size_is_used_and_mentioned(paper, tmp_path, capsys):
     count = estimator(paper, tmp_path)
     assert [name for name, size in count.datasets.items() if size.estimated] == ["imagenet_sketch"]

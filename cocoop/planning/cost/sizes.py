@@ -67,6 +67,7 @@ class BackboneSize:
         context_length: tokens per prompt.
         places: L, the number of local features of an image.
         state: numbers in the state of an image between two layers of a vision transformer.
+        layers: layers of a vision transformer.
         literal: whether the text encoder computes all tokens of every prompt (cocoop/text/literal.py), according to the config.
     """
 
@@ -75,6 +76,7 @@ class BackboneSize:
     literal: bool = False
     places: int | None = None
     state: int | None = None
+    layers: int | None = None
 
     def feature_bytes(self, images: int, local: bool = False) -> int | None:
         """Bytes on disk for this many images' features, without or with local ones; None if E or L is unknown."""
@@ -123,7 +125,7 @@ def backbone_size(spec: BackboneSpec) -> BackboneSize:
     literal = bool(other or LITERAL & set(text))
     return BackboneSize(
         config.get("embed_dim"), text.get("context_length"), literal,
-        _places(config.get("vision_cfg", {})), _state(config.get("vision_cfg", {})),
+        _places(config.get("vision_cfg", {})), _state(config.get("vision_cfg", {})), _layers(config.get("vision_cfg", {})),
     )  # fmt: skip
 
 
@@ -142,6 +144,11 @@ def _state(vision: Mapping) -> int | None:
         return None
     size, patch, width = numbers
     return (1 + (size // patch) ** 2) * width
+
+
+def _layers(vision: Mapping) -> int | None:
+    layers = vision.get("layers")
+    return layers if isinstance(layers, int) else None
 
 
 def _config(spec: BackboneSpec) -> Mapping:

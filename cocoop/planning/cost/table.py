@@ -144,6 +144,13 @@ def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str
             f"({listed(sorted(states))}). If that is more than image_states_mb ({plan.config['image_states_mb']}), they are "
             "computed in each epoch."
         )
+    if steps := {run.variant: size for run in plan.runs if (size := estimator.activations(run))}:
+        largest = max(steps, key=lambda name: steps[name])
+        notes.append(
+            f"Images that pass through the image tower take about {steps[largest] / 2**20:,.0f} MB of memory in a training step "
+            f"({largest}; less in others, up to twice as much with CLIP-LoRA). The text tower takes at most text_budget_mb "
+            f"({plan.config['text_budget_mb']})."
+        )
     if estimator.backbone.embed_dim is None:
         notes.append(f"open_clip has no config of {plan.backbone.model}; disk does not include features.")
     return notes + _speed(throughput)
