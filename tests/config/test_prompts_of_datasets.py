@@ -93,6 +93,12 @@ def test_a_missing_template_file_is_named(tmp_path):
         _ = spec(ensemble=str(tmp_path / "nothing.txt")).ensemble
 
 
+@pytest.fixture(autouse=True)
+def no_manifests(tmp_path, monkeypatch):
+    """Planning reads the class names of manifests in the working folder's results."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("variant", ["clip", "clip_adapter", "kgcoop", "prograd"])
 def test_a_variant_starts_from_any_prompts(variant, tmp_path):
     file, sentences = tmp_path / "mine.txt", tmp_path / "digits.json"
