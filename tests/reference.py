@@ -23,19 +23,6 @@ FURTHER = (
 )  # a folder with further cases
 
 
-@cache
-def facts() -> dict[str, Any]:
-    """What the golden arrays are: architecture, class names, templates, variants, losses."""
-    return json.loads((GOLDENS / "clip_tiny.json").read_text(encoding="utf-8"))
-
-
-@cache
-def goldens() -> Mapping[str, np.ndarray]:
-    """The golden arrays by name."""
-    with np.load(GOLDENS / "clip_tiny.npz") as arrays:
-        return dict(arrays)
-
-
 @dataclass(frozen=True)
 class ClipCase:
     """A CLIP by formula with the reference's numbers: clip_tiny.json and .npz, or clip_tiny-NAME.json and .npz."""
@@ -57,13 +44,31 @@ class ClipCase:
         return pictures(self.arrays, prefix)
 
 
+def _clip_case(path: Path) -> ClipCase:
+    with np.load(path.with_suffix(".npz")) as arrays:
+        name = path.stem if path.parent == GOLDENS else f"{path.parent.name}/{path.stem}"
+        return ClipCase(name, json.loads(path.read_text(encoding="utf-8")), dict(arrays))
+
+
 def clip_cases() -> Iterator[ClipCase]:
     """Those of tests/goldens, and of the folder that the environment variable COCOOP_GOLDENS names."""
     for folder in [GOLDENS, *FURTHER]:
-        for path in sorted(folder.glob("clip_tiny*.json")):
-            with np.load(path.with_suffix(".npz")) as arrays:
-                name = path.stem if folder == GOLDENS else f"{folder.name}/{path.stem}"
-                yield ClipCase(name, json.loads(path.read_text(encoding="utf-8")), dict(arrays))
+        yield from map(_clip_case, sorted(folder.glob("clip_tiny*.json")))
+
+
+@cache
+def _golden() -> ClipCase:
+    return _clip_case(GOLDENS / "clip_tiny.json")
+
+
+def facts() -> Mapping[str, Any]:
+    """What the golden arrays are: architecture, class names, templates, variants, losses."""
+    return _golden().facts
+
+
+def goldens() -> Mapping[str, np.ndarray]:
+    """The golden arrays by name."""
+    return _golden().arrays
 
 
 def model_config(architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:

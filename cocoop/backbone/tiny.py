@@ -13,7 +13,6 @@ from cocoop import io
 
 ASSETS = io.REPOSITORY / "cocoop" / "assets"
 NAME = "tiny_clip"
-CONFIG = ASSETS / NAME / f"{NAME}.json"
 WEIGHTS = ASSETS / NAME / "weights.safetensors"
 KIND = "tiny_clip"
 VOCABULARY = 49408
@@ -24,6 +23,9 @@ ROWS, ROW_IDS = "token_embedding.rows", "token_embedding.row_ids"
 def config(name: str) -> Path:
     """The architecture of a bundled model in open_clip's format: tiny_clip, or tiny_clip_vit with a vision transformer."""
     return ASSETS / name / f"{name}.json"
+
+
+CONFIG = config(NAME)
 
 
 def save_compact(path: str | Path, state: Mapping[str, torch.Tensor], token_ids: Sequence[int]) -> None:

@@ -204,11 +204,10 @@ def test_names_of_descriptions_may_differ_in_case_and_underscores():
         prompts.of_classes(content, ["fish", "dog", "ray"], "x")
 
 
-def test_planning_names_classes_without_descriptions_once_it_knows_the_classes(tmp_path, monkeypatch):
+def test_planning_names_classes_without_descriptions_once_it_knows_the_classes():
     from cocoop.manifest import Manifest
     from cocoop.planning.stages import MANIFEST
 
-    monkeypatch.chdir(tmp_path)
     Path("digits.json").write_text(json.dumps({"zero": ["A round digit."]}))
     spec = evaluated("clip_descriptions", descriptions="digits.json")
     manifest = Path(MANIFEST.outputs["manifest"].format(dataset="digits", id=spec.data))

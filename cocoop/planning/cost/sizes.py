@@ -120,12 +120,12 @@ def _download_bytes(spec: DatasetSpec) -> int:
 def backbone_size(spec: BackboneSpec) -> BackboneSize:
     """Reads the open_clip config of the architecture without importing open_clip."""
     config = _config(spec)
-    text = config.get("text_cfg", {})
+    text, vision = config.get("text_cfg", {}), config.get("vision_cfg", {})
     other = text.get("no_causal_mask") or text.get("pool_type", "argmax") != "argmax"
     literal = bool(other or LITERAL & set(text))
     return BackboneSize(
         config.get("embed_dim"), text.get("context_length"), literal,
-        _places(config.get("vision_cfg", {})), _state(config.get("vision_cfg", {})), _layers(config.get("vision_cfg", {})),
+        _places(vision), _state(vision), _layers(vision),
     )  # fmt: skip
 
 

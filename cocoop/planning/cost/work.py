@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from cocoop.planning import Plan
-from cocoop.planning.cost.sizes import FLOAT_BYTES, BackboneSize, DatasetSize
+from cocoop.planning.cost.sizes import FLOAT_BYTES, HALF_BYTES, BackboneSize, DatasetSize
 from cocoop.planning.job import Job, Views
 from cocoop.planning.stages import FEATURES
 from cocoop.run import Evaluation, Run
@@ -77,16 +77,18 @@ class Estimator:
 
     def states(self, run: Run) -> int | None:
         """Bytes for the states of frozen image layers in a training; None if none can be reused or a size is unknown."""
-        source = self.plan.registry.read("methods", run.method, self.plan.where).get("image_layer_from")
-        if source is None or run.training is None or run.dataset not in self.datasets or not self.backbone.state:
+        if (
+            run.inputs != "images"
+            or run.training is None
+            or run.dataset not in self.datasets
+            or not self.backbone.state
+        ):
             return None
-        first, images, views = run.params[source], self._draw(run), max(1, run.views)
-        first = first if isinstance(first, int) else min(first)
+        first, images, views = self._first_image_layer(run), self._draw(run), max(1, run.views)
         epochs = self._steps(run) / max(1, images // run.training.batch_size)
         if first == 1 or epochs <= views:
             return None
-        seeds = len(run.seeds) if run.stacked else 1
-        return seeds * views * images * self.backbone.state * (FLOAT_BYTES if run.backbone.precision == "fp32" else 2)
+        return views * images * self._state_bytes(run)
 
     def activations(self, run: Run) -> int | None:
         """Bytes that a training step keeps of a vision transformer's layers for the backward pass; None if it does not run there.
@@ -96,11 +98,20 @@ class Estimator:
         size = self.backbone
         if run.inputs != "images" or run.training is None or size.state is None or size.layers is None:
             return None
+        layers = size.layers + 1 - self._first_image_layer(run)
+        return run.training.batch_size * layers * STATES_A_LAYER * self._state_bytes(run)
+
+    def _first_image_layer(self, run: Run) -> int:
+        """The first layer of the image tower that the method changes, counted from 1."""
         source = self.plan.registry.read("methods", run.method, self.plan.where).get("image_layer_from")
         first = 1 if source is None else run.params[source]
-        layers = size.layers + 1 - (first if isinstance(first, int) else min(first))
-        images = (len(run.seeds) if run.stacked else 1) * run.training.batch_size
-        return images * layers * STATES_A_LAYER * size.state * (FLOAT_BYTES if run.backbone.precision == "fp32" else 2)
+        return first if isinstance(first, int) else min(first)
+
+    def _state_bytes(self, run: Run) -> int:
+        """Of the states of one image of each seed that trains at the same time."""
+        assert self.backbone.state is not None
+        seeds = len(run.seeds) if run.stacked else 1
+        return seeds * self.backbone.state * (FLOAT_BYTES if run.backbone.precision == "fp32" else HALF_BYTES)
 
     def _steps(self, run: Run) -> int:
         training = run.training
