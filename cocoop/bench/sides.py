@@ -98,11 +98,15 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 
 def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> dict[str, TextEncoder]:
-    """Both text encoders of a random model with this geometry (arguments of open_clip's TextTransformer).
+    """Both text encoders of a random model with this geometry (arguments of open_clip's TextTransformer)."""
+    return sides_of(TextModel(**geometry).to(device), precision)
+
+
+def sides_of(model: nn.Module, precision: str) -> dict[str, TextEncoder]:
+    """Both text encoders of an open_clip model, or of its text tower.
 
     bf16: the literal side runs under autocast, like the reference with `amp`; the exact side has matrices in bf16.
     """
-    model = TextModel(**geometry).to(device)
     tokenizer = byte_pair()
     assert tokenizer.sot is not None and tokenizer.eot is not None  # of CLIP's own byte pairs
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot).in_precision(precision)

@@ -1,7 +1,6 @@
 """The two sides of methods that learn by gradient, any registered variant, with both towers and images."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import open_clip
@@ -15,16 +14,13 @@ from cocoop.backbone.model import RANDOM_WEIGHTS_SEED, Backbone
 from cocoop.backbone.transforms import Preprocessing
 from cocoop.backbone.vision import ImageEncoder
 from cocoop.bench.cases import Case
-from cocoop.bench.plain import PlainImage, PlainText
-from cocoop.bench.sides import SEED, Work, class_names
+from cocoop.bench.plain import PlainImage
+from cocoop.bench.sides import SEED, Work, class_names, sides_of
 from cocoop.config.prompts import DESCRIPTIONS
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
 from cocoop.methods.base import FewShot, Method, Task
-from cocoop.text.text_encoder import TextEncoder
-from cocoop.text.tokenizer import byte_pair
-from cocoop.text.tower import TextTower
 
 TEMPLATE = "a photo of a {}."
 NOISE = 0.02
@@ -59,7 +55,7 @@ def work(case: Case, side: str, backbone: Backbone) -> Work:
     spec, names, fast = Registry().variant(case.method, "--methods"), tuple(class_names(case.classes)), side == "fast"
     if spec.learns != "by_gradient" or spec.training is None:
         raise UserError(f"--methods: {case.method} does not learn by gradient; name a variant that does.")
-    text = encoder_of(backbone, side)
+    text = sides_of(backbone.model, backbone.spec.precision)[side]
     described = {name: [f"{TEMPLATE.format(name)} {n}" for n in range(SENTENCES)] for name in names}
     prompts = described if spec.prompts_for("") == DESCRIPTIONS else (TEMPLATE,)
     task = Task(text, (SEED,), names, prompts, TEMPLATE, backbone if spec.inputs == "images" else None)
@@ -95,12 +91,3 @@ def work(case: Case, side: str, backbone: Backbone) -> Work:
     anew = not fast and spec.inputs == "images"
     classify = method.for_classes(names)
     return Work(case, method, classify, images, labels, frozen if anew else lambda: cached, spec.training)
-
-
-def encoder_of(backbone: Backbone, side: str) -> TextEncoder:
-    """The text encoder of a side."""
-    tokenizer, model = byte_pair(), backbone.model
-    assert tokenizer.sot is not None and tokenizer.eot is not None  # of CLIP's own byte pairs
-    tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot).in_precision(backbone.spec.precision)
-    fast = TextEncoder.fast(tower)
-    return fast if side == "fast" else replace(fast, encoder=lambda prompts: PlainText(model, prompts))

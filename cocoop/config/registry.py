@@ -89,7 +89,7 @@ class Registry:
             path = self.folder / "methods" / f"{method}.yaml"
             content = self.read("methods", method, str(path))
             check_schema(params_schema(content), f"{path}: params", (ONE_WORD_EACH,))
-            if content.get(IMAGE_LAYER, None) not in (None, *content["params"]):
+            if content.get(IMAGE_LAYER) not in (None, *content["params"]):
                 raise unknown("parameter", content[IMAGE_LAYER], content["params"], f"{path}: {IMAGE_LAYER}")
             check_class(content["class"], f"{path}: class")
             code = code_digest(content["class"], f"{path}: class")
