@@ -1,8 +1,8 @@
 """The two sides of the measurement: the same method with the same inputs and the literal or the exact prompt encoder."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import open_clip
@@ -97,6 +97,19 @@ def _gradient(parameter: Tensor) -> Tensor:
     return parameter.grad.double()
 
 
+@dataclass(frozen=True)
+class LiteralText(TextEncoder):
+    """The authors' computation for prompts that learn. Frozen text features, which do not change from step to step, come from
+    the exact encoder, because the authors' way takes minutes for PromptSRC's sixty templates.
+    """
+
+    exact: TextEncoder | None = None
+
+    def features(self, texts: Sequence[str]) -> Tensor:
+        assert self.exact is not None
+        return self.exact.features(texts)
+
+
 def sides(device: str, geometry: Mapping[str, int], precision: str = "fp32") -> dict[str, TextEncoder]:
     """Both text encoders of a random model with this geometry (arguments of open_clip's TextTransformer)."""
     return sides_of(TextModel(**geometry).to(device), precision)
@@ -111,7 +124,9 @@ def sides_of(model: nn.Module, precision: str) -> dict[str, TextEncoder]:
     assert tokenizer.sot is not None and tokenizer.eot is not None  # of CLIP's own byte pairs
     tower = TextTower.from_open_clip(model, tokenizer.sot, tokenizer.eot).in_precision(precision)
     fast = TextEncoder.fast(tower)
-    return {"literal": replace(fast, encoder=lambda prompts: PlainText(model, prompts)), "fast": fast}
+    given = {part.name: getattr(fast, part.name) for part in fields(fast) if part.init}
+    literal = LiteralText(**given | {"encoder": lambda prompts: PlainText(model, prompts)}, exact=fast)
+    return {"literal": literal, "fast": fast}
 
 
 def class_names(count: int) -> list[str]:
