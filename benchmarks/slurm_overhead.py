@@ -47,7 +47,7 @@ def main() -> None:
             raise SystemExit(clone.log())
         in_head = time.monotonic() - start
         results, jobs = clone.folder / "results", cluster.submitted(clone.folder)
-        stages = [json.loads(path.read_text()) for path in results.glob("benchmarks/**/*.jsonl")]
+        stages = [json.loads(path.read_text()) for path in results.glob("usage/**/*.json")]
         logs = [
             path
             for stage in ("features", "views", "train", "evaluate")

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 EXIT_CODE = 2
+INTERRUPTED = 130  # a shell's exit code for SIGINT
+INTERRUPTION = "interrupted: finished work is kept; run the same command again to continue."
 LONGEST_IN_LIST = 160  # characters of one name in a list; long enough for most paths
 
 

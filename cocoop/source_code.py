@@ -6,6 +6,8 @@ from pathlib import Path
 
 from cocoop.io import canonical_json, sha256_text
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def canonical(node: object) -> object:
     """A syntax tree as JSON values without empty fields and docstrings, so that all Python versions give the same values."""
@@ -13,11 +15,15 @@ def canonical(node: object) -> object:
         return [canonical(item) for item in node]
     if not isinstance(node, ast.AST):
         return node if isinstance(node, str | int | float | bool | None) else repr(node)
-    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, [])}
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    if isinstance(node, documented) and node.body and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = node.body[1:]
-    return [type(node).__name__, {name: canonical(value) for name, value in fields.items()}]
+    fields = {}
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is not None and value != []:
+            documented = (
+                name == "body" and isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None
+            )
+            fields[name] = canonical(value[1:] if documented else value)
+    return [type(node).__name__, fields]
 
 
 def digest(paths: Iterable[Path], root: Path) -> str:

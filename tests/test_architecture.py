@@ -13,7 +13,7 @@ PACKAGE = REPOSITORY / "cocoop"
 NESTED = {"planning", "reporting", "demo"}  # folders whose subfolders are rooms of their own
 ROWS = [
     {"errors", "fonts", "io", "metrics", "progress", "source_code", "yaml_loader"},
-    {"config", "manifest", "provenance", "device"},
+    {"config", "manifest", "provenance", "device", "forkserver"},
     {"run"},
     {"splits", "demo.drawing", "demo.miniatures", "data"},
     {"text", "backbone", "images"},

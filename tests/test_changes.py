@@ -90,7 +90,7 @@ CHANGES = {
     "params": (coop(params={"n_ctx": 8, "ctx_init": None}), COOP),
     "seeds": (settings(CONFIG, seeds=[1, 2]), DRAW),
     "views": (settings(CONFIG, views=1), VIEWS),
-    "device": (settings(CONFIG, device="auto", text_budget_mb=300, offline=True), NOTHING),
+    "device": (settings(CONFIG, device="auto", text_budget_mb=300, offline=True, forkserver=False), NOTHING),
     "train_datasets": (experiment(train_datasets=["shapes", "digits"]), DATASET),
     "variants": (experiment(variants=["clip"]), SHOWN),
     "shots": (experiment(shots=[2]), DRAW),

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from cocoop import __version__
-from cocoop.cli import bench, cluster, datasets, experiments, stages, tools
-from cocoop.errors import EXIT_CODE, UserError
+from cocoop.cli import bench, cluster, datasets, experiments, stages, tools, usage
+from cocoop.errors import EXIT_CODE, INTERRUPTED, INTERRUPTION, UserError
 from cocoop.planning import environment
 
-INTERRUPTED, CUT_OFF = 130, 141  # a shell's exit codes for SIGINT and SIGPIPE
+CUT_OFF = 141  # a shell's exit code for SIGPIPE
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         arguments = vars(parser().parse_args(argv))
-        stage = arguments.pop("stage")
+        stage, used = arguments.pop("stage"), arguments.pop("usage", None)
         if (
             stage.__module__ in (stages.__name__, experiments.__name__) and not sys.stdout.isatty()
         ):  # write the command to the job's log
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 shlex.join(["python", "-m", "cocoop", *(sys.argv[1:] if argv is None else argv)]),
                 flush=True,
             )
-        stage(**arguments)
+        with usage.measured(used):
+            stage(**arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has closed the pipe, and Python would flush again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -56,6 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_CODE
     except KeyboardInterrupt:
-        print("interrupted: finished work is kept; run the same command again to continue.", file=sys.stderr)
+        print(INTERRUPTION, file=sys.stderr)
         return INTERRUPTED
     return 0

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli import runs
+from cocoop.cli import runs, usage
 from cocoop.cli.arguments import (
     SEED,
     backbone_option,
@@ -73,6 +73,7 @@ def add(commands: Any) -> None:
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
     _live(parser)
     path(parser, "--out", about="folder to write into")
+    usage.option(parser)
 
     parser = command(commands, "evaluate", evaluate, "test runs on a dataset's subsets")
     json_option(parser, "--evaluation", "the evaluation, as in the job's log")
@@ -82,6 +83,7 @@ def add(commands: Any) -> None:
     _live(parser)
     path(parser, "--learned", about="learned.safetensors; none for an untrained variant", required=False)
     path(parser, "--out", about="folder to write into")
+    usage.option(parser)
 
 
 def _images(parser: Any) -> None:
@@ -91,6 +93,7 @@ def _images(parser: Any) -> None:
     path(parser, "--out", about="safetensors file to write")
     parser.add_argument("--local", action="store_true", help="also encode local features, in half precision")
     _workers(parser)
+    usage.option(parser)
 
 
 def _workers(parser: Any) -> None:

@@ -87,8 +87,8 @@ class Job:
         return self.stage.log.format(**self.wildcards)
 
     @property
-    def benchmark(self) -> str | None:
-        return self.stage.benchmark and self.stage.benchmark.format(**self.wildcards)
+    def usage(self) -> str | None:
+        return self.stage.usage and self.stage.usage.format(**self.wildcards)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -97,12 +97,13 @@ class Job:
 
     @property
     def needs_gpu(self) -> bool:
-        return self.stage.benchmark is not None
+        return self.stage.usage is not None
 
     @cached_property
     def command(self) -> list[str]:
         """The arguments after `python -m cocoop`."""
-        return [self.stage.name.replace("_", "-"), *self.words()]
+        used = ["--usage", self.usage] if self.usage else []
+        return [self.stage.name.replace("_", "-"), *self.words(), *used]
 
 
 def view_ranges(views: int) -> list[tuple[int, int]]:

@@ -20,17 +20,17 @@ class Stage:
     Attributes:
         outputs: patterns of its output files by name.
         log: pattern of its log file.
-        benchmark: pattern of the file with Snakemake's measurements, for jobs that need a GPU; None for other jobs.
+        usage: pattern of the file with the time and memory of a job that needs a GPU; None for other jobs.
     """
 
     name: str
     outputs: Mapping[str, str]
     log: str
-    benchmark: str | None = None
+    usage: str | None = None
 
 
 def _gpu(name: str, tail: str, outputs: Mapping[str, str]) -> Stage:
-    return Stage(name, outputs, f"results/logs/{name}/{tail}.log", f"results/benchmarks/{name}/{tail}.jsonl")
+    return Stage(name, outputs, f"results/logs/{name}/{tail}.log", f"results/usage/{name}/{tail}.json")
 
 
 def _of_experiment(name: str, **outputs: str) -> Stage:

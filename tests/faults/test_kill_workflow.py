@@ -11,7 +11,7 @@ from tests.faults.world import contents
 KILLS, KILLS_IN_CI = 10, 2
 SECONDS, SECONDS_IN_CI = (3.0, 20.0), (3.0, 10.0)  # Snakemake has begun, and is not yet done
 MORE_SECONDS = 5.0  # on a busy machine, as long as no job has begun
-OF_TIMES = ("cost", "report.html", "benchmarks/", "logs/")  # files that say how long something took
+OF_TIMES = ("cost", "report.html", "usage/", "logs/")  # files that say how long something took
 
 
 def results(folder: Path) -> dict[str, str]:

@@ -76,6 +76,7 @@ def run(connection: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    os.environ.pop("COCOOP_FORKSERVER", None)  # this is one
     theirs = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path = [folder, *filter(None, theirs), *(path for path in sys.path if path not in ours)]
     importlib.import_module("torch").set_num_threads(int(environment.get("OMP_NUM_THREADS", 1)))

@@ -44,7 +44,7 @@ def test_outputs_are_those_of_the_rules(jobs, tmp_path):
 
 
 def test_paths_of_different_jobs_differ(jobs):
-    paths = [path for job in jobs for path in (*job.outputs.values(), job.log, job.benchmark) if path]
+    paths = [path for job in jobs for path in (*job.outputs.values(), job.log, job.usage) if path]
     assert len(paths) == len(set(paths))
 
 

@@ -4,6 +4,7 @@ import shlex
 from snakemake.exceptions import WorkflowError
 
 from cocoop.errors import UserError
+from cocoop.forkserver.client import VARIABLE as FORKSERVER
 from cocoop.planning import files, stages
 from cocoop.planning.environment import environment
 from cocoop.planning.jobs import jobs_of
@@ -41,11 +42,10 @@ ENVIRONMENT = {
     "PYTHONPATH": str(REPOSITORY),
     **environment(config),
 }
-shell.prefix(
-    "".join(
-        f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()
-    )
-)
+EXPORTS = [f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()]
+if PLAN.config["forkserver"]:
+    EXPORTS.append(f"export {FORKSERVER}=$PPID; ")  # the Snakemake that runs the job
+shell.prefix("".join(EXPORTS))
 
 
 wildcard_constraints:

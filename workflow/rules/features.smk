@@ -22,8 +22,6 @@ rule features:
         **stages.FEATURES.outputs,
     log:
         stages.FEATURES.log,
-    benchmark:
-        stages.FEATURES.benchmark
     conda:
         "../../environment.yml"
     resources:
@@ -43,8 +41,6 @@ rule views:
         **stages.VIEWS.outputs,
     log:
         stages.VIEWS.log,
-    benchmark:
-        stages.VIEWS.benchmark
     conda:
         "../../environment.yml"
     resources:

@@ -5,8 +5,6 @@ rule train:
         **stages.TRAIN.outputs,
     log:
         stages.TRAIN.log,
-    benchmark:
-        stages.TRAIN.benchmark
     conda:
         "../../environment.yml"
     resources:
@@ -26,8 +24,6 @@ rule evaluate:
         **stages.EVALUATE.outputs,
     log:
         stages.EVALUATE.log,
-    benchmark:
-        stages.EVALUATE.benchmark
     conda:
         "../../environment.yml"
     resources:

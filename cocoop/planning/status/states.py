@@ -99,19 +99,17 @@ def _time(path: Path) -> float:
 
 
 def _seconds(folder: Path, job: Job) -> float | None:
-    """Duration of a job. Snakemake measures the last attempt; cost.json also includes earlier ones (of a continued training)."""
-    if job.benchmark is None:
+    """Duration of a job. Its usage is of the last attempt; cost.json also includes earlier ones (of a continued training)."""
+    if job.usage is None:
         return None
-    found = [_number(folder / job.benchmark, "s")]
+    found = [_number(folder / job.usage, "s")]
     found += [_number(folder / output, "seconds") for output in job.outputs.values() if output.endswith("/cost.json")]
     return max((seconds for seconds in found if seconds is not None), default=None)
 
 
 def _number(path: Path, key: str) -> float | None:
-    """A key of the last JSON object in a file that contains one object, or one per line."""
+    """A number in a JSON file, None if there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
-        content = text if path.suffix == ".json" else text.splitlines()[-1]
-        return float(json.loads(content)[key])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return float(json.loads(path.read_text(encoding="utf-8"))[key])
+    except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -35,7 +35,7 @@ def rest(seen: Sequence[Seen], estimator: Estimator) -> Rest:
         amount = _amount(one.job, estimator)
         if one.state is State.DONE and one.seconds is not None and amount is not None:
             done[_kind(one.job, estimator)].append((amount, one.seconds))
-    todo = [one for one in seen if one.state is not State.DONE and one.job.benchmark is not None]
+    todo = [one for one in seen if one.state is not State.DONE and one.job.usage is not None]
     found = [_seconds(one, done.get(_kind(one.job, estimator), ()), estimator) for one in todo]
     known = [seconds for seconds in found if seconds is not None]
     return Rest(sum(known), len(found) - len(known))

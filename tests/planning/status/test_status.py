@@ -41,7 +41,7 @@ def finish(folder, job, seconds=None):
         write(folder / output)
     write(folder / job.log)
     if seconds is not None:
-        write(folder / job.benchmark, json.dumps({"s": seconds}) + "\n")
+        write(folder / job.usage, json.dumps({"s": seconds}) + "\n")
 
 
 def mark(folder, output, time):

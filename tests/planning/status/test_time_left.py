@@ -41,7 +41,7 @@ def finish(folder, job, seconds):
     for output in job.outputs.values():
         write(folder / output)
     write(folder / job.log)
-    write(folder / job.benchmark, json.dumps({"s": seconds}) + "\n")
+    write(folder / job.usage, json.dumps({"s": seconds}) + "\n")
 
 
 def test_grows_with_the_work(plan, estimator, tmp_path):
@@ -105,7 +105,7 @@ def test_what_is_unknown_makes_it_a_least_time(plan, tmp_path, capsys):
     assert "left: at least " in out
     assert "jobs have an unknown time" in out
     for job in jobs_of(plan):
-        if job.benchmark and job != features[1]:
+        if job.usage and job != features[1]:
             finish(tmp_path, job, 100)
     show(plan, tmp_path, [])
     assert "left: about " in capsys.readouterr().out

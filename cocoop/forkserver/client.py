@@ -1,0 +1,141 @@
+"""The process that Snakemake starts for a stage: it has the server fork the stage, and ends like it.
+
+The first stage of a workflow starts the server, which serves only the stages of one Snakemake, in the same folder with the same
+environment variables. No state is shared but imported libraries.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cocoop.errors import INTERRUPTED, INTERRUPTION
+from cocoop.forkserver import libraries
+
+VARIABLE = "COCOOP_FORKSERVER"  # process id of the Snakemake whose stages share a server
+LONGEST_ADDRESS = 100  # bytes; Linux allows 107
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Reply = dict[str, Any]
+
+
+def run(arguments: list[str]) -> int | None:
+    """The exit code of a stage that the server has run; None if it must run in this process."""
+    head = os.environ.get(VARIABLE, "")
+    if not head.isdigit() or not arguments or arguments[0] not in libraries.OF_STAGES or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        folder = _folder(head)
+        server = _connected(folder, head) if folder else None
+        return _ran(server, arguments) if server else None
+    except OSError:
+        return None
+    except KeyboardInterrupt:  # before the stage has begun
+        print(INTERRUPTION, file=sys.stderr)
+        return INTERRUPTED
+
+
+def _folder(head: str) -> Path | None:
+    """A private folder for the socket; None if there is no safe and short path."""
+    folder = Path(os.environ.get("TMPDIR") or "/tmp", f"cocoop-{os.getuid()}-{head}-{_surroundings()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return folder if private and len(os.fsencode(folder / "socket")) <= LONGEST_ADDRESS else None
+
+
+def _surroundings() -> str:
+    """A digest of what a fork inherits from the server and must therefore have in common with this process."""
+    variables = sorted(item for item in os.environ.items() if item[0] != "_")
+    return hashlib.sha256(repr((variables, os.getcwd(), sys.executable, sys.path)).encode()).hexdigest()[:12]
+
+
+def _connected(folder: Path, head: str) -> socket.socket | None:
+    """A connection to the server, which is started if it does not run. Only one process at a time tries."""
+    if server := _connection(folder):
+        return server
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if server := _connection(folder):
+            return server
+        if _started(folder, head):
+            return _connection(folder)
+        _remove(folder)
+        return None
+
+
+def _connection(folder: Path) -> socket.socket | None:
+    server = socket.socket(socket.AF_UNIX)
+    try:
+        server.connect(str(folder / "socket"))
+    except (FileNotFoundError, ConnectionRefusedError):
+        server.close()
+        return None
+    return server
+
+
+def _started(folder: Path, head: str) -> bool:
+    """Starts the server and waits until it is ready."""
+    import subprocess
+
+    program = Path(__file__).with_name("server.py")
+    server = subprocess.Popen(
+        [sys.executable, "-P", str(program), str(folder), head],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    assert server.stdout is not None
+    return server.stdout.readline() == b"ready\n"
+
+
+def _remove(folder: Path) -> None:
+    """Removes the folder of a server that cannot start: its head has ended, or is in another namespace."""
+    with suppress(OSError):
+        (folder / "lock").unlink()
+        folder.rmdir()
+
+
+def _ran(server: socket.socket, arguments: list[str]) -> int | None:
+    """Asks for a stage and waits for its end; passes on signals, and ends by the same signal as the stage."""
+    # A fork inherits no files from this process, so it gets them all: a stage may read from its stdin or /dev/fd/63.
+    files = [file for file in map(int, os.listdir("/dev/fd")) if os.path.exists(f"/dev/fd/{file}")]
+    files.remove(server.fileno())
+    ignored = [number for number in FORWARDED if signal.getsignal(number) == signal.SIG_IGN]  # by nohup, for example
+    for number in {*FORWARDED} - {*ignored}:
+        signal.signal(number, lambda number, _: _pass_on(server, number))
+    socket.send_fds(server, [b"{}\n"], files)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    _send(server, {"arguments": arguments, "files": files, "umask": mask, "ignored": ignored})
+    replies = server.makefile("rb")
+    if not _read(replies).get("forked"):
+        return None
+    code = _read(replies).get("code", -signal.SIGKILL)  # no answer: the server was killed, and its forks with it
+    if code < 0:
+        if -code in FORWARDED:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+def _pass_on(server: socket.socket, number: int) -> None:
+    with suppress(OSError):  # it has ended, and its answer is on the way
+        _send(server, {"signal": number})
+
+
+def _send(server: socket.socket, message: Mapping[str, Any]) -> None:
+    server.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _read(replies: Any) -> Reply:
+    """A line of JSON; empty if the server has ended."""
+    try:
+        return json.loads(replies.readline() or b"{}")
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,17 @@
+"""The libraries that a stage imports, which the server imports before it forks. Other stages start quickly by themselves."""
+
+TORCH = ("torch", "torch.nn.functional", "open_clip", "safetensors.torch")
+TABLES = ("pandas", "scipy.stats", "tabulate")
+OF_STAGES = {
+    "manifest": TORCH,
+    "text-tower": TORCH,
+    "features": TORCH,
+    "views": TORCH,
+    "train": TORCH,
+    "evaluate": TORCH,
+    "collect": TABLES,
+    "tables": TABLES,
+    "paired": (*TABLES, "statsmodels.stats.multitest"),
+    "figures": (*TABLES, "matplotlib.pyplot", "seaborn"),
+    "report": (*TABLES, "jinja2", "PIL.Image"),
+}

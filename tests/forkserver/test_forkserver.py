@@ -1,0 +1,230 @@
+"""Stages as forks of a server: the same as processes of their own, whatever is killed. Real servers, of a stand-in for `cocoop`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cocoop.forkserver import client, libraries
+from cocoop.io import REPOSITORY
+
+STAGE = next(stage for stage, names in libraries.OF_STAGES.items() if names == libraries.TABLES)  # imports no torch
+CLIENT = "import sys; from cocoop.forkserver import client; code = client.run(sys.argv[1:]); sys.exit(77 if code is None else code)"
+NO_SERVER = 77
+PACKAGE = "import sys\nexec(sys.argv[2])\n"  # the stand-in: each stage runs the code that it is given
+SECONDS = 60
+
+
+class World:
+    """A folder with the stand-in, and a head."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tmp = folder / "here", folder / "tmp"
+        for made in (self.folder / "cocoop", self.tmp):
+            made.mkdir(parents=True)
+        (self.folder / "cocoop" / "__init__.py").touch()
+        (self.folder / "cocoop" / "__main__.py").write_text(PACKAGE)
+        self.head = subprocess.Popen(["sleep", "1000"])
+
+    def start(self, code: str, stage: str = STAGE, **options) -> subprocess.Popen:
+        changed = options.pop("environment", {})
+        surroundings = {client.VARIABLE: str(self.head.pid), "TMPDIR": str(self.tmp), "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", CLIENT, stage, code],
+            cwd=self.folder, env={**os.environ, **surroundings, **changed}, text=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+        )  # fmt: skip
+
+    def run(self, code: str, **options) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a stage."""
+        process = self.start(code, **options)
+        out, err = process.communicate(timeout=SECONDS)
+        return process.returncode, out, err
+
+    def waiting(self, code: str = "", **options) -> tuple[subprocess.Popen, int]:
+        """A stage that has begun and waits, and its process id."""
+        process = self.start(f"import os, time\nprint(os.getpid(), flush=True)\n{code}\ntime.sleep(1000)", **options)
+        return process, int(process.stdout.readline())
+
+    def servers(self) -> list[int]:
+        found = subprocess.run(["pgrep", "-f", f"server.py {self.tmp}"], capture_output=True, text=True)
+        return [
+            int(number)
+            for number in found.stdout.split()
+            if parent_of(int(number)) not in map(int, found.stdout.split())
+        ]
+
+
+def parent_of(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    end = time.monotonic() + SECONDS
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return true()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("w"))
+    yield world
+    world.head.kill()
+    world.head.wait()
+    assert eventually(lambda: not world.servers())
+    assert not list(world.tmp.iterdir())
+
+
+@pytest.mark.parametrize(
+    "code, expected",
+    [
+        ("print('out'); print('err', file=sys.stderr); sys.exit(5)", (5, "out\n", "err\n")),
+        ("sys.exit('a message')", (1, "", "a message\n")),
+        ("print(sys.argv[1], __name__)", (0, f"{STAGE} __main__\n", "")),
+        ("import os; print(os.getcwd() == sys.path[0], 'COCOOP_FORKSERVER' in os.environ)", (0, "True False\n", "")),
+        ("import atexit; atexit.register(print, 'at the end')", (0, "at the end\n", "")),
+        ("import signal, os; os.kill(os.getpid(), signal.SIGSEGV)", (-signal.SIGSEGV, "", "")),
+        ("import signal, os; os.kill(os.getpid(), signal.SIGKILL)", (-signal.SIGKILL, "", "")),
+    ],
+)
+def test_outputs_and_exit_codes_are_those_of_a_process(world, code, expected):
+    assert world.run(code) == expected
+
+
+def test_a_traceback_is_the_one_of_a_process(world):
+    code, _, err = world.run("1 / 0")
+    assert code == 1
+    assert err.startswith("Traceback") and err.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_stage_reads_stdin_and_other_files(world):
+    reading, writing = os.pipe()
+    os.write(writing, b"other")
+    os.close(writing)
+    with open(world.folder / "in", "w+") as file:
+        file.write("input")
+        file.seek(0)
+        found = world.run(f"print(sys.stdin.read(), open('/dev/fd/{reading}').read())", stdin=file, pass_fds=[reading])
+    os.close(reading)
+    assert found == (0, "input other\n", "")
+
+
+def test_the_umask_is_that_of_the_client(world):
+    mask = os.umask(0o027)
+    try:
+        world.run("open('file', 'w')")
+    finally:
+        os.umask(mask)
+    assert (world.folder / "file").stat().st_mode & 0o777 == 0o640
+
+
+def test_many_clients_share_one_server(world):
+    parents = [world.start("import os; print(os.getppid())") for _ in range(8)]
+    assert len({process.communicate(timeout=SECONDS)[0] for process in parents}) == 1
+
+
+def test_other_variables_get_another_server(world):
+    threads = "import os; print(os.environ['OMP_NUM_THREADS'], os.getppid())"
+    one, two = (world.run(threads, environment={"OMP_NUM_THREADS": number})[1].split() for number in "12")
+    assert (one[0], two[0]) == ("1", "2")
+    assert one[1] != two[1]
+
+
+def test_changed_code_is_used_by_the_next_stage(world):
+    (world.folder / "changing.py").write_text("VALUE = 1")
+    assert world.run("import changing; print(changing.VALUE)")[1] == "1\n"
+    (world.folder / "changing.py").write_text("VALUE = 'two'")
+    assert world.run("import changing; print(changing.VALUE)")[1] == "two\n"
+
+
+def test_an_interrupt_reaches_the_stage_and_its_processes(world):
+    starts = "import subprocess; print(subprocess.Popen(['sleep', '1000']).pid, flush=True)"
+    waits = "try:\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    print('cleaned up'); sys.exit(130)"
+    process, _ = world.waiting(f"{starts}\n{waits}")
+    other = int(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=SECONDS)[0] == "cleaned up\n"
+    assert process.returncode == 130
+    assert eventually(lambda: not alive(other))
+
+
+def test_a_termination_ends_both(world):
+    process, stage = world.waiting()
+    process.terminate()
+    assert process.wait(SECONDS) == -signal.SIGTERM
+    assert not alive(stage)
+
+
+def test_a_signal_that_the_client_ignores_is_ignored(world):
+    process, stage = world.waiting(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS) == 1  # by the interrupt, without a handler in the stand-in
+    assert "KeyboardInterrupt" in process.stderr.read()
+    assert not alive(stage)
+
+
+def test_a_killed_client_takes_its_stage_along(world):
+    process, stage = world.waiting("import subprocess; print(subprocess.Popen(['sleep', '1000']).pid, flush=True)")
+    other = int(process.stdout.readline())
+    process.kill()
+    assert eventually(lambda: not alive(stage) and not alive(other))
+    assert world.run("print('still there')")[1] == "still there\n"
+
+
+def test_a_killed_server_takes_its_stages_along(world):
+    process, stage = world.waiting()
+    server = parent_of(stage)
+    os.kill(server, signal.SIGKILL)
+    assert process.wait(SECONDS) == -signal.SIGKILL
+    assert eventually(lambda: not alive(stage))
+    assert world.run("import os; print(os.getppid())")[1] != f"{server}\n"
+
+
+def test_a_killed_head_leaves_running_stages_alone(tmp_path_factory):
+    world = World(tmp_path_factory.mktemp("h"))
+    process = world.start("print('begun', flush=True); print(sys.stdin.read())", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "begun\n"
+    world.head.kill()
+    world.head.wait()
+    assert eventually(lambda: not list(world.tmp.iterdir()))
+    assert world.run("")[0] == NO_SERVER
+    assert process.communicate("finished", timeout=SECONDS)[0] == "finished\n"
+    assert process.returncode == 0
+    assert eventually(lambda: not world.servers())
+
+
+@pytest.mark.parametrize("environment", [{client.VARIABLE: ""}, {"TMPDIR": "/nowhere"}, {client.VARIABLE: "999999999"}])
+def test_without_a_server_the_process_runs_the_stage(world, environment):
+    assert world.run("", environment=environment)[0] == NO_SERVER
+
+
+def test_other_stages_run_in_their_own_process(world):
+    assert world.run("", stage="fewshot")[0] == NO_SERVER
+
+
+def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = client._folder("1")
+    assert folder is not None
+    folder.chmod(0o777)
+    assert client._folder("1") is None
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 30)))
+    (tmp_path / ("long" * 30)).mkdir()
+    assert client._folder("1") is None
