@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -41,19 +42,19 @@ use rule * from cocoop
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory) -> Path:
-    """A bare git repository with the workflow, as a server has it."""
-    work, bare = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("server") / "cocoop.git"
-    name = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+    """A git repository with the workflow and without a single file beside it (Snakemake's `gitfile` accepts no bare one)."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copytree(io.REPOSITORY / "workflow", folder / "workflow")
+    shutil.copy(io.REPOSITORY / "environment.yml", folder)
+    me = ("-c", "user.name=me", "-c", "user.email=me@example.org")
     for arguments in (
-        ["--work-tree", io.REPOSITORY, "init", "--quiet"],
-        ["--work-tree", io.REPOSITORY, "add", "workflow", "environment.yml"],
-        ["--work-tree", io.REPOSITORY, *name, "commit", "--quiet", "--message", "all"],
-        ["branch", "--force", "main"],
-        ["clone", "--quiet", "--bare", ".", bare],
+        ["init", "--quiet", "--initial-branch", "main"],
+        ["add", "."],
+        [*me, "commit", "--quiet", "-m", "all"],
     ):
-        environment = {"GIT_DIR": str(work / ".git"), "PATH": "/usr/bin:/bin"}
-        subprocess.run(["git", *map(str, arguments)], cwd=work, check=True, env=environment)
-    return bare
+        subprocess.run(["git", *arguments], cwd=folder, check=True)
+    shutil.rmtree(folder / "workflow")
+    return folder
 
 
 def run(folder: Path, text: str, *arguments: str, code: int = 0, package: Path = io.REPOSITORY):
