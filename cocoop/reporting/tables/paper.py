@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cocoop import metrics
+from cocoop.config.paper import FOLDER as FOLDER
 from cocoop.config.paper import files, read, shots_of
 from cocoop.errors import unknown
 from cocoop.reporting.records.statistics import AVERAGE
