@@ -10,12 +10,12 @@ from typing import TypeVar
 
 import torch
 
+from cocoop import gpus
 from cocoop.errors import UserError
 from cocoop.io import canonical_json, sha256_text
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that hide all devices; the last one is Slurm's
 OLDEST_DRIVER = 580  # for CUDA 13, which the pinned torch uses (NVIDIA, CUDA Compatibility, table of minor versions)
 
 
@@ -46,10 +46,12 @@ def choose(wanted: str = "auto") -> str:
 
 def allocated() -> str:
     """The GPUs that a scheduler gave this process, as VARIABLE=VALUE; empty if none. An empty CUDA_VISIBLE_DEVICES means none."""
-    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
+    if gpus.pretended() is not None:
+        return ""
+    for name in (gpus.VISIBLE, "SLURM_JOB_GPUS"):
         if name in os.environ:
             value = os.environ[name]
-            return f"{name}={value}" if value not in HIDDEN else ""
+            return f"{name}={value}" if value not in gpus.HIDDEN else ""
     return ""
 
 
@@ -100,6 +102,11 @@ def seeded(device: torch.device, *moment: object) -> Iterator[None]:
 def number_of(*moment: object) -> int:
     """A seed derived from JSON values."""
     return int(sha256_text(canonical_json(moment))[:15], 16)
+
+
+def card(device: torch.device) -> str | None:
+    """The UUID of the GPU, which `nvidia-smi -L` shows after `GPU-` or `MIG-`; None on the CPU."""
+    return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else gpus.pretended()
 
 
 def peak_gpu_mb(device: torch.device) -> float | None:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from cocoop.errors import CannotWrite, UserError
+from cocoop.places import REPOSITORY as REPOSITORY
 from cocoop.yaml_loader import UniqueKeyLoader
 
 if TYPE_CHECKING:
     import torch
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CHECKSUM = "sha256"
 IDENTITY_CHARACTERS = 10
 NOT_VALID = "{path}: not a valid {kind} file (corrupt or from another program); delete it and run again."
@@ -68,12 +68,6 @@ def cannot_write(path: Path, error: OSError, needed: int = 0, left: str = NOTHIN
     need = f"{needed:,} bytes are needed, " if needed else ""
     room = f"; {need}{_free(path):,} bytes are free: make room and run again" if full else ""
     return CannotWrite(f"{path}: cannot be written ({reason}){room}; {left}.")
-
-
-def local_file(name: str) -> Path | None:
-    """A file given relative to the repository, as a path relative to the working folder; None if it does not exist."""
-    path = REPOSITORY / name
-    return Path(os.path.relpath(path)) if path.is_file() else None
 
 
 def write_text(path: str | Path, text: str) -> None:

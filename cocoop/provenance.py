@@ -1,13 +1,14 @@
 """The origin of a result: code version, libraries, machine and device."""
 
+import json
 import platform
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 
 from cocoop import __version__
-from cocoop.io import REPOSITORY
+from cocoop.places import REPOSITORY, SHIPPED
 from cocoop.source_code import digest
 
 NUMERIC = ("backbone", "text", "images", "training", "evaluation")
@@ -16,7 +17,12 @@ LIBRARIES = ("torch", "open_clip_torch", "torchvision", "numpy", "pillow", "safe
 
 @cache
 def commit() -> str | None:
-    """The repository's commit, followed by `+` if tracked files have changed; None outside a checkout."""
+    """The repository's commit, followed by `+` if tracked files have changed; None outside a checkout.
+
+    For a package that pip installed from a repository, the commit that it was built from.
+    """
+    if SHIPPED != REPOSITORY:  # git would find a repository around the environment
+        return _built_from()
     git = ["git", "-C", str(REPOSITORY)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=20)
@@ -30,6 +36,15 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _built_from() -> str | None:
+    """The commit that pip noted when it installed the package from a repository (PEP 610)."""
+    try:
+        noted = json.loads(distribution("cocoop").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    return noted.get("vcs_info", {}).get("commit_id")
 
 
 @cache

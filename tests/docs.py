@@ -77,7 +77,7 @@ def commands(page: Path) -> list[str]:
         if block.language in SHELL:
             lines = (line.split(" #")[0].strip() for line in block.text.splitlines())
             found += [line for line in lines if line and not line.startswith("#")]
-    found += [span for span in spans(page) if span.startswith(("python -m ", "snakemake ", "make "))]
+    found += [span for span in spans(page) if span.startswith(("python -m ", "cocoop ", "snakemake ", "make "))]
     return [part for line in found for part in line.split(" && ")]
 
 

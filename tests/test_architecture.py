@@ -12,8 +12,8 @@ from cocoop.io import REPOSITORY
 PACKAGE = REPOSITORY / "cocoop"
 NESTED = {"planning", "reporting", "demo"}  # folders whose subfolders are rooms of their own
 ROWS = [
-    {"errors", "fonts", "io", "metrics", "progress", "source_code", "yaml_loader"},
-    {"config", "manifest", "provenance", "device", "forkserver"},
+    {"errors", "fonts", "io", "metrics", "places", "progress", "source_code", "yaml_loader"},
+    {"config", "manifest", "provenance", "gpus", "device", "forkserver"},
     {"run"},
     {"splits", "demo.drawing", "demo.miniatures", "data"},
     {"text", "backbone", "images"},
@@ -25,7 +25,7 @@ ROWS = [
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 WITHIN_ROW = {  # the only edges inside a row, all downwards: (importer, imported)
-    ("io", "errors"), ("io", "yaml_loader"), ("source_code", "io"), ("config", "manifest"),
+    ("io", "errors"), ("io", "places"), ("io", "yaml_loader"), ("source_code", "io"), ("config", "manifest"), ("device", "gpus"),
     ("demo.miniatures", "demo.drawing"), ("data", "splits"), ("data", "demo.miniatures"), ("images", "backbone"),
     ("images", "text"), ("text", "backbone"), ("evaluation", "training"), ("bench", "planning.cost"),
     ("planning.cost", "planning"), ("planning.status", "planning"), ("planning.status", "planning.cost"),

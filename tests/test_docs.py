@@ -24,7 +24,18 @@ from tests import docs, forked
 
 REPOSITORY = io.REPOSITORY
 METHODS, CONFIG, README = Path("docs/methods.md"), Path("config/README.md"), Path("README.md")
-NOT_OURS = {"git", "cd", ".", "conda", "$EDITOR", "apptainer", "squeue", "pip", "bash"}  # other people's programs
+NOT_OURS = {
+    "git",
+    "cd",
+    ".",
+    "conda",
+    "$EDITOR",
+    "apptainer",
+    "squeue",
+    "pip",
+    "bash",
+    "mkdir",
+}  # other people's programs
 SCHEMAS = REPOSITORY / "workflow/schemas"
 LONGEST = 120
 every_page = pytest.mark.parametrize("page", docs.PAGES, ids=str)
@@ -46,6 +57,10 @@ def check(words: list[str]) -> None:
         assert {word for word in rest if "=" not in word and not word.startswith("-")} <= targets(), "no such target"
     elif program == "snakemake":
         parse_snakemake(rest)
+    elif [program, *rest[:1]] == ["cocoop", "run"]:
+        parse_snakemake(rest[1:])
+    elif program == "cocoop":
+        parse_cocoop(rest)
     elif rest[:2] == ["-m", "cocoop"]:
         parse_cocoop(rest[2:])
     elif program == "python":

@@ -48,6 +48,7 @@ RENEWED: dict[str, set[str]] = {
     "config.offline": NOTHING,
     "config.backbone": BACKBONE,
     "config.device": NOTHING,
+    "config.jobs_per_gpu": NOTHING,
     "config.seeds": DRAWS,
     "config.seeds_per_job": VIEWS,
     "config.views": VIEWS,

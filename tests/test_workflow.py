@@ -169,6 +169,14 @@ def test_small_benchmark_end_to_end(folder):
 
 
 @pytest.mark.slow
+def test_a_copy_of_a_finished_clone_has_nothing_to_do(folder, tmp_path):
+    snakemake("--cores", "2", folder=folder)
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-a", folder, copy], check=True)
+    assert "Nothing to be done" in snakemake("-n", folder=copy).stdout
+
+
+@pytest.mark.slow
 def test_by_hand_and_through_the_workflow_alike(folder, tmp_path):
     """The first line of a job's log gives the same bytes when run by hand, into a fresh folder."""
     (run,) = (folder / "results/runs").rglob("coop/shots16/seeds1-2/*")

@@ -6,7 +6,7 @@ from typing import Any
 
 import open_clip
 
-from cocoop import io
+from cocoop import places
 from cocoop.config.openclip import CHECKPOINT_SUFFIXES, QUICK_GELU, is_checkpoint
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError, listed, unknown
@@ -22,7 +22,7 @@ def register(spec: BackboneSpec) -> str:
     where = f"backbone {spec.name!r}: model"
     name = spec.model.replace("/", "-")  # OpenAI writes ViT-B/16
     if spec.model.endswith(".json"):
-        name = _register_config(io.REPOSITORY / spec.model, where)
+        name = _register_config(places.found(spec.model) or Path(spec.model), where)
     if name not in open_clip.list_models():
         raise unknown("open_clip model", spec.model, open_clip.list_models(), where)
     return name
@@ -38,7 +38,7 @@ def foreign_tokenizer(name: str) -> str | None:
 def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]:
     """The checkpoint's path (None for random weights) and, for a tag, open_clip's preprocessing values.
 
-    Downloads a tag into open_clip's cache unless it is already there. A path is relative to the repository.
+    Downloads a tag into open_clip's cache unless it is already there. A path is looked up as in `places.found`.
     """
     if spec.pretrained is None:
         return None, {}
@@ -48,7 +48,7 @@ def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]
         return _download(spec, name, facts), facts
     if "/" not in spec.pretrained and not is_checkpoint(spec.pretrained):
         raise _unknown_tag(spec, name)
-    path = io.REPOSITORY / spec.pretrained
+    path = places.found(spec.pretrained) or Path(spec.pretrained)
     if not path.is_file():
         raise UserError(
             f"backbone {spec.name!r}: pretrained: {path}: no such file; put the checkpoint there or give a tag."

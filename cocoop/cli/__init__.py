@@ -6,9 +6,10 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from cocoop import __version__
-from cocoop.cli import bench, cluster, datasets, experiments, stages, tools, usage
+from cocoop.cli import bench, cluster, datasets, experiments, stages, tools, usage, workflow
 from cocoop.errors import EXIT_CODE, INTERRUPTED, INTERRUPTION, UserError
 from cocoop.planning import environment
 
@@ -24,10 +25,13 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; stages are imported only when they run."""
-    top = Parser(prog="python -m cocoop", description=__doc__.split(":")[1].strip().capitalize())
+    as_command = Path(sys.argv[0]).stem == "cocoop"
+    top = Parser(
+        prog="cocoop" if as_command else "python -m cocoop", description=__doc__.split(":")[1].strip().capitalize()
+    )
     top.add_argument("--version", action="version", version=f"cocoop {__version__}")
     commands = top.add_subparsers(metavar="STAGE", required=True, parser_class=Parser)
-    for module in (tools, bench, datasets, cluster, stages, experiments):
+    for module in (workflow, tools, bench, datasets, cluster, stages, experiments):
         module.add(commands)
     return top
 

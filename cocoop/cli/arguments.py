@@ -13,7 +13,7 @@ from cocoop.config.registry import Registry
 from cocoop.config.specs import NOT_OF_THE_DATA, BackboneSpec, DatasetSpec
 from cocoop.config.validation import not_valid, of_key, validate
 from cocoop.errors import UserError, listed
-from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE, STATES
+from cocoop.planning.environment import BUDGET, DEVICE, JOBS_PER_GPU, OFFLINE, STATES
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:
@@ -105,31 +105,37 @@ def template(text: str) -> str:
 
 
 def device() -> str:
-    """The device of this job, from COCOOP_DEVICE (auto, cpu or cuda), which the workflow sets from the configuration."""
-    validate(
-        {DEVICE: os.environ.get(DEVICE, "auto")}, {"properties": {DEVICE: of_key("config", "device")}}, "environment"
-    )
-    from cocoop.device import choose
+    """The device of this job, from COCOOP_DEVICE (auto, cpu or cuda), which the workflow sets from the configuration.
 
-    return choose(os.environ.get(DEVICE, "auto"))
+    Of several GPUs, takes one that has room for another job (COCOOP_JOBS_PER_GPU).
+    """
+    wanted = os.environ.get(DEVICE, "auto")
+    validate({DEVICE: wanted}, {"properties": {DEVICE: of_key("config", "device")}}, "environment")
+    if wanted != "cpu":
+        from cocoop import gpus
+
+        gpus.take(_number(JOBS_PER_GPU, "jobs_per_gpu", 1))
+    from cocoop.device import choose  # after `take`: importing torch here reads CUDA_VISIBLE_DEVICES
+
+    return choose(wanted)
 
 
 def budget_mb() -> int:
     """COCOOP_TEXT_BUDGET_MB, memory for the text encoder's activations in MB; affects speed, but results only by rounding."""
     from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 
-    return _megabytes(BUDGET, "text_budget_mb", DEFAULT_BUDGET_MB)
+    return _number(BUDGET, "text_budget_mb", DEFAULT_BUDGET_MB, " (megabytes)")
 
 
 def states_mb() -> int:
     """COCOOP_IMAGE_STATES_MB, memory for states of the image tower's frozen layers; affects results only by rounding."""
-    return _megabytes(STATES, "image_states_mb", 0)
+    return _number(STATES, "image_states_mb", 0, " (megabytes)")
 
 
-def _megabytes(variable: str, key: str, default: int) -> int:
+def _number(variable: str, key: str, default: int, unit: str = "") -> int:
     text, least = os.environ.get(variable, str(default)), of_key("config", key)["minimum"]
     if not re.fullmatch("[0-9]{1,20}", text) or int(text) < least:
-        raise UserError(f"environment: {variable}: expected an integer >= {least} (megabytes), got {text!r}.")
+        raise UserError(f"environment: {variable}: expected an integer >= {least}{unit}, got {text!r}.")
     return int(text)
 
 

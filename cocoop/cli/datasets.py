@@ -84,14 +84,11 @@ def _backbone(registry: "Registry", name: str | None) -> "BackboneSpec | None":
 
 
 def new(folder: Path, name: str | None, template: str) -> None:
-    from cocoop.config.registry import own_folder
     from cocoop.data.naming import from_path
     from cocoop.data.new import write_yaml
     from cocoop.text.tokenizer import byte_pair
 
     name = from_path(folder) if name is None else name
-    written, notes = write_yaml(
-        folder, name, template=template, folder=own_folder() / "datasets", tokenize=byte_pair().whole
-    )
+    written, notes = write_yaml(folder, name, template=template, tokenize=byte_pair().whole)
     print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
     print(f"wrote {written}; review it, then run: python -m cocoop dataset check {written.stem}")

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import places
 from cocoop.errors import UserError, did_you_mean, unknown
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
@@ -54,8 +54,8 @@ def _check_tag(tag: str, model: str, where: str, instead: str) -> None:
 
 
 def _check_file(name: str, where: str) -> None:
-    if not (io.REPOSITORY / name).is_file():
-        raise UserError(f"{where}: {name}: no such file; paths are relative to the repository.")
+    if not places.found(name):
+        raise UserError(f"{where}: {name}: no such file; paths are relative to the working folder or the repository.")
 
 
 @cache

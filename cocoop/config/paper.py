@@ -5,11 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import io, places
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 
-FOLDER = io.REPOSITORY / "config" / "paper"
+FOLDER = places.SHIPPED / "config" / "paper"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -24,19 +24,26 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def files(folder: Path | None = None) -> dict[str, Path]:
+    """The files of tables by name, sorted: those in a folder (default: the shipped ones, and the working folder's, which win)."""
+    folders = [folder] if folder else [FOLDER, Path("config/paper")]
+    found = {path.stem: path for each in folders for path in each.glob("*.yaml")}
+    return dict(sorted(found.items()))
+
+
 def names(folder: Path | None = None) -> list[str]:
-    """Names of the tables in a folder (default: FOLDER); a UserError if one of its files is not valid."""
-    files = sorted((folder or FOLDER).glob("*.yaml"))
-    for path in files:
+    """Names of the tables of `files`; a UserError if one of them is not valid."""
+    found = files(folder)
+    for path in found.values():
         _content(path, path.read_bytes())
-    return [path.stem for path in files]
+    return list(found)
 
 
 def digest(name: str | None) -> str | None:
     """Digest of a table's content, which our tables show next to ours; None without a name."""
     if not name:
         return None
-    path = FOLDER / f"{name}.yaml"
+    path = files()[name]
     return io.identity(_content(path, path.read_bytes()))
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import io, places
 from cocoop.errors import UserError, counted, cut, listed, shown
 
 TEMPLATE, ENSEMBLE, DESCRIPTIONS = "template", "ensemble", "descriptions"
@@ -52,9 +52,8 @@ def general(template: str) -> tuple[str, ...]:
 
 
 def found(name: str) -> Path:
-    """The path of a file that a YAML file names: in the working folder, else in the repository."""
-    path = Path(name)
-    return path if path.exists() else io.local_file(name) or path
+    """The path of a file that a YAML file names (`places.found`); the name itself if there is none."""
+    return places.found(name) or Path(name)
 
 
 def descriptions(path: Path) -> Descriptions:

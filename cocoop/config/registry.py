@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import io, places
 from cocoop.config import weights
 from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
@@ -18,23 +18,17 @@ from cocoop.config.specs import BackboneSpec, DatasetSpec, TrainingSpec, Variant
 from cocoop.config.validation import check_schema, definition, validate
 from cocoop.errors import UserError, listed, unknown
 
-SHIPPED = io.REPOSITORY / "config"
 PROMPTS_FROM = "prompts_from"
 ONE_WORD_EACH = "one_word_each"  # key of a parameter's schema: names the parameter that holds its number of words
 IMAGE_LAYER = "image_layer_from"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-def own_folder() -> Path:
-    """`config` in the working folder if it contains datasets, else the repository's `config`."""
-    local = Path("config")
-    return local if (local / "datasets").is_dir() else SHIPPED
-
-
 class Registry:
     """Everything a configuration can name. Reads files on first use.
 
-    folder: the folder with the registries (default: `own_folder()`).
+    folder: the folder with the registries. By default `config` in the working folder and the shipped one; of two files with the
+    same name, the working folder's counts.
     overrides: settings that a configuration changes, by variant (`variants:` in config.yaml).
     where: the configuration's name in messages.
     """
@@ -45,18 +39,23 @@ class Registry:
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
         where: str = "configuration",
     ) -> None:
-        self.folder = Path(folder) if folder else own_folder()
+        self.folders = [Path(folder)] if folder else places.layers("config")
         self.overrides, self.where = overrides or {}, where
 
     def names(self, kind: str) -> list[str]:
         """Names of all files of one kind: backbones, datasets, methods or experiments."""
-        return sorted(path.stem for path in (self.folder / kind).glob("*.yaml"))
+        return sorted({path.stem for folder in self.folders for path in (folder / kind).glob("*.yaml")})
+
+    def path(self, kind: str, name: str) -> Path:
+        """The file of a name; where it would be in the working folder if there is none."""
+        paths = [folder / kind / f"{name}.yaml" for folder in self.folders]
+        return next(filter(Path.is_file, paths), paths[0])
 
     def read(self, kind: str, name: str, where: str) -> dict[str, Any]:
         """Reads and validates one file; an unknown name raises a UserError that lists the choices."""
         if name not in self.names(kind):
             raise unknown(kind[:-1], name, self.names(kind), where)
-        path = self.folder / kind / f"{name}.yaml"
+        path = self.path(kind, name)
         if not NAME.fullmatch(name):
             raise UserError(
                 f"{path}: {name!r} is not a valid {kind[:-1]} name; use lower-case letters, digits, - and _: rename the file."
@@ -67,7 +66,7 @@ class Registry:
 
     def backbone(self, name: str, where: str) -> BackboneSpec:
         content = self.read("backbones", name, where)
-        check_names(content, str(self.folder / "backbones" / f"{name}.yaml"))
+        check_names(content, str(self.path("backbones", name)))
         return BackboneSpec(name=name, files=weights.digest(content), **content)
 
     def dataset(self, name: str, where: str) -> DatasetSpec:
@@ -86,7 +85,7 @@ class Registry:
         """All variants of all method files, with the configuration's overrides applied."""
         found: dict[str, VariantSpec] = {}
         for method in self.names("methods"):
-            path = self.folder / "methods" / f"{method}.yaml"
+            path = self.path("methods", method)
             content = self.read("methods", method, str(path))
             check_schema(params_schema(content), f"{path}: params", (ONE_WORD_EACH,))
             if content.get(IMAGE_LAYER) not in (None, *content["params"]):

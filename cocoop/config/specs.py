@@ -24,7 +24,7 @@ class BackboneSpec:
 
     Attributes:
         name: name of the file in config/backbones.
-        model: an open_clip architecture, or the path of an open_clip JSON config (relative to the repository).
+        model: an open_clip architecture, or the path of an open_clip JSON config (`places.found`).
         pretrained: an open_clip tag, the path of a checkpoint, or None for random weights (speed measurements only).
         precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything in half precision).
         preprocessing: an open_clip tag whose preprocessing to use, or some of mean, std, interpolation and resize_mode;

@@ -10,10 +10,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 
-from cocoop import io
+from cocoop import io, places
 from cocoop.errors import UserError, cut, did_you_mean, listed, unknown
 
-SCHEMAS = io.REPOSITORY / "workflow" / "schemas"
+SCHEMAS = places.SHIPPED / "workflow" / "schemas"
 MOST_PROBLEMS = 5
 KEYWORDS = (  # supported in a parameter's schema; jsonschema would silently ignore a misspelled one
     "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength",

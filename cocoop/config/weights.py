@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import io, places
 
 READ_WHOLE = 64 * 2**20  # bytes
 SAMPLES, SAMPLE_BYTES = 256, 65536
@@ -16,7 +16,7 @@ SAMPLES, SAMPLE_BYTES = 256, 65536
 def local_files(backbone: Mapping[str, Any]) -> tuple[str, ...]:
     """Its open_clip config and its checkpoint, unless they are open_clip's own."""
     named = (backbone["model"], backbone["pretrained"])
-    return tuple(str(path) for name in named if name and (path := io.local_file(name)))
+    return tuple(str(path) for name in named if name and (path := places.found(name)))
 
 
 def digest(backbone: Mapping[str, Any]) -> str | None:

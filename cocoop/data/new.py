@@ -18,7 +18,7 @@ from cocoop.data.readers.building import TooFew
 from cocoop.data.verify import problems
 from cocoop.errors import UserError, counted, cut, listed, shown
 
-DATASETS = io.REPOSITORY / "config" / "datasets"
+DATASETS = Path("config/datasets")
 FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
 WITHOUT_VAL = {"train": 0.5, "val": 0.0, "test": 0.5, "seed": 1}
 HEAD = """\

@@ -1,25 +1,28 @@
-"""Configuration files, merged like Snakemake does: the demo's, overridden by the files of --configfile."""
+"""Configuration files, merged like Snakemake does: the demo's and the working folder's, overridden by those of --configfile."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import io, places
 from cocoop.config.validation import validate
 from cocoop.planning.plan import Plan
 
 DEMO = Path("config/config.yaml")
 
 
-def defaults() -> Path:
-    """The demo's configuration, which other files override: in the working folder, else in the repository."""
-    return DEMO if DEMO.exists() else io.REPOSITORY / DEMO
+def defaults() -> list[Path]:
+    """The demo's configuration, which other files override, then that of the working folder, unless it is the same file."""
+    return places.layers(str(DEMO))[::-1]
 
 
 def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
-    """The merged content of the defaults and these files: mappings are merged key by key, other values are replaced."""
+    """The merged content of the defaults and these files: mappings are merged key by key, other values are replaced.
+
+    A file that is not in the working folder may be a shipped one: config/paper.yaml.
+    """
     merged: dict[str, Any] = {}
-    for path in (defaults(), *paths):
+    for path in (*defaults(), *(places.found(path) or path for path in paths)):
         merged = _over(merged, io.read_yaml(path))
     return merged
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cocoop import io, methods, provenance
-from cocoop.device import peak_gpu_mb, peak_mb, seeded
+from cocoop.device import card, peak_gpu_mb, peak_mb, seeded
 from cocoop.errors import UserError
 from cocoop.images.cached import Cached, CachedLocal
 from cocoop.images.inputs import Source, TrainingFiles, TrainingImages, image_side
@@ -130,10 +130,14 @@ def few_shot(images: TrainingImages) -> FewShot:
 
 
 def write_cost(path: Path, run: Run, device: str, start: float) -> None:
-    """Writes the cost of a job: seconds since `start` (time.perf_counter), and memory."""
-    gpu_mb = peak_gpu_mb(torch.device(device))
-    cost: dict[str, Any] = {"seconds": time.perf_counter() - start, "peak_gpu_mb": gpu_mb, "peak_mb": peak_mb()}
-    cost |= {"precision": run.backbone.precision, "provenance": provenance.describe(device)}
+    """Writes the cost of a job: seconds since `start` (time.perf_counter), memory, and the GPU."""
+    on = torch.device(device)
+    cost: dict[str, Any] = {
+        "seconds": time.perf_counter() - start,
+        "peak_gpu_mb": peak_gpu_mb(on),
+        "peak_mb": peak_mb(),
+    }
+    cost |= {"card": card(on), "precision": run.backbone.precision, "provenance": provenance.describe(device)}
     io.write_json(path, {"schema": 1, "kind": "cost", **cost})
 
 

@@ -128,7 +128,7 @@ class World:
             (config / f"{name}.yaml").write_text(json.dumps(content))
         self.config = {
             "data_root": "data", "offline": False, "backbone": "small", "device": "cpu", "seeds": SEEDS, "seeds_per_job": 2,
-            "views": 6, "text_budget_mb": 256, "image_states_mb": 0,
+            "views": 6, "text_budget_mb": 256, "image_states_mb": 0, "forkserver": True,
             "variants": {"coop": {"training": {"epochs": 12, "batch_size": 2}}},
             "experiments": {"flags": {}},
         }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from cocoop import io
 from cocoop.io import REPOSITORY
-from cocoop.planning.cost.groups import PROFILE, group_of, submissions
+from cocoop.planning.cost.groups import group_of, profile, submissions
 from cocoop.planning.files import load, plan_of
 from cocoop.planning.job import Job, Views
 from cocoop.planning.jobs import jobs_of
@@ -82,7 +82,7 @@ def test_paper_submissions_are_those_snakemake_forms(tmp_path):
 def test_no_slurm_job_of_the_paper_holds_two_runs():
     """A group fails as a whole: it may hold one training with its tests, or the views of one draw, and nothing beside them."""
     plan = plan_of([PAPER])
-    names = io.read_yaml(PROFILE)["groups"]
+    names = io.read_yaml(profile())["groups"]
     held: dict[str, set] = {}
     for job in jobs_of(plan):
         if group := group_of(job, names):

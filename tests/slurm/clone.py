@@ -27,7 +27,7 @@ SITE = (  # what this cluster differs in from one with accounting, and no waitin
 THREADS = ("--set-threads", "features=2", "views=2", "train=1", "evaluate=1")
 CONFIGURATION = {
     "data_root": "data", "offline": True, "backbone": "tiny", "device": "cpu", "seeds": [1, 2], "seeds_per_job": 2,
-    "views": 2, "text_budget_mb": 256, "image_states_mb": 0,
+    "views": 2, "text_budget_mb": 256, "image_states_mb": 0, "forkserver": True,
 }  # fmt: skip
 VARIANTS = {  # some seconds each on one core
     "coop": {"training": {"epochs": 150, "batch_size": 2}},

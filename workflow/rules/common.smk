@@ -10,13 +10,10 @@ from cocoop.planning.environment import environment
 from cocoop.planning.jobs import jobs_of
 from cocoop.provenance import NUMERIC
 
-REPOSITORY = Path(workflow.basedir).parent
-
-
-def refuse(message):
-    """Stops Snakemake with one line and exit code 2, like the stages."""
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+REPOSITORY = places.REPOSITORY
+IN_CLONE = places.SHIPPED == REPOSITORY
+IS_MODULE = not workflow.modifier.is_main_snakefile()
+DEPLOYED = workflow.deployment_settings.deployment_method
 
 
 def read_only(folder):
@@ -31,21 +28,55 @@ if place := read_only(".snakemake"):
         f"{place}: read-only, but Snakemake needs to write .snakemake here, even for -n; "
         "`python -m cocoop status`, `show` and `plan` work without write access."
     )
+if workflow.modifier.path_modifier.replace_prefix("results") != "results":
+    refuse(
+        "prefix and replace_prefix of a module are not supported, because the commands of the jobs name their files too;"
+        " run the module in a folder of its own (--directory), and choose `data_root` in its config."
+    )
 try:
-    PLAN = files.plan_from(config, workflow.overwrite_configfiles)
-    config.update(PLAN.config)
+    # The `config` of a module is complete; the files of --configfile are its caller's.
+    PLAN = files.plan_from(config, () if IS_MODULE else workflow.overwrite_configfiles)
     JOBS = {job.key: job for job in jobs_of(PLAN)}
 except UserError as error:
     refuse(error)
-DATA = config["data_root"]
-ENVIRONMENT = {
-    "PYTHONPATH": str(REPOSITORY),
-    **environment(config),
-}
-EXPORTS = [f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()]
-if PLAN.config["forkserver"]:
-    EXPORTS.append(f"export {FORKSERVER}=$PPID; ")  # the Snakemake that runs the job
-shell.prefix("".join(EXPORTS))
+DATA = PLAN.config["data_root"]
+
+
+def package():
+    """The folder to import the package from, as a variable for all jobs; none where each job finds what is installed.
+
+    Jobs in a conda environment or a container import an installed package through a link: with the whole folder, they would
+    also import its neighbours, which belong to another Python.
+    """
+    if IN_CLONE:
+        return {"PYTHONPATH": str(REPOSITORY)}
+    if not DEPLOYED:
+        return {}
+    link = Path(".snakemake", "package", "cocoop").absolute()
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.exists() or not link.samefile(places.PACKAGE):
+        link.unlink(missing_ok=True)
+        link.symlink_to(places.PACKAGE)
+    return {"PYTHONPATH": str(link.parent)}
+
+
+ENVIRONMENT = {**package(), **environment(PLAN.config)}
+
+
+def exports():
+    """Shell commands in front of every job: its environment, and our `python` if the environment is not activated."""
+    own = str(Path(sys.executable).parent)
+    activated = own in os.environ.get("PATH", "").split(os.pathsep)
+    path = "" if activated or DEPLOYED else f'export PATH={shlex.quote(own)}:"$PATH"; '
+    # PPID: the Snakemake that runs the job.
+    server = f"export {FORKSERVER}=$PPID; " if PLAN.config["forkserver"] else ""
+    variables = (
+        f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()
+    )
+    return "".join([path, server, *variables])
+
+
+shell.prefix(exports())
 
 
 wildcard_constraints:

@@ -3,6 +3,7 @@ rule download:
         stamp=stages.DOWNLOAD.outputs["stamp"].replace("{data_root}", DATA),
     log:
         stages.DOWNLOAD.log,
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -20,6 +21,7 @@ rule manifest:
         **stages.MANIFEST.outputs,
     log:
         stages.MANIFEST.log,
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -37,6 +39,7 @@ rule fewshot:
         **stages.FEWSHOT.outputs,
     log:
         stages.FEWSHOT.log,
+    localrule: True
     conda:
         "../../environment.yml"
     params:

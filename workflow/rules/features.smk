@@ -5,6 +5,7 @@ rule text_tower:
         **stages.TEXT_TOWER.outputs,
     log:
         stages.TEXT_TOWER.log,
+    localrule: True
     conda:
         "../../environment.yml"
     params:

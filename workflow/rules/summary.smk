@@ -3,6 +3,7 @@ rule configuration:
         **stages.CONFIGURATION.outputs,
     log:
         stages.CONFIGURATION.log,
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -18,6 +19,7 @@ rule experiment:
         **stages.CONTENT.outputs,
     log:
         stages.CONTENT.log,
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -36,6 +38,7 @@ rule collect:
         **stages.COLLECT.outputs,
     log:
         stages.COLLECT.log,
+    localrule: True
     conda:
         "../../environment.yml"
     message:
@@ -59,6 +62,7 @@ rule tables:
         ),
     log:
         stages.TABLES.log,
+    localrule: True
     conda:
         "../../environment.yml"
     message:
@@ -76,6 +80,7 @@ rule paired:
         directory(stages.PAIRED.outputs["paired"]),
     log:
         stages.PAIRED.log,
+    localrule: True
     conda:
         "../../environment.yml"
     message:
@@ -99,6 +104,7 @@ rule figures:
         ),
     log:
         stages.FIGURES.log,
+    localrule: True
     conda:
         "../../environment.yml"
     message:
@@ -121,6 +127,7 @@ rule page:
         ),
     log:
         stages.PAGE.log,
+    localrule: True
     conda:
         "../../environment.yml"
     params:

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import io, places
 from cocoop.planning.job import Job
 from cocoop.run import Evaluation
 
-PROFILE = io.REPOSITORY / "slurm" / "profile.yaml"
+
+def profile() -> Path:
+    """The Slurm profile of the working folder, else the shipped one."""
+    return places.layers("slurm/profile.yaml")[0]
 
 
 def submissions(jobs: Sequence[Job]) -> int:
@@ -17,7 +21,7 @@ def submissions(jobs: Sequence[Job]) -> int:
     Snakemake combines jobs of one group that depend on each other (a training and its tests) into a component, and
     `group-components` components into one submission.
     """
-    content = io.read_yaml(PROFILE)
+    content = io.read_yaml(profile())
     names, most = content.get("groups", {}), content.get("group-components", {})
     components: dict[tuple[str, int], set[Any]] = {}
     ungrouped = 0

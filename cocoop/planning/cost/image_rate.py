@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io
-from cocoop.planning.cost.groups import PROFILE
+from cocoop.planning.cost.groups import profile
 from cocoop.planning.job import Job, Views
 from cocoop.planning.stages import TRAIN
 
@@ -47,6 +47,6 @@ class ImageRate:
         return min(device, self.workers / decoding) if self.workers else 1 / (1 / device + decoding)
 
 
-def decoders(profile: Path = PROFILE) -> int:
-    """Number of decoding processes in a GPU job: one less than the profile's threads for `features`."""
-    return int(io.read_yaml(profile)["set-threads"]["features"]) - 1
+def decoders(path: Path | None = None) -> int:
+    """Number of decoding processes in a GPU job: one less than the threads for `features` in a profile (default: Slurm's)."""
+    return int(io.read_yaml(path or profile())["set-threads"]["features"]) - 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocoop import io
+from cocoop import places
 from cocoop.config import BackboneSpec, DatasetSpec
 from cocoop.manifest import Manifest
 from cocoop.planning import Plan
@@ -153,7 +153,7 @@ def _layers(vision: Mapping) -> int | None:
 
 def _config(spec: BackboneSpec) -> Mapping:
     if spec.model.endswith(".json"):
-        path = io.REPOSITORY / spec.model
+        path = places.found(spec.model) or Path(spec.model)
     else:
         package = importlib.util.find_spec("open_clip")
         folder = (

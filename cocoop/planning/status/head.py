@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cocoop import io
+from cocoop import io, places
 
 COMMAND = "  Command: "
 HEADER_LINES = 20
@@ -27,9 +27,9 @@ def profile(folder: Path) -> str | None:
 
 
 def settings(name: str | None) -> Mapping[str, Any]:
-    """The content of a profile in this repository; empty for any other profile or None."""
-    path = io.REPOSITORY / (name or "") / "profile.yaml"
-    return io.read_yaml(path) if path.exists() else {}
+    """The content of a profile in the working folder or a shipped one; empty for any other profile or None."""
+    found = places.layers(f"{name}/profile.yaml") if name else []
+    return io.read_yaml(found[0]) if found else {}
 
 
 def _command(log: Path) -> list[str]:

@@ -90,7 +90,8 @@ def _through_snakemake(job: Job, configfiles: Sequence[Path], profile: str | Non
     """The Snakemake command that runs the job and its missing inputs, with the profile of the last run."""
     how = ["--profile", profile] if profile else ["--cores", "all", "--rerun-incomplete"]
     files = ["--configfile", *map(str, configfiles)] if configfiles else []
-    return shlex.join(["snakemake", *how, *files, "--", next(iter(job.outputs.values()))])
+    program = ["snakemake"] if Path("workflow/Snakefile").exists() else ["cocoop", "run"]
+    return shlex.join([*program, *how, *files, "--", next(iter(job.outputs.values()))])
 
 
 def alone(plan: Plan, job: Job) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cocoop import metrics
-from cocoop.config.paper import FOLDER, read, shots_of
+from cocoop.config.paper import FOLDER as FOLDER
+from cocoop.config.paper import files, read, shots_of
 from cocoop.errors import unknown
 from cocoop.reporting.records.statistics import AVERAGE
 
@@ -83,9 +84,9 @@ class PaperTable:
         return dict(zip(self.rows[row].shots, found, strict=True)).get(shots)
 
 
-def load(folder: Path = FOLDER) -> dict[str, PaperTable]:
-    """All tables of the folder by file name; an invalid file is a UserError."""
-    return {path.stem: _table(path) for path in sorted(Path(folder).glob("*.yaml"))}
+def load(folder: Path | None = None) -> dict[str, PaperTable]:
+    """All tables by file name (`cocoop.config.paper.files`); an invalid file is a UserError."""
+    return {name: _table(path) for name, path in files(folder).items()}
 
 
 def choose(papers: Mapping[str, PaperTable] | None, experiment: Mapping[str, Any]) -> PaperTable | None:
