@@ -32,7 +32,7 @@ if place := read_only(".snakemake"):
     )
 try:
     PLAN = files.plan_from(config, workflow.overwrite_configfiles)
-    config.update(PLAN.config)
+    config.update(PLAN.config, backbones=list(PLAN.backbones))
     JOBS = {job.key: job for job in jobs_of(PLAN)}
 except UserError as error:
     refuse(error)
