@@ -117,7 +117,7 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
         logit_scale=math.exp(float(model.logit_scale)),
         fingerprint=fingerprint({"model": config, "preprocessing": prepared.settings}, model.state_dict()),
         device=torch.device(device),
-        origin=path and hub.origin(path),
+        origin=hub.origin(path) if path else None,
     )
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from cocoop.cli.arguments import command
+from cocoop.config.openclip import HUB
 
 if TYPE_CHECKING:
     from cocoop.config import Registry
@@ -34,5 +35,5 @@ def _row(registry: "Registry", name: str) -> list[str]:
     content = registry.read("backbones", name, "config/backbones")
     published = content.get("imagenet_zero_shot")
     about = (f"{published['accuracy']:.2f}", published["source"]) if published else ("", "")
-    weights = content["pretrained"] or "random"
+    weights = content.get("pretrained") or ("of the hub" if content["model"].startswith(HUB) else "random")
     return [name, content["label"], content["model"], weights, content.get("precision", "fp32"), *about]

@@ -48,7 +48,7 @@ class BackboneSpec:
     revision: str | None = None
     files: str | None = None
     label: str = field(default="", compare=False)
-    imagenet_zero_shot: Mapping[str, Any] | None = field(default=None, compare=False)
+    imagenet_zero_shot: Mapping[str, float | str] | None = field(default=None, compare=False)
 
     def on(self, device: str) -> "BackboneSpec":
         """The backbone as a job on this device computes it: `auto` is replaced."""

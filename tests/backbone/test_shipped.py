@@ -37,7 +37,7 @@ def test_open_clip_knows_the_weights_and_their_activation(name):
 def test_the_model_can_be_built_and_says_what_methods_can_do(name):
     """On torch's meta device, where a model has shapes but takes no memory."""
     with quiet(), torch.device("meta"):
-        model = open_clip.create_model(SPECS[name].model, pretrained_text=False)
+        model = open_clip.create_model(SPECS[name].model, pretrained_text=False, device="meta")
     assert model.visual is not None and architectures.is_resnet(SPECS[name]) == (name in ("rn50", "rn101"))
     assert (vision_reading.why_fixed(model) is None) == (name in PLAIN)
     assert architecture.register(SPECS[name]) == SPECS[name].model

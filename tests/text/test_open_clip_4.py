@@ -41,6 +41,9 @@ class ResidualAttentionBlock(nn.Module):
         self.attn = Attention(of.attn)
         self.ln_1, self.ls_1, self.ln_2, self.mlp, self.ls_2 = of.ln_1, of.ls_1, of.ln_2, of.mlp, of.ls_2
 
+    def get_weight_dtype(self) -> torch.dtype:
+        return self.mlp.c_fc.weight.dtype
+
     def forward(self, q_x, k_x=None, v_x=None, attn_mask=None):
         x = q_x + self.ls_1(self.attn(self.ln_1(q_x), k_x=k_x, v_x=v_x, attn_mask=attn_mask))
         return x + self.ls_2(self.mlp(self.ln_2(x)))

@@ -38,7 +38,7 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
         content = io.read_json(path, "metrics")
         said |= set(content.get("notes", ()))
         older += content.get("code") != provenance.numeric_code()
-        precisions[_precision(content)] += content["run"]["backbone"].get("precision") == "auto"
+        precisions[_precision(content)] += _planned(content) == "auto"
         for row in _rows(path, content):
             row[DRAWN] = drawn.get(tuple(row[name] for name in ("dataset", "subset", "shots", "seed")))
             key = tuple(row[name] for name in KEY)
@@ -76,7 +76,12 @@ def _fewest(fewshot: Sequence[Path]) -> dict[tuple[str, str, int, int], int]:
 
 def _precision(content: Mapping[str, Any]) -> str:
     """The precision that a metrics file was computed in; empty if it does not say."""
-    return content.get("precision") or content["run"]["backbone"].get("precision", "")
+    return content.get("precision") or _planned(content)
+
+
+def _planned(content: Mapping[str, Any]) -> str:
+    """The precision of its run, which may be auto; empty if it does not say."""
+    return content.get("run", {}).get("backbone", {}).get("precision", "")
 
 
 def seal_of(path: Path) -> Path:

@@ -115,7 +115,7 @@ def test_running_jobs_count_with_what_is_left_of_them(plan, estimator):
     training, evaluation = of_stage(plan, "train")[0], of_stage(plan, "evaluate")[0]
     end = Ending(empty=False, elapsed=10.0, left=75.0)
     assert rest([Seen(training, State.RUNNING, end=end)], estimator) == rest_of(75.0, 0)
-    done = Seen(replace(evaluation, wildcards={}), State.DONE, 100.0)
+    done = Seen(replace(evaluation, wildcards={"backbone": evaluation.backbone}), State.DONE, 100.0)
     assert rest([done, Seen(evaluation, State.RUNNING, end=end)], estimator) == rest_of(90.0, 0)
     late = Ending(empty=False, elapsed=500.0, left=None)
     assert rest([done, Seen(evaluation, State.RUNNING, end=late)], estimator) == rest_of(0.0, 0)
