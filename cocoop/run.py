@@ -5,7 +5,7 @@ Planning creates runs, paths contain their identities, the command line passes t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,10 @@ class Run:
         """Short digest of the canonical form, used in paths."""
         return identity(self.to_dict())
 
+    def on(self, device: str) -> "Run":
+        """The run as a job on this device computes it (`BackboneSpec.on`). Files contain the run itself."""
+        return replace(self, backbone=self.backbone.on(device))
+
     @property
     def seeds_text(self) -> str:
         """The seeds as written in paths."""
@@ -124,7 +128,7 @@ class Run:
     @property
     def order(self) -> tuple[Any, ...]:
         """Sort key for lists of runs."""
-        return self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity
+        return self.backbone.name, self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity
 
     def __hash__(self) -> int:
         return hash(self.identity)

@@ -47,6 +47,8 @@ RENEWED: dict[str, set[str]] = {
     "config.data_root": SOURCE - {"configuration", "experiment"},
     "config.offline": NOTHING,
     "config.backbone": BACKBONE,
+    "config.backbones": BACKBONE,
+    "config.precision": BACKBONE,
     "config.device": NOTHING,
     "config.jobs_per_gpu": NOTHING,
     "config.seeds": DRAWS,
@@ -60,6 +62,7 @@ RENEWED: dict[str, set[str]] = {
     "config.experiments": SHOWN,
     "backbone": BACKBONE,
     "backbone.label": SHOWN,
+    "backbone.imagenet_zero_shot": SHOWN,
     "dataset.title": SHOWN,
     "dataset.template": CLIP,
     "dataset.ensemble": ENSEMBLE,
@@ -127,6 +130,7 @@ RENEWED: dict[str, set[str]] = {
 WITHOUT_TRAINING = ("training", "per_dataset", "per_shots")
 CHANGES: dict[str, Any] = {  # where a value must fit others
     "config.backbone": "other",
+    "config.precision": "bf16",
     "config.seeds": [1, 2, 3],
     "config.seeds_per_job": 2,
     "config.views": "plain",
@@ -140,6 +144,7 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "config.experiments": [{"mine": {"title": "Other"}}],
     "backbone.model": "ViT-B-32",
     "backbone.pretrained": None,
+    "backbone.imagenet_zero_shot": {"accuracy": 50.0, "source": "a paper"},
     "backbone.preprocessing": {"mean": [0, 0, 0]},
     "dataset.ensemble": ["a {}.", "the {}."],
     "dataset.descriptions": "other.json",
@@ -179,6 +184,10 @@ WHOLE: dict[str, Callable[[dict], dict]] = {  # where other keys must change alo
         "learns": "by_itself", "variants": {"coop": {"label": "CoOp"}},
     },
     "method.image_layer_from": lambda content: content | {"image_layer_from": "n_ctx"},
+    "config.backbones": lambda content: {key: value for key, value in content.items() if key != "backbone"}
+    | {"backbones": ["other"]},
+    "backbone.revision": lambda content: content
+    | {"model": "hf-hub:someone/else", "pretrained": None, "revision": "main"},
     "config.variants.*.prompts_from": lambda content: content | {"variants": {"clip": {"prompts_from": "ensemble"}}},
     "method.variants.*.prompts_from": lambda content: content | {
         "prompts_from": "template", "variants": {"coop": {"label": "CoOp", "prompts_from": "ensemble"}},

@@ -7,6 +7,7 @@ from typing import Any
 import open_clip
 
 from cocoop import places
+from cocoop.backbone import hub
 from cocoop.config.openclip import CHECKPOINT_SUFFIXES, QUICK_GELU, is_checkpoint
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError, listed, unknown
@@ -15,13 +16,15 @@ BUILT_IN = frozenset(open_clip.list_models())
 
 
 def register(spec: BackboneSpec) -> str:
-    """The architecture's name in open_clip; a JSON config is registered under its file name.
+    """The architecture's name in open_clip; a JSON config is registered under its file name, one of the hub under its repository.
 
     Raises a UserError for an unknown architecture.
     """
     where = f"backbone {spec.name!r}: model"
     name = spec.model.replace("/", "-")  # OpenAI writes ViT-B/16
-    if spec.model.endswith(".json"):
+    if hub.is_hub(spec):
+        name = _register_config(hub.config(spec), where)
+    elif spec.model.endswith(".json"):
         name = _register_config(places.found(spec.model) or Path(spec.model), where)
     if name not in open_clip.list_models():
         raise unknown("open_clip model", spec.model, open_clip.list_models(), where)
@@ -40,6 +43,8 @@ def weights(spec: BackboneSpec, name: str) -> tuple[Path | None, dict[str, Any]]
 
     Downloads a tag into open_clip's cache unless it is already there. A path is looked up as in `places.found`.
     """
+    if hub.is_hub(spec):
+        return hub.weights(spec), {}
     if spec.pretrained is None:
         return None, {}
     facts = open_clip.get_pretrained_cfg(name, spec.pretrained)

@@ -1,19 +1,16 @@
 """Loads weights from a file into a model without ever running code from the file.
 
 It reads only tensors: safetensors, or torch.load(weights_only=True). A TorchScript archive is a program, and torch cannot read
-its tensors without loading it, so only archives published by OpenAI are opened (open_clip's table contains their sha256).
+its tensors without loading it, so only archives published by OpenAI are opened (by their sha256).
 """
 
 import pickle
 import warnings
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
-from open_clip.factory import load_state_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -22,7 +19,19 @@ from cocoop import io
 from cocoop.backbone import formats, state_dicts, tiny
 from cocoop.errors import UserError, listed
 
-OPENAI_HOST = "openaipublic"
+PUBLISHED = frozenset(  # sha256 of OpenAI's files, which are part of their URLs (CLIP, clip/clip.py:30-40)
+    (
+        "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",  # RN50
+        "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599",  # RN101
+        "7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd",  # RN50x4
+        "52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa",  # RN50x16
+        "be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c",  # RN50x64
+        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",  # ViT-B/32
+        "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",  # ViT-B/16
+        "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",  # ViT-L/14
+        "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",  # ViT-L/14@336px
+    )
+)
 SCRIPT_MARK = "TorchScript"
 MOST_SHOWN = 3
 PLAIN_KINDS = (io.canonical_json("open_clip"), None)
@@ -36,7 +45,7 @@ def fill(model: nn.Module, path: Path) -> None:
         return
     if kind not in PLAIN_KINDS:
         raise UserError(f"{path}: contains {kind} of this benchmark, not the weights of a model.")
-    official = path.suffix == ".pt" and io.sha256_file(path) in _published()
+    official = path.suffix == ".pt" and io.sha256_file(path) in PUBLISHED
     content = _read(path, official)
     state = state_dicts.unwrapped(content)
     if not state:
@@ -65,19 +74,12 @@ def _kind(path: Path) -> str | None:
         raise _damaged(path, error) from error
 
 
-@cache
-def _published() -> frozenset[str]:
-    """sha256 of OpenAI's files, which are part of their URLs (CLIP, clip/clip.py:56)."""
-    urls = (open_clip.get_pretrained_url(model, "openai") for model in open_clip.list_openai_models())
-    return frozenset(url.split("/")[-2] for url in urls if OPENAI_HOST in url)
-
-
 def _read(path: Path, official: bool) -> Any:
-    """Reads a file; only OpenAI's files may contain more than tensors and plain values."""
+    """Reads a file; only OpenAI's files may be programs."""
     try:
         with warnings.catch_warnings(action="ignore"):
             if official:
-                return load_state_dict(str(path), weights_only=False)
+                return torch.jit.load(path, map_location="cpu").state_dict()
             if path.suffix == ".safetensors":
                 return load_file(path)
             return torch.load(path, map_location="cpu", weights_only=True)

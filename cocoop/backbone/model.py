@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from cocoop import io
-from cocoop.backbone import architecture, checkpoint, preprocessing
+from cocoop.backbone import architecture, checkpoint, hub, preprocessing
 from cocoop.backbone.transforms import Preprocessing
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError
@@ -30,12 +30,13 @@ class Backbone:
     """A frozen model in eval mode.
 
     Attributes:
-        spec: the settings.
+        spec: the settings, with the precision it computes in (not auto).
         model: the open_clip model.
         preprocessing: the preprocessing of images.
         embed_dim: E, the size of a feature.
         logit_scale: factor of the cosine similarities, exp of the checkpoint's parameter.
         fingerprint: sha256 of the architecture, the preprocessing and the bytes of all tensors in the loaded precision.
+        origin: repository and commit of the weights on the Hugging Face hub; None for those of other places.
         device: the device of the model.
     """
 
@@ -46,6 +47,7 @@ class Backbone:
     logit_scale: float
     fingerprint: str
     device: torch.device
+    origin: str | None = None
 
     @property
     def image_size(self) -> int:
@@ -91,6 +93,7 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
     Raises a UserError for an unknown model or tag, for a checkpoint that is missing, corrupt, unsafe or of another architecture,
     for a failed download, and for weights that do not match the activation function, about which open_clip only warns.
     """
+    spec = spec.on(str(device))
     if spec.precision not in PRECISIONS:
         raise UserError(
             f"backbone {spec.name!r}: unknown precision {spec.precision!r}; known: {', '.join(PRECISIONS)}."
@@ -114,6 +117,7 @@ def load(spec: BackboneSpec, device: str | torch.device = "cpu") -> Backbone:
         logit_scale=math.exp(float(model.logit_scale)),
         fingerprint=fingerprint({"model": config, "preprocessing": prepared.settings}, model.state_dict()),
         device=torch.device(device),
+        origin=hub.origin(path) if path else None,
     )
 
 
@@ -135,7 +139,6 @@ def _build(spec: BackboneSpec, name: str) -> nn.Module:
                 name,
                 precision="fp16" if spec.precision == "reference-fp16" else "fp32",
                 pretrained_text=False,  # weights come only from `checkpoint`, not from a hidden download
-                weights_only=True,
             )
     except Exception as error:  # open_clip, timm and transformers raise different types
         raise UserError(

@@ -27,8 +27,22 @@ def why_fixed(model: nn.Module) -> str | None:
         return "its image feature is pooled by attention"
     if visual.pool_type not in ("tok", "avg"):
         return f"its image feature is pooled by {visual.pool_type!r}"
-    odd = next((b for b in visual.transformer.resblocks if type(b).__name__ != "ResidualAttentionBlock"), None)
+    odd = next((b for b in visual.transformer.resblocks if not _is_plain_block(b)), None)
     return odd and f"its layers are {type(odd).__name__}s with additional norms or scales"
+
+
+def is_plain(attention: nn.Module | None) -> bool:
+    """Whether an attention is softmax(q k / sqrt(d)) v between two linear maps, without norms or scales of its own."""
+    if isinstance(attention, nn.MultiheadAttention):
+        return True
+    scales = (getattr(attention, name, None) for name in ("logit_scale", "head_scale"))
+    norms = (getattr(attention, name, None) for name in ("ln_q", "ln_k", "ln_inner"))
+    plain = all(scale is None for scale in scales) and all(isinstance(n, nn.Identity | None) for n in norms)
+    return type(attention).__name__ == "Attention" and plain
+
+
+def _is_plain_block(block: nn.Module) -> bool:
+    return type(block).__name__ == "ResidualAttentionBlock" and is_plain(block.attn)
 
 
 def _from_open_clip(visual: nn.Module) -> VisionTower:

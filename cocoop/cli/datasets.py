@@ -75,10 +75,11 @@ def _backbone(registry: "Registry", name: str | None) -> "BackboneSpec | None":
     """The named backbone; without a name the demo's, unless its weights are a tag, which could start a download."""
     from cocoop.config.openclip import is_checkpoint
     from cocoop.planning import files
+    from cocoop.planning.plan import backbones_of
 
     if name:
         return registry.backbone(name, "dataset check: --backbone")
-    named = files.load().get("backbone")
+    named = next(iter(backbones_of(files.load(), str(files.DEMO))))
     demo = registry.backbone(named, str(files.DEMO)) if named in registry.names("backbones") else None
     return demo if demo and demo.pretrained and is_checkpoint(demo.pretrained) else None
 

@@ -134,10 +134,14 @@ def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
 
 
 def text_tower(backbone: str, out: Path) -> None:
+    from cocoop.backbone import effort
     from cocoop.text import hf_tokenizer, text_encoder
 
     loaded = _load(backbone)
-    text_encoder.save(out, loaded.model, loaded.spec.name, loaded.fingerprint, hf_tokenizer.of(loaded.spec))
+    text_encoder.save(
+        out, loaded.model, loaded.spec.name, loaded.fingerprint, hf_tokenizer.of(loaded.spec),
+        image_encoder=effort.of_images(loaded), weights=loaded.origin,
+    )  # fmt: skip
 
 
 def features(backbone: str, manifest: Path, root: Path, split: str, out: Path, local: bool, workers: int) -> None:

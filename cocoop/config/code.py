@@ -30,18 +30,31 @@ def digest(implementation: str, where: str) -> str:
 
     Ignores comments, docstrings and layout. Empty for a compiled module.
     """
+    found = _modules(implementation, where)
+    return "" if found is None else sha256_text(canonical_json({name: code for name, (code, _) in found.items()}))
+
+
+def imports(implementation: str, where: str) -> frozenset[str]:
+    """Names of everything that these modules import, wherever in them. Empty for a compiled module."""
+    found = _modules(implementation, where) or {}
+    return frozenset(name for _, names in found.values() for name in names)
+
+
+def _modules(implementation: str, where: str) -> dict[str, tuple[object, tuple[str, ...]]] | None:
+    """The `_content` of a method's module and of the modules it imports from the same package; None if one is compiled."""
     start = implementation.split(":")[0]
-    package, sources, todo = start.rpartition(".")[0], {}, [start]
+    package, todo = start.rpartition(".")[0], [start]
+    found: dict[str, tuple[object, tuple[str, ...]]] = {}
     while todo:
         module = todo.pop()
-        if module in sources:
+        if module in found:
             continue
         path = Path(str(_module(module, where).origin))
         if path.suffix != ".py":
-            return ""
-        sources[module], imported = _content(_parsed(path, where))
-        todo += [name for name in imported if package and _within(name, package, where)]
-    return sha256_text(canonical_json(sources))
+            return None
+        found[module] = _content(_parsed(path, where))
+        todo += [name for name in found[module][1] if package and _within(name, package, where)]
+    return found
 
 
 @cache

@@ -1,18 +1,18 @@
 """The models and tags that open_clip knows, read from its source files, because importing it takes seconds and loads torch."""
 
 import ast
-import importlib.util
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from cocoop import places
+from cocoop.config.architectures import package
 from cocoop.errors import UserError, did_you_mean, unknown
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
 QUICK_GELU = "-quickgelu"
+HUB = "hf-hub:"
 OR_PATH, OR_VALUES = "give the path of a checkpoint", "write mean, std, interpolation and resize_mode"
 
 
@@ -22,6 +22,14 @@ def check_names(backbone: Mapping[str, Any], where: str) -> None:
     Checks names only if open_clip is installed. Loading the backbone checks the contents of its files, and whether the weights
     of a tag match the model's activation function.
     """
+    if backbone["model"].startswith(HUB):
+        return _check_hub(backbone, where)
+    if "pretrained" not in backbone:
+        raise UserError(
+            f"{where}: key 'pretrained' is missing; only a model that starts with {HUB} has its weights in its repository."
+        )
+    if "revision" in backbone:
+        raise UserError(f"{where}: revision: only a model that starts with {HUB} has one; remove the key.")
     model, pretrained = backbone["model"].replace("/", "-"), backbone["pretrained"]  # OpenAI writes ViT-B/16
     if backbone["model"].endswith(".json"):
         _check_file(backbone["model"], f"{where}: model")
@@ -38,6 +46,19 @@ def check_names(backbone: Mapping[str, Any], where: str) -> None:
         _check_file(pretrained, f"{where}: pretrained")
     elif models():
         _check_tag(pretrained, backbone["model"], f"{where}: pretrained", OR_PATH)
+
+
+def _check_hub(backbone: Mapping[str, Any], where: str) -> None:
+    if not re.fullmatch(rf"{HUB}[\w.-]+/[\w.-]+", backbone["model"]):
+        raise UserError(f"{where}: model: expected hf-hub:ORGANIZATION/NAME, got {backbone['model']!r}.")
+    if backbone.get("pretrained") is not None:
+        raise UserError(
+            f"{where}: pretrained: the weights of {backbone['model']} are in its repository; remove the key."
+        )
+    if isinstance(backbone.get("preprocessing"), str):
+        raise UserError(
+            f"{where}: preprocessing: {backbone['model']} has no tags of open_clip; {OR_VALUES} or remove the key."
+        )
 
 
 def is_checkpoint(name: str) -> bool:
@@ -61,17 +82,17 @@ def _check_file(name: str, where: str) -> None:
 @cache
 def models() -> frozenset[str]:
     """Names of open_clip's architectures; empty if open_clip is not installed."""
-    package = _package()
-    return frozenset(path.stem for path in (package / "model_configs").glob("*.json")) if package else frozenset()
+    folder = package()
+    return frozenset(path.stem for path in (folder / "model_configs").glob("*.json")) if folder else frozenset()
 
 
 @cache
 def tags(model: str) -> frozenset[str]:
     """Names of a model's pretrained weights, including those for QuickGELU; empty if open_clip is not installed."""
-    package = _package()
-    if not package:
+    folder = package()
+    if not folder:
         return frozenset()
-    body = ast.parse((package / "pretrained.py").read_bytes()).body
+    body = ast.parse((folder / "pretrained.py").read_bytes()).body
     tables = {
         target.id: node.value
         for node in body
@@ -93,9 +114,3 @@ def _entries(node: ast.AST | None) -> dict[str, ast.AST]:
             if isinstance(key, ast.Constant)
         }
     return {word.arg: word.value for word in node.keywords if word.arg} if isinstance(node, ast.Call) else {}
-
-
-@cache
-def _package() -> Path | None:
-    spec = importlib.util.find_spec("open_clip")
-    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None

@@ -15,6 +15,8 @@ from cocoop.manifest import SPLITS
 # Settings of a dataset that decide what is fetched, drawn or linked, and whether it is all there; and those that decide
 # nothing about images, labels and class names.
 OF_THE_SOURCE = ("folder", "download", "mirror", "miniature", "link", "reader", "fallback_reader")
+OPTIONAL = ("preprocessing", "revision", "files")  # settings of a backbone
+AUTO = {True: "fp16", False: "fp32"}  # what precision auto is, by whether there is a GPU
 NOT_OF_THE_DATA = ("title", "template", "ensemble", "descriptions", "licence", "notes", "about", "manual", "test_only")
 
 
@@ -24,28 +26,42 @@ class BackboneSpec:
 
     Attributes:
         name: name of the file in config/backbones.
-        model: an open_clip architecture, or the path of an open_clip JSON config (`places.found`).
-        pretrained: an open_clip tag, the path of a checkpoint, or None for random weights (speed measurements only).
-        precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), or reference-fp16 (everything in half precision).
+        model: an open_clip architecture, the path of an open_clip JSON config (`places.found`), or hf-hub:ORG/NAME.
+        pretrained: an open_clip tag, the path of a checkpoint, or None: random weights (speed measurements only), or those of
+            the repository of `hf-hub:`.
+        precision: fp32, bf16 or fp16 (autocast, learned tensors in fp32), reference-fp16 (everything in half precision), or
+            auto: fp16 on a GPU, fp32 on a CPU. Whoever plans does not know on what a job will run, so `auto` is what belongs to
+            runs and paths, and every result states which of the two it was computed in.
         preprocessing: an open_clip tag whose preprocessing to use, or some of mean, std, interpolation and resize_mode;
             None to let `cocoop.backbone.preprocessing` find the values.
+        revision: a commit, tag or branch of the repository of `hf-hub:`; None for its main branch.
         files: digest of the local files that `model` and `pretrained` name, None without any.
         label: the name in tables and figures; it affects no number.
+        imagenet_zero_shot: the published zero-shot accuracy on ImageNet, as {accuracy: per cent, source}; it affects no number.
     """
 
     name: str
     model: str
-    pretrained: str | None
+    pretrained: str | None = None
     precision: str = "fp32"
     preprocessing: str | Mapping[str, Any] | None = None
+    revision: str | None = None
     files: str | None = None
     label: str = field(default="", compare=False)
+    imagenet_zero_shot: Mapping[str, float | str] | None = field(default=None, compare=False)
+
+    def on(self, device: str) -> "BackboneSpec":
+        """The backbone as a job on this device computes it: `auto` is replaced."""
+        return replace(self, precision=AUTO[device.startswith("cuda")]) if self.precision == "auto" else self
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that affects the features, so not the label; `preprocessing` and `files` only if there are any."""
+        """Everything that affects the features, so not what is only shown; of OPTIONAL only what there is."""
         values = {part.name: getattr(self, part.name) for part in fields(self) if part.compare}
-        return {key: value for key, value in values.items() if value or key not in ("preprocessing", "files")}
+        return {key: value for key, value in values.items() if value or key not in OPTIONAL}
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.model, self.pretrained, self.precision, self.revision, self.files))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ SAMPLES, SAMPLE_BYTES = 256, 65536
 
 def local_files(backbone: Mapping[str, Any]) -> tuple[str, ...]:
     """Its open_clip config and its checkpoint, unless they are open_clip's own."""
-    named = (backbone["model"], backbone["pretrained"])
+    named = (backbone["model"], backbone.get("pretrained"))
     return tuple(str(path) for name in named if name and (path := places.found(name)))
 
 

@@ -28,9 +28,14 @@ from cocoop.training.run import LEARNED, write_cost
 
 @dataclass(frozen=True)
 class Loaded:
-    """The inputs of an evaluation. methods: one with all seeds, or one per seed if the method is not `stacked`."""
+    """The inputs of an evaluation.
+
+    precision: the precision of this job, as the evaluation may have `auto`; methods: one with all seeds, or one per seed if
+    the method is not `stacked`.
+    """
 
     evaluation: Evaluation
+    precision: str
     methods: Sequence[Method]
     images: TestImages
     learned: Path | None
@@ -60,15 +65,15 @@ def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, b
     loaded = load(evaluation, files, device, budget_mb)
     predicted = [predict_subset(loaded, subset) for subset in evaluation.subsets]
     write(out, loaded, predicted)
-    write_cost(out / "cost.json", evaluation.run, device, start)
+    write_cost(out / "cost.json", evaluation.run, device, start, loaded.methods[0].text.about)
 
 
 def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) -> Loaded:
     """Reads everything and checks that it belongs together."""
-    run = evaluation.run
+    tensors, metadata = _learned(evaluation.run, files.learned, device)
+    run = evaluation.run.on(device)
     text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
     whole = image_side(run, text.fingerprint, device)
-    tensors, metadata = _learned(run, files.learned)
     made, manifest = metadata.get("made", {}), Manifest.load(files.manifest) if files.manifest else None
     expect = _expected(evaluation, files, manifest, made) | made_with(run, text.fingerprint)
     images = test_images(run, files, expect, text.table, whole)
@@ -80,10 +85,10 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     )  # fmt: skip
     built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     notes = notes_of(evaluation, manifest, made, text, images.classnames)
-    return Loaded(evaluation, built, images, files.learned, budget_mb, notes)
+    return Loaded(evaluation, run.backbone.precision, built, images, files.learned, budget_mb, notes)
 
 
-def _learned(run: Run, path: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _learned(run: Run, path: Path | None, device: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A run's tensors and what their file says about them; nothing for an untrained run."""
     if path is None:
         if run.trainable:
@@ -94,6 +99,12 @@ def _learned(run: Run, path: Path | None) -> tuple[dict[str, Tensor], dict[str, 
     if trained != run:
         differ = [part.name for part in fields(Run) if getattr(trained, part.name) != getattr(run, part.name)]
         raise UserError(f"{path}: was trained with other settings ({', '.join(differ)}); train it again.")
+    now = run.backbone.on(device).precision
+    if (then := metadata.get("precision", now)) != now:
+        raise UserError(
+            f"{path}: was trained in {then}, but with precision auto this job on {device} computes in {now}; test it on the "
+            f"kind of device it was trained on, or set the precision (precision: {then}) and train it again."
+        )
     return tensors, metadata
 
 
@@ -157,7 +168,7 @@ def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor
     """Predicted class inside the subset (S, n) and its probability (S, n)."""
     run, seeds, device = loaded.evaluation.run, method.seeds, method.text.device
     where = f"evaluate {run.variant} on {loaded.evaluation.target}/{asked.subset}"
-    classnames, precision = [loaded.images.classnames[label] for label in asked.labels], run.backbone.precision
+    classnames, precision = [loaded.images.classnames[label] for label in asked.labels], loaded.precision
     embed_dim, tokens = method.text.embed_dim, loaded.images.tokens
     at_once = most_at_once(len(seeds), len(classnames), embed_dim, tokens, loaded.budget_mb)
     method.noise.restart("evaluation")
@@ -194,6 +205,7 @@ def write(out: Path, loaded: Loaded, predicted: Sequence[Predicted]) -> None:
             "kind": "metrics",
             "run": run.to_dict(),
             "variant": {"name": run.variant, "method": run.method},
+            "precision": loaded.precision,
             "parameters": {
                 "trained": sum(sizes.values()),
                 "without_biases": sum(size for name, size in sizes.items() if not name.endswith("bias")),

@@ -36,7 +36,8 @@ def load(path: str | Path, kind: str, expect: Mapping[str, Any]) -> tuple[dict[s
         if metadata.get(name) != value
     ]
     if other:
-        raise UserError(f"{path}: made with {'; with '.join(other)}; delete it and run again.")
+        device = " (precision auto is fp16 on a GPU and fp32 on a CPU)" * (len(other) == 1 and "precision" in other[0])
+        raise UserError(f"{path}: made with {'; with '.join(other)}{device}; delete it and run again.")
     return tensors, metadata
 
 

@@ -1,8 +1,12 @@
 """What a variant cannot do, refused before the first job."""
 
+from cocoop.config import architectures
+from cocoop.config.code import imports
 from cocoop.config.specs import DatasetSpec, VariantSpec
 from cocoop.errors import UserError
 from cocoop.run import Evaluation, Run
+
+CHANGES_TRANSFORMERS = "cocoop.backbone.vision"  # what a method imports that changes the layers of a vision transformer
 
 
 def movable(evaluation: Evaluation, variant: VariantSpec, where: str) -> None:
@@ -22,4 +26,17 @@ def selectable(run: Run, dataset: DatasetSpec, where: str) -> None:
         raise UserError(
             f"{where}: variant {run.variant!r} has selection: val, but {run.dataset} has no validation split; write "
             f"variants: {{{run.variant}: {{per_dataset: {{{run.dataset}: {{selection: none}}}}}}}}, or hold_one_out there."
+        )
+
+
+def changeable(run: Run, where: str) -> None:
+    """Raises a UserError if a variant that changes the layers of a vision transformer gets one of CLIP's ResNets.
+
+    Other image towers that no method can change are only known when their model is built (`cocoop.backbone.vision_reading`).
+    """
+    resnet = run.inputs == "images" and architectures.is_resnet(run.backbone)
+    if resnet and CHANGES_TRANSFORMERS in imports(run.implementation, where):
+        raise UserError(
+            f"{where}: variant {run.variant!r} changes a vision transformer, but the image tower of backbone "
+            f"{run.backbone.name!r} ({run.backbone.model}) is a ResNet; leave out the variant or the backbone."
         )

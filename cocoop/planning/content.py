@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io
-from cocoop.config import paper
+from cocoop.config import BackboneSpec, paper
 from cocoop.planning.plan import Plan
 from cocoop.planning.stages import CONTENT
 from cocoop.run import Evaluation
@@ -14,7 +14,7 @@ from cocoop.run import Evaluation
 def configuration_content(plan: Plan, experiments: Sequence[str]) -> dict[str, Any]:
     """Content of configuration.json: the experiments of a configuration with the identities of their contents."""
     return {
-        "backbone": plan.backbone.name,
+        "backbones": list(plan.backbones),
         "experiments": {name: io.identity(experiment_content(plan, name)) for name in experiments},
     }
 
@@ -24,6 +24,7 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
 
     made_with: digest of all settings that affect its numbers, so that different settings give a different file.
     place of a variant: its position among all variants of the configuration, which decides its look in figures.
+    expected: the records of each backbone.
     """
     if name not in plan.contents:
         plan.contents[name] = _content(plan, name)
@@ -32,7 +33,7 @@ def experiment_content(plan: Plan, name: str) -> dict[str, Any]:
 
 def _content(plan: Plan, name: str) -> dict[str, Any]:
     spec = plan.experiments[name]
-    evaluations = _sorted(plan.evaluations_of(spec))
+    evaluations, first = _sorted(plan.evaluations_of(spec)), next(iter(plan.backbones.values()))
     variants = [plan.registry.variant(variant, plan.where) for variant in spec.variants]
     every = list(dict.fromkeys(name for experiment in plan.experiments.values() for name in experiment.variants))
     return {
@@ -43,7 +44,7 @@ def _content(plan: Plan, name: str) -> dict[str, Any]:
         "paper": spec.paper,
         "paper_numbers": paper.digest(spec.paper),
         "reference": spec.reference,
-        "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
+        "backbones": [_backbone(backbone) for backbone in plan.backbones.values()],
         "variants": [
             {
                 "name": v.name,
@@ -61,8 +62,15 @@ def _content(plan: Plan, name: str) -> dict[str, Any]:
         "shots": list(spec.shots),
         "seeds": list(plan.config["seeds"]),
         "made_with": io.identity([evaluation.identity for evaluation in evaluations]),
-        "expected": [key for evaluation in evaluations for key in _records(evaluation)],
+        "expected": [
+            key for evaluation in evaluations for key in _records(evaluation) if evaluation.run.backbone == first
+        ],
     }
+
+
+def _backbone(spec: BackboneSpec) -> dict[str, Any]:
+    published = {"imagenet_zero_shot": dict(spec.imagenet_zero_shot)} if spec.imagenet_zero_shot else {}
+    return {"name": spec.name, "label": spec.label, **published}
 
 
 def experiment_file(plan: Plan, name: str) -> str:

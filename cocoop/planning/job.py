@@ -18,12 +18,14 @@ class Views:
     """The images of a draw, encoded once.
 
     Attributes:
+        backbone: name of the backbone.
         dataset, subset, shots, seeds: the draw.
         kind: plain (training images without augmentation), validation (the validation draw without augmentation), or views.
         epochs: [start, stop) of the augmented views, one per epoch; None for the other kinds.
         local: whether local image features are stored, too.
     """
 
+    backbone: str
     dataset: str
     subset: str
     shots: int
@@ -96,6 +98,11 @@ class Job:
         return tuple(path for paths in self.inputs.values() for path in ([paths] if isinstance(paths, str) else paths))
 
     @property
+    def backbone(self) -> str | None:
+        """Name of the backbone; None for jobs without one."""
+        return self.wildcards.get("backbone")
+
+    @property
     def needs_gpu(self) -> bool:
         return self.stage.usage is not None
 
@@ -117,7 +124,7 @@ def views_of(run: Run) -> dict[str, list[Views]]:
     views: in order of the epochs. validation: the validation draw, or the training images without augmentation, some of which
     are held out.
     """
-    draw, read = (run.dataset, run.subset, run.shots, run.seeds), {}
+    draw, read = (run.backbone.name, run.dataset, run.subset, run.shots, run.seeds), {}
     plain = [Views(*draw, kind=PLAIN)]
     if run.cached_views:
         read["views"] = [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or plain

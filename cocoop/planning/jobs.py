@@ -24,8 +24,8 @@ class Jobs:
     """Creates the jobs of a plan."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan, self.backbone, self.root = plan, plan.backbone, plan.config["data_root"]
-        self._backbone_id = io.identity(self.backbone.settings)
+        self.plan, self.root = plan, plan.config["data_root"]
+        self._ids = {name: io.identity(spec.settings) for name, spec in plan.backbones.items()}
         self._again: dict[str, str] = {}
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
@@ -38,12 +38,12 @@ class Jobs:
         jobs += self._of_configuration()
         yield from sorted(jobs, key=lambda job: (stages.ORDER.index(job.stage), job.log))
 
-    def text_tower(self) -> Job:
-        wildcards = {"backbone": self.backbone.name, "id": self._backbone_id}
+    def text_tower(self, backbone: str) -> Job:
+        wildcards = {"backbone": backbone, "id": self._ids[backbone]}
         out = stages.TEXT_TOWER.outputs["text_tower"].format(**wildcards)
         return Job(
-            stages.TEXT_TOWER, self.backbone.name, wildcards, {},
-            lambda: ["--backbone", io.canonical_json(self.backbone.settings), "--out", out],
+            stages.TEXT_TOWER, backbone, wildcards, {},
+            lambda: ["--backbone", self._settings(backbone), "--out", out],
         )  # fmt: skip
 
     def download(self, spec: DatasetSpec) -> Job:
@@ -74,47 +74,50 @@ class Jobs:
         words = ["--manifest", manifest, "--shots", str(shots), "--seed", str(seed), "--out", out]
         return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
 
-    def features(self, spec: DatasetSpec, local: bool = False) -> Job:
-        identity = io.identity(self._backbone_id, spec.data, *["local"] * local)
-        wildcards = {"backbone": self.backbone.name, "dataset": spec.name, "id": identity}
+    def features(self, backbone: str, spec: DatasetSpec, local: bool = False) -> Job:
+        identity = io.identity(self._ids[backbone], spec.data, *["local"] * local)
+        wildcards = {"backbone": backbone, "dataset": spec.name, "id": identity}
         manifest = self.manifest(spec).outputs["manifest"]
-        inputs = {**self._encoder(), "manifest": manifest}
+        inputs = {**self._encoder(backbone), "manifest": manifest}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
         return Job(
             stages.FEATURES, spec.name, wildcards, inputs,
-            lambda: [*self._encoding(spec), *["--local"] * local, "--manifest", manifest, "--out", out], local=local,
+            lambda: [*self._encoding(backbone, spec), *["--local"] * local, "--manifest", manifest, "--out", out], local=local,
         )  # fmt: skip
 
     def views(self, views: Views) -> Job:
         spec = self.plan.datasets[views.dataset]
         draw = views.subset, views.shots, views.seeds
-        of_draw = io.identity(self._backbone_id, spec.data, *draw, *["local"] * views.local)
+        of_draw = io.identity(self._ids[views.backbone], spec.data, *draw, *["local"] * views.local)
         wildcards = {
-            "backbone": self.backbone.name, "dataset": views.dataset, "subset": views.subset, "shots": str(views.shots),
+            "backbone": views.backbone, "dataset": views.dataset, "subset": views.subset, "shots": str(views.shots),
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
         }  # fmt: skip
         drawn = tuple(self.fewshot(spec, views.shots, seed).outputs["fewshot"] for seed in views.seeds)
         manifest = self.manifest(spec).outputs["manifest"]
-        inputs = {**self._encoder(), "manifest": manifest, "fewshot": drawn}
+        inputs = {**self._encoder(views.backbone), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
         which = [*(("--epochs", *map(str, views.epochs)) if views.epochs else ()), *["--local"] * views.local]
         which += ["--split", "val"] if views.kind == VALIDATION else []
         return Job(
             stages.VIEWS, views, wildcards, inputs,
-            lambda: [*self._encoding(spec), "--subset", views.subset, *which, "--manifest", manifest,
+            lambda: [*self._encoding(views.backbone, spec), "--subset", views.subset, *which, "--manifest", manifest,
                      "--fewshot", *drawn, "--out", out], local=views.local,
         )  # fmt: skip
 
-    def _encoder(self) -> dict[str, Files]:
-        """Inputs of the image encoder. The text encoder's job downloads the weights, because it has internet access."""
-        return {"fetched": self.text_tower().outputs["text_tower"]}
+    def _settings(self, backbone: str) -> str:
+        return io.canonical_json(self.plan.backbones[backbone].settings)
 
-    def _encoding(self, spec: DatasetSpec) -> list[str]:
-        return ["--backbone", io.canonical_json(self.backbone.settings), "--root", f"{self.root}/{spec.folder}"]
+    def _encoder(self, backbone: str) -> dict[str, Files]:
+        """Inputs of the image encoder. The text encoder's job downloads the weights, because it has internet access."""
+        return {"fetched": self.text_tower(backbone).outputs["text_tower"]}
+
+    def _encoding(self, backbone: str, spec: DatasetSpec) -> list[str]:
+        return ["--backbone", self._settings(backbone), "--root", f"{self.root}/{spec.folder}"]
 
     def train(self, run: Run) -> Job:
         spec, wildcards = self.plan.datasets[run.dataset], self._run_wildcards(run)
-        inputs: dict[str, Files] = {"text_tower": self.text_tower().outputs["text_tower"]}
+        inputs: dict[str, Files] = {"text_tower": self.text_tower(run.backbone.name).outputs["text_tower"]}
         for name, read in views_of(run).items():
             inputs |= {name: tuple(self.views(views).outputs["views"] for views in read)}
         if run.inputs == "images":
@@ -136,11 +139,11 @@ class Jobs:
             "test": evaluation.identity,
         }  # fmt: skip
         inputs: dict[str, Files] = {
-            "text_tower": self.text_tower().outputs["text_tower"],
+            "text_tower": self.text_tower(run.backbone.name).outputs["text_tower"],
             "manifest": self.manifest(spec).outputs["manifest"],
         }
         if run.inputs == "features":
-            inputs["features"] = self.features(spec, run.local).outputs["features"]
+            inputs["features"] = self.features(run.backbone.name, spec, run.local).outputs["features"]
         if run.trainable:
             inputs["learned"] = stages.TRAIN.outputs["learned"].format(**wildcards)
         if evaluation.descriptions:
@@ -161,7 +164,7 @@ class Jobs:
     def _of_experiment(self, name: str) -> Iterator[Job]:
         evaluations = sorted(set(self.plan.evaluations_of(self.plan.experiments[name])), key=lambda e: e.order)
         runs = sorted({e.run for e in evaluations if e.run.trainable}, key=lambda run: run.order)
-        yield self.text_tower()
+        yield from map(self.text_tower, self.plan.backbones)
         for dataset in sorted({run.dataset for run in runs} | {e.target for e in evaluations}):
             yield self.download(self.plan.datasets[dataset])
             yield self.manifest(self.plan.datasets[dataset])
@@ -172,8 +175,9 @@ class Jobs:
                 yield self.views(views)
         trainings = [self.train(run) for run in runs]
         yield from trainings
-        for target, local in sorted({(e.target, e.run.local) for e in evaluations if e.run.inputs == "features"}):
-            yield self.features(self.plan.datasets[target], local)
+        cached = {(e.run.backbone.name, e.target, e.run.local) for e in evaluations if e.run.inputs == "features"}
+        for backbone, target, local in sorted(cached):
+            yield self.features(backbone, self.plan.datasets[target], local)
         tests = [self.evaluate(evaluation) for evaluation in evaluations]
         yield from tests
         yield from self._summary(name, runs, trainings, tests)

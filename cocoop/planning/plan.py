@@ -1,20 +1,23 @@
 """The runs and evaluations of a configuration and of each of its experiments."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from cocoop.config import paper
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
-from cocoop.errors import UserError, unknown
+from cocoop.errors import UserError, listed, unknown
 from cocoop.planning import checks
 from cocoop.planning.prompts import Prompts, prompts_of
 from cocoop.run import Evaluation, Run
 
 MOST_VIEWS = 10_000
 MOST_VIEWS_WITHOUT_EPOCHS = 10
+BACKBONES = ("backbone", "backbones")  # of these keys, a configuration has one
 
 
 class Plan:
@@ -29,11 +32,25 @@ class Plan:
         self._tested: dict[tuple, Evaluation] = {}
         self.contents: dict[str, dict[str, Any]] = {}  # results of `cocoop.planning.content.experiment_content`
         self.registry = registry or Registry(overrides=config.get("variants"), where=where)
-        self.backbone: BackboneSpec = self.registry.backbone(config["backbone"], f"{where}: backbone")
+        self.backbones = self._backbones()
         self.papers = paper.names()
         self.experiments = {name: self._experiment(name, over) for name, over in experiments_of(config).items()}
         self.datasets: dict[str, DatasetSpec] = self.registry.datasets(self._dataset_names(), f"{where}: datasets")
         self._check()
+
+    def _backbones(self) -> dict[str, BackboneSpec]:
+        """The backbones by name, in the order in which tables show them."""
+        key = next(iter(set(BACKBONES) & set(self.config)), "")
+        names = backbones_of(self.config, self.where)
+        over = {"precision": self.config["precision"]} if self.config.get("precision") else {}
+        found = {name: replace(self.registry.backbone(name, f"{self.where}: {key}"), **over) for name in names}
+        labels: dict[str, str] = {}
+        for name, spec in found.items():
+            if (other := labels.setdefault(spec.label, name)) != name:
+                raise UserError(
+                    f"{self.where}: backbones: {other} and {name} have the same label {spec.label!r}; change it in one file."
+                )
+        return found
 
     def _experiment(self, name: str, over: Mapping[str, Any]) -> ExperimentSpec:
         place = f"{self.where}: experiments.{name}"
@@ -60,6 +77,7 @@ class Plan:
                     raise UserError(f"{place}.train_datasets: {name!r} is for testing only; move it to targets.")
         for evaluation in self.evaluations:
             checks.movable(evaluation, self.variant_of(evaluation.run), self.where)
+            checks.changeable(evaluation.run, self.where)
             checks.selectable(evaluation.run, self.datasets[evaluation.run.dataset], self.where)
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
@@ -69,20 +87,22 @@ class Plan:
 
     def evaluations_of(self, experiment: ExperimentSpec) -> Iterator[Evaluation]:
         """The evaluations of an experiment. An untrained variant has one per target, regardless of the training datasets."""
-        for dataset in experiment.train_datasets:
+        for backbone, dataset in product(self.backbones, experiment.train_datasets):
             for target in experiment.targets or (dataset,):
                 for name in experiment.variants:
-                    for run in self._runs_of(experiment, name, dataset, target):
+                    for run in self._runs_of(experiment, name, backbone, dataset, target):
                         yield self._evaluation(run, target, experiment.target_subsets)
 
-    def _runs_of(self, experiment: ExperimentSpec, variant: str, dataset: str, target: str) -> Iterator[Run]:
+    def _runs_of(
+        self, experiment: ExperimentSpec, variant: str, backbone: str, dataset: str, target: str
+    ) -> Iterator[Run]:
         spec = self.registry.variant(variant, self.where)
         if not spec.trainable:
-            yield self._run(spec, target, "all", 0, (0,))
+            yield self._run(spec, backbone, target, "all", 0, (0,))
             return
         for shots in experiment.shots:
             for seeds in self.seed_blocks():
-                yield self._run(spec, dataset, experiment.train_subset, shots, seeds)
+                yield self._run(spec, backbone, dataset, experiment.train_subset, shots, seeds)
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -98,18 +118,20 @@ class Plan:
     def variant_of(self, run: Run) -> VariantSpec:
         return self.registry.variant(run.variant, self.where)
 
-    def _run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
-        key = (variant.name, dataset, subset, shots, seeds)
+    def _run(self, variant: VariantSpec, *rest: Any) -> Run:
+        key = (variant.name, *rest)
         if key not in self._made:
-            self._made[key] = self._new_run(variant, dataset, subset, shots, seeds)
+            self._made[key] = self._new_run(variant, *rest)
         return self._made[key]
 
-    def _new_run(self, variant: VariantSpec, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]) -> Run:
+    def _new_run(
+        self, variant: VariantSpec, backbone: str, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]
+    ) -> Run:
         spec = self.datasets[dataset]
         variant = variant.on(dataset, shots)
         prompts = prompts_of(variant, spec, self.where) if variant.trainable else Prompts()
         return Run(
-            backbone=self.backbone,
+            backbone=self.backbones[backbone],
             dataset=dataset,
             data=spec.data,
             subset=subset,
@@ -145,6 +167,18 @@ class Plan:
             return 0
         epochs = variant.training.epochs if variant.training else MOST_VIEWS_WITHOUT_EPOCHS
         return min(epochs, MOST_VIEWS if cap == "per_epoch" else cap)
+
+
+def backbones_of(config: Mapping[str, Any], where: str) -> list[str]:
+    """Names of the backbones: the list `backbones`, or `backbone`, which is short for a list of one."""
+    if not set(BACKBONES) & set(config):
+        raise UserError(f"{where}: top level: key 'backbone' is missing; name a backbone, or several in 'backbones'.")
+    if set(BACKBONES) <= set(config):
+        raise UserError(
+            f"{where}: both backbone ({config['backbone']}) and backbones ({listed(config['backbones'])}) are there; keep "
+            "one of the keys: `backbone: NAME` is short for `backbones: [NAME]`."
+        )
+    return config.get("backbones") or [config["backbone"]]
 
 
 def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cocoop.backbone.vision_reading import is_plain
 from cocoop.errors import UserError
 from cocoop.text.changes import LowRank, TextChanges
 
@@ -85,7 +86,7 @@ class Hooks:
 
     def _attend(
         self, layer: int, terms: Mapping[str, LowRank], attention: nn.Module, args: tuple, kwargs: dict, _: Any
-    ) -> tuple[Tensor, None]:
+    ) -> Tensor | tuple[Tensor, None]:
         """Repeats attention with the low-rank terms in its projections."""
         x, mask, longest = args[0], kwargs.get("attn_mask"), self.longest + self._inserted(layer)
         added = [self._added(terms.get(name), x, longest) for name in "qkv"]
@@ -94,7 +95,8 @@ class Hooks:
         if mask is not None and mask.ndim == 3:
             mask = mask.unflatten(0, (len(x), -1))
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
-        return attention.out_proj(mixed) + self._added(terms.get("o"), mixed, longest), None
+        out = attention.out_proj(mixed) + self._added(terms.get("o"), mixed, longest)
+        return (out, None) if isinstance(attention, nn.MultiheadAttention) else out
 
     def _added(self, term: LowRank | None, x: Tensor, longest: int) -> Tensor:
         if term is None:
@@ -115,7 +117,7 @@ class Hooks:
 def blocks_of(text: nn.Module) -> nn.ModuleList:
     """The layers of a text tower. Raises a UserError if they are not open_clip's."""
     blocks = getattr(getattr(text, "transformer", None), "resblocks", None)
-    if blocks is None or not text.transformer.batch_first:
+    if blocks is None or not getattr(text.transformer, "batch_first", True):  # open_clip 4 knows nothing else
         raise UserError(
             f"the method changes layers of the text tower, but those of a {type(text).__name__} cannot be changed; "
             "use another backbone or method."
@@ -145,9 +147,10 @@ def longer_mask(mask: Tensor | None, k: int, front: int, causal: bool) -> Tensor
     return new
 
 
-def _plain_attention(block: nn.Module) -> nn.MultiheadAttention:
+def _plain_attention(block: nn.Module) -> Any:
+    """The attention of a block of open_clip: torch's MultiheadAttention or, since open_clip 4, its own Attention."""
     attention = getattr(block, "attn", None)
-    if not isinstance(attention, nn.MultiheadAttention) or attention.in_proj_weight is None:
+    if getattr(attention, "in_proj_weight", None) is None or not is_plain(attention):
         raise UserError(
             f"the method adds low-rank terms to attention, but the attention of the text tower's {type(block).__name__} does not "
             "support them; use another backbone or method."

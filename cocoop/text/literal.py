@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from cocoop.backbone.vision_reading import is_plain
 from cocoop.errors import UserError
 from cocoop.text.changes import UNCHANGED, TextChanges
 from cocoop.text.hooks import Hooks, blocks_of
@@ -40,14 +41,14 @@ def token_embedding(model: nn.Module) -> nn.Module:
 def layers_of(model: nn.Module) -> int:
     """Number of layers of the text tower."""
     text = text_tower(model)
-    blocks = getattr(text.transformer, "resblocks", None)
+    blocks = getattr(getattr(text, "transformer", text), "resblocks", getattr(text, "blocks", None))
     return len(blocks) if blocks is not None else getattr(text.config, LAYERS_OF_HUGGING_FACE)
 
 
 def why_literal(model: nn.Module) -> str | None:
     """The reason why a model needs the literal text encoder, for the log; None if the exact prompt encoder supports it."""
     text = text_tower(model)
-    if not hasattr(text, "token_embedding"):
+    if not all(hasattr(text, part) for part in ("token_embedding", "positional_embedding", "transformer")):
         return f"its text tower is a {type(text).__name__}, not a CLIP transformer"
     mask = text.attn_mask
     if mask is None:
@@ -67,7 +68,7 @@ def why_literal(model: nn.Module) -> str | None:
 
 
 def _odd_layers(blocks: nn.ModuleList, ln_final: nn.LayerNorm) -> str | None:
-    odd = next((b for b in blocks if type(b).__name__ != PLAIN_BLOCK or not isinstance(b.ls_1, nn.Identity)), None)
+    odd = next((block for block in blocks if not _is_plain(block)), None)
     if odd is not None:
         return f"its layers are {type(odd).__name__}s with additional scales or norms"
     if any(ln.eps != ln_final.eps or ln.bias is None for block in blocks for ln in (block.ln_1, block.ln_2, ln_final)):
@@ -76,6 +77,10 @@ def _odd_layers(blocks: nn.ModuleList, ln_final: nn.LayerNorm) -> str | None:
     if len(kinds) > 1 or kinds[0] not in PLAIN_ACTIVATIONS:
         return f"its MLP uses {' and '.join(kinds)}"
     return None
+
+
+def _is_plain(block: nn.Module) -> bool:
+    return type(block).__name__ == PLAIN_BLOCK and isinstance(block.ls_1, nn.Identity) and is_plain(block.attn)
 
 
 def _activation(module: nn.Module) -> str:

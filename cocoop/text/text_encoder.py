@@ -42,6 +42,7 @@ class TextEncoder:
         fingerprint: fingerprint of the backbone's weights, which image features must share.
         tokenizer: the tokenizer of the prompts.
         embed: maps token ids (...) to vectors (..., D); None to look them up in the table.
+        about: for records: `image_encoder` (`cocoop.backbone.effort`) and `weights` (repository and commit on the hub).
         kept: cache of zero-shot features: by the texts of a class, its mean feature (E,) of each kind.
     """
 
@@ -54,6 +55,7 @@ class TextEncoder:
     fingerprint: str = ""
     tokenizer: Tokenizer = field(default_factory=byte_pair)
     embed: Callable[[Tensor], Tensor] | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
     kept: dict[Texts, dict[str, Tensor]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -179,15 +181,21 @@ class TextEncoder:
 
 
 def save(
-    path: str | Path, model: nn.Module, backbone: str, fingerprint: str, tokenizer: Tokenizer | None = None
+    path: str | Path,
+    model: nn.Module,
+    backbone: str,
+    fingerprint: str,
+    tokenizer: Tokenizer | None = None,
+    **about: Any,
 ) -> None:
     """Writes a backbone's text encoder. For a tower that needs the literal text encoder, it only stores the reason.
 
+    about: as in `TextEncoder`.
     Raises a UserError for a tower that does not support contexts or has fewer tokens than its tokenizer.
     """
     tokenizer = tokenizer or byte_pair()
     reason = why_literal(model) or tokenizer.oddity
-    metadata: dict[str, Any] = {"kind": KIND, "backbone": backbone, "fingerprint": fingerprint, "literal": reason}
+    metadata = {"kind": KIND, "backbone": backbone, "fingerprint": fingerprint, "literal": reason, "about": about}
     if (known := len(token_embedding(model).weight)) <= (tokenizer.eot or 0):
         raise UserError(
             f"backbone {backbone!r}: its text tower has {known} tokens, but its tokenizer uses ids up to {tokenizer.eot}; "
@@ -219,11 +227,13 @@ def load(
         raise UserError(
             f"{path}: belongs to backbone {metadata['backbone']!r}, but this run uses {backbone['name']!r}."
         )
+    about = {"fingerprint": metadata["fingerprint"], "about": metadata.get("about", {})}
     if metadata["literal"]:
         _announce(backbone["name"], metadata["literal"])
-        return replace(whole(backbone, device, budget_mb), fingerprint=metadata["fingerprint"])
-    tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(backbone["precision"])
-    return replace(TextEncoder.fast(tower, budget_mb), fingerprint=metadata["fingerprint"])
+        return replace(whole(backbone, device, budget_mb), **about)
+    precision = BackboneSpec(**backbone).on(device).precision
+    tower = TextTower.from_file(tensors, metadata["facts"]).to(device).in_precision(precision)
+    return replace(TextEncoder.fast(tower, budget_mb), **about)
 
 
 def _announce(backbone: str, reason: str) -> None:
@@ -235,5 +245,5 @@ def whole(settings: dict[str, Any], device: str = "cpu", budget_mb: int = DEFAUL
     from cocoop.backbone import model as backbone
     from cocoop.text import hf_tokenizer as foreign
 
-    spec = BackboneSpec(**settings)
+    spec = BackboneSpec(**settings).on(device)
     return TextEncoder.literal(backbone.load(spec, device).model, foreign.of(spec), budget_mb, spec.precision)

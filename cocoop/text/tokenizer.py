@@ -55,7 +55,8 @@ class Tokenizer:
 @cache
 def byte_pair() -> Tokenizer:
     """CLIP's byte-pair tokenizer (49,408 tokens)."""
-    inner = _tokenizer_module()._tokenizer
+    module = _tokenizer_module()
+    inner = getattr(module, "_tokenizer", None) or module.SimpleTokenizer()
     return Tokenizer(inner, inner.sot_token_id, inner.eot_token_id)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,24 +36,26 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
     start = time.perf_counter()
     if not run.trainable:
         raise UserError(f"{run.variant} learns nothing: there is no training; evaluate it.")
-    text = text_encoder.load(files.text_tower, run.backbone.settings, device, budget_mb)
-    whole = image_side(run, text.fingerprint, device)
-    images = training_images(run, files, text, whole)
+    exact = run.on(device)
+    text = text_encoder.load(files.text_tower, exact.backbone.settings, device, budget_mb)
+    whole = image_side(exact, text.fingerprint, device)
+    images = training_images(exact, files, text, whole)
     described = descriptions.of(run.descriptions, files.descriptions, images.classnames)
     prompts = described or run.templates
     task = Task(text, run.seeds, images.classnames, prompts, run.template or "", whole, run.dataset)
     tensors: dict[str, Tensor] = {}
     history: list[Row] = []
     earlier, part_start = 0.0, start
-    for part in parts(run, images, task, out, states_mb):
+    for part in parts(exact, images, task, out, states_mb):
         method, done, before = part.trained(part_start)
         tensors |= method.learned()
         history += done.history
         earlier, part_start = earlier + before, time.perf_counter()
     write_history(out / "history.csv", history)
-    metadata = {"kind": LEARNED, "run": run.to_dict(), "classnames": images.classnames, "made": images.made}
+    metadata = {"kind": LEARNED, "run": run.to_dict(), "precision": exact.backbone.precision}
+    metadata |= {"classnames": images.classnames, "made": images.made}
     io.write_tensors(out / "learned.safetensors", tensors, metadata)
-    write_cost(out / "cost.json", run, device, start - earlier)
+    write_cost(out / "cost.json", run, device, start - earlier, text.about)
 
 
 @dataclass(frozen=True)
@@ -129,15 +131,21 @@ def few_shot(images: TrainingImages) -> FewShot:
     return FewShot(features, images.labels, *(images.validation or (None, None)))
 
 
-def write_cost(path: Path, run: Run, device: str, start: float) -> None:
-    """Writes the cost of a job: seconds since `start` (time.perf_counter), memory, and the GPU."""
+def write_cost(path: Path, run: Run, device: str, start: float, about: Mapping[str, Any]) -> None:
+    """Writes the cost of a job: seconds since `start` (time.perf_counter), memory, the GPU, and facts about the backbone
+    (`TextEncoder`).
+    """
     on = torch.device(device)
     cost: dict[str, Any] = {
         "seconds": time.perf_counter() - start,
         "peak_gpu_mb": peak_gpu_mb(on),
         "peak_mb": peak_mb(),
+        "card": card(on),
+        "precision": run.backbone.on(device).precision,
+        "image_encoder": about.get("image_encoder"),
     }
-    cost |= {"card": card(on), "precision": run.backbone.precision, "provenance": provenance.describe(device)}
+    weights = {"weights": about["weights"]} if about.get("weights") else {}
+    cost |= {"provenance": provenance.describe(device) | weights}
     io.write_json(path, {"schema": 1, "kind": "cost", **cost})
 
 

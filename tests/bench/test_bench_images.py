@@ -22,7 +22,7 @@ MEASURED = images.Measured(64, {"fp32": 0.32, "bf16": 0.064}, picture=0.004, vie
 
 
 def tiny():
-    return plan_of([REPOSITORY / "config/config.yaml"]).backbone
+    return plan_of([REPOSITORY / "config/config.yaml"]).backbones["tiny"]
 
 
 def test_what_is_timed(monkeypatch):

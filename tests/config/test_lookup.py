@@ -52,7 +52,7 @@ def test_a_backbone_that_can_be():
 
 def test_names_are_not_checked_without_open_clip(monkeypatch):
     """Snakemake may run where only its jobs' environment has open_clip."""
-    monkeypatch.setattr(openclip, "_package", lambda: None)
+    monkeypatch.setattr(openclip, "package", lambda: None)
     for cached in (openclip.models, openclip.tags):
         monkeypatch.setattr(openclip, cached.__name__, cached.__wrapped__)
     openclip.check_names({"model": "no_such_name", "pretrained": "no_such_name"}, "x.yaml")

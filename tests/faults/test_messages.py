@@ -53,6 +53,8 @@ MISTAKES = [
     (CONFIGURATION, "not one of the choices", ("device",), "gpu"),
     (CONFIGURATION, "neither of two forms", ("views",), "all"),
     (CONFIGURATION, "an unknown backbone", ("backbone",), "tiney"),
+    (CONFIGURATION, "no backbone", ("backbone",), GONE),
+    (CONFIGURATION, "backbones said twice", ("backbones",), ["tiny", "vit_b16"]),
     (CONFIGURATION, "an unknown experiment", ("experiments", 0), "base_to_nwe"),
     (CONFIGURATION, "an unknown variant to change", ("variants", "cop"), {}),
     (CONFIGURATION, "a parameter the method does not have", ("variants", "coop"), {"params": {"context": 8}}),
@@ -107,6 +109,9 @@ MISTAKES = [
     (NEW, "an unknown table of the paper", ("paper",), "table_9"),
     (TINY, "an unknown precision", ("precision",), "fp8"),
     (TINY, "a key is missing", ("pretrained",), GONE),
+    (TINY, "a revision of what is not of the hub", ("revision",), "main"),
+    (TINY, "a model of the hub with half a name", ("model",), "hf-hub:bioclip-2"),
+    (TINY, "a model of the hub with weights of its own", ("model",), "hf-hub:imageomics/bioclip-2"),
     (TINY, "an unknown model", ("model",), "ViT-B-16-quikgelu"),
     (TINY, "a file that is not there", ("pretrained",), "weights/tiny.safetensors"),
     (TINY, "a tag of a model without tags", ("pretrained",), "openai"),
@@ -121,6 +126,11 @@ MISTAKES = [
 ]
 TEXTS = [
     (CONFIGURATION, "a key appears twice", "seeds: [1]\nseeds: [2]\n"),
+    (
+        TINY,
+        "a model of the hub with a tag of open_clip",
+        "label: x\nmodel: hf-hub:someone/model\npreprocessing: openai\n",
+    ),
     (CONFIGURATION, "no YAML", "seeds: [1\n"),
     (CONFIGURATION, "a character YAML does not take", "seeds: \x04\n"),
     (CONFIGURATION, "a date that is none", "seeds: 2026-13-01\n"),

@@ -21,6 +21,7 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         ("data_root", TEXT, "any folder"),
         (r"seeds\.#", "0|7|1000000000", "any seed"),
         ("seeds_per_job|views", "7", "any such number"),
+        ("precision", "missing|None", "that of the backbone's file"),
         ("variants", "missing", "optional: nothing to change"),
         (r"variants\.\w+", "missing|{}", "optional: nothing to change"),
         (r"variants\.\w+\.(training|params|per_shots)(\.\w+(\.steps)?)?", r"missing|\{\}", "optional: the method's own"),
@@ -36,6 +37,8 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         ("pretrained", "None", "random weights, for measuring speed"),
         ("pretrained", "'OPENAI'", "open_clip takes tags in capitals"),
         ("precision", "missing", "fp32"),
+        (r"imagenet_zero_shot(\.source)?", "missing|" + TEXT, "optional; any source"),
+        (r"imagenet_zero_shot\.accuracy", "7|0", "any number of per cent"),
     ],
     "experiments": [
         ("title|caption", TEXT, "any text"),

@@ -30,7 +30,7 @@ def paper():
 
 
 def estimator(plan, folder) -> Estimator:
-    return Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
+    return Estimator(plan, dataset_sizes(plan, folder))
 
 
 def job_of(plan, about):
@@ -77,7 +77,7 @@ def test_dataset_of_unknown_size_has_no_work(paper, tmp_path):
     sizes = dataset_sizes(paper, tmp_path)
     assert set(sizes) == set(paper.datasets)
     sizes.pop("dtd")
-    count = Estimator(paper, sizes, backbone_size(paper.backbone))
+    count = Estimator(paper, sizes)
     for job in jobs_of(paper):
         if job.stage is FEATURES:
             assert (count.work(job) is None) == (job.about == "dtd")
@@ -137,8 +137,9 @@ def test_tokens_of_a_tower_on_the_literal_path(tmp_path):
     """All of them, counted without cutting the names into another tokenizer's tokens (16 are too few for CLIP's)."""
     plan = plan_of([small(tmp_path, ("a very small dog of many colours and a few spots", "cat"))])
     count = estimator(plan, tmp_path)
-    count.backbone = backbone_size(replace(plan.backbone, model="ViT-SO400M-14-SigLIP"))
-    assert (count.backbone.context_length, count.backbone.literal) == (16, True)
+    size = backbone_size(replace(plan.backbones["tiny"], model="ViT-SO400M-14-SigLIP"))
+    assert (size.context_length, size.literal) == (16, True)
+    count.backbones["tiny"] = size
     evaluation = evaluation_of(plan, run_of(plan, "digits", "cocoop"), "digits", ("base", "new"))
     assert Counter(count).tokens(job_of(plan, evaluation)) == (3 * 2 * 16, 3 * 2 * 16, False)
 
@@ -226,7 +227,10 @@ def test_local_features_have_files_of_their_own_and_their_size_is_shown(backbone
         assert len(local) == len(of_stage) / 2 == (1 if stage is FEATURES else 2)
         assert all(("--local" in job.command) == job.local for job in of_stage)
         assert len({path for job in of_stage for path in (*job.outputs.values(), job.log)}) == 2 * len(of_stage)
-        assert sum(count.work(job).disk for job in local) == images * (1 + places) * count.backbone.embed_dim * 2
+        assert (
+            sum(count.work(job).disk for job in local)
+            == images * (1 + places) * count.backbones[backbone].embed_dim * 2
+        )
     for variant in ("coop", "plot"):
         run = run_of(plan, "digits", variant)
         for about in (run, evaluation_of(plan, run, "digits", ("base", "new"))):

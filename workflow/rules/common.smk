@@ -36,6 +36,8 @@ if workflow.modifier.path_modifier.replace_prefix("results") != "results":
 try:
     # The `config` of a module is complete; the files of --configfile are its caller's.
     PLAN = files.plan_from(config, () if IS_MODULE else workflow.overwrite_configfiles)
+    if not IS_MODULE:  # for Snakemake's report
+        config.update(PLAN.config, backbones=list(PLAN.backbones))
     JOBS = {job.key: job for job in jobs_of(PLAN)}
 except UserError as error:
     refuse(error)

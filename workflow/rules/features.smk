@@ -30,7 +30,7 @@ rule features:
     params:
         command=command_of(stages.FEATURES),
     message:
-        "test features of {wildcards.dataset}"
+        "test features of {wildcards.dataset} ({wildcards.backbone})"
     shell:
         "python -m cocoop {params.command:q} > {log:q} 2>&1"
 
@@ -49,6 +49,6 @@ rule views:
     params:
         command=command_of(stages.VIEWS),
     message:
-        "{wildcards.views} of {wildcards.dataset}/{wildcards.subset}, {wildcards.shots} shots, seeds {wildcards.seeds}"
+        "{wildcards.views} of {wildcards.dataset}/{wildcards.subset}, {wildcards.shots} shots, seeds {wildcards.seeds} ({wildcards.backbone})"
     shell:
         "python -m cocoop {params.command:q} > {log:q} 2>&1"

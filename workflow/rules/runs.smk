@@ -12,7 +12,7 @@ rule train:
     params:
         command=command_of(stages.TRAIN),
     message:
-        "train {wildcards.variant} on {wildcards.dataset}/{wildcards.subset}, {wildcards.shots} shots, seeds {wildcards.seeds}"
+        "train {wildcards.variant} on {wildcards.dataset}/{wildcards.subset}, {wildcards.shots} shots, seeds {wildcards.seeds} ({wildcards.backbone})"
     shell:
         "python -m cocoop {params.command:q} > {log:q} 2>&1"
 
@@ -31,6 +31,6 @@ rule evaluate:
     params:
         command=command_of(stages.EVALUATE),
     message:
-        "evaluate {wildcards.variant} of {wildcards.dataset}/{wildcards.subset} on {wildcards.target}/{wildcards.subsets}"
+        "evaluate {wildcards.variant} of {wildcards.dataset}/{wildcards.subset} on {wildcards.target}/{wildcards.subsets} ({wildcards.backbone})"
     shell:
         "python -m cocoop {params.command:q} > {log:q} 2>&1"

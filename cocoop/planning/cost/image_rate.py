@@ -32,7 +32,7 @@ class ImageRate:
         """images: the `images` entry of the bench; precision: the row to use, or the first row if there is none for it."""
         rates = {row["precision"]: row["images_per_second"] for row in images["tower"]}
         decoding = images["decoding"]
-        device = rates.get(precision, next(iter(rates.values())))
+        device = rates.get("fp16" if precision == "auto" else precision, next(iter(rates.values())))
         return cls(device, decoding["picture_seconds"], decoding["view_seconds"], workers)
 
     def of(self, job: Job) -> float:

@@ -1,13 +1,10 @@
 """Sizes of datasets (from their YAML files or manifests) and backbones (from their open_clip configs), as far as known."""
 
-import importlib.util
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocoop import places
-from cocoop.config import BackboneSpec, DatasetSpec
+from cocoop.config import BackboneSpec, DatasetSpec, architectures
 from cocoop.manifest import Manifest
 from cocoop.planning import Plan
 from cocoop.planning.stages import MANIFEST
@@ -119,7 +116,7 @@ def _download_bytes(spec: DatasetSpec) -> int:
 
 def backbone_size(spec: BackboneSpec) -> BackboneSize:
     """Reads the open_clip config of the architecture without importing open_clip."""
-    config = _config(spec)
+    config = architectures.config(spec)
     text, vision = config.get("text_cfg", {}), config.get("vision_cfg", {})
     other = text.get("no_causal_mask") or text.get("pool_type", "argmax") != "argmax"
     literal = bool(other or LITERAL & set(text))
@@ -149,18 +146,3 @@ def _state(vision: Mapping) -> int | None:
 def _layers(vision: Mapping) -> int | None:
     layers = vision.get("layers")
     return layers if isinstance(layers, int) else None
-
-
-def _config(spec: BackboneSpec) -> Mapping:
-    if spec.model.endswith(".json"):
-        path = places.found(spec.model) or Path(spec.model)
-    else:
-        package = importlib.util.find_spec("open_clip")
-        folder = (
-            Path(package.submodule_search_locations[0]) if package and package.submodule_search_locations else Path()
-        )
-        path = folder / "model_configs" / f"{spec.model.replace('/', '-')}.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

@@ -10,7 +10,7 @@ from cocoop.errors import listed
 from cocoop.planning import Plan
 from cocoop.planning.cost.groups import submissions
 from cocoop.planning.cost.image_rate import decoders
-from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
+from cocoop.planning.cost.sizes import dataset_sizes
 from cocoop.planning.cost.throughput import START_SECONDS, Throughput
 from cocoop.planning.cost.tokens import TAIL, Counter
 from cocoop.planning.cost.work import Estimator, Work
@@ -65,12 +65,13 @@ def show(
     images_per_second: speed of decoding and encoding; overrides the bench.
     workers: decoding processes per GPU (default: as in the Slurm profile).
     """
-    sizes = dataset_sizes(plan, folder)
-    estimator = Estimator(plan, sizes, backbone_size(plan.backbone))
+    estimator = Estimator(plan, dataset_sizes(plan, folder))
     workers = decoders() if workers is None else workers
-    throughput = Throughput(bench, plan.backbone.precision, images_per_second, workers)
+    throughput = Throughput(bench, next(iter(plan.backbones.values())).precision, images_per_second, workers)
     counter, jobs = Counter(estimator), jobs_of(plan)
     parts = {name: [job for job in jobs if name in job.experiments] for name in plan.experiments}
+    if len(plan.backbones) > 1:
+        parts |= {f"with {name}": [job for job in jobs if job.backbone == name] for name in plan.backbones}
     rows = [_row(name, _cost(part, estimator, counter, throughput)) for name, part in parts.items()]
     rows.append(_row("all, shared jobs once", _cost(jobs, estimator, counter, throughput)))
     print(tabulate(rows, HEAD, "pipe", disable_numparse=True, colalign=["left"] + ["right"] * (len(HEAD) - 1)))
@@ -151,8 +152,8 @@ def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str
             f"({largest}; less in others, up to twice as much with CLIP-LoRA). The text tower takes at most text_budget_mb "
             f"({plan.config['text_budget_mb']})."
         )
-    if estimator.backbone.embed_dim is None:
-        notes.append(f"open_clip has no config of {plan.backbone.model}; disk does not include features.")
+    if unsized := [plan.backbones[name].model for name, size in estimator.backbones.items() if size.embed_dim is None]:
+        notes.append(f"open_clip has no config of {listed(unsized)}; disk does not include features.")
     return notes + _speed(throughput)
 
 
@@ -161,14 +162,16 @@ def _local(jobs: Sequence[Job], estimator: Estimator) -> list[str]:
     local = [job for job in jobs if job.local]
     if not local:
         return []
-    size = estimator.backbone
-    one = size.feature_bytes(1, local=True)
-    if size.places is None or one is None:
-        return ["The disk does not include local image features: the backbone's config does not tell their number."]
+    total, notes = 0, []
+    for name in dict.fromkeys(str(job.backbone) for job in local):
+        size = estimator.backbones[name]
+        if (one := size.feature_bytes(1, local=True)) is None:
+            return [f"The disk does not include local image features of {name}: its config does not tell their number."]
+        notes.append(f"1 + {size.places} features in half precision, {one / 1e3:.0f} kB for each image or view")
     total = sum(work.disk for job in local if (work := estimator.work(job)))
     return [
-        f"Of the disk, local image features take {total / 1e9:.1f} GB: 1 + {size.places} features in half precision, "
-        f"{one / 1e3:.0f} kB for each image or view. While such a file is written, its parts take as much again."
+        f"Of the disk, local image features take {total / 1e9:.1f} GB: {'; '.join(dict.fromkeys(notes))}. While such a file is "
+        "written, its parts take as much again."
     ]
 
 

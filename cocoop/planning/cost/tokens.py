@@ -35,14 +35,15 @@ class Counter:
     def tokens(self, job: Job) -> Tokens | None:
         """Tokens of a training or evaluation; None if the dataset's size or the text encoder's context length is unknown."""
         size = self.estimator.datasets.get(getattr(job.about, "target", getattr(job.about, "dataset", "")))
-        length, work = self.estimator.backbone.context_length, self.estimator.work(job)
+        backbone, work = self.estimator.backbone(job), self.estimator.work(job)
         if not isinstance(job.about, Run | Evaluation):
             return Tokens(0, 0)
-        if not size or not length or work is None:
+        length = backbone.context_length if backbone else None
+        if not size or not backbone or not length or work is None:
             return None
         about = job.about
         run, subsets = (about, [about.subset]) if isinstance(about, Run) else (about.run, about.subsets)
-        if self.estimator.backbone.literal:
+        if backbone.literal:
             return Tokens(work.prompts * length, work.prompts * length)
         classes = sum(len(size.labels(subset)) for subset in subsets)
         if not size.classnames:
@@ -60,7 +61,7 @@ class Counter:
         """Tokens that the exact prompt encoder computes for one context and all classes: tails, and prefix from the context on."""
         params, template = run.params, self.estimator.plan.datasets[run.dataset].template
         chosen = {ours: params[key] for key, ours in PROMPT_PARAMS.items() if key in params}
-        key = (names, template, *chosen.values(), params.get("csc"))
+        key = (names, template, *chosen.values(), params.get("csc"), length)
         if key not in self._fast:
             self._fast[key] = _packed(names, template, chosen, not params.get("csc"), length)
         return self._fast[key]

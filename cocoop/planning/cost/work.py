@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from cocoop.planning import Plan
-from cocoop.planning.cost.sizes import FLOAT_BYTES, HALF_BYTES, BackboneSize, DatasetSize
+from cocoop.planning.cost.sizes import FLOAT_BYTES, HALF_BYTES, BackboneSize, DatasetSize, backbone_size
 from cocoop.planning.job import Job, Views
 from cocoop.planning.stages import FEATURES
 from cocoop.run import Evaluation, Run
@@ -44,11 +44,16 @@ class Work:
 
 
 class Estimator:
-    """Estimates the work of a plan's jobs from the sizes of its datasets and backbone."""
+    """Estimates the work of a plan's jobs from the sizes of its datasets and backbones."""
 
-    def __init__(self, plan: Plan, datasets: Mapping[str, DatasetSize], backbone: BackboneSize) -> None:
-        self.plan, self.datasets, self.backbone = plan, datasets, backbone
+    def __init__(self, plan: Plan, datasets: Mapping[str, DatasetSize]) -> None:
+        self.plan, self.datasets = plan, datasets
+        self.backbones = {name: backbone_size(spec) for name, spec in plan.backbones.items()}
         self._kinds: dict[str, str] = {}
+
+    def backbone(self, job: Job) -> BackboneSize | None:
+        """The size of a job's backbone; None for a job without one."""
+        return self.backbones.get(job.backbone or "")
 
     def kind(self, run: Run) -> str:
         """When the text encoder runs: per_step, per_image or none."""
@@ -68,9 +73,9 @@ class Estimator:
         if not needed <= set(self.datasets):
             return None
         if isinstance(about, str) and job.stage is FEATURES:
-            return self._images(self.datasets[about].test_images, job.local)
+            return self._images(job, self.datasets[about].test_images)
         if isinstance(about, Views):
-            return self._images(self._draw(about) * len(about.seeds) * about.per_image, job.local)
+            return self._images(job, self._draw(about) * len(about.seeds) * about.per_image)
         if isinstance(about, Run):
             return self._train(about)
         return self._evaluate(about) if isinstance(about, Evaluation) else Work()
@@ -81,7 +86,7 @@ class Estimator:
             run.inputs != "images"
             or run.training is None
             or run.dataset not in self.datasets
-            or not self.backbone.state
+            or not self.backbones[run.backbone.name].state
         ):
             return None
         first, images, views = self._first_image_layer(run), self._draw(run), max(1, run.views)
@@ -95,7 +100,7 @@ class Estimator:
 
         Low-rank terms keep up to twice as much.
         """
-        size = self.backbone
+        size = self.backbones[run.backbone.name]
         if run.inputs != "images" or run.training is None or size.state is None or size.layers is None:
             return None
         layers = size.layers + 1 - self._first_image_layer(run)
@@ -109,17 +114,19 @@ class Estimator:
 
     def _state_bytes(self, run: Run) -> int:
         """Of the states of one image of each seed that trains at the same time."""
-        assert self.backbone.state is not None
+        state = self.backbones[run.backbone.name].state
+        assert state is not None
         seeds = len(run.seeds) if run.stacked else 1
-        return seeds * self.backbone.state * (FLOAT_BYTES if run.backbone.precision == "fp32" else HALF_BYTES)
+        return seeds * state * (FLOAT_BYTES if run.backbone.precision in ("fp32", "auto") else HALF_BYTES)
 
     def _steps(self, run: Run) -> int:
         training = run.training
         assert training is not None
         return training.steps or training.epochs * max(1, self._draw(run) // training.batch_size)
 
-    def _images(self, count: int, local: bool) -> Work:
-        return Work(images=count, disk=self.backbone.feature_bytes(count, local) or 0)
+    def _images(self, job: Job, count: int) -> Work:
+        size = self.backbone(job)
+        return Work(images=count, disk=(size.feature_bytes(count, job.local) if size else None) or 0)
 
     def _draw(self, drawn: Views | Run) -> int:
         """N, the number of images per seed."""

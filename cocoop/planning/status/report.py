@@ -8,7 +8,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from cocoop.planning import Plan
-from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
+from cocoop.planning.cost.sizes import dataset_sizes
 from cocoop.planning.cost.work import Estimator
 from cocoop.planning.environment import environment
 from cocoop.planning.job import Job, Views
@@ -27,7 +27,7 @@ def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
     seen, undone = _look(plan, folder)
     print(_table(seen))
     print(
-        *_running(seen),
+        *_running(plan, seen),
         *failures(plan, folder, seen, undone, configfiles),
         *_time(plan, seen, folder),
         *silence.of_everything(seen, folder),
@@ -57,12 +57,12 @@ def _table(seen: Sequence[Seen]) -> str:
     return tabulate(rows, ["stage", *(state.value for state in State)], "simple")
 
 
-def _running(seen: Sequence[Seen]) -> Iterator[str]:
+def _running(plan: Plan, seen: Sequence[Seen]) -> Iterator[str]:
     running = [one for one in seen if one.state is State.RUNNING]
     if running:
         yield ""
         yield "running:"
-        yield from (f"  {name(one.job)}  ({one.job.log}){silence.of_job(one)}" for one in running[:MOST_SHOWN])
+        yield from (f"  {_name(plan, one.job)}  ({one.job.log}){silence.of_job(one)}" for one in running[:MOST_SHOWN])
         if len(running) > MOST_SHOWN:
             yield f"  and {len(running) - MOST_SHOWN} more"
 
@@ -76,7 +76,7 @@ def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, config
     profile = head.profile(folder)
     for number, one in enumerate(failed):
         yield ""
-        yield f"failed: {name(one.job)}: {one.reason}"
+        yield f"failed: {_name(plan, one.job)}: {one.reason}"
         yield f"  log:    {one.job.log}"
         yield f"  again:  {_through_snakemake(one.job, configfiles, profile)}"
         if number < MOST_SHOWN and one.job.needs_gpu:
@@ -105,7 +105,7 @@ def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
     if all(one.state is State.DONE for one in seen):
         yield "everything is done."
         return
-    estimator = Estimator(plan, dataset_sizes(plan, folder), backbone_size(plan.backbone))
+    estimator = Estimator(plan, dataset_sizes(plan, folder))
     rest = time_left.rest(seen, estimator)
     at_once = sum(one.state is State.RUNNING and one.job.needs_gpu for one in seen)
     if rest.seconds:
@@ -114,6 +114,11 @@ def _time(plan: Plan, seen: Sequence[Seen], folder: Path) -> Iterator[str]:
         yield f"left: {least} {duration(rest.seconds)} of jobs, one after another{pace}."
     if rest.unknown:
         yield f"{rest.unknown} jobs have an unknown time, because no similar job is done yet or their size is unknown."
+
+
+def _name(plan: Plan, job: Job) -> str:
+    """A job in words, with its backbone if the plan has several."""
+    return f"{name(job)} ({job.backbone})" if job.backbone and len(plan.backbones) > 1 else name(job)
 
 
 def name(job: Job) -> str:

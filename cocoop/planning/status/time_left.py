@@ -56,9 +56,8 @@ def _seconds(one: Seen, points: Sequence[tuple[float, float]], estimator: Estima
 def _kind(job: Job, estimator: Estimator) -> tuple[str, ...]:
     """The kind of a job. The time of jobs of one kind depends on their work in the same way."""
     run = job.about.run if isinstance(job.about, Evaluation) else job.about
-    if not isinstance(run, Run):
-        return (job.stage.name,)
-    return job.stage.name, estimator.kind(run), run.inputs
+    of = (job.stage.name, job.backbone or "")
+    return (*of, estimator.kind(run), run.inputs) if isinstance(run, Run) else of
 
 
 def _amount(job: Job, estimator: Estimator) -> float | None:

@@ -1,7 +1,10 @@
 """The figures of an experiment as SVG and PNG. Importing it does not import matplotlib; the report only needs the names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from cocoop.reporting.records.experiment import of_each
 
 CHANGES = ("change_vs_clip", "change_vs_coop")
 ALWAYS = ("training_curves", "cost", "accuracy_against_cost")
@@ -16,10 +19,31 @@ NAMES = {
 }
 
 
+ACROSS = "accuracy_against_encoder"  # of experiments with several backbones
+
+
+class Figure(NamedTuple):
+    """A figure of an experiment: its kind, and the backbone whose numbers it shows ({name, label}); None for all of several."""
+
+    kind: str
+    backbone: Mapping[str, str] | None
+
+
+def files(experiment: Mapping[str, Any]) -> dict[str, Figure]:
+    """The figures of an experiment by file name without suffix; with several backbones, each kind of figure once for each."""
+    kinds, each = NAMES[experiment["table"]], of_each(experiment)
+    if len(each) == 1:
+        return {kind: Figure(kind, each[0]["backbone"]) for kind in kinds}
+    of_backbones = [one["backbone"] for one in each]
+    return {ACROSS: Figure(ACROSS, None)} | {
+        f"{kind}_{backbone['name']}": Figure(kind, backbone) for kind in kinds for backbone in of_backbones
+    }
+
+
 def build_all(
     experiment_json: Path, records_csv: Path, cost_paths: Sequence[Path], history_paths: Sequence[Path], out_dir: Path
 ) -> list[Path]:
-    """Draws the figures `NAMES` of an experiment's kind (see `cocoop.reporting.figures.drawing`) and returns their paths."""
+    """Draws the figures `files` of an experiment (see `cocoop.reporting.figures.drawing`) and returns their paths."""
     from cocoop.reporting.figures import drawing
 
     return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir)

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from cocoop.errors import unknown
-from cocoop.reporting.figures import NAMES, ablation, changes, cost, curves, parameters, style, training
-from cocoop.reporting.figures.data import gather
+from cocoop.reporting import figures as files_of
+from cocoop.reporting.figures import NAMES, ablation, changes, cost, curves, encoder, files, parameters, style, training
+from cocoop.reporting.figures.data import Data, gather
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records
-from cocoop.reporting.records.cost import read
+from cocoop.reporting.records.cost import of_backbone, read
 
 
 def build_all(
@@ -24,20 +27,53 @@ def build_all(
     experiment = experiments.load(experiment_json)
     if experiment["table"] not in NAMES:
         raise unknown("kind of table", experiment["table"], NAMES, f"{experiment_json}: table")
-    data = gather(experiment, records.load(records_csv), records.load_notes(records_csv))
-    measured = read(cost_paths)
+    numbers, said = records.load(records_csv), records.load_notes(records_csv)
+    measured, histories = read(cost_paths), training.read(history_paths)
+    parts = {
+        one["backbone"]["name"]: Part(
+            gather(one, numbers, said), of_backbone(measured, one), of_backbone(histories, one)
+        )
+        for one in experiments.of_each(experiment)
+    }
+    paths: list[Path] = []
+    with style.theme():
+        for name, figure in files(experiment).items():
+            paths += _save(figure, parts, Path(out_dir) / name)
+    return paths
+
+
+class Part(NamedTuple):
+    """What the figures of one backbone are drawn from: its numbers, costs (`cost.read`) and histories (`training.read`)."""
+
+    data: Data
+    measured: pd.DataFrame
+    histories: pd.DataFrame
+
+
+def _save(figure: files_of.Figure, parts: Mapping[str, Part], path: Path) -> list[Path]:
+    if figure.backbone is None:
+        costs = {name: part.measured for name, part in parts.items()}
+        drawn = encoder.draw({name: part.data for name, part in parts.items()}, costs)
+        return style.save(
+            drawn, path, tuple(dict.fromkeys(note for part in parts.values() for note in part.data.notes))
+        )
+    part = parts[figure.backbone["name"]]
+    notes = () if figure.kind == "cost" else part.data.notes
+    if len(parts) > 1:
+        notes = (f"Backbone: {figure.backbone['label']}.", *notes)
+    return style.save(_draw(figure.kind, part), path, notes)
+
+
+def _draw(kind: str, part: Part) -> Figure:
+    data, measured = part.data, part.measured
     draw: Mapping[str, Callable[[], Figure]] = {
         "change_vs_clip": lambda: changes.draw(data, "clip"),
         "change_vs_coop": lambda: changes.draw(data, "coop"),
         "few_shot_curves": lambda: curves.draw(data),
         "h_against_parameters": lambda: parameters.draw(data),
         "ablation": lambda: ablation.draw(data),
-        "training_curves": lambda: training.draw(data, training.read(history_paths)),
+        "training_curves": lambda: training.draw(data, part.histories),
         "cost": lambda: cost.draw(data, measured),
         "accuracy_against_cost": lambda: cost.draw_accuracy(data, measured),
     }
-    paths: list[Path] = []
-    with style.theme():
-        for name in NAMES[experiment["table"]]:
-            paths += style.save(draw[name](), Path(out_dir) / name, () if name == "cost" else data.notes)
-    return paths
+    return draw[kind]()

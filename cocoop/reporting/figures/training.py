@@ -25,7 +25,7 @@ LEAST_LOSS = 0.02
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """All histories in one frame: `COLUMNS`, dataset, subset, variant, shots, and progress (the epoch as a share of all)."""
+    """All histories in one frame: `COLUMNS`, backbone, dataset, subset, variant, shots, progress (the epoch as a share of all)."""
     parts = []
     for path in paths:
         settings = job_of(path).settings
@@ -36,7 +36,8 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         if part.empty:  # a method that learns by itself has no epochs
             continue
         part = part.assign(progress=part["epoch"] / part["epoch"].max())
-        parts.append(part.assign(**{key: settings[key] for key in ("dataset", "subset", "variant", "shots")}))
+        described = {key: settings[key] for key in ("dataset", "subset", "variant", "shots")}
+        parts.append(part.assign(backbone=settings["backbone"]["name"], **described))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "progress", "variant"])
 
 

@@ -95,13 +95,13 @@ def _add(
 
 
 def _series(job: Evaluated) -> tuple:
-    """The key of a series: its variant and, if it is trained, the dataset and subset it was trained on."""
+    """The key of a series: its backbone, its variant and, if it is trained, the dataset and subset it was trained on."""
     settings = job.settings
-    return settings["variant"], *((settings["dataset"], settings["subset"]) if settings["shots"] else ())
+    return job.backbone, settings["variant"], *((settings["dataset"], settings["subset"]) if settings["shots"] else ())
 
 
 def _label(job: Evaluated, titles: Mapping[str, str]) -> str:
     settings = job.settings
     if not settings["shots"]:
-        return job.label
-    return f"{job.label}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"
+        return job.name
+    return f"{job.name}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"

@@ -6,22 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io, progress
+from cocoop.reporting.records.experiment import of_each
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """One evaluation of a block of runs.
 
-    records, parameters: content of its metrics.json; files: the files to link to, by name.
+    label: that of its variant; backbone: label of its backbone, empty if the page has only one; records, parameters: content
+    of its metrics.json; files: the files to link to, by name.
     """
 
     settings: Mapping[str, Any]
     label: str
+    backbone: str
     parameters: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
     folder: Path
     files: Mapping[str, Path]
     provenance: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its variant, and its backbone if the page has several."""
+        return f"{self.label} ({self.backbone})" if self.backbone else self.label
 
     @property
     def target(self) -> str:
@@ -35,24 +43,39 @@ class Evaluated:
 def find(results: Path, metrics: Sequence[Path], experiments: Sequence[Mapping[str, Any]]) -> list[Evaluated]:
     """The evaluations of the metrics.json files that exist, with variants in the experiments' order."""
     labels = {variant["name"]: variant["label"] for experiment in experiments for variant in experiment["variants"]}
+    backbones = {one["backbone"]["name"]: one["backbone"]["label"] for e in experiments for one in of_each(e)}
+    shown = backbones if len(backbones) > 1 else {}
     found = [
-        _evaluated(results, path, io.read_json(path, "metrics"), labels)
+        _evaluated(results, path, io.read_json(path, "metrics"), labels, shown)
         for path in progress.track([path for path in metrics if path.exists()], "report", "file")
     ]
-    order = list(labels)
-    return sorted(found, key=lambda job: (order.index(job.settings["variant"]), *_place(job.records[0])))
+    order, places = list(labels), list(backbones)
+
+    def place(job: Evaluated) -> tuple:
+        return (
+            places.index(job.settings["backbone"]["name"]),
+            order.index(job.settings["variant"]),
+            _place(job.records[0]),
+        )
+
+    return sorted(found, key=place)
 
 
 def _place(record: Mapping[str, Any]) -> tuple:
     return tuple(record[key] for key in ("dataset", "subset", "shots", "target", "seed", "target_subset"))
 
 
-def _evaluated(results: Path, path: Path, content: Mapping[str, Any], labels: Mapping[str, str]) -> Evaluated:
+def _evaluated(
+    results: Path, path: Path, content: Mapping[str, Any], labels: Mapping[str, str], backbones: Mapping[str, str]
+) -> Evaluated:
     cost = path.with_name("cost.json")
     provenance = io.read_json(cost, "cost")["provenance"] if cost.exists() else {}
     files = dict(_files(results, path.parent))
     label = labels[content["run"]["variant"]]
-    return Evaluated(content["run"], label, content["parameters"], content["records"], path.parent, files, provenance)
+    backbone = backbones.get(content["run"]["backbone"]["name"], "")
+    return Evaluated(
+        content["run"], label, backbone, content["parameters"], content["records"], path.parent, files, provenance
+    )
 
 
 def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -32,6 +32,7 @@ FIGURE_TITLES = {
     "training_curves": "Training curves",
     "cost": "Cost of a run",
     "accuracy_against_cost": "Accuracy against cost",
+    figures.ACROSS: "Accuracy against the cost of the image encoder",
 }
 
 
@@ -58,7 +59,9 @@ def build(
     content = {
         "version": __version__,
         "experiments": [_experiment(results, experiment, papers) for experiment in experiments],
-        "backbones": sorted({experiment["backbone"]["label"] for experiment in experiments}),
+        "backbones": list(
+            dict.fromkeys(one["backbone"]["label"] for e in experiments for one in experiments_of.of_each(e))
+        ),
         "datasets": list(_datasets(group(jobs, titles), titles, examples)),
         "variants": _variants(jobs),
         "jobs": [_run(job, titles, out.parent) for job in jobs],
@@ -82,18 +85,27 @@ def _environment() -> Environment:
 
 def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
-    shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
+    several = len(experiments_of.of_each(experiment)) > 1
+    drawn = {folder / "figures" / f"{name}.svg": figure for name, figure in figures.files(experiment).items()}
     paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
-    measured = pd.read_csv(cost)[PER_VARIANT] if cost.exists() else None
+    measured = pd.read_csv(cost) if cost.exists() else None
+    if measured is not None:
+        measured = measured[[column for column in PER_VARIANT if column in measured]]
     built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
     return {
         "name": experiment["name"],
         "title": experiment["title"],
         "caption": built[0].caption,
+        "several": several,
         "tables": built,
-        "figures": [_figure(folder / "figures" / f"{name}.svg", FIGURE_TITLES[name]) for name in shown],
+        "figures": [_figure(path, _title(figure, several)) for path, figure in drawn.items() if path.exists()],
         "paired": _paired(experiment, pd.read_csv(paired)) if paired.exists() else [],
     }
+
+
+def _title(figure: figures.Figure, several: bool) -> str:
+    of = f" ({figure.backbone['label']})" if several and figure.backbone else ""
+    return FIGURE_TITLES[figure.kind] + of
 
 
 def _figure(path: Path, title: str) -> dict[str, str]:
@@ -103,9 +115,16 @@ def _figure(path: Path, title: str) -> dict[str, str]:
 def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a paired comparison over all seeds, with the names that are shown."""
     labels, titles = experiments_of.named(experiment["variants"]), experiments_of.dataset_titles(experiment)
+    backbones = {one["backbone"]["name"]: one["backbone"]["label"] for one in experiments_of.of_each(experiment)}
     rows = frame[frame["seed"].astype(str) == "all"].to_dict("records")
     return [
-        {**row, "target": titles[row["target"]], "first": labels[row["first"]], "second": labels[row["second"]]}
+        {
+            **row,
+            "backbone": backbones.get(row.get("backbone"), ""),
+            "target": titles[row["target"]],
+            "first": labels[row["first"]],
+            "second": labels[row["second"]],
+        }
         for row in rows
     ]
 
@@ -165,7 +184,7 @@ def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, A
     )
     return {
         "settings": job.settings,
-        "label": job.label,
+        "label": job.name,
         "json": io.canonical_json(job.settings),
         "trained": trained,
         "target": titles[job.target],

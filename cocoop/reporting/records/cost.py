@@ -1,6 +1,6 @@
 """What the jobs of an experiment cost: seconds and memory, from the cost.json of every training and evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ from cocoop import io
 from cocoop.errors import UserError
 
 MEMORY = ("peak_mb", "peak_gpu_mb")
-COLUMNS = ["stage", "dataset", "variant", "shots", "target", "seconds", *MEMORY, "device"]
-PER_VARIANT = ["variant", "shots", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
+ENCODER = {"image_parameters": "parameters", "image_gflops": "gflops"}
+COLUMNS = ["backbone", "stage", "dataset", "variant", "shots", "target", "seconds", *MEMORY, "device", *ENCODER]
+PER_VARIANT = ["backbone", "variant", "shots", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
 
 
 class Job(NamedTuple):
@@ -37,28 +38,37 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
     """One row per job, with columns `COLUMNS`.
 
     seconds: per run, that is, the job's seconds divided by its number of seeds; peak_mb and peak_gpu_mb: peak memory of
-    the process and of the GPU in MB, missing where unknown; device: the processor or GPU.
+    the process and of the GPU in MB, missing where unknown; device: the processor or GPU; image_parameters and
+    image_gflops: the size of the backbone's image encoder and its work for an image, stated by evaluations.
     """
     rows = []
     for path in paths:
         stage, settings, target = job_of(path)
         cost = io.read_json(path, "cost")
-        row = {"stage": stage, "target": target, "seconds": cost["seconds"] / len(settings["seeds"])}
+        row = {"backbone": settings["backbone"]["name"], "stage": stage, "target": target}
+        row |= {"seconds": cost["seconds"] / len(settings["seeds"])}
         row |= {name: settings[name] for name in ("dataset", "variant", "shots")}
-        rows.append(row | {name: cost[name] for name in MEMORY} | {"device": cost["provenance"]["device"]})
+        row |= {name: cost[name] for name in MEMORY} | {"device": cost["provenance"]["device"]}
+        encoder = cost.get("image_encoder") or {}
+        rows.append(row | {name: encoder.get(fact) for name, fact in ENCODER.items()})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
-    """One row per variant and number of shots, with columns `PER_VARIANT`.
+    """One row per backbone, variant and number of shots, with columns `PER_VARIANT`.
 
     Seconds are means over the variant's runs (`train_seconds` is missing without training) and over its evaluations;
     memory is the highest of its jobs; device lists all devices.
     """
     rows = []
-    for (variant, shots), jobs in cost.groupby(["variant", "shots"], sort=False):
+    for key, jobs in cost.groupby(["backbone", "variant", "shots"], sort=False):
         seconds = jobs.groupby("stage")["seconds"].mean().reindex(["train", "evaluate"])
         memory = [pd.to_numeric(jobs[name]).max() for name in MEMORY]
-        rows.append((variant, shots, *seconds, *memory, ", ".join(sorted(set(jobs["device"])))))
+        rows.append((*key, *seconds, *memory, ", ".join(sorted(set(jobs["device"])))))
     numbers = [name for name in PER_VARIANT if name.endswith(("seconds", "mb"))]
     return pd.DataFrame(rows, columns=PER_VARIANT).astype(dict.fromkeys(numbers, "float64"))
+
+
+def of_backbone(frame: pd.DataFrame, experiment: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of the experiment's backbone (`experiment.of_each`); all rows if the frame has no such column."""
+    return frame[frame["backbone"] == experiment["backbone"]["name"]] if "backbone" in frame else frame

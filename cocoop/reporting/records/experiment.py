@@ -11,7 +11,7 @@ from cocoop.errors import UserError, listed
 from cocoop.reporting.records.records import COLUMNS, KEY
 
 FIELDS = (
-    "name", "title", "table", "caption", "paper", "reference", "backbone", "variants", "train_datasets", "train_subset", "targets",
+    "name", "title", "table", "caption", "paper", "reference", "backbones", "variants", "train_datasets", "train_subset", "targets",
     "target_subsets", "shots", "seeds", "expected",
 )  # fmt: skip
 
@@ -23,6 +23,17 @@ def load(path: Path) -> dict[str, Any]:
     if lacking:
         raise UserError(f"{path}: missing keys: {listed(lacking)}; delete the file and run again.")
     return experiment
+
+
+def of_each(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The experiment once for each of its backbones, with the key `backbone`: {name, label}.
+
+    Numbers of different backbones are never averaged or compared, so most of the reporting sees one backbone at a time. An
+    experiment that has the key already is of one backbone.
+    """
+    if "backbone" in experiment:
+        return [dict(experiment)]
+    return [{**experiment, "backbone": backbone} for backbone in experiment["backbones"]]
 
 
 def named(items: Iterable[str | Mapping[str, str]]) -> dict[str, str]:
@@ -45,7 +56,9 @@ def reference_of(experiment: Mapping[str, Any]) -> str | None:
 
 
 def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame:
-    """The expected records with their numbers, and a gap (NaN accuracy, False in `present`) for each one that is missing.
+    """The expected records of one backbone (`of_each`) with their numbers.
+
+    There is a gap (NaN accuracy, False in `present`) for each one that is missing.
 
     Adds `series` (one line in a table: the variant, and its shots if the experiment has several numbers of them) and `label`
     (its text), in the order of the experiment's variants.

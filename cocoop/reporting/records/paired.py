@@ -52,16 +52,26 @@ class Answers(NamedTuple):
 def build(experiment_json: Path, metrics_paths: Sequence[Path], records_csv: Path, out_dir: Path) -> pd.DataFrame:
     """Compares variants of an experiment (see `compare`) and writes paired.csv (fractions) and paired.md (per cent).
 
+    Variants are compared within a backbone. With several backbones, the first column names the backbone.
+
+
     metrics_paths: metrics.json files, with predictions.safetensors in the same folder; records_csv: the result of `collect`
     for them.
     """
-    experiment = experiments.load(experiment_json)
-    frame = compare(experiment, read(experiment, metrics_paths))
-    selected = experiments.select(experiment, records.load(records_csv))
-    noted = notes.of(experiment, selected, records.load_notes(records_csv))
-    io.write_text(Path(out_dir) / "paired.csv", frame.to_csv(index=False, lineterminator="\n"))
-    io.write_text(Path(out_dir) / "paired.md", to_markdown(experiment, frame, noted))
-    return frame
+    each = experiments.of_each(experiments.load(experiment_json))
+    numbers, said, frames, texts = records.load(records_csv), records.load_notes(records_csv), [], []
+    for experiment in each:
+        frame = compare(experiment, read(experiment, metrics_paths))
+        noted = notes.of(experiment, experiments.select(experiment, numbers), said)
+        if len(each) > 1:
+            frame.insert(0, "backbone", experiment["backbone"]["name"])
+            experiment = {**experiment, "title": f"{experiment['title']} ({experiment['backbone']['label']})"}
+        frames.append(frame)
+        texts.append(to_markdown(experiment, frame, noted))
+    whole = pd.concat([frame for frame in frames if not frame.empty] or frames[:1], ignore_index=True)
+    io.write_text(Path(out_dir) / "paired.csv", whole.to_csv(index=False, lineterminator="\n"))
+    io.write_text(Path(out_dir) / "paired.md", "\n".join(texts))
+    return whole
 
 
 def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[Place, Answers]:

@@ -18,9 +18,9 @@ COUNTS = ["correct", "total"]
 ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
 PARAMETERS = ["trained", "without_biases"]
 DRAWN = "fewest_images"
-COLUMNS = [*KEY, "method", "selection", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
+COLUMNS = [*KEY, "method", "precision", "selection", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
 
-TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method", "selection")
+TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method", "precision", "selection")
 TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(ACCURACIES, "float64")
 TYPES[DRAWN] = "Int64"
 
@@ -33,11 +33,12 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
     key are a UserError that names both files.
     """
     rows: dict[tuple, tuple[dict[str, Any], Path]] = {}
-    drawn, said, older = _fewest(fewshot), set(), 0
+    drawn, said, older, precisions = _fewest(fewshot), set(), 0, Counter[str]()
     for path in progress.track(metrics, "collect", "file"):
         content = io.read_json(path, "metrics")
         said |= set(content.get("notes", ()))
         older += content.get("code") != provenance.numeric_code()
+        precisions[_precision(content)] += _planned(content) == "auto"
         for row in _rows(path, content):
             row[DRAWN] = drawn.get(tuple(row[name] for name in ("dataset", "subset", "shots", "seed")))
             key = tuple(row[name] for name in KEY)
@@ -48,6 +49,11 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
         said.add(
             f"{older} of {len(metrics)} result files were computed by other code than the current "
             f"cocoop/{{{','.join(provenance.NUMERIC)}}}; `snakemake --forcerun features views train evaluate` recomputes them"
+        )
+    if len(+precisions) > 1:
+        counts = " and ".join(f"{number} in {name}" for name, number in sorted((+precisions).items()))
+        said.add(
+            f"precision auto: of these results, {counts} (fp16 on a GPU, fp32 on a CPU); set a precision to have one"
         )
     frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS).astype({DRAWN: "Int64"})
     text = frame.sort_values(KEY).to_csv(index=False, lineterminator="\n")
@@ -66,6 +72,16 @@ def _fewest(fewshot: Sequence[Path]) -> dict[tuple[str, str, int, int], int]:
             counts = [images[label] for label in class_subset(range(len(drawn["classnames"])), subset)]
             found[drawn["dataset"], subset, drawn["shots"], drawn["seed"]] = min(counts, default=0)
     return found
+
+
+def _precision(content: Mapping[str, Any]) -> str:
+    """The precision that a metrics file was computed in; empty if it does not say."""
+    return content.get("precision") or _planned(content)
+
+
+def _planned(content: Mapping[str, Any]) -> str:
+    """The precision of its run, which may be auto; empty if it does not say."""
+    return content.get("run", {}).get("backbone", {}).get("precision", "")
 
 
 def seal_of(path: Path) -> Path:
@@ -91,7 +107,7 @@ def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
-            record = {"selection": "", **record}
+            record = {"selection": "", "precision": _precision(content), **record}
             row = {name: record[name] for name in COLUMNS if name not in (*PARAMETERS, "classes", DRAWN)}
             row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}
             yield {**row, "classes": len(record["classes"]), **parameters}

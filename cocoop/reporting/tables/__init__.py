@@ -10,7 +10,19 @@ from cocoop.errors import unknown
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records, statistics
 from cocoop.reporting.records.cost import per_variant, read
-from cocoop.reporting.tables import against, beside, captions, cost, distance, footnotes, numbers, paper, rendering
+from cocoop.reporting.tables import (
+    against,
+    beside,
+    captions,
+    cost,
+    distance,
+    expected,
+    footnotes,
+    numbers,
+    paper,
+    rendering,
+    stacking,
+)
 from cocoop.reporting.tables.grids import grid
 from cocoop.reporting.tables.rendering import Table
 
@@ -28,7 +40,8 @@ def build(
 ) -> list[Table]:
     """The tables `NAMES` of an experiment, and `COST` if `measured` is given, each with its caption and footnotes.
 
-    Missing runs leave a gap and are named; a mean over them is blank.
+    Missing runs leave a gap and are named; a mean over them is blank. Several backbones share each table, in blocks; only
+    `against_paper` becomes one table for each (`stacking`).
 
     Args:
         experiment: content of experiment.json.
@@ -39,17 +52,33 @@ def build(
     """
     if experiment["table"] not in KINDS:
         raise unknown("kind of table", experiment["table"], KINDS, f"experiment {experiment['name']!r}: table")
+    printed, each = paper.choose(papers, experiment), experiments.of_each(experiment)
+    caption = captions.caption(experiment, pd.concat([experiments.select(one, frame) for one in each]))
+    parts = {
+        (one["backbone"]["name"], one["backbone"]["label"]): _build(one, frame, printed, said, measured, caption)
+        for one in each
+    }
+    return next(iter(parts.values())) if len(parts) == 1 else stacking.stacked(parts)
+
+
+def _build(
+    experiment: Mapping[str, Any],
+    frame: pd.DataFrame,
+    printed: paper.PaperTable | None,
+    said: Sequence[str],
+    measured: pd.DataFrame | None,
+    caption: str,
+) -> list[Table]:
+    """The tables of one backbone."""
     selected = experiments.select(experiment, frame)
-    printed = paper.choose(papers, experiment)
     per_seed = statistics.per_seed(experiment, selected)
     summary = distance.with_distance(experiment, statistics.summarize(experiment, selected, per_seed))
     joined = beside.join(experiment, summary, printed)
     summary = beside.first(joined)
     layout = grid(experiment, summary)
-    caption = captions.caption(experiment, selected)
     common = footnotes.common(experiment, selected, said)
     found = [
-        numbers.table(experiment, summary, per_seed, layout, caption, common),
+        numbers.table(experiment, summary, per_seed, layout, caption, (*expected.notes(experiment, summary), *common)),
         against.table(experiment, joined, layout, printed, caption, common),
         numbers.spread(experiment, summary, layout, caption, common),
     ]

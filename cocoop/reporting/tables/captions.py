@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cocoop.errors import counted, listed
+from cocoop.reporting.records.experiment import of_each
 from cocoop.reporting.records.statistics import TRANSFER_KINDS
 from cocoop.reporting.records.text import per_cent
 
@@ -14,18 +15,22 @@ SUBSETS = {"base": "the base classes", "new": "the new classes", "all": "all cla
 
 
 def caption(experiment: Mapping[str, Any], selected: pd.DataFrame) -> str:
-    """The experiment's own caption, then backbone, training, test and chance level.
+    """The experiment's own caption, then its backbones, training, test and chance level.
 
     selected: result of `cocoop.reporting.records.experiment.select`.
     """
     parts = (
         experiment["caption"].strip(),
-        f"Backbone: {experiment['backbone']['label']}.",
+        _backbones([one["backbone"]["label"] for one in of_each(experiment)]),
         _trained(experiment, selected),
         _tested(experiment),
         _guessing(selected),
     )
     return " ".join(part for part in parts if part)
+
+
+def _backbones(labels: Sequence[str]) -> str:
+    return f"Backbone{'s' if len(labels) > 1 else ''}: {_joined(labels)}."
 
 
 def _trained(experiment: Mapping[str, Any], selected: pd.DataFrame) -> str:

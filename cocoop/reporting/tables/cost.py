@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.reporting.records.cost import of_backbone
 from cocoop.reporting.records.text import GAP, count
 from cocoop.reporting.tables.rendering import Cell, Table
 
@@ -22,7 +23,9 @@ def table(experiment: Mapping[str, Any], summary: pd.DataFrame, cost: pd.DataFra
     """
     counts = summary.groupby(["series", "label", "variant", "shots"], observed=True, sort=True)["trained"]
     tidy = counts.agg(parameters="min", most_parameters="max").reset_index().drop(columns="series")
-    tidy = tidy.merge(cost, on=["variant", "shots"], how="left")
+    tidy = tidy.merge(
+        of_backbone(cost, experiment).drop(columns="backbone", errors="ignore"), on=["variant", "shots"], how="left"
+    )
     several = experiment["table"] == "curves" and bool((tidy["shots"] > 0).any())
     gpu = ("GPU memory (MB)",) if tidy["peak_gpu_mb"].notna().any() else ()
     names = ("Method", "Shots") if several else ("Method",)

@@ -37,8 +37,10 @@ class Table:
         tidy: one row per number, accuracies as fractions.
         wide: the same numbers in the shape of the table.
         header, rows: the rendered form, in per cent.
-        labels: how many of the first columns name a row. Rows with the same first label form a block.
+        labels: how many of the first columns name a row.
         notes: footnotes, in order.
+        blocked_by: rows that share this many first labels form a block; by default one, or none where a single label names
+            a row.
     """
 
     name: str
@@ -50,17 +52,25 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     labels: int
     notes: tuple[str, ...]
+    blocked_by: int | None = None
+
+    @property
+    def shared(self) -> int:
+        """How many first labels the rows of a block share."""
+        return min(1, self.labels - 1) if self.blocked_by is None else self.blocked_by
 
     def blocks(self) -> list[list[tuple[Cell, ...]]]:
-        """The rows in blocks with the same first cell, which is shown only in the first row of a block."""
+        """The rows in blocks with the same first cells, each of which is shown only where it changes."""
         blocks: list[list[tuple[Cell, ...]]] = []
         for place, row in enumerate(self.rows):
-            if self.labels > 1 and place and row[0] == self.rows[place - 1][0]:
-                blocks[-1].append((Cell(""), *row[1:]))
-            elif self.labels > 1 or not blocks:
-                blocks.append([row])
+            above, same = self.rows[place - 1] if place else (), 0
+            while same < min(self.shared, len(above)) and row[same] == above[same]:
+                same += 1
+            shown = (*[Cell("")] * same, *row[same:])
+            if blocks and same == self.shared:
+                blocks[-1].append(shown)
             else:
-                blocks[-1].append(row)
+                blocks.append([shown])
         return blocks
 
 

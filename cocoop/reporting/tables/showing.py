@@ -76,6 +76,8 @@ def _notes(plan: Plan, name: str, results: Path) -> tuple[str, ...]:
     try:
         experiment = experiments.load(folder / experiment_file(plan, name))
         path = folder / "records.csv"
-        return notes.of(experiment, experiments.select(experiment, records.load(path)), records.load_notes(path))
+        frame, said = records.load(path), records.load_notes(path)
+        each = [notes.of(one, experiments.select(one, frame), said) for one in experiments.of_each(experiment)]
+        return tuple(dict.fromkeys(note for found in each for note in found))
     except UserError:
         return ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cocoop.io import REPOSITORY
-from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
+from cocoop.planning.cost.sizes import dataset_sizes
 from cocoop.planning.cost.work import Estimator
 from cocoop.planning.files import plan_of
 from cocoop.planning.jobs import jobs_of
@@ -25,7 +25,7 @@ def plan():
 
 @pytest.fixture(scope="module")
 def estimator(plan, tmp_path_factory):
-    return Estimator(plan, dataset_sizes(plan, tmp_path_factory.mktemp("nothing")), backbone_size(plan.backbone))
+    return Estimator(plan, dataset_sizes(plan, tmp_path_factory.mktemp("nothing")))
 
 
 def of_stage(plan, stage):
@@ -89,7 +89,7 @@ def test_unknown_work_is_not_no_work(plan, tmp_path):
     first, second, third = of_stage(plan, "features")[:3]
     sizes = dict(dataset_sizes(plan, tmp_path))
     sizes.pop(first.about)
-    estimator = Estimator(plan, sizes, backbone_size(plan.backbone))
+    estimator = Estimator(plan, sizes)
     images = estimator.work(second).images
     done = [Seen(second, State.DONE, images / 10.0), Seen(replace(first, wildcards={}), State.DONE, 1e9)]
     found = rest([*done, Seen(first, State.LEFT), Seen(third, State.LEFT)], estimator)
@@ -115,7 +115,7 @@ def test_running_jobs_count_with_what_is_left_of_them(plan, estimator):
     training, evaluation = of_stage(plan, "train")[0], of_stage(plan, "evaluate")[0]
     end = Ending(empty=False, elapsed=10.0, left=75.0)
     assert rest([Seen(training, State.RUNNING, end=end)], estimator) == rest_of(75.0, 0)
-    done = Seen(replace(evaluation, wildcards={}), State.DONE, 100.0)
+    done = Seen(replace(evaluation, wildcards={"backbone": evaluation.backbone}), State.DONE, 100.0)
     assert rest([done, Seen(evaluation, State.RUNNING, end=end)], estimator) == rest_of(90.0, 0)
     late = Ending(empty=False, elapsed=500.0, left=None)
     assert rest([done, Seen(evaluation, State.RUNNING, end=late)], estimator) == rest_of(0.0, 0)

@@ -159,7 +159,7 @@ def test_classes_and_confusions_are_counted_over_seeds_once(root):
         ("digits", "base"), ("digits", "new"), ("shapes", "base"), ("shapes", "new"),
     ]  # fmt: skip
     tallies = groups[0].series
-    coop = next(tally for key, tally in tallies.items() if key[0] == "coop")
+    coop = next(tally for key, tally in tallies.items() if key[1] == "coop")
     assert coop.seeds == [1, 2, 3] and set(coop.total.values()) == {3 * 6}
     records = [
         r

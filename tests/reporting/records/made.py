@@ -30,7 +30,7 @@ def experiment(kind: str = "base_to_new", **changes: Any) -> dict[str, Any]:
         "caption": "What a reader must know.",
         "paper": None,
         "reference": None,
-        "backbone": {"name": "tiny", "label": "Tiny CLIP"},
+        "backbones": [{"name": "tiny", "label": "Tiny CLIP"}],
         "variants": [CLIP, COOP, COCOOP],
         "train_datasets": [{"name": "digits", "title": "Digits"}, {"name": "shapes", "title": "Shapes"}],
         "train_subset": "base",
@@ -39,6 +39,8 @@ def experiment(kind: str = "base_to_new", **changes: Any) -> dict[str, Any]:
         "shots": [16],
         "seeds": [1, 2, 3],
     } | changes
+    if len(content["backbones"]) == 1:
+        content["backbone"] = content["backbones"][0]  # as `of_each` gives it
     return content | {"expected": expected(content)}
 
 
@@ -73,6 +75,7 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
     scores = {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": accuracy}
     counts = {
         "method": key["variant"],
+        "precision": "fp32",
         "selection": "",
         "correct": round(accuracy * 1000),
         "total": 1000,
@@ -83,7 +86,7 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
 
 
 def records(content: dict[str, Any], accuracy: Any) -> pd.DataFrame:
-    """records.csv of an experiment; accuracy(key) gives each number, None leaves the record out."""
+    """records.csv of an experiment of one backbone; accuracy(key) gives each number, None leaves the record out."""
     rows = [(key, accuracy(key)) for key in content["expected"]]
     frame = pd.DataFrame([record(key, value) for key, value in rows if value is not None])
     return frame.astype({"fewest_images": "Int64"})
@@ -99,6 +102,8 @@ def results_folder(
 ) -> list[Path]:
     """Writes metrics, predictions, cost, history, manifests and images of an experiment; returns the metrics files.
 
+    Each further backbone is worse than the one before it.
+
     notes: of every evaluation; the metrics have that key only if there are any. one_class: datasets with one new class.
     """
     datasets = sorted({key["target"] for key in content["expected"]})
@@ -109,7 +114,11 @@ def results_folder(
         run = tuple(key[name] for name in ("dataset", "subset", "variant", "shots", "target"))
         blocks.setdefault(run, []).append(key)
     io.write_json(root / "results/experiments" / content["name"] / "experiment.json", content)
-    return [_block(root, content, keys, images, skill, notes, one_class) for keys in blocks.values()]
+    return [
+        _block(root, content, keys, images, skill - 0.2 * place, notes, one_class, backbone["name"])
+        for place, backbone in enumerate(content["backbones"])
+        for keys in blocks.values()
+    ]
 
 
 def _dataset(root: Path, dataset: str, images: int) -> None:
@@ -132,14 +141,16 @@ def _block(
     skill: float,
     notes: tuple[str, ...],
     one_class: tuple[str, ...],
+    backbone: str,
 ) -> Path:
     first, seeds = keys[0], sorted({key["seed"] for key in keys})
     run = (
-        root / f"results/runs/tiny/{first['dataset']}/{first['subset']}/{first['variant']}/shots{first['shots']}/seeds1"
+        root
+        / f"results/runs/{backbone}/{first['dataset']}/{first['subset']}/{first['variant']}/shots{first['shots']}/seeds1"
     )
     folder = run / "tests" / first["target"] / "+".join(content["target_subsets"])
     variant = next(variant for variant in content["variants"] if variant["name"] == first["variant"])
-    settings = _settings(first, variant, seeds)
+    settings = _settings(first, variant, seeds) | {"backbone": {"name": backbone, "precision": "fp32"}}
     tensors, kept = {}, []
     for key in keys:
         labels = {"base": [0, 1, 2], "new": [3, 4, 5], "all": list(range(6))}[key["target_subset"]]
@@ -154,7 +165,7 @@ def _block(
         tensors[f"seed{key['seed']}.{name}.predicted"] = _int(predicted)
         kept.append(
             {
-                "backbone": "tiny",
+                "backbone": backbone,
                 **key,
                 "method": variant["method"],
                 "selection": "none",
@@ -166,7 +177,8 @@ def _block(
     parameters = {"trained": trained, "without_biases": without_biases, "tensors": {}}
     metrics = {"schema": 1, "kind": "metrics", "run": settings, "parameters": parameters, "records": kept}
     io.write_json(folder / "metrics.json", metrics | ({"notes": list(notes)} if notes else {}))
-    _cost(folder / "cost.json", 2.0)
+    encoder = {"parameters": 1_000_000 * len(backbone), "gflops": 0.5 * len(backbone)}
+    _cost(folder / "cost.json", 2.0, image_encoder=encoder)
     if first["shots"]:
         io.write_tensors(run / "learned.safetensors", {"ctx": torch.zeros(1)}, {"kind": "learned", "run": settings})
         rows = [f"{seed},{epoch},0.002,{2 / epoch},{epoch / 10}" for seed in seeds for epoch in range(1, 6)]
@@ -181,13 +193,13 @@ def _settings(key: dict[str, Any], variant: dict[str, Any], seeds: list[int]) ->
     training = {"epochs": 5, "batch_size": 1, "lr": 0.002} if key["shots"] else None
     run = {name: key[name] for name in ("dataset", "subset", "variant", "shots")}
     about = {"method": variant["method"], "params": {"words": "a photo of a"}}
-    return {**run, **about, "seeds": seeds, "training": training, "backbone": {"name": "tiny"}}
+    return {**run, **about, "seeds": seeds, "training": training}
 
 
-def _cost(path: Path, seconds: float) -> None:
+def _cost(path: Path, seconds: float, **facts: Any) -> None:
     provenance = {"cocoop": "0.1.0", "commit": "abc123", "libraries": {"torch": "2.6"}, "device": "cpu"}
     cost = {"seconds": seconds, "peak_gpu_mb": None, "peak_mb": 812.5, "provenance": provenance}
-    io.write_json(path, {"schema": 1, "kind": "cost", **cost})
+    io.write_json(path, {"schema": 1, "kind": "cost", **cost, **facts})
 
 
 def _int(values: Any) -> torch.Tensor:
