@@ -24,11 +24,15 @@ from cocoop.splits import class_subset
 from cocoop.text import descriptions, text_encoder
 from cocoop.training.loop import autocast
 from cocoop.training.run import LEARNED, write_cost
+from cocoop.training.temperature import scaled, temperatures
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The inputs of an evaluation. methods: one with all seeds, or one per seed if the method is not `stacked`."""
+    """The inputs of an evaluation. methods: one with all seeds, or one per seed if the method is not `stacked`.
+
+    temperatures: what divides the logits of each seed.
+    """
 
     evaluation: Evaluation
     methods: Sequence[Method]
@@ -36,6 +40,7 @@ class Loaded:
     learned: Path | None
     budget_mb: int
     notes: list[str]
+    temperatures: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     )  # fmt: skip
     built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     notes = notes_of(evaluation, manifest, made, text, images.classnames)
-    return Loaded(evaluation, built, images, files.learned, budget_mb, notes)
+    divisors = dict(zip(run.seeds, temperatures(run, tensors, run.seeds, str(files.learned)), strict=True))
+    return Loaded(evaluation, built, images, files.learned, budget_mb, notes, divisors)
 
 
 def _learned(run: Run, path: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -164,6 +170,8 @@ def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor
     with seeded(device, "evaluation", seeds):
         with autocast(precision, device):
             classifier = _classifier(method, classnames, f"{loaded.learned}: {where}" if loaded.learned else where)
+            if run.temperature != "none":
+                classifier = scaled(classifier, [loaded.temperatures[seed] for seed in seeds])
         batches = loaded.images.batches(asked.index, at_once)
         return predict(classifier, batches, len(asked.index), len(seeds), precision, where)
 
@@ -213,9 +221,12 @@ def records_of(loaded: Loaded, one: Predicted) -> Iterator[dict[str, Any]]:
     """
     run = loaded.evaluation.run
     described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
+    described["draw"] = run.draw.text
     chosen = {seed: values for method in loaded.methods for seed, values in method.chosen().items()}
     for seed, (guess, _) in one.by_seed.items():
         tested = {"seed": seed, "target": loaded.evaluation.target, "target_subset": one.subset}
         counts = tally(one.truth.tolist(), guess.tolist(), one.labels.tolist(), loaded.images.classnames)
         selected = {"selection": run.selection if chosen[seed] else "", "chosen": chosen[seed]}
+        if run.temperature != "none":
+            selected["chosen"] = chosen[seed] | {"temperature": float(f"{loaded.temperatures[seed]:.6g}")}
         yield {"backbone": run.backbone.name, **described, **selected, **tested, **counts}

@@ -1,7 +1,10 @@
 """What a variant cannot do, refused before the first job."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from cocoop.config.specs import DatasetSpec, VariantSpec
-from cocoop.errors import UserError
+from cocoop.errors import UserError, unknown
 from cocoop.run import Evaluation, Run
 
 
@@ -17,9 +20,29 @@ def movable(evaluation: Evaluation, variant: VariantSpec, where: str) -> None:
 
 
 def selectable(run: Run, dataset: DatasetSpec, where: str) -> None:
-    """Raises a UserError if a run would select on validation images of a dataset without any."""
+    """Raises a UserError if a run would select, or fit a temperature, on validation images of a dataset without any."""
     if run.selection == "val" and dataset.without_val:
         raise UserError(
             f"{where}: variant {run.variant!r} has selection: val, but {run.dataset} has no validation split; write "
             f"variants: {{{run.variant}: {{per_dataset: {{{run.dataset}: {{selection: none}}}}}}}}, or hold_one_out there."
         )
+    if run.temperature == "val" and dataset.without_val:
+        raise UserError(
+            f"{where}: variant {run.variant!r} has temperature: val, but {run.dataset} has no validation split to fit it on; "
+            f"leave the variant out there."
+        )
+
+
+def drawable(content: Mapping[str, Any], place: str) -> None:
+    """Raises a UserError for keys of an experiment that contradict each other."""
+    others = [key for key in ("label_noise", "imbalance", "class_shots") if content.get(key)]
+    if content.get("draws") is not None and others:
+        raise UserError(
+            f"{place}: {others[0]} does not go with draws, whose files contain the images and labels; remove one."
+        )
+    subsets = {content["train_subset"], *content["target_subsets"]}
+    if content.get("halves", "first") not in ("first", ["first"]) and subsets == {"all"}:
+        raise UserError(f"{place}.halves: nothing is trained or tested on base or new classes; remove the key.")
+    for name in content.get("class_shots", {}):
+        if name not in content["train_datasets"]:
+            raise unknown("training dataset", name, content["train_datasets"], f"{place}.class_shots")

@@ -161,7 +161,9 @@ def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
 def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
     links = {name: os.path.relpath(path, folder).replace(os.sep, "/") for name, path in job.files.items()}
     trained = (
-        f"{titles[job.settings['dataset']]} ({job.settings['subset']})" if job.settings["shots"] else "not trained"
+        f"{titles[job.settings['dataset']]} ({job.settings['subset']}{job.draw and f', {job.draw}'})"
+        if job.settings["shots"]
+        else "not trained"
     )
     return {
         "settings": job.settings,

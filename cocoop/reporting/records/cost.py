@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cocoop import io
+from cocoop.config.draw import Draw, level_of
 from cocoop.errors import UserError
+from cocoop.run import parsed_as
 
 MEMORY = ("peak_mb", "peak_gpu_mb")
-COLUMNS = ["stage", "dataset", "variant", "shots", "target", "seconds", *MEMORY, "device"]
-PER_VARIANT = ["variant", "shots", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
+COLUMNS = ["stage", "dataset", "variant", "shots", "draw", "target", "seconds", *MEMORY, "device"]
+PER_VARIANT = ["variant", "shots", "draw", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
 
 
 class Job(NamedTuple):
@@ -45,20 +47,21 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         cost = io.read_json(path, "cost")
         row = {"stage": stage, "target": target, "seconds": cost["seconds"] / len(settings["seeds"])}
         row |= {name: settings[name] for name in ("dataset", "variant", "shots")}
+        row["draw"] = level_of(parsed_as(Draw, settings.get("draw", {}), str(path)).text)
         rows.append(row | {name: cost[name] for name in MEMORY} | {"device": cost["provenance"]["device"]})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
-    """One row per variant and number of shots, with columns `PER_VARIANT`.
+    """One row per variant, number of shots, and label noise and imbalance (`draw`), with columns `PER_VARIANT`.
 
     Seconds are means over the variant's runs (`train_seconds` is missing without training) and over its evaluations;
     memory is the highest of its jobs; device lists all devices.
     """
     rows = []
-    for (variant, shots), jobs in cost.groupby(["variant", "shots"], sort=False):
+    for key, jobs in cost.groupby(["variant", "shots", "draw"], sort=False):
         seconds = jobs.groupby("stage")["seconds"].mean().reindex(["train", "evaluate"])
         memory = [pd.to_numeric(jobs[name]).max() for name in MEMORY]
-        rows.append((variant, shots, *seconds, *memory, ", ".join(sorted(set(jobs["device"])))))
+        rows.append((*key, *seconds, *memory, ", ".join(sorted(set(jobs["device"])))))
     numbers = [name for name in PER_VARIANT if name.endswith(("seconds", "mb"))]
     return pd.DataFrame(rows, columns=PER_VARIANT).astype(dict.fromkeys(numbers, "float64"))

@@ -79,7 +79,15 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
         "classes": 4,
     }
     counts |= {"fewest_images": key["shots"] or None}
-    return {"backbone": "tiny", **key, **counts, **scores, "trained": trained, "without_biases": without_biases}
+    return {
+        "backbone": "tiny",
+        "draw": "",
+        **key,
+        **counts,
+        **scores,
+        "trained": trained,
+        "without_biases": without_biases,
+    }
 
 
 def records(content: dict[str, Any], accuracy: Any) -> pd.DataFrame:
