@@ -24,10 +24,10 @@ SMALL = {
 }
 
 
-def configured(folder: Path, variants: dict[str, Any] | None = None, **experiment: Any) -> Path:
-    """A configuration file: `SMALL` with one experiment, `EXPERIMENT` with these keys."""
+def configured(folder: Path, changed: dict[str, Any] | None = None, **experiment: Any) -> Path:
+    """A configuration file: `SMALL` with one experiment, `EXPERIMENT` with these keys. changed: further variants."""
     content = SMALL | {"experiments": {"base_to_new": EXPERIMENT | experiment}}
-    content["variants"] = SMALL["variants"] | (variants or {})
+    content["variants"] = SMALL["variants"] | (changed or {})
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -62,6 +62,11 @@ def made(config: Path) -> list[Job]:
 
 def recorded() -> pd.DataFrame:
     return records.load(Path("results/experiments/base_to_new/records.csv"))
+
+
+def words() -> str:
+    """The table with its caption and footnotes, without line breaks."""
+    return " ".join(table().split())
 
 
 def table() -> str:

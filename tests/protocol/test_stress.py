@@ -13,7 +13,7 @@ from cocoop.config.draw import ALL_SHOTS, Draw
 from cocoop.errors import UserError
 from cocoop.manifest import Item, Manifest
 from cocoop.planning import stages
-from tests.protocol.benchmark import configured, made, plan, recorded, run, table
+from tests.protocol.benchmark import configured, made, plan, recorded, run, table, words
 
 LABELS = [label for label in range(5) for _ in range(8)]
 
@@ -115,7 +115,7 @@ def test_rates_of_label_noise_are_rows_beside_the_clean_one(folder):
     assert set(found["draw"]) == {"", "50 % symmetric label noise"}
     text = table()
     assert "CoOp, 50 % symmetric label noise" in text
-    assert "Label noise: 0 and 50 per cent of the training images have the label of another class at random" in text
+    assert "Label noise: 0 and 50 per cent of the training images have the label of another class at random" in words()
     run("draws", "export", "--configfile", "mine.yaml", "--out", "noisy")
     lines = Path("noisy/50-symmetric-label-noise-base/digits/shots2_seed1.jsonl").read_text().splitlines()
     wrong = [line for line in map(json.loads, lines) if "true_label" in line]
@@ -139,7 +139,7 @@ def test_all_shots_and_imbalance_show_in_table_and_records(folder):
     assert (found.groupby("draw")["fewest_images"].max()["imbalance 20"] * 20) <= found["fewest_images"].max() + 20
     assert ",all," in Path("results/experiments/base_to_new/records.csv").read_text()
     text = table()
-    assert "with all training images and 2 seeds" in text
+    assert "with all training images and 2 seeds" in words()
     assert "CoOp, imbalance 20" in text
     assert "has only" not in text
 
@@ -149,8 +149,8 @@ def test_random_halves_are_averaged_with_their_spread(folder):
     found = recorded()
     assert set(found["target_subset"]) == {"base", "new", "base-1", "new-1", "base-2", "new-2"}
     text = table()
-    assert "the base classes (the first half and random halves 1 and 2)" in text
-    assert "over 3 or 6 runs (ddof 1): seeds and 3 divisions into base and new classes" in text
+    assert "the base classes (the first half and random halves 1 and 2)" in words()
+    assert "over 3 or 6 runs (ddof 1): seeds and 3 divisions into base and new classes" in words()
     base = found[found["target_subset"].str.startswith("base")]
     for variant, label in (("clip", "CLIP"), ("coop", "CoOp")):
         mean = 100 * base[base["variant"] == variant]["accuracy"].mean()

@@ -50,9 +50,9 @@ def _halves(experiment: Mapping[str, Any]) -> str:
     """Which halves of the classes are the base classes."""
     halves = experiment.get("drawn", {}).get("halves", [0])
     random = [str(number) for number in halves if number]
-    names = ["the first half"] * (0 in halves) + [
-        f"random {'half' if len(random) == 1 else 'halves'} {_joined(random)}"
-    ] * bool(random)
+    names = ["the first half"] * (0 in halves)
+    if random:
+        names.append(f"random {'half' if len(random) == 1 else 'halves'} {_joined(random)}")
     return _joined(names)
 
 
