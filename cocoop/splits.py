@@ -116,7 +116,7 @@ def noisy(labels: Sequence[int], classes: int, given: Draw, seed: int) -> list[i
     labels: within the C classes trained on, in draw order.
     The images are drawn among all training images, and a symmetric wrong label among the other classes with equal chances;
     pair_flip takes the next class (NLPrompt, CVPR 2025, dassl/data/data_manager.py). A higher share adds wrong labels to those
-    of a lower one. Raises a UserError for a single class.
+    of a lower one. Raises a UserError for a single class, and for a share of less than one image.
     """
     if not given.noise:
         return list(labels)
@@ -125,7 +125,12 @@ def noisy(labels: Sequence[int], classes: int, given: Draw, seed: int) -> list[i
     generator = random.Random(f"label noise {seed}")
     order = generator.sample(range(len(labels)), len(labels))
     steps = [1 if given.noise_kind == PAIR_FLIP else generator.randrange(1, classes) for _ in labels]
-    wrong = set(order[: round(given.noise * len(labels))])
+    number = round(given.noise * len(labels))
+    if not number:
+        raise UserError(
+            f"label_noise: {given.noise:g} of {len(labels)} training images is less than one image; take a higher rate, or 0."
+        )
+    wrong = set(order[:number])
     return [(label + steps[at]) % classes if at in wrong else label for at, label in enumerate(labels)]
 
 
@@ -147,6 +152,7 @@ def selection_of(
         raise UserError(
             f"dataset {manifest.dataset!r} has no train split (it is for testing only); train on another dataset."
         )
+    subset = subset if given.uneven else "all"
     inside, per_class = set(class_subset(manifest.labels("train"), subset)), None
     train, val = (numbered(manifest, split, inside.__contains__) for split in ("train", "val"))
     if given.uneven:

@@ -52,9 +52,11 @@ def test_noise_depends_on_the_seed_and_on_nothing_else():
     assert all(more[at] == new for at, new in enumerate(first) if new != LABELS[at])
 
 
-def test_noise_needs_a_second_class():
+def test_noise_needs_a_second_class_and_an_image():
     with pytest.raises(UserError, match="label_noise: there is one class only"):
         splits.noisy([0, 0], 1, Draw(noise=0.5), 1)
+    with pytest.raises(UserError, match=r"label_noise: 0\.1 of 2 training images is less than one image"):
+        splits.noisy([0, 1], 2, Draw(noise=0.1), 1)
 
 
 def test_imbalance_is_the_profile_of_the_long_tailed_cifar():

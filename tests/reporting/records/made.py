@@ -60,7 +60,7 @@ def expected(content: dict[str, Any]) -> list[dict[str, Any]]:
                 if not variant["trainable"]:
                     run, grid = run | {"dataset": target, "subset": "all"}, [(0, 0)]
                 keys += [
-                    {**run, "shots": shots, "seed": seed, "target": target, "target_subset": subset}
+                    {**run, "shots": shots, "draw": "", "seed": seed, "target": target, "target_subset": subset}
                     for shots, seed in grid
                     for subset in content["target_subsets"]
                 ]
