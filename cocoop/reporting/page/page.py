@@ -80,11 +80,16 @@ def _environment() -> Environment:
     return environment
 
 
+def _measured(cost: Path) -> pd.DataFrame:
+    """The costs of an experiment's variants, from the file of the tables stage; `draw` is a text, also an empty one."""
+    return pd.read_csv(cost, dtype={"draw": "str"})[PER_VARIANT].fillna({"draw": ""})
+
+
 def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
     shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
     paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
-    measured = pd.read_csv(cost)[PER_VARIANT] if cost.exists() else None
+    measured = _measured(cost) if cost.exists() else None
     built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
     return {
         "name": experiment["name"],

@@ -202,14 +202,14 @@ def to_markdown(experiment: Mapping[str, Any], frame: pd.DataFrame, noted: Seque
     """A table with one line per pair and target subset of a comparison (see `compare`), with footnotes."""
     labels, titles = experiments.named(experiment["variants"]), experiments.dataset_titles(experiment)
     keys = ["dataset", "target", "target_subset", "shots", "draw", "first", "second"]
+    trained = {variant["name"]: variant["trainable"] for variant in experiment["variants"]}
     several_shots, several_draws = len(experiment["shots"]) > 1, frame["draw"].nunique() > 1
     rows = []
     for (_, target, subset, shots, draw, first, second), part in frame.groupby(keys, sort=False):
         total, seeds = part[part["images"].notna() & part["mcnemar_p"].isna()].iloc[0], part[part["mcnemar_p"].notna()]
-        suffix = (f", {shots_text(shots)} shots" if several_shots else "") + (
-            f", {draw}" if draw and several_draws else ""
-        )
-        names = [labels[first], labels[second] + suffix]
+        drawn = f", {draw}" if draw and several_draws else ""
+        suffix = f", {shots_text(shots)} shots" if several_shots else ""
+        names = [labels[first] + drawn * trained[first], labels[second] + suffix + drawn * trained[second]]
         interval = f"{per_cent(total['interval_low'], sign=True)} to {per_cent(total['interval_high'], sign=True)}"
         texts = [titles[target], subset, *names, per_cent(total["difference"], sign=True), interval]
         rows.append([*map(markdown_escape, texts), ", ".join(f"{value:.2g}" for value in seeds["mcnemar_p"])])
