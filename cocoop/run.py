@@ -5,10 +5,11 @@ Planning creates runs, paths contain their identities, the command line passes t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from cocoop.config.draw import Draw
 from cocoop.config.specs import BackboneSpec, TrainingSpec
 from cocoop.errors import UserError
 from cocoop.io import canonical_json, identity
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 MOST_SEEDS_SHOWN = 5  # in a path
+LATER: dict[str, tuple] = {
+    "draw": ({},),
+    "temperature": ("none",),
+}  # added with values that leave earlier identities alone
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -34,7 +39,7 @@ class Run:
         backbone: the frozen model; its label is not part of the identity.
         dataset: the dataset trained on.
         data: digest of the settings that determine the dataset's images, labels and class names.
-        subset: the classes trained on: all, base or new.
+        subset: the classes trained on: all, base or new; base-K of the random halves number K.
         templates: hand-crafted prompts with {} for the class name; empty for a method that uses none, or descriptions.
         descriptions: digest of the dataset's class descriptions, None for a method that does not use them.
         template: the one template whose words a method needs; None for the others.
@@ -52,6 +57,8 @@ class Run:
         views: V, augmented views per image; 0 for the test transform.
         shots: images per class.
         seeds: each seed has its own few-shot draw and learned tensors.
+        draw: what differs from the authors' few-shot draw; not part of the canonical form if nothing does.
+        temperature: val if a temperature of the logits is fitted on the validation draw; not part of the canonical form if none.
     """
 
     backbone: BackboneSpec
@@ -75,12 +82,15 @@ class Run:
     views: int
     shots: int
     seeds: tuple[int, ...]
+    draw: Draw = field(default_factory=Draw)
+    temperature: str = "none"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of everything that affects the numbers."""
         content = {part.name: getattr(self, part.name) for part in fields(self)}
         training = None if self.training is None else asdict(self.training)
-        return content | {"backbone": self.backbone.settings, "training": training}
+        content |= {"backbone": self.backbone.settings, "training": training, "draw": self.draw.settings}
+        return {name: value for name, value in content.items() if name not in LATER or value not in LATER[name]}
 
     def to_json(self) -> str:
         """The canonical form; equal runs give equal text."""
@@ -89,7 +99,7 @@ class Run:
     @classmethod
     def from_dict(cls, content: Any, where: str) -> "Run":
         """The run with these values of `to_dict`; raises a UserError that names the first invalid key."""
-        return _parsed(cls, content, where)
+        return parsed_as(cls, content, where)
 
     @cached_property
     def identity(self) -> str:
@@ -113,7 +123,7 @@ class Run:
     @property
     def validation(self) -> bool:
         """Whether the training reads the validation draw."""
-        return self.selection == "val" or "validation" in self.needs
+        return self.selection == "val" or "validation" in self.needs or self.temperature == "val"
 
     @property
     def local(self) -> bool:
@@ -128,7 +138,8 @@ class Run:
     @property
     def order(self) -> tuple[Any, ...]:
         """Sort key for lists of runs."""
-        return self.backbone.name, self.dataset, self.subset, self.variant, self.shots, self.seeds, self.identity
+        where = self.backbone.name, self.dataset, self.subset
+        return *where, self.variant, self.shots, self.draw.text, self.seeds, self.identity
 
     def __hash__(self) -> int:
         return hash(self.identity)
@@ -167,7 +178,7 @@ class Evaluation:
     @classmethod
     def from_dict(cls, content: Any, where: str) -> "Evaluation":
         """The evaluation with these values of `to_dict`; raises a UserError that names the first invalid key."""
-        return _parsed(cls, content, where)
+        return parsed_as(cls, content, where)
 
     @cached_property
     def identity(self) -> str:
@@ -188,7 +199,7 @@ class Evaluation:
         return hash(self.identity)
 
 
-for _type in (Run, Evaluation, BackboneSpec, TrainingSpec):
+for _type in (Run, Evaluation, BackboneSpec, TrainingSpec, Draw):
     _type.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[union-attr]
 
 
@@ -200,7 +211,8 @@ def _adapter(cls: type) -> "TypeAdapter":
     return TypeAdapter(cls)
 
 
-def _parsed(cls: type, content: Any, where: str) -> Any:
+def parsed_as(cls: type, content: Any, where: str) -> Any:
+    """The value of a class of this module or of those inside it; raises a UserError that names the first invalid key."""
     try:
         return _adapter(cls).validate_json(canonical_json(content))
     except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError

@@ -18,7 +18,8 @@ def run_of(variant: str | VariantSpec, **changes: Any) -> Run:
         template=None,
         variant=spec.name, method=spec.method, implementation=spec.implementation, version=spec.version, code=spec.code,
         inputs=spec.inputs, stacked=spec.stacked, needs=spec.needs, params=dict(spec.params), training=spec.training,
-        selection=spec.selection, views=0, shots=1 if spec.trainable else 0, seeds=(1, 2) if spec.trainable else (0,),
+        selection=spec.selection, temperature=spec.temperature,
+        views=0, shots=1 if spec.trainable else 0, seeds=(1, 2) if spec.trainable else (0,),
     )  # fmt: skip
     return replace(run, **changes)
 

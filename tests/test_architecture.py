@@ -15,7 +15,7 @@ ROWS = [
     {"errors", "fonts", "io", "metrics", "places", "progress", "source_code", "yaml_loader"},
     {"config", "manifest", "provenance", "gpus", "device", "forkserver"},
     {"run"},
-    {"splits", "demo.drawing", "demo.miniatures", "data"},
+    {"splits", "draws", "demo.drawing", "demo.miniatures", "data"},
     {"text", "backbone", "images"},
     {"methods"},
     {"training", "evaluation", "demo.pretraining"},
@@ -25,7 +25,8 @@ ROWS = [
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 WITHIN_ROW = {  # the only edges inside a row, all downwards: (importer, imported)
-    ("io", "errors"), ("io", "places"), ("io", "yaml_loader"), ("source_code", "io"), ("config", "manifest"), ("device", "gpus"),
+    ("io", "errors"), ("io", "places"), ("io", "yaml_loader"), ("source_code", "io"), ("config", "manifest"),
+    ("device", "gpus"), ("draws", "splits"),
     ("demo.miniatures", "demo.drawing"), ("data", "splits"), ("data", "demo.miniatures"), ("images", "backbone"),
     ("images", "text"), ("text", "backbone"), ("evaluation", "training"), ("bench", "planning.cost"),
     ("planning.cost", "planning"), ("planning.status", "planning"), ("planning.status", "planning.cost"),

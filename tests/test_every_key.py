@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cocoop import io
+from cocoop import draws, io
 from cocoop.config import Registry
 from cocoop.planning.plan import Plan
 from tests.every_key import Key, Schema, every_key, recomputed
@@ -59,6 +59,8 @@ RENEWED: dict[str, set[str]] = {
     "config.forkserver": NOTHING,
     "config.variants": COOP,
     "config.variants.*.prompts_from": CLIP,
+    "config.variants.*.label": SHOWN,
+    "config.variants.*.based_on": NOTHING,  # until an experiment compares it
     "config.experiments": SHOWN,
     "backbone": BACKBONE,
     "backbone.label": SHOWN,
@@ -94,6 +96,11 @@ RENEWED: dict[str, set[str]] = {
     "experiment.shots": DRAWS,
     "experiment.targets": TESTS | {"download", "manifest", "features"},
     "experiment.target_subsets": TESTS,
+    "experiment.draws": DRAWS,
+    "experiment.label_noise": COOP,
+    "experiment.imbalance": DRAWS,
+    "experiment.class_shots": DRAWS,
+    "experiment.halves": VIEWS | ALL_CLIP,
     "method.class": COOP,
     "method.version": COOP,
     "method.reference": NOTHING,
@@ -117,6 +124,9 @@ RENEWED: dict[str, set[str]] = {
     **dict.fromkeys(
         (
             "config.variants.*.selection",
+            "config.variants.*.temperature",
+            "method.temperature",
+            "method.variants.*.temperature",
             "method.selection",
             "method.per_dataset.*.selection",
             "method.per_shots.*.selection",
@@ -158,6 +168,12 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "experiment.targets": ["mine", "digits"],
     "experiment.train_subset": "all",
     "experiment.target_subsets": ["base"],
+    "experiment.draws": "drawn",
+    "experiment.class_shots": {"mine": {"cat": 2}},
+    "experiment.halves": [1],
+    "config.variants.*.temperature": "val",
+    "method.temperature": "val",
+    "method.variants.*.temperature": "val",
     "method.class": "cocoop.methods.cocoop:CoCoOp",
     "method.class_bound": False,
     "method.inputs": "images",
@@ -188,6 +204,7 @@ WHOLE: dict[str, Callable[[dict], dict]] = {  # where other keys must change alo
     | {"backbones": ["other"]},
     "backbone.revision": lambda content: content
     | {"model": "hf-hub:someone/else", "pretrained": None, "revision": "main"},
+    "config.variants.*.based_on": lambda content: content | {"variants": {"mine": {"based_on": "coop"}}},
     "config.variants.*.prompts_from": lambda content: content | {"variants": {"clip": {"prompts_from": "ensemble"}}},
     "method.variants.*.prompts_from": lambda content: content | {
         "prompts_from": "template", "variants": {"coop": {"label": "CoOp", "prompts_from": "ensemble"}},
@@ -202,6 +219,9 @@ def config(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name, text in FILES.items():
         Path(name).write_text(text)
+    draws.file_of("drawn", "mine", 4, 1).parent.mkdir(parents=True)
+    for seed in (1, 2):
+        draws.file_of("drawn", "mine", 4, seed).write_text(f"draw {seed}")
     folder = tmp_path / "config"
     for name in ("backbones/tiny", "datasets/digits", "methods/clip", "methods/coop"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 
 from cocoop import io
+from cocoop.config.draw import Draw
 from cocoop.config.specs import BackboneSpec, TrainingSpec
 from cocoop.errors import UserError
 from cocoop.run import Evaluation, Run, seeds_text
 from tests.runs import evaluation_of, run_of
 
-RUN = run_of("coop", descriptions="d1", template="a {}.", needs=("template", "validation"), views=3)
+DRAW = Draw(noise=0.5, imbalance=2, class_shots=(("cat", 1),))
+RUN = run_of("coop", descriptions="d1", template="a {}.", needs=("template", "validation"), views=3, draw=DRAW)
 EVALUATION = evaluation_of(RUN, "base", "new")
 VALUES = {
     "run": RUN,
     "evaluation": EVALUATION,
     "untrained": run_of("clip"),
+    "the authors' draw": run_of("coop"),
     "long": replace(RUN, seeds=tuple(range(9))),
 }
 CHANGES: dict[type, dict[str, Any]] = {
@@ -26,7 +29,10 @@ CHANGES: dict[type, dict[str, Any]] = {
         "dataset": "digits", "data": "d2", "subset": "base", "templates": ("a {}.",), "descriptions": None, "template": None,
         "variant": "mine", "method": "mine", "implementation": "mine:Mine", "version": 2, "code": "c2", "inputs": "images",
         "stacked": False, "needs": (), "params": {"n_ctx": 8}, "training": None, "selection": "val", "views": 4, "shots": 2,
-        "seeds": (2, 1),
+        "seeds": (2, 1), "temperature": "val",
+    },
+    Draw: {
+        "noise": 0.25, "noise_kind": "pair_flip", "imbalance": 10.0, "class_shots": (("cat", 2),), "files": ("f2", "f3"),
     },
     Evaluation: {
         "target": "digits", "data": "d2", "templates": ("a {}.",), "descriptions": "d2", "template": None, "subsets": ("base",),
@@ -49,7 +55,7 @@ def changes() -> Iterator[Any]:
         yield pytest.param(RUN, replace(RUN, **{field: value}), id=f"run.{field}")
     for field, value in CHANGES[Evaluation].items():
         yield pytest.param(EVALUATION, replace(EVALUATION, **{field: value}), id=f"evaluation.{field}")
-    for part, kind in (("training", TrainingSpec), ("backbone", BackboneSpec)):
+    for part, kind in (("training", TrainingSpec), ("backbone", BackboneSpec), ("draw", Draw)):
         for field, value in CHANGES[kind].items():
             inner = replace(getattr(RUN, part), **{field: value})
             yield pytest.param(RUN, replace(RUN, **{part: inner}), id=f"run.{part}.{field}")
@@ -58,10 +64,11 @@ def changes() -> Iterator[Any]:
 def test_every_field_has_a_change_in_this_file():
     """Fields that hold another such value are changed through it; what a backbone only shows changes nothing."""
     inside = {
-        Run: {"backbone"},
+        Run: {"backbone", "draw"},
         Evaluation: {"run"},
         BackboneSpec: {"label", "imagenet_zero_shot"},
         TrainingSpec: set(),
+        Draw: {"folder"},
     }
     for kind, table in CHANGES.items():
         assert set(table) | inside[kind] == {field.name for field in fields(kind)}, kind

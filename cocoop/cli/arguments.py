@@ -9,11 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cocoop.config.draw import ALL, ALL_SHOTS
 from cocoop.config.registry import Registry
 from cocoop.config.specs import NOT_OF_THE_DATA, BackboneSpec, DatasetSpec
 from cocoop.config.validation import not_valid, of_key, validate
 from cocoop.errors import UserError, listed
 from cocoop.planning.environment import BUDGET, DEVICE, JOBS_PER_GPU, OFFLINE, STATES
+from cocoop.splits import SUBSET
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:
@@ -94,6 +96,18 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 SEED = whole(0, 2**32 - 1)  # as in workflow/schemas/config.schema.yaml
+
+
+def shots_option(text: str) -> int:
+    """The type of --shots: an integer from 1, or all."""
+    return ALL_SHOTS if text == ALL else whole(1)(text)
+
+
+def subset_option(text: str) -> str:
+    """The type of --subset: all, base or new; base-2 and new-2 of the random halves number 2."""
+    if not SUBSET.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"expected all, base, new, base-K or new-K with a number K, got {text!r}")
+    return text
 
 
 def template(text: str) -> str:

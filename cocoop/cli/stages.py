@@ -15,11 +15,12 @@ from cocoop.cli.arguments import (
     json_option,
     offline,
     path,
+    shots_option,
     states_mb,
+    subset_option,
     whole,
 )
 from cocoop.errors import UserError
-from cocoop.splits import SUBSETS
 
 
 def add(commands: Any) -> None:
@@ -35,8 +36,15 @@ def add(commands: Any) -> None:
 
     parser = command(commands, "fewshot", fewshot, "draw the few-shot images of one seed like the reference")
     path(parser, "--manifest", about="manifest.json")
-    parser.add_argument("--shots", type=whole(1), required=True, help="images per class")
+    parser.add_argument("--shots", type=shots_option, required=True, help="images per class, or all")
     parser.add_argument("--seed", type=SEED, required=True, help="seed of the draw")
+    parser.add_argument(
+        "--draw", metavar="JSON", default="{}", help="what differs from the reference, as in the job's log"
+    )
+    parser.add_argument(
+        "--subset", type=subset_option, default="all", help="the classes of a draw with uneven numbers of images"
+    )
+    path(parser, "--drawn", about="a file of `draws export`, to take its images instead of drawing", required=False)
     path(parser, "--out", about="file to write")
 
     parser = command(commands, "text-tower", text_tower, "save a backbone's text encoder for training and evaluation")
@@ -49,7 +57,7 @@ def add(commands: Any) -> None:
 
     parser = command(commands, "views", views, "encode views of the few-shot images")
     _images(parser)
-    parser.add_argument("--subset", required=True, choices=SUBSETS, help="classes whose images are encoded")
+    parser.add_argument("--subset", required=True, type=subset_option, help="classes whose images are encoded")
     parser.add_argument(
         "--epochs", type=whole(0), nargs=2, metavar=("START", "STOP"),
         help="one augmented view for each of these epochs (default: the test transform)",
@@ -71,6 +79,8 @@ def add(commands: Any) -> None:
     )
     path(parser, "--manifest", about="manifest.json, for a method that takes images", required=False)
     path(parser, "--fewshot", about="one selection per seed, with --manifest", nargs="+", required=False, default=[])
+    about = "learned.safetensors of the same training without a temperature, which is then only fitted"
+    path(parser, "--trained", about=about, required=False)
     _live(parser)
     path(parser, "--out", about="folder to write into")
     usage.option(parser)
@@ -126,11 +136,16 @@ def manifest(dataset: str, data_root: Path, out: Path) -> None:
     prepare.manifest(dataset_option(dataset), data_root, out, byte_pair().whole)
 
 
-def fewshot(manifest: Path, shots: int, seed: int, out: Path) -> None:
+def fewshot(manifest: Path, shots: int, seed: int, draw: str, subset: str, drawn: Path | None, out: Path) -> None:
+    from cocoop import draws, io
     from cocoop.manifest import Manifest
     from cocoop.splits import save_few_shot
 
-    save_few_shot(out, Manifest.load(manifest), shots, seed)
+    listed = Manifest.load(manifest)
+    if drawn:
+        io.write_json(out, draws.selection_from(drawn, listed, shots, seed))
+    else:
+        save_few_shot(out, listed, shots, seed, runs.draw_of(draw), subset)
 
 
 def text_tower(backbone: str, out: Path) -> None:
@@ -179,8 +194,13 @@ def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: 
     from cocoop.images.inputs import TrainingFiles
     from cocoop.training.run import train
 
-    given = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files)
-    train(runs.run_of(run), given, out, device(), budget_mb(), states_mb())
+    given, parsed = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files), runs.run_of(run)
+    if parsed.temperature == "none":
+        train(parsed, given, out, device(), budget_mb(), states_mb())
+    else:
+        from cocoop.training.temperature import fit
+
+        fit(parsed, given, out, device(), budget_mb())
 
 
 def evaluate(evaluation: str, out: Path, **files: Any) -> None:

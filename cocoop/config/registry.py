@@ -9,8 +9,10 @@ from typing import Any
 
 from cocoop import io, places
 from cocoop.config import weights
+from cocoop.config.based_on import BASED_ON, LABEL, TEMPERATURE, TRAINED_AS, changes_of, with_new
 from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
+from cocoop.config.draw import shots_of
 from cocoop.config.openclip import check_names
 from cocoop.config.prompts import DEFAULT, PromptsFrom
 from cocoop.config.special import merged
@@ -92,20 +94,21 @@ class Registry:
                 raise unknown("parameter", content[IMAGE_LAYER], content["params"], f"{path}: {IMAGE_LAYER}")
             check_class(content["class"], f"{path}: class")
             code = code_digest(content["class"], f"{path}: class")
+            content = with_new(content, self.overrides, f"{self.where}: variants")
             for name in content["variants"]:
                 if name in found:
                     raise UserError(
                         f"{path}: variant {name!r} is also defined in methods/{found[name].method}.yaml; rename one."
                     )
                 found[name] = _variant(f"{path}: variants.{name}", method, code, content, name, {})
-                if over := self.overrides.get(name):
+                if over := changes_of(self.overrides, name):
                     place = f"{self.where}: variants.{name}"
                     self._check_datasets(over.get("per_dataset", {}), f"{place}.per_dataset")
                     found[name] = _variant(place, method, code, content, name, over)
                     self._check_datasets({*found[name].prompts_from} - {DEFAULT}, f"{place}.{PROMPTS_FROM}")
-        for name in self.overrides:
+        for name, over in self.overrides.items():
             if name not in found:
-                raise unknown("variant", name, found, f"{self.where}: variants")
+                raise unknown("variant", over.get(BASED_ON, name), found, f"{self.where}: variants")
         return found
 
     def _check_datasets(self, names: Iterable[str], where: str) -> None:
@@ -179,7 +182,7 @@ def _variant(
             _check_special(special, params, content, f"{place}.{key}.{of}")
     return VariantSpec(
         name=name,
-        label=own["label"],
+        label=over.get(LABEL, own[LABEL]),
         method=method,
         implementation=content["class"],
         version=content["version"],
@@ -195,7 +198,9 @@ def _variant(
         training=TrainingSpec(**changes) if changes else None,
         selection=selection,
         per_dataset=per_dataset,
-        per_shots={int(shots): special for shots, special in per_shots.items()},
+        per_shots={shots_of(shots): special for shots, special in per_shots.items()},
+        temperature=over.get(TEMPERATURE, own.get(TEMPERATURE, content.get(TEMPERATURE, "none"))),
+        trained_as=own.get(TRAINED_AS, name),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.config import prompts
+from cocoop.config.draw import SYMMETRIC, Draw
 from cocoop.config.prompts import PromptsFrom
 from cocoop.config.training import TrainingSpec
 from cocoop.io import identity
@@ -172,6 +173,8 @@ class VariantSpec:
             each class).
         per_dataset: training settings, `params` and `selection` that differ for single datasets.
         per_shots: the same for single numbers of shots.
+        temperature: none, or val: the logits are divided by a number fitted on the validation draw.
+        trained_as: the variant whose training it shares, because it only adds a temperature.
     """
 
     name: str
@@ -192,11 +195,13 @@ class VariantSpec:
     selection: str = "none"
     per_dataset: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     per_shots: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    temperature: str = "none"
+    trained_as: str = ""
 
     @property
     def trainable(self) -> bool:
-        """Whether the method learns anything. If not, it is evaluated once, without shots, seeds or training."""
-        return self.learns != "nothing"
+        """Whether anything is learned or fitted. If not, it is evaluated once, without shots, seeds or training."""
+        return self.learns != "nothing" or self.temperature != "none"
 
     def on(self, dataset: str, shots: int) -> "VariantSpec":
         """The variant as it trains on a dataset with a number of shots (the reference varies epochs with both).
@@ -227,7 +232,8 @@ class ExperimentSpec:
     """A named grid of runs and evaluations with its table and figure: one file of config/experiments.
 
     targets: the datasets tested on; empty for the dataset trained on. reference: the variant that the others are compared
-    with, which may be missing from `variants`.
+    with, which may be missing from `variants`. draws, label_noise, imbalance, class_shots: how the few-shot images are drawn
+    and labelled (`Draw`). halves: numbers of the class halves, 0 for the first and the second half.
     """
 
     name: str
@@ -242,3 +248,17 @@ class ExperimentSpec:
     shots: tuple[int, ...]
     targets: tuple[str, ...]
     target_subsets: tuple[str, ...]
+    draws: str | None = None
+    label_noise: Mapping[str, Any] = field(default_factory=dict)
+    imbalance: tuple[float, ...] = (1,)
+    class_shots: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    halves: tuple[int, ...] = (0,)
+
+    def draws_on(self, dataset: str) -> list[Draw]:
+        """The draws of few-shot images of a dataset, without those of files, in the order of noise and imbalance."""
+        kind, single = self.label_noise.get("kind", SYMMETRIC), tuple(sorted(self.class_shots.get(dataset, {}).items()))
+        return [
+            Draw(noise=rate, noise_kind=kind, imbalance=ratio, class_shots=single)
+            for ratio in self.imbalance
+            for rate in self.label_noise.get("rates", (0.0,))
+        ]

@@ -23,7 +23,8 @@ from cocoop.run import Evaluation, Run
 from cocoop.splits import class_subset
 from cocoop.text import descriptions, text_encoder
 from cocoop.training.loop import autocast
-from cocoop.training.run import LEARNED, write_cost
+from cocoop.training.run import LEARNED, same_precision, write_cost
+from cocoop.training.temperature import scaled, temperatures
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Loaded:
     """The inputs of an evaluation.
 
     precision: the precision of this job, as the evaluation may have `auto`; methods: one with all seeds, or one per seed if
-    the method is not `stacked`.
+    the method is not `stacked`; temperatures: what divides the logits of each seed.
     """
 
     evaluation: Evaluation
@@ -41,6 +42,7 @@ class Loaded:
     learned: Path | None
     budget_mb: int
     notes: list[str]
+    temperatures: Mapping[int, float]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
     )  # fmt: skip
     built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
     notes = notes_of(evaluation, manifest, made, text, images.classnames)
-    return Loaded(evaluation, run.backbone.precision, built, images, files.learned, budget_mb, notes)
+    divisors = dict(zip(run.seeds, temperatures(run, tensors, run.seeds, str(files.learned)), strict=True))
+    return Loaded(evaluation, run.backbone.precision, built, images, files.learned, budget_mb, notes, divisors)
 
 
 def _learned(run: Run, path: Path | None, device: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -99,12 +102,7 @@ def _learned(run: Run, path: Path | None, device: str) -> tuple[dict[str, Tensor
     if trained != run:
         differ = [part.name for part in fields(Run) if getattr(trained, part.name) != getattr(run, part.name)]
         raise UserError(f"{path}: was trained with other settings ({', '.join(differ)}); train it again.")
-    now = run.backbone.on(device).precision
-    if (then := metadata.get("precision", now)) != now:
-        raise UserError(
-            f"{path}: was trained in {then}, but with precision auto this job on {device} computes in {now}; test it on the "
-            f"kind of device it was trained on, or set the precision (precision: {then}) and train it again."
-        )
+    same_precision(run, metadata, device, path)
     return tensors, metadata
 
 
@@ -175,6 +173,8 @@ def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor
     with seeded(device, "evaluation", seeds):
         with autocast(precision, device):
             classifier = _classifier(method, classnames, f"{loaded.learned}: {where}" if loaded.learned else where)
+            if run.temperature != "none":
+                classifier = scaled(classifier, [loaded.temperatures[seed] for seed in seeds])
         batches = loaded.images.batches(asked.index, at_once)
         return predict(classifier, batches, len(asked.index), len(seeds), precision, where)
 
@@ -225,9 +225,12 @@ def records_of(loaded: Loaded, one: Predicted) -> Iterator[dict[str, Any]]:
     """
     run = loaded.evaluation.run
     described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
+    described["draw"] = run.draw.text
     chosen = {seed: values for method in loaded.methods for seed, values in method.chosen().items()}
     for seed, (guess, _) in one.by_seed.items():
         tested = {"seed": seed, "target": loaded.evaluation.target, "target_subset": one.subset}
         counts = tally(one.truth.tolist(), guess.tolist(), one.labels.tolist(), loaded.images.classnames)
         selected = {"selection": run.selection if chosen[seed] else "", "chosen": chosen[seed]}
+        if run.temperature != "none":
+            selected["chosen"] = chosen[seed] | {"temperature": float(f"{loaded.temperatures[seed]:.6g}")}
         yield {"backbone": run.backbone.name, **described, **selected, **tested, **counts}

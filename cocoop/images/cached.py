@@ -10,7 +10,7 @@ from torch import Tensor
 from cocoop import io
 from cocoop.errors import UserError
 from cocoop.images import feature_file
-from cocoop.images.inputs import ALIKE, Source, TestImages, TrainingImages, made_with
+from cocoop.images.inputs import ALIKE, Source, TestImages, TrainingImages, check_draw, made_with
 from cocoop.run import Run
 from cocoop.splits import class_subset
 
@@ -79,8 +79,7 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
         parts.append(features)
         facts.append(metadata)
     _check_epochs(paths, [metadata["epochs"] for metadata in facts], run.views)
-    names = facts[0]["classnames"]
-    subset = tuple(names[label] for label in class_subset(range(len(names)), run.subset))
+    subset = names_of(run, facts[0])
     made = {key: facts[0][key] for key in ALIKE} | {"views": digest(run, facts), "notes": facts[0]["notes"]}
     if run.local:
         source: Source = CachedLocal(parts, device)
@@ -88,6 +87,12 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
     source = Cached(torch.cat([torch.stack(part) for part in parts], 1).to(device))  # (S, V, N, E)
     second = source.second() if "second_view" in run.needs else None
     return TrainingImages(source, labels.to(device), subset, made, source, second=second)
+
+
+def names_of(run: Run, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes trained on, from the metadata of a file of the dataset."""
+    names = facts["classnames"]
+    return tuple(names[label] for label in class_subset(range(len(names)), run.subset))
 
 
 def load_validation(
@@ -132,6 +137,7 @@ def _read(run: Run, path: Path, expect: Mapping[str, Any]) -> tuple[list[Tensor]
     tensors, metadata = feature_file.load(path, "views", expect)
     if missing := set(run.seeds) - set(metadata["seeds"]):
         raise UserError(f"{path}: has no views of seed {min(missing)}; delete it and run again.")
+    check_draw(run, {seed: metadata.get(f"seed{seed}.draw", {}) for seed in run.seeds}, str(path))
     features = [tensors[f"seed{seed}.features"] for seed in run.seeds]
     labels = torch.stack([tensors[f"seed{seed}.labels"] for seed in run.seeds])
     if not all(view.isfinite().all() for of_seed in features for view in of_seed):

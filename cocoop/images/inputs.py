@@ -1,6 +1,6 @@
 """The input files of trainings and evaluations, their contents, and the conditions that they must meet for a run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 from cocoop.errors import UserError
+from cocoop.io import canonical_json
 from cocoop.run import Run
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class TrainingFiles:
         root: the dataset's folder, for a method that takes images.
         workers: decoding processes, for a method that takes images.
         descriptions: sentences about each class, for a method that needs them.
+        trained: the learned tensors of a run, to fit a temperature to.
     """
 
     text_tower: Path
@@ -42,6 +44,7 @@ class TrainingFiles:
     root: Path | None = None
     workers: int = 0
     descriptions: Path | None = None
+    trained: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,16 @@ def made_with(run: Run, fingerprint: str) -> dict[str, Any]:
         "precision": run.backbone.precision,
         "local": run.local or None,
     }
+
+
+def check_draw(run: Run, found: Mapping[int, Any], where: str) -> None:
+    """Raises a UserError unless the images of each seed are of the run's draw. found: by seed, empty for the authors' draw."""
+    for at, seed in enumerate(run.seeds):
+        if canonical_json(found[seed]) != canonical_json(run.draw.images.of_seed(at).settings):
+            raise UserError(
+                f"{where}: its images of seed {seed} are of another draw ({canonical_json(found[seed])}) than those of this run "
+                f"({canonical_json(run.draw.images.of_seed(at).settings)}); delete it and run again."
+            )
 
 
 def image_side(run: Run, fingerprint: str, device: str) -> "Backbone | None":

@@ -11,7 +11,7 @@ from cocoop.backbone.model import Backbone
 from cocoop.errors import UserError
 from cocoop.images import extraction, views
 from cocoop.images.cached import digest
-from cocoop.images.inputs import TestFiles, TestImages, TrainingFiles, TrainingImages
+from cocoop.images.inputs import TestFiles, TestImages, TrainingFiles, TrainingImages, check_draw
 from cocoop.manifest import Manifest
 from cocoop.run import Run
 from cocoop.splits import class_subset, load_few_shot
@@ -49,8 +49,11 @@ class Live:
         return Live(self.whole, self.root, {seed: self.selected[seed]}, self.number, self.workers)
 
 
-def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages:
-    """The images of a run; like `cached.load_views`, which reads their features."""
+def load_live(run: Run, files: TrainingFiles, whole: Backbone, split: str = "train") -> TrainingImages:
+    """The images of a run; like `cached.load_views`, which reads their features.
+
+    split: train, or val for the validation draw, without augmentation.
+    """
     assert files.manifest is not None and files.root is not None  # the stage has asked for them
     manifest = Manifest.load(files.manifest)
     drawn = {selection["seed"]: selection for selection in map(load_few_shot, files.fewshot)}
@@ -58,7 +61,8 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages
         raise UserError(
             f"--fewshot: no selection for seed {min(missing)}; give one for each of the seeds {list(run.seeds)}."
         )
-    selected = {seed: views.select(manifest, drawn[seed], run.subset) for seed in run.seeds}
+    check_draw(run, {seed: drawn[seed].get("draw", {}) for seed in run.seeds}, "--fewshot")
+    selected = {seed: views.select(manifest, drawn[seed], run.subset, split) for seed in run.seeds}
     labels = torch.tensor([of.labels for of in selected.values()])
     inside = class_subset(range(len(manifest.classnames)), run.subset)
     paths = [[seed, *of.paths] for seed, of in selected.items()]
@@ -68,7 +72,7 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone) -> TrainingImages
         "notes": list(manifest.notes),
         "views": digest(run, paths),
     }
-    live = Live(whole, files.root, selected, run.views, files.workers)
+    live = Live(whole, files.root, selected, run.views if split == "train" else 0, files.workers)
     return TrainingImages(live, labels.to(whole.device), tuple(manifest.classnames[label] for label in inside), made)
 
 

@@ -11,6 +11,7 @@ from cocoop.images import cached
 from cocoop.images.held_out import hold_one_out
 from cocoop.images.inputs import ALIKE, TestFiles, TestImages, TrainingFiles, TrainingImages
 from cocoop.run import Run
+from cocoop.splits import noisy
 
 if TYPE_CHECKING:
     from cocoop.backbone.model import Backbone
@@ -26,6 +27,7 @@ def training_images(run: Run, files: TrainingFiles, text: "TextEncoder", whole: 
         images = cached.load_views(run, files.views, *source)
     else:
         images = _live(run, files, text, whole)
+    images = replace(images, labels=_noisy(run, images))
     held_out = run.selection == "hold_one_out"
     if not (run.validation or held_out):
         return images
@@ -38,6 +40,14 @@ def training_images(run: Run, files: TrainingFiles, text: "TextEncoder", whole: 
     made = images.made | {"views": cached.digest(run, [images.made["views"], facts])}
     images = replace(images, validation=validation, made=made)
     return hold_one_out(images, validation[0], run.seeds) if held_out else images
+
+
+def _noisy(run: Run, images: TrainingImages) -> Tensor:
+    """Labels (S, N) with the run's label noise; validation images keep the right ones."""
+    if not run.draw.noise:
+        return images.labels
+    pairs = zip(images.labels.tolist(), run.seeds, strict=True)
+    return images.labels.new_tensor([noisy(own, len(images.classnames), run.draw, seed) for own, seed in pairs])
 
 
 def _live(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone") -> TrainingImages:

@@ -41,14 +41,22 @@ def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split:
             f"dataset {manifest.dataset!r}: the selection of seed {selection['seed']} was drawn from another manifest; "
             "delete it and run again."
         )
+    drawn_of = selection.get("subset", "all")
+    if drawn_of not in ("all", subset):
+        raise UserError(
+            f"dataset {manifest.dataset!r}: the draw of seed {selection['seed']} has images of the {drawn_of!r} classes only, "
+            f"but this run trains on {subset!r}; give a draw of these, or of all classes."
+        )
     inside = {label: number for number, label in enumerate(splits.class_subset(manifest.labels("train"), subset))}
-    chosen = [item for item in (manifest.splits[split][at] for at in selection[split]) if item.label in inside]
+    items = [manifest.splits[split][at] for at in selection[split]]
+    labels = selection["labels"] if split == "train" else [item.label for item in items]
+    chosen = [(item.path, inside[label]) for item, label in zip(items, labels, strict=True) if label in inside]
     if not chosen:
         instead = "; a run can select on training images with `selection: hold_one_out`" if split == "val" else ""
         raise UserError(
             f"dataset {manifest.dataset!r} has no {SPLITS[split]} images in its {subset!r} subset{instead}."
         )
-    return Selected(tuple(item.path for item in chosen), tuple(inside[item.label] for item in chosen))
+    return Selected(tuple(path for path, _ in chosen), tuple(label for _, label in chosen))
 
 
 def extract(
@@ -90,6 +98,7 @@ def extract(
         "subset": subset,
         "shots": shots[0],
         "seeds": list(selected),
+        **{f"seed{seed}.draw": selection["draw"] for seed, selection in selections.items() if "draw" in selection},
         "epochs": [epochs.start, epochs.stop] if epochs else None,
         "classnames": list(manifest.classnames),
         "manifest": manifest.fingerprint,

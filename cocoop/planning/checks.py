@@ -1,9 +1,12 @@
 """What a variant cannot do, refused before the first job."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from cocoop.config import architectures
 from cocoop.config.code import imports
 from cocoop.config.specs import DatasetSpec, VariantSpec
-from cocoop.errors import UserError
+from cocoop.errors import UserError, unknown
 from cocoop.run import Evaluation, Run
 
 CHANGES_TRANSFORMERS = "cocoop.backbone.vision"  # what a method imports that changes the layers of a vision transformer
@@ -21,11 +24,16 @@ def movable(evaluation: Evaluation, variant: VariantSpec, where: str) -> None:
 
 
 def selectable(run: Run, dataset: DatasetSpec, where: str) -> None:
-    """Raises a UserError if a run would select on validation images of a dataset without any."""
+    """Raises a UserError if a run would select, or fit a temperature, on validation images of a dataset without any."""
     if run.selection == "val" and dataset.without_val:
         raise UserError(
             f"{where}: variant {run.variant!r} has selection: val, but {run.dataset} has no validation split; write "
             f"variants: {{{run.variant}: {{per_dataset: {{{run.dataset}: {{selection: none}}}}}}}}, or hold_one_out there."
+        )
+    if run.temperature == "val" and dataset.without_val:
+        raise UserError(
+            f"{where}: variant {run.variant!r} has temperature: val, but {run.dataset} has no validation split to fit it on; "
+            f"leave the variant out there."
         )
 
 
@@ -40,3 +48,18 @@ def changeable(run: Run, where: str) -> None:
             f"{where}: variant {run.variant!r} changes a vision transformer, but the image tower of backbone "
             f"{run.backbone.name!r} ({run.backbone.model}) is a ResNet; leave out the variant or the backbone."
         )
+
+
+def drawable(content: Mapping[str, Any], place: str) -> None:
+    """Raises a UserError for keys of an experiment that contradict each other."""
+    others = [key for key in ("label_noise", "imbalance", "class_shots") if content.get(key)]
+    if content.get("draws") is not None and others:
+        raise UserError(
+            f"{place}: {others[0]} does not go with draws, whose files contain the images and labels; remove one."
+        )
+    subsets = {content["train_subset"], *content["target_subsets"]}
+    if content.get("halves", "first") not in ("first", ["first"]) and subsets == {"all"}:
+        raise UserError(f"{place}.halves: nothing is trained or tested on base or new classes; remove the key.")
+    for name in content.get("class_shots", {}):
+        if name not in content["train_datasets"]:
+            raise unknown("training dataset", name, content["train_datasets"], f"{place}.class_shots")

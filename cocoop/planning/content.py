@@ -6,6 +6,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config import BackboneSpec, paper
+from cocoop.planning import draws
 from cocoop.planning.plan import Plan
 from cocoop.planning.stages import CONTENT
 from cocoop.run import Evaluation
@@ -60,6 +61,7 @@ def _content(plan: Plan, name: str) -> dict[str, Any]:
         "targets": [{"name": n, "title": plan.datasets[n].title} for n in spec.targets],
         "target_subsets": list(spec.target_subsets),
         "shots": list(spec.shots),
+        "drawn": draws.described(spec),
         "seeds": list(plan.config["seeds"]),
         "made_with": io.identity([evaluation.identity for evaluation in evaluations]),
         "expected": [
@@ -91,6 +93,7 @@ def _records(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
                 "subset": run.subset,
                 "variant": run.variant,
                 "shots": run.shots,
+                "draw": run.draw.text,
                 "seed": seed,
                 "target": evaluation.target,
                 "target_subset": subset,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
+from cocoop.config.draw import Draw
 from cocoop.planning.stages import Stage
 from cocoop.run import Evaluation, Run
 
@@ -23,6 +24,7 @@ class Views:
         kind: plain (training images without augmentation), validation (the validation draw without augmentation), or views.
         epochs: [start, stop) of the augmented views, one per epoch; None for the other kinds.
         local: whether local image features are stored, too.
+        draw: how the images were drawn, without noise of their labels.
     """
 
     backbone: str
@@ -33,6 +35,7 @@ class Views:
     kind: str = "views"
     epochs: tuple[int, int] | None = None
     local: bool = False
+    draw: Draw = field(default_factory=Draw)
 
     @property
     def name(self) -> str:
@@ -122,14 +125,18 @@ def views_of(run: Run) -> dict[str, list[Views]]:
     """The cached images that a training reads, by its option. Runs of different lengths share the first ranges of views.
 
     views: in order of the epochs. validation: the validation draw, or the training images without augmentation, some of which
-    are held out.
+    are held out. To fit a temperature, it reads the validation draw alone.
     """
     draw, read = (run.backbone.name, run.dataset, run.subset, run.shots, run.seeds), {}
     plain = [Views(*draw, kind=PLAIN)]
-    if run.cached_views:
-        read["views"] = [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or plain
-    if run.selection == "hold_one_out":
-        read["validation"] = plain
-    elif run.validation:
-        read["validation"] = [Views(*draw, kind=VALIDATION)]
-    return {name: [replace(views, local=run.local) for views in of] for name, of in read.items()}
+    validation = [Views(*draw, kind=VALIDATION)]
+    if run.temperature != "none":  # its training is that of another run
+        read = {"validation": validation} if run.inputs == "features" else {}
+    else:
+        if run.cached_views:
+            read["views"] = [Views(*draw, epochs=epochs) for epochs in view_ranges(run.views)] or plain
+        if run.selection == "hold_one_out":
+            read["validation"] = plain
+        elif run.validation:
+            read["validation"] = validation
+    return {name: [replace(views, local=run.local, draw=run.draw.images) for views in of] for name, of in read.items()}

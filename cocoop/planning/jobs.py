@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io
+from cocoop.config.draw import shots_text
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.state import again
 from cocoop.planning import stages
 from cocoop.planning.content import configuration_content, experiment_content
+from cocoop.planning.draws import fewshot
 from cocoop.planning.job import VALIDATION, Files, Job, Views, views_of
 from cocoop.planning.plan import Plan
 from cocoop.run import Evaluation, Run, seeds_text
@@ -67,12 +69,9 @@ class Jobs:
             lambda: ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out],
         )  # fmt: skip
 
-    def fewshot(self, spec: DatasetSpec, shots: int, seed: int) -> Job:
-        wildcards = {"dataset": spec.name, "id": spec.data, "shots": str(shots), "seed": str(seed)}
-        manifest = self.manifest(spec).outputs["manifest"]
-        out = stages.FEWSHOT.outputs["fewshot"].format(**wildcards)
-        words = ["--manifest", manifest, "--shots", str(shots), "--seed", str(seed), "--out", out]
-        return Job(stages.FEWSHOT, spec.name, wildcards, {"manifest": manifest}, lambda: words)
+    def fewshot(self, drawn: Views | Run, seed: int) -> Job:
+        spec = self.plan.datasets[drawn.dataset]
+        return fewshot(spec, self.manifest(spec).outputs["manifest"], drawn, seed)
 
     def features(self, backbone: str, spec: DatasetSpec, local: bool = False) -> Job:
         identity = io.identity(self._ids[backbone], spec.data, *["local"] * local)
@@ -87,13 +86,13 @@ class Jobs:
 
     def views(self, views: Views) -> Job:
         spec = self.plan.datasets[views.dataset]
-        draw = views.subset, views.shots, views.seeds
+        draw = views.subset, views.shots, views.seeds, *([views.draw.settings] if views.draw.settings else [])
         of_draw = io.identity(self._ids[views.backbone], spec.data, *draw, *["local"] * views.local)
         wildcards = {
-            "backbone": views.backbone, "dataset": views.dataset, "subset": views.subset, "shots": str(views.shots),
+            "backbone": views.backbone, "dataset": views.dataset, "subset": views.subset, "shots": shots_text(views.shots),
             "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
         }  # fmt: skip
-        drawn = tuple(self.fewshot(spec, views.shots, seed).outputs["fewshot"] for seed in views.seeds)
+        drawn = tuple(self.fewshot(views, seed).outputs["fewshot"] for seed in views.seeds)
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(views.backbone), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
@@ -122,7 +121,9 @@ class Jobs:
             inputs |= {name: tuple(self.views(views).outputs["views"] for views in read)}
         if run.inputs == "images":
             inputs["manifest"] = self.manifest(spec).outputs["manifest"]
-            inputs["fewshot"] = tuple(self.fewshot(spec, run.shots, seed).outputs["fewshot"] for seed in run.seeds)
+            inputs["fewshot"] = tuple(self.fewshot(run, seed).outputs["fewshot"] for seed in run.seeds)
+        if run.temperature != "none" and (trained := self.plan.without_temperature(run)):
+            inputs["trained"] = self.train(trained).outputs["learned"]
         if run.descriptions:
             inputs["descriptions"] = str(spec.descriptions)
         root = ["--root", f"{self.root}/{spec.folder}"] if run.inputs == "images" else []
@@ -158,19 +159,19 @@ class Jobs:
     def _run_wildcards(self, run: Run) -> dict[str, str]:
         return {
             "backbone": run.backbone.name, "dataset": run.dataset, "subset": run.subset, "variant": run.variant,
-            "shots": str(run.shots), "seeds": run.seeds_text, "id": run.identity,
+            "shots": shots_text(run.shots), "seeds": run.seeds_text, "id": run.identity,
         }  # fmt: skip
 
     def _of_experiment(self, name: str) -> Iterator[Job]:
         evaluations = sorted(set(self.plan.evaluations_of(self.plan.experiments[name])), key=lambda e: e.order)
-        runs = sorted({e.run for e in evaluations if e.run.trainable}, key=lambda run: run.order)
+        runs = self.plan.trained(evaluations)
         yield from map(self.text_tower, self.plan.backbones)
         for dataset in sorted({run.dataset for run in runs} | {e.target for e in evaluations}):
             yield self.download(self.plan.datasets[dataset])
             yield self.manifest(self.plan.datasets[dataset])
         for run in runs:
             for seed in run.seeds:
-                yield self.fewshot(self.plan.datasets[run.dataset], run.shots, seed)
+                yield self.fewshot(run, seed)
             for views in {views for read in views_of(run).values() for views in read}:
                 yield self.views(views)
         trainings = [self.train(run) for run in runs]
@@ -195,7 +196,7 @@ class Jobs:
         yield (content := self.content(name))
         of_experiment = {"experiment": content.outputs["experiment"]}
         metrics = {"metrics": tuple(job.outputs["metrics"] for job in tests)}
-        drawn = {self.fewshot(self.plan.datasets[run.dataset], run.shots, seed) for run in runs for seed in run.seeds}
+        drawn = {self.fewshot(run, seed) for run in runs for seed in run.seeds}
         fewshot = {"fewshot": tuple(sorted(job.outputs["fewshot"] for job in drawn))}
         collect = Job(stages.COLLECT, name, {"experiment": name}, of_experiment | metrics | fewshot)
         records: dict[str, Files] = {**of_experiment, **collect.outputs}

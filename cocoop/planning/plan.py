@@ -1,19 +1,21 @@
 """The runs and evaluations of a configuration and of each of its experiments."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 from cocoop.config import paper
+from cocoop.config.draw import Draw, shots_of
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, listed, unknown
-from cocoop.planning import checks
+from cocoop.planning import checks, draws
 from cocoop.planning.prompts import Prompts, prompts_of
 from cocoop.run import Evaluation, Run
+from cocoop.splits import with_half
 
 MOST_VIEWS = 10_000
 MOST_VIEWS_WITHOUT_EPOCHS = 10
@@ -56,6 +58,7 @@ class Plan:
         place = f"{self.where}: experiments.{name}"
         content = {**self.registry.read("experiments", name, f"{self.where}: experiments"), **over}
         validate(content, "experiment", place)
+        checks.drawable(content, place)
         if content.get("paper") not in (None, *self.papers):
             raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
         for variant in content["variants"]:
@@ -63,6 +66,8 @@ class Plan:
         if content.get("reference") is not None:
             self.registry.variant(content["reference"], f"{place}.reference")
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        settings["shots"] = tuple(map(shots_of, content["shots"]))
+        settings["halves"] = draws.halves_of(content.get("halves", "first"))
         return ExperimentSpec(name=name, **({"paper": None, "reference": None} | settings))
 
     def _dataset_names(self) -> list[str]:
@@ -90,19 +95,22 @@ class Plan:
         for backbone, dataset in product(self.backbones, experiment.train_datasets):
             for target in experiment.targets or (dataset,):
                 for name in experiment.variants:
-                    for run in self._runs_of(experiment, name, backbone, dataset, target):
-                        yield self._evaluation(run, target, experiment.target_subsets)
+                    for half in experiment.halves:
+                        subsets = tuple(with_half(subset, half) for subset in experiment.target_subsets)
+                        for run in self._runs_of(experiment, name, backbone, dataset, target, half):
+                            yield self._evaluation(run, target, subsets)
 
     def _runs_of(
-        self, experiment: ExperimentSpec, variant: str, backbone: str, dataset: str, target: str
+        self, experiment: ExperimentSpec, variant: str, backbone: str, dataset: str, target: str, half: int
     ) -> Iterator[Run]:
         spec = self.registry.variant(variant, self.where)
         if not spec.trainable:
-            yield self._run(spec, backbone, target, "all", 0, (0,))
+            yield self._run(spec, backbone, target, "all", 0, (0,), Draw())
             return
+        subset = with_half(experiment.train_subset, half)
         for shots in experiment.shots:
-            for seeds in self.seed_blocks():
-                yield self._run(spec, backbone, dataset, experiment.train_subset, shots, seeds)
+            for seeds, draw in draws.of_blocks(experiment, dataset, shots, self.seed_blocks()):
+                yield self._run(spec, backbone, dataset, subset, shots, seeds, draw)
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
@@ -113,7 +121,13 @@ class Plan:
     @cached_property
     def runs(self) -> list[Run]:
         """All trained runs, sorted, without duplicates."""
-        return sorted({e.run for e in self.evaluations if e.run.trainable}, key=lambda run: run.order)
+        return self.trained(self.evaluations)
+
+    def trained(self, evaluations: Iterable[Evaluation]) -> list[Run]:
+        """The trained runs of evaluations, sorted, without duplicates, with those whose logits a temperature divides."""
+        runs = {e.run for e in evaluations if e.run.trainable}
+        below = {self.without_temperature(run) for run in runs if run.temperature != "none"}
+        return sorted(runs | {run for run in below if run}, key=lambda run: run.order)
 
     def variant_of(self, run: Run) -> VariantSpec:
         return self.registry.variant(run.variant, self.where)
@@ -125,7 +139,14 @@ class Plan:
         return self._made[key]
 
     def _new_run(
-        self, variant: VariantSpec, backbone: str, dataset: str, subset: str, shots: int, seeds: tuple[int, ...]
+        self,
+        variant: VariantSpec,
+        backbone: str,
+        dataset: str,
+        subset: str,
+        shots: int,
+        seeds: tuple[int, ...],
+        draw: Draw,
     ) -> Run:
         spec = self.datasets[dataset]
         variant = variant.on(dataset, shots)
@@ -150,7 +171,16 @@ class Plan:
             views=self._views(variant),
             shots=shots,
             seeds=seeds,
+            draw=draw,
+            temperature=variant.temperature,
         )
+
+    def without_temperature(self, run: Run) -> Run | None:
+        """The training whose logits a run's temperature divides; None if nothing is trained."""
+        variant = self.variant_of(run)
+        if variant.learns == "nothing":
+            return None
+        return replace(run, variant=variant.trained_as, temperature="none")
 
     def _evaluation(self, run: Run, target: str, subsets: tuple[str, ...]) -> Evaluation:
         key = (run, target, subsets)
@@ -163,7 +193,7 @@ class Plan:
     def _views(self, variant: VariantSpec) -> int:
         """V, the number of augmented views per image: one per epoch, up to the configured limit; 0 without augmentation."""
         cap = self.config["views"]
-        if not variant.trainable or variant.plain_views or cap == "plain":
+        if variant.learns == "nothing" or variant.plain_views or cap == "plain":
             return 0
         epochs = variant.training.epochs if variant.training else MOST_VIEWS_WITHOUT_EPOCHS
         return min(epochs, MOST_VIEWS if cap == "per_epoch" else cap)

@@ -50,8 +50,8 @@ MANIFEST = Stage(
 )
 FEWSHOT = Stage(
     "fewshot",
-    {"fewshot": "results/datasets/{dataset}/{id}/fewshot/shots{shots}_seed{seed}.json"},
-    "results/logs/fewshot/{dataset}-{id}/shots{shots}_seed{seed}.log",
+    {"fewshot": "results/datasets/{dataset}/{id}/fewshot/shots{shots}_seed{seed}{draw}.json"},
+    "results/logs/fewshot/{dataset}-{id}/shots{shots}_seed{seed}{draw}.log",
 )
 TEXT_TOWER = Stage(
     "text_tower",

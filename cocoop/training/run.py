@@ -116,19 +116,35 @@ class Part:
 
 def parts(run: Run, images: TrainingImages, task: Task, out: Path, states_mb: int = 0) -> Iterator[Part]:
     """All seeds at once, or one after another for a method that is not `stacked`."""
+    for part in parts_of(run, images, task):
+        name = "checkpoint" if run.stacked else f"checkpoint_seed{part[0].seeds[0]}"
+        yield Part(*part, out / f"{name}.safetensors", states_mb)
+
+
+def parts_of(run: Run, images: TrainingImages, task: Task) -> Iterator[tuple[Run, TrainingImages, Task]]:
+    """The run, its images and its task for all seeds at once, or for one after another."""
     if run.stacked:
-        yield Part(run, images, task, out / "checkpoint.safetensors", states_mb)
+        yield run, images, task
         return
     for index, seed in enumerate(run.seeds):
-        checkpoint = out / f"checkpoint_seed{seed}.safetensors"
-        one = replace(run, seeds=(seed,)), images.of_seed(index), replace(task, seeds=(seed,))
-        yield Part(*one, checkpoint, states_mb)
+        draw = run.draw.of_seed(index)
+        yield replace(run, seeds=(seed,), draw=draw), images.of_seed(index), replace(task, seeds=(seed,))
 
 
 def few_shot(images: TrainingImages) -> FewShot:
     """All training images at once."""
     features = images.frozen.features if isinstance(images.frozen, Cached | CachedLocal) else None
     return FewShot(features, images.labels, *(images.validation or (None, None)))
+
+
+def same_precision(run: Run, metadata: Mapping[str, Any], device: str, path: Path) -> None:
+    """Raises a UserError if a file of learned tensors was trained in another precision than this job would compute in."""
+    now = run.backbone.on(device).precision
+    if (then := metadata.get("precision", now)) != now:
+        raise UserError(
+            f"{path}: was trained in {then}, but with precision auto this job on {device} computes in {now}; test it on the "
+            f"kind of device it was trained on, or set the precision (precision: {then}) and train it again."
+        )
 
 
 def write_cost(path: Path, run: Run, device: str, start: float, about: Mapping[str, Any]) -> None:

@@ -57,6 +57,7 @@ MISTAKES = [
     (CONFIGURATION, "backbones said twice", ("backbones",), ["tiny", "vit_b16"]),
     (CONFIGURATION, "an unknown experiment", ("experiments", 0), "base_to_nwe"),
     (CONFIGURATION, "an unknown variant to change", ("variants", "cop"), {}),
+    (CONFIGURATION, "a new variant with an existing name", ("variants", "cocoop"), {"based_on": "coop"}),
     (CONFIGURATION, "a parameter the method does not have", ("variants", "coop"), {"params": {"context": 8}}),
     (CONFIGURATION, "an unknown dataset", ("experiments", 0, "base_to_new", "train_datasets"), ["digit"]),
     (

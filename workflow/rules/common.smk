@@ -89,10 +89,11 @@ wildcard_constraints:
     id="[0-9a-f]+",
     again=r"(\.\d+)?",
     test="[0-9a-f]+",
-    subset="all|base|new",
-    subsets=r"(all|base|new)(\+(all|base|new))*",
-    shots=r"\d+",
+    subset=r"all|(base|new)(-\d+)?",
+    subsets=r"(all|(base|new)(-\d+)?)(\+(all|(base|new)(-\d+)?))*",
+    shots=r"\d+|all",
     seed=r"\d+",
+    draw="(-[0-9a-f]+)?",
     seeds="[0-9a-z-]+",
 
 

@@ -33,6 +33,7 @@ class DatasetSize:
         classnames: names in label order; empty if unknown.
         per_label: test images per label; empty if unknown, and then assumed to be equal.
         download_bytes: published size of the download.
+        train_images: number of training images; None if unknown.
         estimated: whether the number of test images is unverified.
     """
 
@@ -42,6 +43,7 @@ class DatasetSize:
     per_label: tuple[int, ...] = ()
     download_bytes: int = 0
     estimated: bool = False
+    train_images: int | None = None
 
     def labels(self, subset: str) -> list[int]:
         """Labels of a subset."""
@@ -99,7 +101,10 @@ def _from_manifest(folder: Path, spec: DatasetSpec) -> DatasetSize | None:
     manifest = Manifest.load(path)
     labels = manifest.labels("test")
     per_label = tuple(labels.count(label) for label in range(len(manifest.classnames)))
-    return DatasetSize(len(manifest.classnames), len(labels), manifest.classnames, per_label, _download_bytes(spec))
+    return DatasetSize(
+        len(manifest.classnames), len(labels), manifest.classnames, per_label, _download_bytes(spec),
+        train_images=len(manifest.splits["train"]),
+    )  # fmt: skip
 
 
 def _published(spec: DatasetSpec) -> DatasetSize | None:
@@ -107,7 +112,10 @@ def _published(spec: DatasetSpec) -> DatasetSize | None:
     images = published or spec.about
     if not classes or not images:
         return None
-    return DatasetSize(classes, images, download_bytes=_download_bytes(spec), estimated=not published)
+    train = spec.sizes["train"]
+    return DatasetSize(
+        classes, images, download_bytes=_download_bytes(spec), estimated=not published, train_images=train
+    )
 
 
 def _download_bytes(spec: DatasetSpec) -> int:

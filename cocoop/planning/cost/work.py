@@ -6,7 +6,9 @@ although a backward pass follows. The counts agree with those derived from the r
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from statistics import fmean as mean
 
+from cocoop.config.draw import ALL_SHOTS
 from cocoop.planning import Plan
 from cocoop.planning.cost.sizes import FLOAT_BYTES, HALF_BYTES, BackboneSize, DatasetSize, backbone_size
 from cocoop.planning.job import Job, Views
@@ -72,6 +74,8 @@ class Estimator:
             needed |= {about.run.dataset}
         if not needed <= set(self.datasets):
             return None
+        if isinstance(about, Views | Run) and about.shots == ALL_SHOTS and not self._draw(about):
+            return None
         if isinstance(about, str) and job.stage is FEATURES:
             return self._images(job, self.datasets[about].test_images)
         if isinstance(about, Views):
@@ -129,11 +133,17 @@ class Estimator:
         return Work(images=count, disk=(size.feature_bytes(count, job.local) if size else None) or 0)
 
     def _draw(self, drawn: Views | Run) -> int:
-        """N, the number of images per seed."""
-        return drawn.shots * len(self.datasets[drawn.dataset].labels(drawn.subset))
+        """N, the number of images per seed, about; 0 for all images of a dataset whose number is unknown."""
+        size = self.datasets[drawn.dataset]
+        classes = len(size.labels(drawn.subset))
+        every = (size.train_images or 0) * classes // size.classes
+        even = every if drawn.shots == ALL_SHOTS else drawn.shots * classes
+        if drawn.draw.imbalance == 1:
+            return even
+        return round(even * mean(drawn.draw.imbalance ** (-place / max(1, classes - 1)) for place in range(classes)))
 
     def _train(self, run: Run) -> Work:
-        training = run.training
+        training = run.training if run.temperature == "none" else None  # the training of another run
         kind, classes = self.kind(run), len(self.datasets[run.dataset].labels(run.subset))
         if training is None or kind == NONE:
             return Work()

@@ -76,7 +76,7 @@ def _patterns() -> set[str]:
     """Where results may be: the folder of each job; the file where a folder holds the files of several jobs."""
     outputs = (path for stage in STAGES for path in stage.outputs.values())
     of_jobs = (path if "{" in Path(path).name else f"{path.rpartition('/')[0]}/" for path in outputs)
-    return {re.sub(r"{\w+}", "*", path) for path in of_jobs}
+    return {re.sub(r"({\w+})+", "*", path) for path in of_jobs}
 
 
 def _overlaps(path: Path, data_root: Path) -> bool:

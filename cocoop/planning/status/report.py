@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from cocoop.config.draw import shots_text
 from cocoop.planning import Plan
 from cocoop.planning.cost.sizes import dataset_sizes
 from cocoop.planning.cost.work import Estimator
@@ -127,7 +128,8 @@ def name(job: Job) -> str:
     if isinstance(about, str):
         return f"{'local ' if job.local else ''}{job.stage.name} {about}"
     run = about.run if isinstance(about, Evaluation) else about
-    draw = f"{run.dataset}/{run.subset}, {run.shots} shots, seeds {seeds_text(run.seeds)}"
+    drawn = f", {run.draw.text}" if run.draw.text else ""
+    draw = f"{run.dataset}/{run.subset}, {shots_text(run.shots)} shots{drawn}, seeds {seeds_text(run.seeds)}"
     if isinstance(about, Views):
         return f"views {about.name} of {draw}"
     if isinstance(about, Run):

@@ -107,7 +107,9 @@ def _points(data: Data, cost: pd.DataFrame) -> pd.DataFrame:
     most = summary.groupby("series", observed=True)["shots"].transform("max")
     counts = data.summary.groupby(["series", "shots"], observed=True)["trained"].max().rename("counted").reset_index()
     points = summary[summary["shots"] == most].merge(counts, on=["series", "shots"], how="left")
-    return points.assign(trained=points["counted"]).merge(per_variant(cost), on=["variant", "shots"], how="left")
+    return points.assign(trained=points["counted"]).merge(
+        per_variant(cost), on=["variant", "shots", "draw"], how="left"
+    )
 
 
 def _scatter(axes: Axes, data: Data, points: list[dict[str, Any]], quantity: str) -> dict[str, tuple[float, float]]:

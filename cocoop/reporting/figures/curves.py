@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cocoop.config.draw import ALL_SHOTS, shots_text
 from cocoop.reporting.figures import style
 from cocoop.reporting.figures.data import METRICS, Data
 
@@ -48,6 +49,12 @@ def draw(data: Data) -> Figure:
     return figure
 
 
+def _at(number: int, shots: list[int]) -> float:
+    """The place of a number of shots: `all` is twice as far as the largest number."""
+    numbers = [each for each in shots if each != ALL_SHOTS]
+    return number if number != ALL_SHOTS else 2 * max(numbers, default=1)
+
+
 def _panel(axes: Axes, part: pd.DataFrame, data: Data, shots: list[int]) -> dict[str, tuple[float, float]]:
     """Draws a panel; the last point of each series."""
     if part["mean"].isna().all():
@@ -55,9 +62,9 @@ def _panel(axes: Axes, part: pd.DataFrame, data: Data, shots: list[int]) -> dict
         axes.set_yticks([])
         return {}
     untrained = bool((part["shots"] == 0).any())
-    none = shots[0] / 2 if shots else 1.0  # the place of 0 shots on a logarithmic axis
+    none = _at(shots[0], shots) / 2 if shots else 1.0  # the place of 0 shots on a logarithmic axis
     ticks: dict[float, str] = {none: "0"} if untrained else {}
-    ticks |= {number: str(number) for number in shots}
+    ticks |= {_at(number, shots): shots_text(number) for number in shots}
     right = max(ticks) * SIDE
     ends: dict[str, tuple[float, float]] = {}
     for name, rows in part.groupby("series", observed=True, sort=True):
@@ -69,14 +76,13 @@ def _panel(axes: Axes, part: pd.DataFrame, data: Data, shots: list[int]) -> dict
             axes.plot(none, mean.iloc[0], color=look.color, marker=look.marker, markersize=5)
             ends |= {name: (right, mean.iloc[0])} if len(last) else {}
             continue
-        axes.plot(
-            rows["shots"], mean, color=look.color, marker=look.marker, linestyle=look.line, linewidth=1.3, markersize=4
-        )
+        places = rows["shots"].map(lambda number: _at(number, shots))
+        axes.plot(places, mean, color=look.color, marker=look.marker, linestyle=look.line, linewidth=1.3, markersize=4)
         std = 100 * rows["std"].fillna(0)
         axes.fill_between(
-            rows["shots"], mean - std, mean + std, color=look.color, alpha=0.05 if data.many else 0.18, linewidth=0
+            places, mean - std, mean + std, color=look.color, alpha=0.05 if data.many else 0.18, linewidth=0
         )
-        ends |= {name: (rows.loc[last[-1], "shots"], mean[last[-1]])} if len(last) else {}
+        ends |= {name: (places[last[-1]], mean[last[-1]])} if len(last) else {}
     axes.set_xscale("log", base=2)
     axes.set_xlim(min(ticks) / SIDE, right)
     axes.set_xticks(list(ticks), list(ticks.values()))

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cocoop.config.draw import Draw, level_of
 from cocoop.errors import UserError, listed
 from cocoop.reporting.figures import looks as of
 from cocoop.reporting.figures import style
@@ -16,6 +17,7 @@ from cocoop.reporting.figures.data import MOST_IN_LEGEND, Data
 from cocoop.reporting.figures.looks import Look
 from cocoop.reporting.records.cost import job_of
 from cocoop.reporting.records.records import read_text
+from cocoop.run import parsed_as
 
 COLUMNS = ["seed", "epoch", "lr", "loss", "accuracy"]
 PANELS = {"loss": "Training loss", "accuracy": "Training accuracy (per cent)"}
@@ -25,7 +27,7 @@ LEAST_LOSS = 0.02
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """All histories in one frame: `COLUMNS`, backbone, dataset, subset, variant, shots, progress (the epoch as a share of all)."""
+    """All histories in one frame: `COLUMNS`, backbone, dataset, subset, variant, shots, draw, progress (share of all epochs)."""
     parts = []
     for path in paths:
         settings = job_of(path).settings
@@ -36,8 +38,9 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         if part.empty:  # a method that learns by itself has no epochs
             continue
         part = part.assign(progress=part["epoch"] / part["epoch"].max())
+        draw = level_of(parsed_as(Draw, settings.get("draw", {}), str(path)).text)
         described = {key: settings[key] for key in ("dataset", "subset", "variant", "shots")}
-        parts.append(part.assign(backbone=settings["backbone"]["name"], **described))
+        parts.append(part.assign(backbone=settings["backbone"]["name"], **described, draw=draw))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "progress", "variant"])
 
 
@@ -45,13 +48,14 @@ def draw(data: Data, history: pd.DataFrame) -> Figure:
     """One row of panels per dataset trained on: mean over seeds, band from the lowest to the highest seed.
 
     Variants train for different numbers of epochs, so the axis shows the share of the training. If there are several numbers
-    of shots, only the largest is shown.
+    of shots, only the largest is shown; if there are several draws, only the first one of the experiment.
     """
     variants = {variant["name"]: variant["label"] for variant in data.experiment["variants"]}
     shown = history[history["variant"].isin(list(variants))]
     if shown.empty:
         return style.note("No training curves: this experiment trains nothing.")
     shown = shown[shown["shots"] == shown["shots"].max()]
+    shown = shown[shown["draw"] == _first_draw(data, shown)]
     datasets = [name for name in data.datasets if name in set(shown["dataset"])]
     there = [name for name in variants if name in set(shown["variant"])]
     many = len(there) > MOST_IN_LEGEND
@@ -74,6 +78,12 @@ def draw(data: Data, history: pd.DataFrame) -> Figure:
     handles = [Line2D([], [], color=looks[name].color, linestyle=looks[name].line) for name in there]
     style.legend(figure, handles, [variants[name] for name in there])
     return figure
+
+
+def _first_draw(data: Data, shown: pd.DataFrame) -> str:
+    """The label noise and imbalance of the experiment's first trained series that has a history."""
+    there = set(shown["draw"])
+    return next(draw for draw in [*data.summary.sort_values("series")["draw"], *sorted(there)] if draw in there)
 
 
 def _panel(axes: Axes, part: pd.DataFrame, quantity: str, looks: dict[str, Look]) -> dict[str, tuple[float, float]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from cocoop.config.draw import shots_text
 from cocoop.metrics import accuracy, mean
 from cocoop.reporting.page.evaluations import Evaluated
 
@@ -95,13 +96,15 @@ def _add(
 
 
 def _series(job: Evaluated) -> tuple:
-    """The key of a series: its backbone, its variant and, if it is trained, the dataset and subset it was trained on."""
+    """The key of a series: its backbone, its variant and, if it is trained, the dataset, subset and draw it was trained on."""
     settings = job.settings
-    return job.backbone, settings["variant"], *((settings["dataset"], settings["subset"]) if settings["shots"] else ())
+    trained = (settings["dataset"], settings["subset"], job.draw) if settings["shots"] else ()
+    return job.backbone, settings["variant"], *trained
 
 
 def _label(job: Evaluated, titles: Mapping[str, str]) -> str:
     settings = job.settings
     if not settings["shots"]:
         return job.name
-    return f"{job.name}, trained on {titles[settings['dataset']]} ({settings['subset']}), {settings['shots']} shots"
+    drawn = f"{shots_text(settings['shots'])} shots" + (f", {job.draw}" if job.draw else "")
+    return f"{job.name}, trained on {titles[settings['dataset']]} ({settings['subset']}), {drawn}"

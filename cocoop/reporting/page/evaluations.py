@@ -36,6 +36,11 @@ class Evaluated:
         return self.records[0]["target"]
 
     @property
+    def draw(self) -> str:
+        """What differs from the authors' draw of the training images, as `Draw.text`."""
+        return self.records[0].get("draw", "")
+
+    @property
     def subsets(self) -> list[str]:
         return list(dict.fromkeys(record["target_subset"] for record in self.records))
 

@@ -83,14 +83,18 @@ def _environment() -> Environment:
     return environment
 
 
+def _measured(cost: Path) -> pd.DataFrame:
+    """The costs of an experiment's variants, from the file of the tables stage; `draw` is a text, also an empty one."""
+    found = pd.read_csv(cost, dtype={"draw": "str"})
+    return found[[column for column in PER_VARIANT if column in found]].fillna({"draw": ""})
+
+
 def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
     several = len(experiments_of.of_each(experiment)) > 1
     drawn = {folder / "figures" / f"{name}.svg": figure for name, figure in figures.files(experiment).items()}
     paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
-    measured = pd.read_csv(cost) if cost.exists() else None
-    if measured is not None:
-        measured = measured[[column for column in PER_VARIANT if column in measured]]
+    measured = _measured(cost) if cost.exists() else None
     built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
     return {
         "name": experiment["name"],
@@ -180,7 +184,9 @@ def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
 def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
     links = {name: os.path.relpath(path, folder).replace(os.sep, "/") for name, path in job.files.items()}
     trained = (
-        f"{titles[job.settings['dataset']]} ({job.settings['subset']})" if job.settings["shots"] else "not trained"
+        f"{titles[job.settings['dataset']]} ({job.settings['subset']}{job.draw and f', {job.draw}'})"
+        if job.settings["shots"]
+        else "not trained"
     )
     return {
         "settings": job.settings,

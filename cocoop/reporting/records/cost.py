@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from cocoop import io
+from cocoop.config.draw import Draw, level_of
 from cocoop.errors import UserError
+from cocoop.run import parsed_as
 
 MEMORY = ("peak_mb", "peak_gpu_mb")
 ENCODER = {"image_parameters": "parameters", "image_gflops": "gflops"}
-COLUMNS = ["backbone", "stage", "dataset", "variant", "shots", "target", "seconds", *MEMORY, "device", *ENCODER]
-PER_VARIANT = ["backbone", "variant", "shots", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
+COLUMNS = ["backbone", "stage", "dataset", "variant", "shots", "draw", "target", "seconds", *MEMORY, "device", *ENCODER]
+PER_VARIANT = ["backbone", "variant", "shots", "draw", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
 
 
 class Job(NamedTuple):
@@ -48,6 +50,7 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         row = {"backbone": settings["backbone"]["name"], "stage": stage, "target": target}
         row |= {"seconds": cost["seconds"] / len(settings["seeds"])}
         row |= {name: settings[name] for name in ("dataset", "variant", "shots")}
+        row["draw"] = level_of(parsed_as(Draw, settings.get("draw", {}), str(path)).text)
         row |= {name: cost[name] for name in MEMORY} | {"device": cost["provenance"]["device"]}
         encoder = cost.get("image_encoder") or {}
         rows.append(row | {name: encoder.get(fact) for name, fact in ENCODER.items()})
@@ -55,13 +58,13 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
 
 
 def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
-    """One row per backbone, variant and number of shots, with columns `PER_VARIANT`.
+    """One row per backbone, variant, number of shots, and label noise and imbalance (`draw`), with columns `PER_VARIANT`.
 
     Seconds are means over the variant's runs (`train_seconds` is missing without training) and over its evaluations;
     memory is the highest of its jobs; device lists all devices.
     """
     rows = []
-    for key, jobs in cost.groupby(["backbone", "variant", "shots"], sort=False):
+    for key, jobs in cost.groupby(["backbone", "variant", "shots", "draw"], sort=False):
         seconds = jobs.groupby("stage")["seconds"].mean().reindex(["train", "evaluate"])
         memory = [pd.to_numeric(jobs[name]).max() for name in MEMORY]
         rows.append((*key, *seconds, *memory, ", ".join(sorted(set(jobs["device"])))))

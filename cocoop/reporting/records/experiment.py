@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 
 from cocoop import io
+from cocoop.config.draw import level_of, shots_text
 from cocoop.errors import UserError, listed
 from cocoop.reporting.records.records import COLUMNS, KEY
+from cocoop.splits import half_of
 
 FIELDS = (
     "name", "title", "table", "caption", "paper", "reference", "backbones", "variants", "train_datasets", "train_subset", "targets",
@@ -60,17 +62,23 @@ def select(experiment: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame
 
     There is a gap (NaN accuracy, False in `present`) for each one that is missing.
 
-    Adds `series` (one line in a table: the variant, and its shots if the experiment has several numbers of them) and `label`
-    (its text), in the order of the experiment's variants.
+    Adds `half` (the number of the class halves, whose targets are called base and new again), `series` (one line in a table: the
+    variant, its shots if the experiment has several numbers of them, and its label noise and imbalance if they differ) and
+    `label` (its text), in the order of the experiment's variants.
     """
     if not experiment["expected"]:
         raise UserError(f"experiment {experiment['name']!r} has no records; add variants and datasets.")
-    expected = (
-        pd.DataFrame(experiment["expected"]).assign(backbone=experiment["backbone"]["name"])[KEY].drop_duplicates()
-    )
+    rows = [{"draw": "", **key} for key in experiment["expected"]]
+    expected = pd.DataFrame(rows).assign(backbone=experiment["backbone"]["name"])[KEY].drop_duplicates()
     chosen = expected.merge(records, on=KEY, how="left", indicator="present")
     chosen["present"] = chosen["present"] == "both"
-    return _with_series(experiment, chosen)[[*COLUMNS, "present", "series", "label"]]
+    halves = [
+        half_of(target)[1] or half_of(own)[1]
+        for target, own in zip(chosen["target_subset"], chosen["subset"], strict=True)
+    ]
+    plain = chosen["target_subset"].map(lambda subset: half_of(subset)[0])
+    chosen = chosen.assign(half=halves, target_subset=plain)
+    return _with_series(experiment, chosen)[[*COLUMNS, "half", "present", "series", "label"]]
 
 
 def missing(selected: pd.DataFrame) -> list[str]:
@@ -83,7 +91,7 @@ def missing(selected: pd.DataFrame) -> list[str]:
         tested = f"tested on {target} ({', '.join(part['target_subset'].unique())})"
         seeds = [str(seed) for seed in sorted(part["seed"].unique())]
         numbered = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
-        trained = f" trained on {dataset} ({subset}), {shots} shots, {numbered}," if shots else ""
+        trained = f" trained on {dataset} ({subset}), {shots_text(shots)} shots, {numbered}," if shots else ""
         texts.append(f"{label}{trained} {tested}")
     return texts
 
@@ -91,12 +99,18 @@ def missing(selected: pd.DataFrame) -> list[str]:
 def _with_series(experiment: Mapping[str, Any], chosen: pd.DataFrame) -> pd.DataFrame:
     several_shots = experiment["table"] != "curves" and len(experiment["shots"]) > 1
     labels = named(experiment["variants"])
-    places = list(labels)
-    keys = list(zip(chosen["variant"], chosen["shots"], strict=True))
-    series: dict[tuple[str, int], tuple[str, str]] = {}
-    for variant, shots in sorted(set(keys), key=lambda key: (places.index(key[0]), key[1])):
-        suffix = f", {shots} shots" if several_shots and shots else ""
-        series[variant, shots] = variant + suffix, labels[variant] + suffix
+    places, levels = list(labels), list(dict.fromkeys(map(level_of, chosen.loc[chosen["shots"] > 0, "draw"])))
+    keys = list(zip(chosen["variant"], chosen["shots"], map(level_of, chosen["draw"]), strict=True))
+    series: dict[tuple[str, int, str], tuple[str, str]] = {}
+    for variant, shots, level in sorted(set(keys), key=lambda key: _place(key, places, levels)):
+        suffix = f", {shots_text(shots)} shots" if several_shots and shots else ""
+        suffix += f", {level}" if len(levels) > 1 and level else ""
+        series[variant, shots, level] = variant + suffix, labels[variant] + suffix
     order = list(dict.fromkeys(name for name, _ in series.values()))
     chosen = chosen.assign(series=pd.Categorical([series[key][0] for key in keys], order, ordered=True))
     return chosen.assign(label=[series[key][1] for key in keys]).sort_values("series", kind="stable", ignore_index=True)
+
+
+def _place(key: tuple[str, int, str], variants: list[str], levels: list[str]) -> tuple[int, int, int]:
+    variant, shots, level = key
+    return variants.index(variant), shots, levels.index(level) if level in levels else 0

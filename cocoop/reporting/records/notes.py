@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.config.draw import ALL_SHOTS, UNEVEN
 from cocoop.errors import counted
 from cocoop.reporting.records.experiment import dataset_titles
 
@@ -37,10 +38,16 @@ def one_class(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[st
     )
 
 
+def fewer_images(selected: pd.DataFrame) -> pd.Series:
+    """The rows whose smallest class has fewer images than shots, although all classes were to have as many."""
+    even = (selected["shots"] != ALL_SHOTS) & ~selected["draw"].str.contains(UNEVEN)
+    return even & selected["fewest_images"].notna() & (selected["fewest_images"] < selected["shots"])
+
+
 def few_images(experiment: Mapping[str, Any], selected: pd.DataFrame) -> tuple[str, ...]:
     """A note for each dataset, subset and number of shots whose smallest class has fewer images than shots."""
     titles = dataset_titles(experiment)
-    short = selected[selected["fewest_images"].notna() & (selected["fewest_images"] < selected["shots"])]
+    short = selected[fewer_images(selected)]
     fewest = short.groupby(["dataset", "subset", "shots"], sort=False)["fewest_images"].min()
     return tuple(
         f"{titles[dataset]} ({subset} classes), {shots} shots: a class has only {counted(images, 'image', 'images')} to train on; "

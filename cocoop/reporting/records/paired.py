@@ -10,17 +10,19 @@ import pandas as pd
 from tabulate import tabulate
 
 from cocoop import io, progress
+from cocoop.config.draw import shots_text
 from cocoop.errors import UserError
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes, records
 from cocoop.reporting.records.text import markdown_escape, per_cent
+from cocoop.splits import half_of
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 0
 BATCH_ELEMENTS = 20_000_000
 COLUMNS = [
-    "dataset", "target", "target_subset", "shots", "first", "second", "seed", "images", "first_accuracy", "second_accuracy",
+    "dataset", "target", "target_subset", "shots", "draw", "first", "second", "seed", "images", "first_accuracy", "second_accuracy",
     "difference", "interval_low", "interval_high", "only_first", "only_second", "mcnemar_p",
 ]  # fmt: skip
 HEADER = ("Tested on", "Classes", "First", "Second", "Second − first", "95 % interval", "McNemar p per seed")
@@ -33,13 +35,14 @@ ALL_SEEDS = "all"
 
 
 class Place(NamedTuple):
-    """A variant and where it was tested. dataset: the one it was trained on; empty for an untrained variant."""
+    """A variant and where it was tested. dataset: the one it was trained on; empty for an untrained variant. draw: `Draw.text`."""
 
     target: str
     target_subset: str
     variant: str
     shots: int
     dataset: str
+    draw: str = ""
 
 
 class Answers(NamedTuple):
@@ -123,7 +126,9 @@ def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> p
 def _place(record: Mapping[str, Any]) -> Place:
     """The place of a record; an untrained variant is the same for all training datasets."""
     dataset = record["dataset"] if record["shots"] else ""
-    return Place(record["target"], record["target_subset"], record["variant"], record["shots"], dataset)
+    half = f"{record['subset']} classes" if record["target_subset"] == "all" and half_of(record["subset"])[1] else ""
+    draw = ", ".join(filter(None, (record.get("draw", ""), half))) if dataset else ""
+    return Place(record["target"], record["target_subset"], record["variant"], record["shots"], dataset, draw)
 
 
 def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> Iterator[tuple[Place, Place]]:
@@ -134,7 +139,9 @@ def _pairs(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> It
     reference = experiments.reference_of(experiment)
     order = list(experiments.named(experiment["variants"]))
     targets = list(experiments.dataset_titles(experiment))
-    places = sorted(tested, key=lambda p: (targets.index(p.target), p.target_subset, p.shots, order.index(p.variant)))
+    places = sorted(
+        tested, key=lambda p: (targets.index(p.target), p.target_subset, p.shots, p.draw, order.index(p.variant))
+    )
     for _, same_images in groupby(places, key=lambda place: place[:2]):
         for one, other in combinations(same_images, 2):
             if one.variant == other.variant or not (0 in (one.shots, other.shots) or one[3:] == other[3:]):
@@ -153,7 +160,7 @@ def _rows(first: Place, second: Place, one: Answers, other: Answers) -> Iterator
     trained = max(first, second, key=lambda place: place.shots)
     described = {
         "dataset": trained.dataset, "target": first.target, "target_subset": first.target_subset, "shots": trained.shots,
-        "first": first.variant, "second": second.variant, "images": len(one.index),
+        "draw": trained.draw, "first": first.variant, "second": second.variant, "images": len(one.index),
     }  # fmt: skip
     pairs = {seed: (a, b) for seed, a, b in _common(first, second, one, other)}
     if not pairs or not len(one.index):
@@ -204,12 +211,15 @@ def _mcnemar(one: np.ndarray, other: np.ndarray) -> float:
 def to_markdown(experiment: Mapping[str, Any], frame: pd.DataFrame, noted: Sequence[str] = ()) -> str:
     """A table with one line per pair and target subset of a comparison (see `compare`), with footnotes."""
     labels, titles = experiments.named(experiment["variants"]), experiments.dataset_titles(experiment)
-    keys = ["dataset", "target", "target_subset", "shots", "first", "second"]
-    several_shots = len(experiment["shots"]) > 1
+    keys = ["dataset", "target", "target_subset", "shots", "draw", "first", "second"]
+    trained = {variant["name"]: variant["trainable"] for variant in experiment["variants"]}
+    several_shots, several_draws = len(experiment["shots"]) > 1, frame["draw"].nunique() > 1
     rows = []
-    for (_, target, subset, shots, first, second), part in frame.groupby(keys, sort=False):
+    for (_, target, subset, shots, draw, first, second), part in frame.groupby(keys, sort=False):
         total, seeds = part[part["images"].notna() & part["mcnemar_p"].isna()].iloc[0], part[part["mcnemar_p"].notna()]
-        names = [labels[first], labels[second] + (f", {shots} shots" if several_shots else "")]
+        drawn = f", {draw}" if draw and several_draws else ""
+        suffix = f", {shots_text(shots)} shots" if several_shots else ""
+        names = [labels[first] + drawn * trained[first], labels[second] + suffix + drawn * trained[second]]
         interval = f"{per_cent(total['interval_low'], sign=True)} to {per_cent(total['interval_high'], sign=True)}"
         texts = [titles[target], subset, *names, per_cent(total["difference"], sign=True), interval]
         rows.append([*map(markdown_escape, texts), ", ".join(f"{value:.2g}" for value in seeds["mcnemar_p"])])

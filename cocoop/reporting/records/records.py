@@ -10,17 +10,21 @@ from typing import Any
 import pandas as pd
 
 from cocoop import io, progress, provenance
+from cocoop.config.draw import ALL, ALL_SHOTS, Draw, images_text, shots_text
 from cocoop.errors import UserError, listed
-from cocoop.splits import SUBSETS, class_subset, load_few_shot
+from cocoop.run import parsed_as
+from cocoop.splits import class_subset, load_few_shot
 
-KEY = ["backbone", "dataset", "subset", "variant", "shots", "seed", "target", "target_subset"]
+KEY = ["backbone", "dataset", "subset", "variant", "shots", "draw", "seed", "target", "target_subset"]
 COUNTS = ["correct", "total"]
 ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
 PARAMETERS = ["trained", "without_biases"]
 DRAWN = "fewest_images"
 COLUMNS = [*KEY, "method", "precision", "selection", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
 
-TEXTS = ("backbone", "dataset", "subset", "variant", "target", "target_subset", "method", "precision", "selection")
+TEXTS = (
+    "backbone", "dataset", "subset", "variant", "draw", "target", "target_subset", "method", "precision", "selection",
+)  # fmt: skip
 TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(ACCURACIES, "float64")
 TYPES[DRAWN] = "Int64"
 
@@ -40,7 +44,7 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
         older += content.get("code") != provenance.numeric_code()
         precisions[_precision(content)] += _planned(content) == "auto"
         for row in _rows(path, content):
-            row[DRAWN] = drawn.get(tuple(row[name] for name in ("dataset", "subset", "shots", "seed")))
+            row[DRAWN] = _smallest(drawn, row)
             key = tuple(row[name] for name in KEY)
             known, first = rows.setdefault(key, (row, path))
             if known != row:
@@ -56,21 +60,21 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
             f"precision auto: of these results, {counts} (fp16 on a GPU, fp32 on a CPU); set a precision to have one"
         )
     frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS).astype({DRAWN: "Int64"})
-    text = frame.sort_values(KEY).to_csv(index=False, lineterminator="\n")
+    frame = frame.sort_values(KEY).assign(shots=lambda sorted: sorted["shots"].map(shots_text))
+    text = frame.to_csv(index=False, lineterminator="\n")
     io.write_text(out, text)
     io.write_text(seal_of(out), f"{io.sha256_text(text)}  {Path(out).name}\n")
     io.write_json(notes_of(out), {"schema": 1, "kind": "notes", "notes": sorted(said)})
 
 
-def _fewest(fewshot: Sequence[Path]) -> dict[tuple[str, str, int, int], int]:
-    """The number of training images of the smallest class, by (dataset, subset, shots, seed)."""
+def _fewest(fewshot: Sequence[Path]) -> dict[tuple, tuple[Counter, int]]:
+    """The images of each label and the number of labels, by (dataset, shots, seed, draw, subset that was drawn)."""
     found = {}
     for path in fewshot:
         drawn = load_few_shot(path)
-        images = Counter(drawn["labels"])
-        for subset in SUBSETS:
-            counts = [images[label] for label in class_subset(range(len(drawn["classnames"])), subset)]
-            found[drawn["dataset"], subset, drawn["shots"], drawn["seed"]] = min(counts, default=0)
+        kind = parsed_as(Draw, drawn.get("draw", {}), str(path)).text
+        key = drawn["dataset"], drawn["shots"], drawn["seed"], kind, drawn.get("subset", "all")
+        found[key] = Counter(drawn["labels"]), len(drawn["classnames"])
     return found
 
 
@@ -82,6 +86,15 @@ def _precision(content: Mapping[str, Any]) -> str:
 def _planned(content: Mapping[str, Any]) -> str:
     """The precision of its run, which may be auto; empty if it does not say."""
     return content.get("run", {}).get("backbone", {}).get("precision", "")
+
+
+def _smallest(fewshot: Mapping[tuple, tuple[Counter, int]], row: Mapping[str, Any]) -> int | None:
+    """The number of training images of the smallest class of a row's run; None if its draw is not there."""
+    images = images_text(row["draw"])
+    for subset in (row["subset"], "all"):
+        if found := fewshot.get((row["dataset"], row["shots"], row["seed"], images, subset)):
+            return min((found[0][label] for label in class_subset(range(found[1]), row["subset"])), default=0)
+    return None
 
 
 def seal_of(path: Path) -> Path:
@@ -107,7 +120,7 @@ def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     try:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
-            record = {"selection": "", "precision": _precision(content), **record}
+            record = {"selection": "", "draw": "", "precision": _precision(content), **record}
             row = {name: record[name] for name in COLUMNS if name not in (*PARAMETERS, "classes", DRAWN)}
             row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}
             yield {**row, "classes": len(record["classes"]), **parameters}
@@ -125,7 +138,7 @@ def load(path: Path) -> pd.DataFrame:
         lacking = [column for column in COLUMNS if column not in frame]
         if lacking:
             raise UserError(f"{path}: columns {listed(lacking)} are missing; write it again with `cocoop collect`.")
-        return frame[COLUMNS].astype(TYPES)
+        return frame[COLUMNS].replace({"shots": {ALL: ALL_SHOTS}}).astype(TYPES)
     except ValueError as error:
         raise UserError(f"{path}: damaged records ({error}); delete it and run again.") from error
 
@@ -154,5 +167,7 @@ def read_text(path: Path, kind: str) -> str:
 
 def describe(key: Mapping[str, Any]) -> str:
     """Describes a record's key: `coop, 16 shots, seed 2, digits (base) on digits (new)`."""
-    learned = f", {key['shots']} shots, seed {key['seed']}, {key['dataset']} ({key['subset']})" if key["shots"] else ""
+    drawn = f", {key['draw']}" if key.get("draw") else ""
+    trained = f", {shots_text(key['shots'])} shots{drawn}, seed {key['seed']}, {key['dataset']} ({key['subset']})"
+    learned = trained if key["shots"] else ""
     return f"{key['variant']}{learned} on {key['target']} ({key['target_subset']})"

@@ -7,15 +7,17 @@ from typing import Any
 import pandas as pd
 
 from cocoop import metrics
+from cocoop.config.draw import level_of
 from cocoop.errors import UserError
 from cocoop.reporting.records.records import describe
 
 AVERAGE = "average"
 TRANSFER_KINDS = ("transfer", "domain")
 CELL = ["source", "target", "series", "shots"]
+RUN = ["half", "seed"]  # the runs that a number of a cell is a mean of
 COLUMNS = [
     *CELL, "label", "variant", "metric", "n", "expected", "mean", "std", "std_ddof0", "interval_low", "interval_high",
-    "one_class", "trained", "without_biases",
+    "one_class", "trained", "without_biases", "draw",
 ]  # fmt: skip
 
 
@@ -38,16 +40,17 @@ def summarize(
     rows = [_row(key, part) for key, part in _groups(values, [*CELL, "metric"])]
     numbers = [name for name in COLUMNS if name.startswith(("mean", "std", "interval"))]
     summary = _with_h_of_means(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")))
-    names = selected.drop_duplicates("series").set_index("series")[["label", "variant"]]
+    names = selected.drop_duplicates("series").set_index("series")[["label", "variant", "draw"]]
+    names["draw"] = names["draw"].map(level_of)
     summary = _with_parameters(summary.join(names, on="series"), values)
     summary["series"] = pd.Categorical(summary["series"], selected["series"].cat.categories, ordered=True)
     return summary[COLUMNS]
 
 
 def per_seed(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
-    """The input of `summarize`: one row per cell, metric and seed, with H and the averages over datasets of each seed.
+    """The input of `summarize`: one row per cell, metric, class half and seed, with H and the averages over datasets of each.
 
-    Columns: `CELL`, metric, seed, value (a fraction; missing if the run is missing, or for one_class), present (whether
+    Columns: `CELL`, metric, half, seed, value (a fraction; missing if the run is missing, or for one_class), present (whether
     all of its runs are complete), one_class, trained, without_biases.
     """
     values = _values(experiment, selected)
@@ -83,11 +86,11 @@ def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFra
         frame = frame.assign(source="")
     # without a trained variant, concat makes objects of them
     frame = frame.astype({"present": "bool", "one_class": "bool", "trained": "Int64", "without_biases": "Int64"})
-    return frame[[*CELL, "metric", "seed", "value", "present", "one_class", "trained", "without_biases"]]
+    return frame[[*CELL, "metric", *RUN, "value", "present", "one_class", "trained", "without_biases"]]
 
 
 def _averages(values: pd.DataFrame) -> pd.DataFrame:
-    """The mean of each seed over all targets except the source; missing if one of them is missing.
+    """The mean of each class half and seed over all targets except the source; missing if one of them is missing.
 
     A target with a single class in one group is left out of all averages, so that those of base, new and H are over the same
     targets.
@@ -96,7 +99,7 @@ def _averages(values: pd.DataFrame) -> pd.DataFrame:
     targets = targets[targets["target"].isin(without_single_classes(targets["target"].unique(), values))]
     wanted = targets.groupby("source")["target"].nunique()
     rows = []
-    for key, part in _groups(targets, ["source", "series", "shots", "metric", "seed"]):
+    for key, part in _groups(targets, ["source", "series", "shots", "metric", *RUN]):
         if wanted[key["source"]] > 1:
             complete = len(part) == wanted[key["source"]]
             value = metrics.mean(_listed(part["value"])) if complete else None
@@ -107,11 +110,11 @@ def _averages(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _harmonic(values: pd.DataFrame) -> pd.DataFrame:
-    """H per cell and seed, if the experiment has both base and new."""
+    """H per cell, class half and seed, if the experiment has both base and new."""
     halves = values[values["metric"].isin(["base", "new"])]
     if not {"base", "new"} <= set(halves["metric"]):
         return values.iloc[:0]
-    wide = halves.set_index([*CELL, "seed", "metric"])[["value", "present", "one_class"]].unstack()
+    wide = halves.set_index([*CELL, *RUN, "metric"])[["value", "present", "one_class"]].unstack()
     base, new = (wide.xs(metric, axis="columns", level="metric") for metric in ("base", "new"))
     h = base.assign(
         value=[metrics.harmonic_mean(*_listed(pair)) for pair in zip(base["value"], new["value"], strict=True)],

@@ -17,15 +17,16 @@ PLACE = "place"
 def join(experiment: Mapping[str, Any], summary: pd.DataFrame, paper: PaperTable | None) -> pd.DataFrame:
     """A summary with one row for each of our numbers and each published row of its variant.
 
-    A number without a published row stays as one row. Adds `PLACE` (position of our number in the summary), `PUBLISHED`
-    (name of the published row, empty if there is none), and `ADDED` and `MARKS`, which are missing where that row has no
-    number. Accuracies and differences are fractions. within_std: the published number is at most one standard deviation
-    over seeds (ddof 1) away from our mean.
+    A number without a published row, or of another draw than the authors', stays as one row. Adds `PLACE` (position of our
+    number in the summary), `PUBLISHED` (name of the published row, empty if there is none), and `ADDED` and `MARKS`, which
+    are missing where that row has no number. Accuracies and differences are fractions. within_std: the published number is
+    at most one standard deviation over seeds (ddof 1) away from our mean.
     """
     targets = frozenset(without_single_classes(summary["target"], summary)) - {*summary["source"], AVERAGE}
     rows: list[tuple[Any, ...]] = []
     for place, number in enumerate(summary.to_dict("records")):
-        for name in rows_of(experiment, paper, number["variant"]) or [""]:
+        comparable = not number["draw"] and not experiment.get("drawn")
+        for name in (rows_of(experiment, paper, number["variant"]) if comparable else []) or [""]:
             printed = _find(paper, name, number, targets)
             rows.append((place, name, *(printed or (None, pd.NA, pd.NA, pd.NA))))
     columns = [PLACE, PUBLISHED, "paper", "paper_verified", *MARKS]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cocoop import metrics
-from cocoop.reporting.records.statistics import CELL
+from cocoop.reporting.records.statistics import CELL, RUN
 from cocoop.reporting.tables.grids import Grid, Numbers
 
 KEY = [*CELL, "metric"]
@@ -25,14 +25,17 @@ def place(number: Mapping[str, Any]) -> tuple:
 def leaders(numbers: Numbers, per_seed: pd.DataFrame, grid: Grid) -> set[tuple]:
     """The places of the numbers in bold; there are none in a group with a gap.
 
-    per_seed: result of `statistics.per_seed`. Two numbers are paired by seed; the number of a method without training is
-    paired with every seed of the other.
+    per_seed: result of `statistics.per_seed`. Two numbers are paired by class half and seed; the number of a method without
+    training is paired with every seed of the other.
     """
-    values: dict[tuple, dict[int, float]] = {}
-    for key, seed, value in zip(
-        zip(*(per_seed[name] for name in KEY), strict=True), per_seed["seed"], per_seed["value"], strict=True
+    values: dict[tuple, dict[tuple[int, int], float]] = {}
+    for key, run, value in zip(
+        zip(*(per_seed[name] for name in KEY), strict=True),
+        zip(*(per_seed[name] for name in RUN), strict=True),
+        per_seed["value"],
+        strict=True,
     ):
-        values.setdefault(key, {})[seed] = value
+        values.setdefault(key, {})[run] = value
     found = set()
     for group in _groups(numbers, grid):
         if any(pd.isna(number["mean"]) for number in group):
@@ -64,16 +67,19 @@ def _groups(numbers: Numbers, grid: Grid) -> Iterator[Sequence[Mapping[str, Any]
     yield from groups.values()
 
 
-def _leads(one: Mapping[str, Any], other: Mapping[str, Any], values: Mapping[tuple, Mapping[int, float]]) -> bool:
+def _leads(
+    one: Mapping[str, Any], other: Mapping[str, Any], values: Mapping[tuple, Mapping[tuple[int, int], float]]
+) -> bool:
     lead = one["mean"] - other["mean"]
     if round(lead, 4) <= 0:  # equal as printed
         return False
     if not one["shots"] and not other["shots"]:
         return True
     first, second = values[place(one)], values[place(other)]
-    seeds = first if one["shots"] else second  # one without training has a single value, of seed 0
+    runs = first if one["shots"] else second  # one without training has a single value of a half, of seed 0
     differences = [
-        (first[seed] if seed in first else first[0]) - (second[seed] if seed in second else second[0]) for seed in seeds
+        (first[run] if run in first else first[run[0], 0]) - (second[run] if run in second else second[run[0], 0])
+        for run in runs
     ]
     spread = metrics.sample_std(differences)
     return spread is not None and round(lead - spread, 9) > 0

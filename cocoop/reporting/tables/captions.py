@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.config.draw import ALL_SHOTS, PAIR_FLIP
 from cocoop.errors import counted, listed
 from cocoop.reporting.records.experiment import of_each
+from cocoop.reporting.records.notes import fewer_images
 from cocoop.reporting.records.statistics import TRANSFER_KINDS
 from cocoop.reporting.records.text import per_cent
 
@@ -37,14 +39,51 @@ def _trained(experiment: Mapping[str, Any], selected: pd.DataFrame) -> str:
     untrained = [variant["label"] for variant in experiment["variants"] if not variant["trainable"]]
     if len(untrained) == len(experiment["variants"]):
         return "Nothing was trained."
-    subset = SUBSETS[experiment["train_subset"]] + (" (the first half)" if experiment["train_subset"] == "base" else "")
+    subset = SUBSETS[experiment["train_subset"]] + (
+        f" ({_halves(experiment)})" if experiment["train_subset"] == "base" else ""
+    )
     datasets = _datasets(experiment["train_datasets"], experiment["table"] in TRANSFER_KINDS)
     seeds = len(experiment["seeds"])
     rest = f"; {_joined(untrained)} not trained" if untrained else ""
     return (
         f"Trained on {subset} of {datasets} with {_shots(experiment['shots'])}{_fewer(selected)} and "
-        f"{'one seed' if seeds == 1 else f'{seeds} seeds'}{rest}."
+        f"{'one seed' if seeds == 1 else f'{seeds} seeds'}{rest}.{_drawn(experiment)}"
     )
+
+
+def _halves(experiment: Mapping[str, Any]) -> str:
+    """Which halves of the classes are the base classes."""
+    halves = experiment.get("drawn", {}).get("halves", [0])
+    random = [str(number) for number in halves if number]
+    names = ["the first half"] * (0 in halves)
+    if random:
+        names.append(f"random {'half' if len(random) == 1 else 'halves'} {_joined(random)}")
+    return _joined(names)
+
+
+def _drawn(experiment: Mapping[str, Any]) -> str:
+    """What differs from the authors' draw of the training images."""
+    drawn = experiment.get("drawn", {})
+    noise, parts = drawn.get("label_noise"), []
+    if noise:
+        rates = _joined([f"{100 * rate:g}" for rate in noise["rates"]])
+        other = "the next class" if noise.get("kind") == PAIR_FLIP else "another class at random"
+        parts.append(
+            f"Label noise: {rates} per cent of the training images have the label of {other}; validation and test labels are right."
+        )
+    if drawn.get("halves") and experiment["train_subset"] != "base":
+        parts.append(f"Base classes: {_halves(experiment)}.")
+    if drawn.get("imbalance"):
+        ratios = _joined([f"{ratio:g}" for ratio in drawn["imbalance"]])
+        parts.append(
+            f"Imbalance: the first class has {ratios} times as many training images as the last, the others in between, "
+            "falling exponentially."
+        )
+    if drawn.get("class_shots"):
+        parts.append("Some classes have other numbers of training images (class_shots).")
+    if drawn.get("draws"):
+        parts.append("The few-shot images are read from files (draws).")
+    return "".join(f" {part}" for part in parts)
 
 
 def _tested(experiment: Mapping[str, Any]) -> str:
@@ -67,11 +106,14 @@ def _guessing(selected: pd.DataFrame) -> str:
 
 
 def _shots(shots: Sequence[int]) -> str:
-    return _joined([str(number) for number in sorted(shots)]) + (" shot" if list(shots) == [1] else " shots")
+    numbers = [str(number) for number in sorted(shots) if number != ALL_SHOTS]
+    every = ["all training images"] if ALL_SHOTS in shots else []
+    named = [_joined(numbers) + (" shot" if numbers == ["1"] else " shots")] if numbers else []
+    return _joined([*named, *every])
 
 
 def _fewer(selected: pd.DataFrame) -> str:
-    short = selected["fewest_images"].notna() & (selected["fewest_images"] < selected["shots"])
+    short = fewer_images(selected)
     if not short.any():
         return ""
     fewest = counted(selected.loc[short, "fewest_images"].min(), "image", "images")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.config.draw import shots_text
 from cocoop.reporting.records.cost import of_backbone
 from cocoop.reporting.records.text import GAP, count
 from cocoop.reporting.tables.rendering import Cell, Table
@@ -21,10 +22,12 @@ def table(experiment: Mapping[str, Any], summary: pd.DataFrame, cost: pd.DataFra
 
     summary: result of `statistics.summarize`; cost: result of `records.cost.per_variant`.
     """
-    counts = summary.groupby(["series", "label", "variant", "shots"], observed=True, sort=True)["trained"]
+    counts = summary.groupby(["series", "label", "variant", "shots", "draw"], observed=True, sort=True)["trained"]
     tidy = counts.agg(parameters="min", most_parameters="max").reset_index().drop(columns="series")
     tidy = tidy.merge(
-        of_backbone(cost, experiment).drop(columns="backbone", errors="ignore"), on=["variant", "shots"], how="left"
+        of_backbone(cost, experiment).drop(columns="backbone", errors="ignore"),
+        on=["variant", "shots", "draw"],
+        how="left",
     )
     several = experiment["table"] == "curves" and bool((tidy["shots"] > 0).any())
     gpu = ("GPU memory (MB)",) if tidy["peak_gpu_mb"].notna().any() else ()
@@ -34,7 +37,7 @@ def table(experiment: Mapping[str, Any], summary: pd.DataFrame, cost: pd.DataFra
     for row in tidy.to_dict("records"):
         memory = [row[name] for name in ("peak_mb", *("peak_gpu_mb" for _ in gpu))]
         cells = [*map(_seconds, (row["train_seconds"], row["evaluate_seconds"])), _range(row), *map(count, memory)]
-        rows.append(tuple(map(Cell, (row["label"], *([str(row["shots"])] * several), *cells))))
+        rows.append(tuple(map(Cell, (row["label"], *([shots_text(row["shots"])] * several), *cells))))
     return Table(
         name="cost",
         title=f"{experiment['title']}: cost of each method",

@@ -14,7 +14,7 @@ ADDED = ("reference", "distance")
 def with_distance(experiment: Mapping[str, Any], summary: pd.DataFrame) -> pd.DataFrame:
     """Adds the columns `ADDED` to a summary; without a reference it returns the summary itself.
 
-    distance: mean minus the reference's mean at the same place and number of shots (fractions; an untrained reference has
+    distance: mean minus the reference's mean at the same place, number of shots and draw (fractions; an untrained reference has
     one value for all numbers of shots); missing for the reference itself and where either mean is missing.
     """
     reference = reference_of(experiment)
@@ -23,7 +23,7 @@ def with_distance(experiment: Mapping[str, Any], summary: pd.DataFrame) -> pd.Da
     keys = ["source", "target", "metric"]
     own = summary[summary["variant"] == reference]
     untrained = bool((own["shots"] == 0).all())
-    on = keys if untrained else [*keys, "shots"]
+    on = keys if untrained else [*keys, "shots", "draw"]
     other = summary.merge(own[[*on, "mean"]].rename(columns={"mean": "other"}), on=on, how="left")["other"]
     distance = (summary["mean"] - other.to_numpy()).where(summary["variant"] != reference)
     return summary.assign(reference=reference, distance=distance)

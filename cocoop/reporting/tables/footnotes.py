@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.config.draw import shots_text
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes as noted
 from cocoop.reporting.records.statistics import AVERAGE
@@ -61,7 +62,7 @@ def _where(experiment: Mapping[str, Any], rows: pd.DataFrame, chosen: pd.Series)
     others = rows[~chosen & rows["target"].isin(targets)]
     shots = sorted(set(rows["shots"][chosen]))
     unit = "shot" if shots == [1] else "shots"
-    with_shots = "" if others.empty else f" with {', '.join(map(str, shots))} {unit}"
+    with_shots = "" if others.empty else f" with {', '.join(map(shots_text, shots))} {unit}"
     return f", on {', '.join(titles[target] for target in targets)}{with_shots}"
 
 
@@ -73,13 +74,17 @@ def missing(gaps: Sequence[str]) -> tuple[str, ...]:
     return (f"{GAP} Missing, so every mean over it is blank: {'; '.join(gaps[:MOST_NAMED])}{more}.",)
 
 
-def meaning(summary: pd.DataFrame) -> tuple[str, ...]:
+def meaning(experiment: Mapping[str, Any], summary: pd.DataFrame) -> tuple[str, ...]:
     """The meaning of the cells of the main table."""
     runs = sorted(set(summary["expected"][summary["expected"] > 1]))
-    over = f" over {' or '.join(map(str, runs))} seeds (ddof 1)" if runs else ""
+    halves = len(experiment.get("drawn", {}).get("halves", [0]))
+    what = f"seeds and {halves} divisions into base and new classes" if halves > 1 else "seeds"
+    over = f" over {' or '.join(map(str, runs))} {'runs' if halves > 1 else what} (ddof 1)" if runs else ""
+    over += f": {what}" if halves > 1 else ""
     found = [f"Accuracy in per cent: mean ± standard deviation{over}." if runs else "Accuracy in per cent."]
     if (summary["shots"] == 0).any():
-        found.append("Methods without training have one result and no spread.")
+        alone = "one result for each division" if halves > 1 else "one result and no spread"
+        found.append(f"Methods without training have {alone}.")
     if (summary["metric"] == "h").any():
         of_average = (
             " In the average rows, of the averaged base and new, as in the paper." if _averaged(summary) else ""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cocoop.config.draw import shots_text
 from cocoop.reporting.records.experiment import dataset_titles
 from cocoop.reporting.records.notes import ONE_CLASS
 from cocoop.reporting.records.statistics import AVERAGE, TRANSFER_KINDS, without_single_classes
@@ -115,7 +116,7 @@ def _shots(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
                 labels = (f"{title}, {METRICS[metric]}" if several_metrics else title, part["label"].iloc[0])
                 rows.append(Line(labels, {"source": "", "target": target, "series": series, "metric": metric}))
     shots = sorted(map(int, summary["shots"].unique()))
-    columns = [Line(("1 shot" if number == 1 else f"{number} shots",), {"shots": number}) for number in shots]
+    columns = [Line((f"{shots_text(number)} shot{'s' * (number != 1)}",), {"shots": number}) for number in shots]
     return Grid(("Dataset", "Method"), rows, "Shots", columns)
 
 

@@ -51,7 +51,7 @@ def table(
         wide.append(dict(zip(grid.names, row.labels, strict=True)) | means)
     header = (*grid.names, *(column.labels[0] for column in grid.columns))
     below = (
-        *footnotes.meaning(summary),
+        *footnotes.meaning(experiment, summary),
         *distance.footnotes(experiment),
         *best.footnotes(numbers, grid),
         *_counting(grid),

@@ -36,16 +36,16 @@ def measured(variants):
     for place, variant in enumerate(variants):
         for dataset in ("digits", "shapes"):
             for shots in (1, 4, 16) if variant["trainable"] else ():
-                rows.append(("train", dataset, variant["name"], shots, None, 1.0 + place, 100.0, None, "cpu"))
+                rows.append(("train", dataset, variant["name"], shots, "", None, 1.0 + place, 100.0, None, "cpu"))
             for shots in (1, 4, 16) if variant["trainable"] else (0,):
-                rows.append(("evaluate", dataset, variant["name"], shots, dataset, 1.0, 90.0, None, "cpu"))
+                rows.append(("evaluate", dataset, variant["name"], shots, "", dataset, 1.0, 90.0, None, "cpu"))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def histories(variants):
     rows = [
         {"seed": 1, "epoch": epoch, "loss": 1.0 + place, "accuracy": place / 20, "progress": epoch / 2, "dataset": "digits",
-         "variant": variant["name"], "shots": 16}
+         "variant": variant["name"], "shots": 16, "draw": ""}
         for place, variant in enumerate(variants) if variant["trainable"] for epoch in (1, 2)
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -62,7 +62,7 @@ def expected(content: dict[str, Any]) -> list[dict[str, Any]]:
                 if not variant["trainable"]:
                     run, grid = run | {"dataset": target, "subset": "all"}, [(0, 0)]
                 keys += [
-                    {**run, "shots": shots, "seed": seed, "target": target, "target_subset": subset}
+                    {**run, "shots": shots, "draw": "", "seed": seed, "target": target, "target_subset": subset}
                     for shots, seed in grid
                     for subset in content["target_subsets"]
                 ]
@@ -82,7 +82,15 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
         "classes": 4,
     }
     counts |= {"fewest_images": key["shots"] or None}
-    return {"backbone": "tiny", **key, **counts, **scores, "trained": trained, "without_biases": without_biases}
+    return {
+        "backbone": "tiny",
+        "draw": "",
+        **key,
+        **counts,
+        **scores,
+        "trained": trained,
+        "without_biases": without_biases,
+    }
 
 
 def records(content: dict[str, Any], accuracy: Any) -> pd.DataFrame:
