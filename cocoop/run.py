@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 MOST_SEEDS_SHOWN = 5  # in a path
+OTHER_HALF = {"base": "new", "new": "base"}
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -142,6 +143,8 @@ class Evaluation:
         descriptions: as in `Run`, for the target.
         template: as in `Run`, for the target.
         subsets: the sets of classes to test on, each separately.
+        together: whether each image of the base and new classes is also classified among the classes of the other half; part of
+            the identity only if it is true, because it adds numbers and changes none.
     """
 
     run: Run
@@ -151,10 +154,12 @@ class Evaluation:
     descriptions: str | None
     template: str | None
     subsets: tuple[str, ...]
+    together: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of everything that affects the numbers."""
-        return {part.name: getattr(self, part.name) for part in fields(self)} | {"run": self.run.to_dict()}
+        content = {part.name: getattr(self, part.name) for part in fields(self)} | {"run": self.run.to_dict()}
+        return content if self.together else {key: value for key, value in content.items() if key != "together"}
 
     def to_json(self) -> str:
         """The canonical form; equal evaluations give equal text."""
@@ -169,6 +174,10 @@ class Evaluation:
     def identity(self) -> str:
         """Short digest of everything that affects the numbers, used in paths."""
         return identity(self.to_dict() | {"run": self.run.identity})
+
+    def among(self, subset: str) -> tuple[str, ...]:
+        """The subset, and the other half if its images are also classified among the classes of that one."""
+        return (subset, OTHER_HALF[subset]) if self.together and subset in OTHER_HALF else (subset,)
 
     @property
     def subsets_text(self) -> str:

@@ -10,6 +10,7 @@ from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 
 FOLDER = io.REPOSITORY / "config" / "paper"
+ACCURACY = "accuracy"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -38,6 +39,12 @@ def digest(name: str | None) -> str | None:
         return None
     path = FOLDER / f"{name}.yaml"
     return io.identity(_content(path, path.read_bytes()))
+
+
+def measure_of(name: str) -> str:
+    """What the numbers of a table are: accuracy, or a name of `cocoop.config.measures`."""
+    path = FOLDER / f"{name}.yaml"
+    return _content(path, path.read_bytes()).get("measure", ACCURACY)
 
 
 def shots_of(content: Mapping[str, Any], row: str) -> int | list[int]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cocoop.config import measures as of
 from cocoop.config import prompts
 from cocoop.config.prompts import PromptsFrom
 from cocoop.config.training import TrainingSpec
@@ -211,7 +212,8 @@ class ExperimentSpec:
     """A named grid of runs and evaluations with its table and figure: one file of config/experiments.
 
     targets: the datasets tested on; empty for the dataset trained on. reference: the variant that the others are compared
-    with, which may be missing from `variants`.
+    with, which may be missing from `variants`. measures: those shown in tables beside the accuracy; paper_measures: published
+    tables of them.
     """
 
     name: str
@@ -226,3 +228,10 @@ class ExperimentSpec:
     shots: tuple[int, ...]
     targets: tuple[str, ...]
     target_subsets: tuple[str, ...]
+    measures: tuple[str, ...] = ()
+    paper_measures: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether one of its measures needs each image classified among the classes of both halves."""
+        return bool(set(self.measures) & set(of.OF_BOTH))

@@ -42,6 +42,8 @@ def _content(plan: Plan, name: str) -> dict[str, Any]:
         "caption": spec.caption,
         "paper": spec.paper,
         "paper_numbers": paper.digest(spec.paper),
+        "measures": list(spec.measures),
+        "paper_measures": {name: paper.digest(name) for name in spec.paper_measures},
         "reference": spec.reference,
         "backbone": {"name": plan.backbone.name, "label": plan.backbone.label},
         "variants": [

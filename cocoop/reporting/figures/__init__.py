@@ -1,7 +1,8 @@
 """The figures of an experiment as SVG and PNG. Importing it does not import matplotlib; the report only needs the names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 CHANGES = ("change_vs_clip", "change_vs_coop")
 ALWAYS = ("training_curves", "cost", "accuracy_against_cost")
@@ -14,12 +15,24 @@ NAMES = {
     "ablation": ("ablation", *ALWAYS),
     "curves": ("few_shot_curves", *ALWAYS),
 }
+OF_MEASURES = {"reliability": ("ece", "ece_10", "adaptive_ece", "mce"), "risk_coverage": ("aurc",)}
+
+
+def names(experiment: Mapping[str, Any]) -> tuple[str, ...]:
+    """The figures of an experiment: those of its kind, and those of its measures."""
+    asked = set(experiment.get("measures", ()))
+    return (*NAMES[experiment["table"]], *(name for name, needed in OF_MEASURES.items() if asked & set(needed)))
 
 
 def build_all(
-    experiment_json: Path, records_csv: Path, cost_paths: Sequence[Path], history_paths: Sequence[Path], out_dir: Path
+    experiment_json: Path,
+    records_csv: Path,
+    cost_paths: Sequence[Path],
+    history_paths: Sequence[Path],
+    out_dir: Path,
+    metrics_paths: Sequence[Path] = (),
 ) -> list[Path]:
-    """Draws the figures `NAMES` of an experiment's kind (see `cocoop.reporting.figures.drawing`) and returns their paths."""
+    """Draws the figures `names` of an experiment (see `cocoop.reporting.figures.drawing`) and returns their paths."""
     from cocoop.reporting.figures import drawing
 
-    return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir)
+    return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir, metrics_paths)

@@ -28,6 +28,8 @@ FIGURE_TITLES = {
     "change_vs_coop": "Change against CoOp",
     "few_shot_curves": "Accuracy over the number of shots",
     "h_against_parameters": "H against trained parameters",
+    "reliability": "Reliability: accuracy against confidence",
+    "risk_coverage": "Risk and coverage: error of the most confident answers",
     "ablation": "Initialization and context length",
     "training_curves": "Training curves",
     "cost": "Cost of a run",
@@ -82,7 +84,7 @@ def _environment() -> Environment:
 
 def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
-    shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
+    shown = [name for name in figures.names(experiment) if (folder / "figures" / f"{name}.svg").exists()]
     paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
     measured = pd.read_csv(cost)[PER_VARIANT] if cost.exists() else None
     built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)

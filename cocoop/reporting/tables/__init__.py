@@ -10,7 +10,18 @@ from cocoop.errors import unknown
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records, statistics
 from cocoop.reporting.records.cost import per_variant, read
-from cocoop.reporting.tables import against, beside, captions, cost, distance, footnotes, numbers, paper, rendering
+from cocoop.reporting.tables import (
+    against,
+    beside,
+    captions,
+    cost,
+    distance,
+    footnotes,
+    measures,
+    numbers,
+    paper,
+    rendering,
+)
 from cocoop.reporting.tables.grids import grid
 from cocoop.reporting.tables.rendering import Table
 
@@ -26,7 +37,9 @@ def build(
     said: Sequence[str] = (),
     measured: pd.DataFrame | None = None,
 ) -> list[Table]:
-    """The tables `NAMES` of an experiment, and `COST` if `measured` is given, each with its caption and footnotes.
+    """The tables `NAMES` of an experiment, those of its measures, and `COST` if `measured` is given.
+
+    Each has its caption and footnotes.
 
     Missing runs leave a gap and are named; a mean over them is blank.
 
@@ -52,6 +65,7 @@ def build(
         numbers.table(experiment, summary, per_seed, layout, caption, common),
         against.table(experiment, joined, layout, printed, caption, common),
         numbers.spread(experiment, summary, layout, caption, common),
+        *measures.tables(experiment, selected, papers, caption, common),
     ]
     return found if measured is None else [*found, cost.table(experiment, summary, measured, caption)]
 
