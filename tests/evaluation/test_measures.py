@@ -1,5 +1,7 @@
 """Every measure by hand, and against a second implementation on random predictions."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, f1_score, log_loss, roc_auc_score, top_k_accuracy_score
@@ -103,7 +105,7 @@ def test_adaptive_bins_have_equally_many_images():
     assert {len(group) for group in groups} == {10, 11}
     edges = [151 * place // 15 for place in range(16)]
     ordered = np.argsort(confidence)
-    parts = [ordered[low:high] for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [ordered[low:high] for low, high in pairwise(edges)]
     expected = sum(abs(right[part].sum() - confidence[part].sum()) for part in parts) / 151
     assert measures.adaptive_ece(right, confidence) == pytest.approx(expected)
     assert measures.adaptive_ece(np.array([True, False]), np.array([0.5, 0.5])) == 0.0  # one bin

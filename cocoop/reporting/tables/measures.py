@@ -125,6 +125,7 @@ def _lines(
         for target, title in targets_in_order(experiment, of_source, average_first=True).items():
             if target != AVERAGE and AVERAGE in set(of_source["target"]):
                 continue
+            title += " (source)" if target == source else ""
             of_target = of_source[of_source["target"] == target]
             for (_, shots), part in of_target.groupby(["series", "shots"], observed=True):
                 labels = (*first, title, part["label"].iloc[0], *((str(shots),) * _several_shots(experiment)))
