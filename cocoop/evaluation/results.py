@@ -154,7 +154,7 @@ def _not_comparable(evaluation: Evaluation, predicted: Sequence[Predicted]) -> l
     if all(answers.other_largest is not None for one in halves for answers in one.by_seed.values()):
         return []
     note = (
-        f"{evaluation.run.variant}: accuracy among all classes, AUROC and OpenworldAUC are blank, because it classifies base "
+        f"{evaluation.run.variant}: joint accuracy, AUROC and OpenworldAUC are blank, because it classifies base "
         "classes with more than it has for new ones, so the logits of the two cannot be compared"
     )
     logger.warning("%s", note)

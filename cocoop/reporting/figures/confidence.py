@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -20,9 +21,11 @@ from cocoop.reporting.records.records import KEY
 
 KEPT = ("reliability", "risk_coverage")
 COLUMNS, PANEL_INCHES = 4, 1.75
+FEW = 0.01  # bins with a smaller share of the images are only outlined
 RELIABILITY = (
     "Bars: accuracy of the images in each of 15 bins of confidence, the probability of the predicted class; on the dotted line, "
-    "both are equal. Grey: share of the images. All datasets and seeds together; the number is the mean of their ECE."
+    "both are equal. Outlined: fewer than 1 % of the images. Grey: share of the images. All datasets and seeds together; "
+    "the number is the mean of their ECE."
 )
 
 
@@ -122,18 +125,13 @@ def _bars(axes: Axes, diagrams: Sequence[Mapping[str, Sequence[float]]], color: 
     stacked = {name: np.array([diagram[name] for diagram in diagrams]) for name in ("images", "confidence", "right")}
     images, right = stacked["images"].sum(0), stacked["right"].sum(0)
     errors = np.abs(stacked["right"] - stacked["confidence"]).sum(1) / stacked["images"].sum(1)
-    bins = len(images)
-    centres, there = 100 * (np.arange(bins) + 0.5) / bins, images > 0
-    axes.stairs(100 * images / images.sum(), 100 * np.arange(bins + 1) / bins, fill=True, color="0.75", zorder=1)
-    axes.bar(
-        centres[there],
-        100 * right[there] / images[there],
-        100 / bins,
-        color=color,
-        alpha=0.55,
-        edgecolor=color,
-        zorder=2,
-    )
-    axes.stairs(100 * images / images.sum(), 100 * np.arange(bins + 1) / bins, color="0.35", linewidth=0.8, zorder=3)
+    bins, share = len(images), images / images.sum()
+    edges, there = 100 * np.arange(bins + 1) / bins, images > 0
+    faces = [to_rgba(color, 0.55 if part >= FEW else 0.0) for part in share[there]]
+    heights = 100 * right[there] / images[there]
+    axes.bar(edges[:-1][there], heights, 100 / bins, align="edge", color=faces, edgecolor=color, zorder=2)
+    axes.stairs(100 * share, edges, fill=True, color=to_rgba("black", 0.3), zorder=3)
     axes.plot([0, 100], [0, 100], color="black", linestyle=":", linewidth=1, zorder=4)
-    axes.text(0.04, 0.94, f"ECE {100 * errors.mean():.2f}", transform=axes.transAxes, va="top", fontsize=7)
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    text = f"ECE {100 * errors.mean():.2f}"
+    axes.text(0.04, 0.94, text, transform=axes.transAxes, va="top", fontsize=7, bbox=box, zorder=5)

@@ -44,7 +44,7 @@ SHOWN = {
     "nll": Shown("NLL", "calibration", per_cent=False),
     "brier": Shown("Brier", "calibration", per_cent=False),
     "aurc": Shown("AURC", "calibration"),
-    JOINT: Shown("Accuracy among all classes", "open_world", lower=False),
+    JOINT: Shown("Joint accuracy", "open_world", lower=False),
     "auroc": Shown("AUROC", "open_world", lower=False),
     "auroc_energy": Shown("AUROC, energy", "open_world", lower=False),
     "openworld_auc": Shown("OpenworldAUC", "open_world", lower=False),
@@ -153,6 +153,8 @@ def _notes(name: str, summary: pd.DataFrame) -> tuple[str, ...]:
     better = "The lower, the better." if all(SHOWN[measure].lower for measure in asked) else "The higher, the better."
     spread = " Mean ± standard deviation over seeds (ddof 1)." if (summary["expected"] > 1).any() else ""
     found = [f"{unit}. {better}{spread} Definitions and sources: docs/measures.md."]
+    if name == "open_world":
+        found.append("Here, each image is classified among the classes of both halves.")
     if (summary["target"] == AVERAGE).any():
         found.append(f"Averages over the datasets that accuracy is averaged over; each dataset is in {name}.csv.")
     return tuple(found)

@@ -44,7 +44,7 @@ def test_measures_have_tables_of_averages_with_the_spread_over_seeds():
         ("Average over 2 datasets", "CLIP", "12.00", "24.00", "0.360", "0.720"),
         ("Average over 2 datasets", "CoOp", "25.00 ± 1.00", "50.00 ± 2.00", "0.750 ± 0.030", "1.500 ± 0.060"),
     ]
-    joint = "Accuracy among all classes"
+    joint = "Joint accuracy"
     assert found["open_world"].header[2:] == (f"{joint}, base", f"{joint}, new", f"{joint}, both", "AUROC")
     assert rows(found["open_world"])[1][2:] == ("75.00 ± 1.00", "50.00 ± 2.00", "62.50 ± 1.50", "75.00 ± 1.00")
     assert any(note.startswith("In per cent, but NLL. The lower, the better.") for note in found["calibration"].notes)
