@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from tabulate import tabulate
 
 from cocoop import methods
@@ -53,7 +54,14 @@ def measure(run: Run, encoder: TextEncoder, views: Path, tests: Path, fingerprin
         Trainer(method, method.for_classes(few.classnames), few, training).run()
 
     def test() -> None:
-        predict(method.for_classes(few.classnames), [images], len(images), len(method.seeds), "fp32", "test")
+        predict(
+            method.for_classes(few.classnames),
+            [images],
+            torch.zeros(len(images)).long(),
+            len(method.seeds),
+            "fp32",
+            "test",
+        )
 
     works = {"training": train} | ({"test": test} if run.method == "cocoop" else {})
     seconds = {}

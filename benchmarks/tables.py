@@ -12,7 +12,9 @@ from itertools import product
 from pathlib import Path
 
 from cocoop import io
+from cocoop.config import measures
 from cocoop.reporting import tables
+from cocoop.reporting.figures import confidence
 from cocoop.reporting.records import records as results
 
 SEEDS, SUBSETS, CLASSES = (1, 2, 3), ("base", "new"), 50
@@ -45,6 +47,9 @@ def metrics_file(folder: Path, variant: str, dataset: str) -> tuple[Path, list[d
     ]
     scores = {"method": "coop", "correct": 975, "total": 2000, "classes": classes, "confusions": []}
     scores |= {name: (hash(variant) % 997) / 997 for name in ("accuracy", "mean_class_accuracy", "macro_f1")}
+    scores["measures"] = dict.fromkeys(measures.COLUMNS, scores["accuracy"])
+    scores["reliability"] = {name: [100.0 / 3] * 15 for name in ("images", "confidence", "right")}
+    scores["risk_coverage"] = [place / 20 for place in range(20)]
     records = [{"backbone": "tiny", **key, **scores} for key in keys]
     path = folder / variant / dataset / "metrics.json"
     parameters = {"trained": 512, "without_biases": 512, "tensors": {"ctx": [4, 128]}}
@@ -72,6 +77,11 @@ def main(runs: int) -> None:
             results.collect([path for path, _ in files], folder / "records.csv")
         with timed("tables"):
             tables.build_all(folder / "experiment.json", folder / "records.csv", folder / "tables")
+        io.write_json(folder / "measured.json", experiment | {"measures": list(measures.ASKED)})
+        with timed("tables with all measures"):
+            tables.build_all(folder / "measured.json", folder / "records.csv", folder / "tables")
+        with timed("reading of what the figures of measures show"):
+            confidence.read(experiment, results.load(folder / "records.csv"), [path for path, _ in files])
 
 
 if __name__ == "__main__":

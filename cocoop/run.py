@@ -22,6 +22,7 @@ LATER: dict[str, tuple] = {
     "draw": ({},),
     "temperature": ("none",),
 }  # added with values that leave earlier identities alone
+OTHER_HALF = {"base": "new", "new": "base"}
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -157,6 +158,8 @@ class Evaluation:
         descriptions: as in `Run`, for the target.
         template: as in `Run`, for the target.
         subsets: the sets of classes to test on, each separately.
+        together: whether each image of the base and new classes is also classified among the classes of the other half; part of
+            the identity only if it is true, because it adds numbers and changes none.
     """
 
     run: Run
@@ -166,10 +169,12 @@ class Evaluation:
     descriptions: str | None
     template: str | None
     subsets: tuple[str, ...]
+    together: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of everything that affects the numbers."""
-        return {part.name: getattr(self, part.name) for part in fields(self)} | {"run": self.run.to_dict()}
+        content = {part.name: getattr(self, part.name) for part in fields(self)} | {"run": self.run.to_dict()}
+        return content if self.together else {key: value for key, value in content.items() if key != "together"}
 
     def to_json(self) -> str:
         """The canonical form; equal evaluations give equal text."""
@@ -184,6 +189,11 @@ class Evaluation:
     def identity(self) -> str:
         """Short digest of everything that affects the numbers, used in paths."""
         return identity(self.to_dict() | {"run": self.run.identity})
+
+    def among(self, subset: str) -> tuple[str, ...]:
+        """The subset, and the other half if its images are also classified among the classes of that one."""
+        half, dash, number = subset.partition("-")  # base-2 is of the random halves number 2
+        return (subset, OTHER_HALF[half] + dash + number) if self.together and half in OTHER_HALF else (subset,)
 
     @property
     def subsets_text(self) -> str:

@@ -24,7 +24,9 @@ def run_of(variant: str | VariantSpec, **changes: Any) -> Run:
     return replace(run, **changes)
 
 
-def evaluation_of(run: Run, *subsets: str, target: str = "", templates: tuple[str, ...] | None = None) -> Evaluation:
+def evaluation_of(
+    run: Run, *subsets: str, target: str = "", templates: tuple[str, ...] | None = None, together: bool = False
+) -> Evaluation:
     """The run tested on a target, by default its own dataset."""
     given = run.templates if templates is None else templates
-    return Evaluation(run, target or run.dataset, "", given, None, run.template, subsets)
+    return Evaluation(run, target or run.dataset, "", given, None, run.template, subsets, together)

@@ -90,6 +90,8 @@ RENEWED: dict[str, set[str]] = {
     "experiment.caption": SHOWN,
     "experiment.paper": SHOWN,
     "experiment.reference": SHOWN,
+    "experiment.measures": SHOWN,
+    "experiment.paper_measures": SHOWN,
     "experiment.variants": SHOWN | {"train coop_random", "evaluate coop_random"},
     "experiment.train_datasets": SOURCE,
     "experiment.train_subset": VIEWS,
@@ -163,6 +165,7 @@ CHANGES: dict[str, Any] = {  # where a value must fit others
     "dataset.fallback_reader": {"kind": "folders", "train": "train", "test": "test"},
     "experiment.paper": "table1_base_to_new",
     "experiment.reference": "clip",
+    "experiment.paper_measures": ["calibration_base_to_new"],
     "experiment.variants": [*UNTRAINED, "coop", "coop_random"],
     "experiment.train_datasets": ["mine", "digits"],
     "experiment.targets": ["mine", "digits"],
@@ -290,6 +293,15 @@ def test_a_change_of_a_file_of_prompts_renews_what_uses_them(name, text, renewed
     before = plan(config)
     Path(name).write_text(text)
     assert recomputed(before, plan(config)) == renewed
+
+
+def test_measures_of_both_halves_renew_the_tests(config):
+    """They classify each image among the other half, too; the tests of an experiment that names none keep their paths."""
+    before, file = plan(config), config / "experiments/mine.yaml"
+    file.write_text(yaml.safe_dump(CONTENT["experiment"] | {"measures": ["ece", "auroc"]}))
+    assert recomputed(before, plan(config)) == TESTS
+    file.write_text(yaml.safe_dump(CONTENT["experiment"] | {"measures": ["ece", "nll"]}))
+    assert recomputed(before, plan(config)) == SHOWN
 
 
 def test_no_change_renews_nothing(config):

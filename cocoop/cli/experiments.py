@@ -41,6 +41,8 @@ def add(commands: Any) -> None:
     path(parser, "--records", about="records.csv")
     path(parser, "--costs", about="file that lists cost.json files of runs and evaluations, one per line")
     path(parser, "--histories", about="file that lists history.csv files of runs, one per line")
+    about = "file that lists metrics.json files, one per line, for the figures of measures"
+    path(parser, "--metrics", about=about, required=False)
     path(parser, "--out", about="folder to write into")
 
     parser = command(commands, "report", report, "write one HTML page with all results that works offline")
@@ -95,10 +97,11 @@ def paired(experiment: Path, metrics: Path, records: Path, out: Path) -> None:
     build(experiment, _listed(metrics), records, out)
 
 
-def figures(experiment: Path, records: Path, costs: Path, histories: Path, out: Path) -> None:
+def figures(experiment: Path, records: Path, costs: Path, histories: Path, metrics: Path | None, out: Path) -> None:
     from cocoop.reporting import figures
 
-    figures.build_all(experiment, records, _listed(costs), _listed(histories), out)
+    found = _listed(metrics) if metrics else ()
+    figures.build_all(experiment, records, _listed(costs), _listed(histories), out, found)
 
 
 def report(

@@ -28,6 +28,10 @@ def evaluation_of(text: str) -> Evaluation:
     evaluation = Evaluation.from_dict(parsed(text, EVALUATION), EVALUATION)
     subsets = {"subsets": [_plain(subset) for subset in evaluation.subsets]}
     validate(subsets, {"properties": {"subsets": of_key("experiment", "target_subsets")}}, EVALUATION)
+    if evaluation.together and not {"base", "new"} <= set(evaluation.subsets):
+        raise UserError(
+            f"{EVALUATION}: together: true needs the subsets base and new, got {list(evaluation.subsets)}; test on both."
+        )
     _check_templates(evaluation.templates, EVALUATION)
     _check(evaluation.run, f"{EVALUATION}: run")
     return evaluation

@@ -10,6 +10,7 @@ from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 
 FOLDER = places.SHIPPED / "config" / "paper"
+ACCURACY = "accuracy"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -45,6 +46,12 @@ def digest(name: str | None) -> str | None:
         return None
     path = files()[name]
     return io.identity(_content(path, path.read_bytes()))
+
+
+def measure_of(name: str) -> str:
+    """What the numbers of a table are: accuracy, or a name of `cocoop.config.measures`."""
+    path = files()[name]
+    return _content(path, path.read_bytes()).get("measure", ACCURACY)
 
 
 def shots_of(content: Mapping[str, Any], row: str) -> int | list[int]:

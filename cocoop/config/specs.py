@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cocoop.config import measures as of
 from cocoop.config import prompts
 from cocoop.config.draw import SYMMETRIC, Draw
 from cocoop.config.prompts import PromptsFrom
@@ -233,7 +234,8 @@ class ExperimentSpec:
 
     targets: the datasets tested on; empty for the dataset trained on. reference: the variant that the others are compared
     with, which may be missing from `variants`. draws, label_noise, imbalance, class_shots: how the few-shot images are drawn
-    and labelled (`Draw`). halves: numbers of the class halves, 0 for the first and the second half.
+    and labelled (`Draw`). halves: numbers of the class halves, 0 for the first and the second half. measures: those shown in
+    tables beside the accuracy; paper_measures: published tables of them.
     """
 
     name: str
@@ -253,6 +255,13 @@ class ExperimentSpec:
     imbalance: tuple[float, ...] = (1,)
     class_shots: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     halves: tuple[int, ...] = (0,)
+    measures: tuple[str, ...] = ()
+    paper_measures: tuple[str, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether one of its measures needs each image classified among the classes of both halves."""
+        return bool(set(self.measures) & set(of.OF_BOTH))
 
     def draws_on(self, dataset: str) -> list[Draw]:
         """The draws of few-shot images of a dataset, without those of files, in the order of noise and imbalance."""

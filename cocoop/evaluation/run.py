@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cocoop import io, methods, provenance
+from cocoop import io, methods
 from cocoop.device import seeded
 from cocoop.errors import UserError
-from cocoop.evaluation.counts import tally
 from cocoop.evaluation.notes import notes_of
-from cocoop.evaluation.predict import most_at_once, predict
+from cocoop.evaluation.predict import Answers, comparable, most_at_once, predict
+from cocoop.evaluation.results import Predicted, named, write
 from cocoop.images.inputs import ALIKE, TestFiles, TestImages, image_side, made_with
 from cocoop.images.loading import test_images
 from cocoop.manifest import Manifest
@@ -45,19 +45,6 @@ class Loaded:
     temperatures: Mapping[int, float]
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """Predictions of one subset: index (n,) of its test images, their truth (n,), and by seed the predicted labels (n,) and their
-    probability (n,). All labels are the dataset's.
-    """
-
-    subset: str
-    labels: Tensor
-    index: Tensor
-    truth: Tensor
-    by_seed: Mapping[int, tuple[Tensor, Tensor]]
-
-
 def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, budget_mb: int) -> None:
     """Tests a run on subsets of its target and writes metrics.json, predictions.safetensors and cost.json into `out`.
 
@@ -66,7 +53,8 @@ def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, b
     start = time.perf_counter()
     loaded = load(evaluation, files, device, budget_mb)
     predicted = [predict_subset(loaded, subset) for subset in evaluation.subsets]
-    write(out, loaded, predicted)
+    classnames, precision = loaded.images.classnames, loaded.precision
+    write(out, evaluation, loaded.methods, classnames, predicted, loaded.notes, precision, loaded.temperatures)
     write_cost(out / "cost.json", evaluation.run, device, start, loaded.methods[0].text.about)
 
 
@@ -144,9 +132,9 @@ def _expected(
 
 
 def predict_subset(loaded: Loaded, subset: str) -> Predicted:
-    """Predictions of all seeds on the test images of a subset, among its classes."""
+    """Predictions of all seeds on the test images of a subset: among its classes and, if asked for, those of the other half."""
     evaluation, images = loaded.evaluation, loaded.images
-    labels = torch.tensor(class_subset(range(len(images.classnames)), subset), dtype=torch.long)
+    labels = _labels(loaded, subset)
     if not len(labels):
         raise UserError(
             f"dataset {evaluation.target!r}: subset {subset!r} has no class ({len(images.classnames)} in all)."
@@ -154,29 +142,39 @@ def predict_subset(loaded: Loaded, subset: str) -> Predicted:
     index = torch.isin(images.truth, labels).nonzero()[:, 0]
     if not len(index):
         raise UserError(f"dataset {evaluation.target!r}: subset {subset!r} has no test image.")
+    others = [found for half in evaluation.among(subset)[1:] if len(found := _labels(loaded, half))]
     found = Predicted(subset, labels, index, images.truth[index], {})
-    by_seed: dict[int, tuple[Tensor, Tensor]] = {}
+    by_seed: dict[int, Answers] = {}
     for method in loaded.methods:
-        predicted, confidence = _predicted(loaded, method, found)
-        by_seed |= {seed: (labels[predicted[i]], confidence[i]) for i, seed in enumerate(method.seeds)}
+        answers = _predicted(loaded, method, found, *others)
+        for i, seed in enumerate(method.seeds):
+            by_seed[seed] = named(answers.of_seed(i), labels, *others)
     return replace(found, by_seed=by_seed)
 
 
-def _predicted(loaded: Loaded, method: Method, asked: Predicted) -> tuple[Tensor, Tensor]:
-    """Predicted class inside the subset (S, n) and its probability (S, n)."""
+def _labels(loaded: Loaded, subset: str) -> Tensor:
+    return torch.tensor(class_subset(range(len(loaded.images.classnames)), subset), dtype=torch.long)
+
+
+def _predicted(loaded: Loaded, method: Method, asked: Predicted, *others: Tensor) -> Answers:
+    """The answers (S, n) of a method, with classes as positions; others: labels of the other half, if they are asked for."""
     run, seeds, device = loaded.evaluation.run, method.seeds, method.text.device
     where = f"evaluate {run.variant} on {loaded.evaluation.target}/{asked.subset}"
-    classnames, precision = [loaded.images.classnames[label] for label in asked.labels], loaded.precision
-    embed_dim, tokens = method.text.embed_dim, loaded.images.tokens
-    at_once = most_at_once(len(seeds), len(classnames), embed_dim, tokens, loaded.budget_mb)
+    at = f"{loaded.learned}: {where}" if loaded.learned else where
+    lists = [[loaded.images.classnames[label] for label in labels] for labels in (asked.labels, *others)]
+    precision, embed_dim, tokens = loaded.precision, method.text.embed_dim, loaded.images.tokens
+    at_once = most_at_once(len(seeds), max(map(len, lists)), embed_dim, tokens, loaded.budget_mb)
     method.noise.restart("evaluation")
     with seeded(device, "evaluation", seeds):
         with autocast(precision, device):
-            classifier = _classifier(method, classnames, f"{loaded.learned}: {where}" if loaded.learned else where)
-            if run.temperature != "none":
-                classifier = scaled(classifier, [loaded.temperatures[seed] for seed in seeds])
+            classifier, *found = [_classifier(method, names, at) for names in lists]
+            other = next((one for one in found if comparable(classifier, one)), None)
+        if run.temperature != "none":
+            divisors = [loaded.temperatures[seed] for seed in seeds]
+            classifier, other = scaled(classifier, divisors), other and scaled(other, divisors)
         batches = loaded.images.batches(asked.index, at_once)
-        return predict(classifier, batches, len(asked.index), len(seeds), precision, where)
+        truth = torch.searchsorted(asked.labels, asked.truth)
+        return predict(classifier, batches, truth, len(seeds), precision, where, other)
 
 
 @torch.no_grad()
@@ -185,52 +183,3 @@ def _classifier(method: Method, classnames: Sequence[str], where: str) -> Classi
         return method.for_classes(classnames)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def write(out: Path, loaded: Loaded, predicted: Sequence[Predicted]) -> None:
-    """Writes predictions.safetensors and metrics.json."""
-    run, shapes = loaded.evaluation.run, loaded.methods[0].shapes()
-    sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
-    tensors: dict[str, Tensor] = {}
-    for one in predicted:
-        tensors |= {f"{one.subset}.index": one.index.int(), f"{one.subset}.labels": one.truth.int()}
-        for seed, (guess, confidence) in one.by_seed.items():
-            tensors[f"seed{seed}.{one.subset}.predicted"] = guess.int()
-            tensors[f"seed{seed}.{one.subset}.confidence"] = confidence
-    io.write_tensors(out / "predictions.safetensors", tensors, {"kind": "predictions", "run": run.to_dict()})
-    io.write_json(
-        out / "metrics.json",
-        {
-            "schema": 1,
-            "kind": "metrics",
-            "run": run.to_dict(),
-            "variant": {"name": run.variant, "method": run.method},
-            "precision": loaded.precision,
-            "parameters": {
-                "trained": sum(sizes.values()),
-                "without_biases": sum(size for name, size in sizes.items() if not name.endswith("bias")),
-                "tensors": shapes,
-            },
-            "records": [record for one in predicted for record in records_of(loaded, one)],
-            "notes": loaded.notes,
-            "code": provenance.numeric_code(),
-        },
-    )
-
-
-def records_of(loaded: Loaded, one: Predicted) -> Iterator[dict[str, Any]]:
-    """A record with counts and metrics for each seed.
-
-    selection: empty for a method that has no hyper-parameters to choose.
-    """
-    run = loaded.evaluation.run
-    described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
-    described["draw"] = run.draw.text
-    chosen = {seed: values for method in loaded.methods for seed, values in method.chosen().items()}
-    for seed, (guess, _) in one.by_seed.items():
-        tested = {"seed": seed, "target": loaded.evaluation.target, "target_subset": one.subset}
-        counts = tally(one.truth.tolist(), guess.tolist(), one.labels.tolist(), loaded.images.classnames)
-        selected = {"selection": run.selection if chosen[seed] else "", "chosen": chosen[seed]}
-        if run.temperature != "none":
-            selected["chosen"] = chosen[seed] | {"temperature": float(f"{loaded.temperatures[seed]:.6g}")}
-        yield {"backbone": run.backbone.name, **described, **selected, **tested, **counts}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cocoop.errors import UserError
 from cocoop.methods.base import Classifier, Task, generator
+from cocoop.methods.shared_text import SharedText
 from cocoop.methods.zero_shot import ZeroShot
 
 
@@ -42,11 +43,11 @@ class VisualPrompt(ZeroShot):
         return torch.cat([self.top, middle, self.bottom], 2)
 
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        classify, backbone = super().for_classes(classnames), self.image
+        text = self.task.hand_crafted(classnames)[None]  # (1, C, E)
+        return SharedText(lambda: text, self.text.scale, self.image_features)
 
-        def logits(pixels: Tensor) -> Tensor:
-            framed = pixels + self.frame()[:, None]  # (S, B, 3, H, W)
-            features = backbone.encode_images(framed.flatten(0, 1))
-            return classify(features.unflatten(0, pixels.shape[:2]).to(self.text.dtype))
-
-        return logits
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """Features (S, B, E) of pixels (S, B, 3, H, W) in the frame."""
+        framed = pixels + self.frame()[:, None]
+        features = self.image.encode_images(framed.flatten(0, 1))
+        return features.unflatten(0, pixels.shape[:2]).to(self.text.dtype)

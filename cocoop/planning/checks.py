@@ -1,10 +1,11 @@
 """What a variant cannot do, refused before the first job."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cocoop.config import architectures
+from cocoop.config import architectures, paper
 from cocoop.config.code import imports
+from cocoop.config.measures import OF_BOTH
 from cocoop.config.specs import DatasetSpec, VariantSpec
 from cocoop.errors import UserError, unknown
 from cocoop.run import Evaluation, Run
@@ -21,6 +22,36 @@ def movable(evaluation: Evaluation, variant: VariantSpec, where: str) -> None:
             f"{where}: variant {run.variant!r} is tied to the classes it was trained on "
             f"({run.dataset}/{run.subset}) and cannot be tested on {evaluation.target}/{evaluation.subsets_text}."
         )
+
+
+def measurable(content: Mapping[str, Any], where: str) -> None:
+    """Raises a UserError if an experiment asks for a measure of both halves, but does not test on both.
+
+    content: the experiment's file.
+    """
+    asked = [name for name in content.get("measures", ()) if name in OF_BOTH]
+    if asked and not {"base", "new"} <= set(content["target_subsets"]):
+        raise UserError(
+            f"{where}.measures: {asked[0]!r} compares base with new classes, but target_subsets is "
+            f"{content['target_subsets']}; test on base and new, or leave it out."
+        )
+
+
+def published(content: Mapping[str, Any], papers: Sequence[str], where: str) -> None:
+    """Raises a UserError if a published table of an experiment is unknown, or its numbers are not what they are compared with.
+
+    content: the experiment's file; papers: names of all published tables.
+    """
+    main = [content["paper"]] if content.get("paper") is not None else []
+    for key, names, other in (
+        ("paper", main, "paper_measures"),
+        ("paper_measures", content.get("paper_measures", []), "paper"),
+    ):
+        for name in names:
+            if name not in papers:
+                raise unknown("paper table", name, papers, f"{where}.{key}")
+            if ((measure := paper.measure_of(name)) == paper.ACCURACY) != (key == "paper"):
+                raise UserError(f"{where}.{key}: the numbers of {name!r} are of {measure}; name it under {other}.")
 
 
 def selectable(run: Run, dataset: DatasetSpec, where: str) -> None:

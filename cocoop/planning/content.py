@@ -44,6 +44,8 @@ def _content(plan: Plan, name: str) -> dict[str, Any]:
         "caption": spec.caption,
         "paper": spec.paper,
         "paper_numbers": paper.digest(spec.paper),
+        "measures": list(spec.measures),
+        "paper_measures": {name: paper.digest(name) for name in spec.paper_measures},
         "reference": spec.reference,
         "backbones": [_backbone(backbone) for backbone in plan.backbones.values()],
         "variants": [

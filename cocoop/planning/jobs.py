@@ -205,7 +205,7 @@ class Jobs:
         yield Job(stages.TABLES, name, {"experiment": name}, {**records, **costs})
         yield Job(stages.PAIRED, name, {"experiment": name}, {**records, **metrics})
         histories = {"histories": tuple(job.outputs["history"] for job in trainings)}
-        yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories})
+        yield Job(stages.FIGURES, name, {"experiment": name}, {**records, **costs, **histories, **metrics})
 
     def _of_configuration(self) -> Iterator[Job]:
         names = list(self.plan.experiments)

@@ -11,7 +11,7 @@ from cocoop.config.draw import Draw, shots_of
 from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
 from cocoop.config.validation import validate
-from cocoop.errors import UserError, listed, unknown
+from cocoop.errors import UserError, listed
 from cocoop.planning import checks, draws
 from cocoop.planning.prompts import Prompts, prompts_of
 from cocoop.run import Evaluation, Run
@@ -59,12 +59,12 @@ class Plan:
         content = {**self.registry.read("experiments", name, f"{self.where}: experiments"), **over}
         validate(content, "experiment", place)
         checks.drawable(content, place)
-        if content.get("paper") not in (None, *self.papers):
-            raise unknown("paper table", content["paper"], self.papers, f"{place}.paper")
+        checks.published(content, self.papers, place)
         for variant in content["variants"]:
             self.registry.variant(variant, f"{place}.variants")
         if content.get("reference") is not None:
             self.registry.variant(content["reference"], f"{place}.reference")
+        checks.measurable(content, place)
         settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
         settings["shots"] = tuple(map(shots_of, content["shots"]))
         settings["halves"] = draws.halves_of(content.get("halves", "first"))
@@ -84,6 +84,14 @@ class Plan:
             checks.movable(evaluation, self.variant_of(evaluation.run), self.where)
             checks.changeable(evaluation.run, self.where)
             checks.selectable(evaluation.run, self.datasets[evaluation.run.dataset], self.where)
+
+    @cached_property
+    def together(self) -> bool:
+        """Whether the tests on base and new classes also classify each image among the classes of the other half.
+
+        One experiment that asks for it decides for all, so that experiments share their evaluations.
+        """
+        return any(experiment.together for experiment in self.experiments.values())
 
     def seed_blocks(self) -> list[tuple[int, ...]]:
         """The seeds in blocks of `seeds_per_job`. A seed added at the end does not change complete blocks."""
@@ -187,7 +195,8 @@ class Plan:
         if key not in self._tested:
             spec = self.datasets[target]
             prompts = prompts_of(self.variant_of(run), spec, self.where)
-            self._tested[key] = Evaluation(run, target, spec.data, *prompts, subsets)
+            together = self.together and {"base", "new"} <= set(subsets)
+            self._tested[key] = Evaluation(run, target, spec.data, *prompts, subsets, together)
         return self._tested[key]
 
     def _views(self, variant: VariantSpec) -> int:

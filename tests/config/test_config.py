@@ -93,6 +93,14 @@ def test_templates_have_one_place_for_the_name():
             "base_to_new.paper: unknown paper table 'table9'; known: ",
         ),
         (
+            {"experiments": {"base_to_new": {"target_subsets": ["base"], "measures": ["auroc"]}}},
+            "base_to_new.measures: 'auroc' compares base with new classes, but target_subsets is ",
+        ),
+        (
+            {"experiments": {"base_to_new": {"paper_measures": ["table1_base_to_new"]}}},
+            "base_to_new.paper_measures: the numbers of 'table1_base_to_new' are of accuracy; name it under paper",
+        ),
+        (
             {"variants": {"coop": {"per_dataset": {"digit": {"epochs": 2}}}}},
             "per_dataset: unknown dataset 'digit'.*'digits'",
         ),

@@ -68,6 +68,12 @@ MISTAKES = [
     ),
     (
         CONFIGURATION,
+        "a measure of both halves without one of them",
+        ("experiments", 0, "base_to_new", "target_subsets"),
+        ["base"],
+    ),
+    (
+        CONFIGURATION,
         "moving what fits its own classes only",
         ("variants", "coop"),
         {"params": {"csc": True}},
@@ -108,6 +114,9 @@ MISTAKES = [
     (NEW, "an unknown subset", ("target_subsets",), ["old"]),
     (NEW, "no shots", ("shots",), [0]),
     (NEW, "an unknown table of the paper", ("paper",), "table_9"),
+    (NEW, "an unknown measure", ("measures",), ["ece_15"]),
+    (NEW, "published numbers of another measure", ("paper_measures",), ["table1_base_to_new"]),
+    (NEW, "published numbers of no accuracy", ("paper",), "calibration_base_to_new"),
     (TINY, "an unknown precision", ("precision",), "fp8"),
     (TINY, "a key is missing", ("pretrained",), GONE),
     (TINY, "a revision of what is not of the hub", ("revision",), "main"),

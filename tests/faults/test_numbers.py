@@ -102,7 +102,7 @@ def test_logits_that_are_not_finite(figures):
             predict(
                 lambda images, v=value: torch.full((1, images.shape[1], 3), v),
                 [torch.ones(2, 4)],
-                2,
+                torch.zeros(2).long(),
                 1,
                 "fp32",
                 "evaluate x",

@@ -99,7 +99,7 @@ def test_noise_and_dropout_repeat_in_training_and_evaluation(text):
 
     def counts():
         method.eval().noise.restart("evaluation")
-        return predict(method.for_classes(NAMES), [images], 20, 2, "fp32", "x")[0].tolist()
+        return predict(method.for_classes(NAMES), [images], torch.zeros(20).long(), 2, "fp32", "x").predicted.tolist()
 
     torch.rand(3)
     assert counts() == counts()
@@ -203,7 +203,7 @@ def test_classifiers_use_the_tensors_as_they_are(text):
             held = [classify(image) for _ in range(5)]
         assert len(runs) == 1 and torch.equal(held[0], classify(image))
     runs.clear()
-    predict(classify, [image[0]] * 3, 12, 2, "fp32", "x")
+    predict(classify, [image[0]] * 3, torch.zeros(12).long(), 2, "fp32", "x")
     assert len(runs) == 1
 
 

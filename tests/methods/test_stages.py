@@ -10,6 +10,7 @@ from cocoop.backbone import model as backbone
 from cocoop.backbone.local import local_encoder
 from cocoop.cli import main
 from cocoop.config import Registry
+from cocoop.config.measures import OF_BOTH
 from cocoop.images import extraction
 from cocoop.methods.base import Task
 from cocoop.text import text_encoder
@@ -60,7 +61,7 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
         template=TEMPLATES[0] if "template" in registered.needs else None,
         params={**registered.params, **params}, training=training, views=3, shots=SHOTS, seeds=SEEDS,
     )  # fmt: skip
-    evaluation = evaluation_of(run, "base", "new")
+    evaluation = evaluation_of(run, "base", "new", together=True)
     out = folder / name
     local = ["--local"] * run.local
     images = ["--backbone", io.canonical_json(spec.settings), "--manifest", folder / "manifest.json", "--root", folder]
@@ -96,6 +97,13 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
     for seed in SEEDS:
         for subset in ("base", "new"):
             assert predicted[f"seed{seed}.{subset}.predicted"].tolist() == expected[seed, subset]
+    there = {key for key in predicted if ".other." in key}
+    noted = [note for note in metrics["notes"] if "the logits of the two cannot be compared" in note]
+    assert (len(there), len(noted)) == ((0, 1) if variant in ("mmrl", "dept_maple") else (12, 0))
+    for record in metrics["records"]:
+        blank = {measure for measure, value in record["measures"].items() if value is None}
+        assert blank == (set() if there else set(OF_BOTH))
+        assert record["measures"]["openworld_auc"] is None or record["measures"]["openworld_auc"] <= record["accuracy"]
 
 
 def expected_labels(method, whole, encode, folder) -> dict[tuple[int, str], list[int]]:

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from cocoop import methods
+from cocoop.backbone.vision import ImageEncoder
 from cocoop.config import Registry
 from cocoop.errors import UserError
+from cocoop.evaluation.predict import comparable, predict
 from cocoop.images.cached import Cached
 from cocoop.images.inputs import TrainingImages
 from cocoop.methods.base import Batch, Method, Task
@@ -89,6 +91,24 @@ def test_logits_and_gradients(name, build, data):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.learned_parameters().values())
     with torch.no_grad():
         assert method.eval().for_classes(OTHERS)(batch.inputs).shape == (2, IMAGES, len(OTHERS))
+
+
+@every
+def test_both_halves_are_classified_with_each_image_encoded_once(name, build, data, monkeypatch):
+    encode, encoded = ImageEncoder.encode, []
+    monkeypatch.setattr(ImageEncoder, "encode", lambda *given: encoded.append(1) or encode(*given))
+    method, pixels = build(name).eval(), data.source.features[0, 0]
+    base, new, one = (method.for_classes(names) for names in (NAMES, OTHERS, NAMES + OTHERS))
+    if not comparable(base, new):
+        assert ALL[name].method in ("mmrl", "dept_maple")
+        return
+    found = predict(base, [pixels], torch.zeros(IMAGES).long(), 2, "fp32", "x", new)
+    assert len(encoded) == 1
+    with torch.no_grad():
+        logits = one(pixels.expand(2, *pixels.shape))
+    torch.testing.assert_close(found.largest, logits[..., :3].amax(-1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.other_largest, logits[..., 3:].amax(-1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.other_logsumexp, logits[..., 3:].logsumexp(-1), rtol=0, atol=1e-3)
 
 
 @every

@@ -112,6 +112,7 @@ rule figures:
     shell:
         "python -m cocoop figures --experiment {input.experiment:q} --records {input.records:q}"
         " --costs <(printf '%s\\n' {input.costs:q}) --histories <(printf '%s\\n' {input.histories:q})"
+        " --metrics <(printf '%s\\n' {input.metrics:q})"
         " --out {output:q} > {log:q} 2>&1"
 
 

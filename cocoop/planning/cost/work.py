@@ -17,7 +17,7 @@ from cocoop.run import Evaluation, Run
 
 PER_STEP, PER_IMAGE, NONE = "per_step", "per_image", "none"
 N_PROMPTS = "n_prompts"  # the parameter of methods with several prompts per class
-PREDICTION_BYTES = 8  # a label and a confidence for each image and seed
+PREDICTION_BYTES = {False: 28, True: 40}  # of each image and seed: seven numbers, ten with those of the other half
 # Kept of an image by each layer of a vision transformer for the backward pass, in states of the image (tokens x width). Measured
 # with ViT-B/16 by cocoop/bench/memory.py, 12 images against 4: VPT 14.3, MMA 15.4, CLIP-LoRA 28.6.
 STATES_A_LAYER = 14
@@ -160,9 +160,13 @@ class Estimator:
         prompts = images = 0
         contexts = evaluation.run.params.get(N_PROMPTS, 1)
         for subset in evaluation.subsets:
-            tested, classes = size.images_of(subset), len(size.labels(subset))
+            tested, classes = size.images_of(subset), sum(len(size.labels(half)) for half in evaluation.among(subset))
             images += tested
             prompts += texts * {NONE: 0, PER_STEP: contexts * classes, PER_IMAGE: classes * tested}[kind]
         seeds = len(evaluation.run.seeds)
         live = evaluation.run.inputs == "images"
-        return Work(images=seeds * images * live, prompts=seeds * prompts, disk=seeds * images * PREDICTION_BYTES)
+        return Work(
+            images=seeds * images * live,
+            prompts=seeds * prompts,
+            disk=seeds * images * PREDICTION_BYTES[evaluation.together],
+        )

@@ -17,6 +17,13 @@ NAMES = {
     "ablation": ("ablation", *ALWAYS),
     "curves": ("few_shot_curves", *ALWAYS),
 }
+OF_MEASURES = {"reliability": ("ece", "ece_10", "adaptive_ece", "mce"), "risk_coverage": ("aurc",)}
+
+
+def names(experiment: Mapping[str, Any]) -> tuple[str, ...]:
+    """The figures of an experiment: those of its kind, and those of its measures."""
+    asked = set(experiment.get("measures", ()))
+    return (*NAMES[experiment["table"]], *(name for name, needed in OF_MEASURES.items() if asked & set(needed)))
 
 
 ACROSS = "accuracy_against_encoder"  # of experiments with several backbones
@@ -31,7 +38,7 @@ class Figure(NamedTuple):
 
 def files(experiment: Mapping[str, Any]) -> dict[str, Figure]:
     """The figures of an experiment by file name without suffix; with several backbones, each kind of figure once for each."""
-    kinds, each = NAMES[experiment["table"]], of_each(experiment)
+    kinds, each = names(experiment), of_each(experiment)
     if len(each) == 1:
         return {kind: Figure(kind, each[0]["backbone"]) for kind in kinds}
     of_backbones = [one["backbone"] for one in each]
@@ -41,9 +48,14 @@ def files(experiment: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 def build_all(
-    experiment_json: Path, records_csv: Path, cost_paths: Sequence[Path], history_paths: Sequence[Path], out_dir: Path
+    experiment_json: Path,
+    records_csv: Path,
+    cost_paths: Sequence[Path],
+    history_paths: Sequence[Path],
+    out_dir: Path,
+    metrics_paths: Sequence[Path] = (),
 ) -> list[Path]:
     """Draws the figures `files` of an experiment (see `cocoop.reporting.figures.drawing`) and returns their paths."""
     from cocoop.reporting.figures import drawing
 
-    return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir)
+    return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir, metrics_paths)

@@ -9,7 +9,21 @@ from matplotlib.figure import Figure
 
 from cocoop.errors import unknown
 from cocoop.reporting import figures as files_of
-from cocoop.reporting.figures import NAMES, ablation, changes, cost, curves, encoder, files, parameters, style, training
+from cocoop.reporting.figures import (
+    NAMES,
+    OF_MEASURES,
+    ablation,
+    changes,
+    confidence,
+    cost,
+    curves,
+    encoder,
+    files,
+    names,
+    parameters,
+    style,
+    training,
+)
 from cocoop.reporting.figures.data import Data, gather
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records
@@ -17,21 +31,31 @@ from cocoop.reporting.records.cost import of_backbone, read
 
 
 def build_all(
-    experiment_json: Path, records_csv: Path, cost_paths: Sequence[Path], history_paths: Sequence[Path], out_dir: Path
+    experiment_json: Path,
+    records_csv: Path,
+    cost_paths: Sequence[Path],
+    history_paths: Sequence[Path],
+    out_dir: Path,
+    metrics_paths: Sequence[Path] = (),
 ) -> list[Path]:
-    """Draws the figures of an experiment's kind as SVG and PNG; the same inputs give the same bytes.
+    """Draws the figures of an experiment as SVG and PNG; the same inputs give the same bytes.
 
     cost_paths: cost.json of trainings and evaluations; history_paths: history.csv of trainings. The run that they belong to
-    is read from the learned tensors or metrics in the same folder.
+    is read from the learned tensors or metrics in the same folder. metrics_paths: metrics.json of evaluations, for the
+    figures of measures.
     """
     experiment = experiments.load(experiment_json)
     if experiment["table"] not in NAMES:
         raise unknown("kind of table", experiment["table"], NAMES, f"{experiment_json}: table")
     numbers, said = records.load(records_csv), records.load_notes(records_csv)
     measured, histories = read(cost_paths), training.read(history_paths)
+    of_measures = set(names(experiment)) & set(OF_MEASURES)
     parts = {
         one["backbone"]["name"]: Part(
-            gather(one, numbers, said), of_backbone(measured, one), of_backbone(histories, one)
+            gather(one, numbers, said),
+            of_backbone(measured, one),
+            of_backbone(histories, one),
+            confidence.read(one, numbers, metrics_paths) if of_measures else None,
         )
         for one in experiments.of_each(experiment)
     }
@@ -43,11 +67,14 @@ def build_all(
 
 
 class Part(NamedTuple):
-    """What the figures of one backbone are drawn from: its numbers, costs (`cost.read`) and histories (`training.read`)."""
+    """What the figures of one backbone are drawn from: its numbers, costs (`cost.read`), histories (`training.read`) and, if a
+    measure needs it, what is kept of the probabilities (`confidence.read`).
+    """
 
     data: Data
     measured: pd.DataFrame
     histories: pd.DataFrame
+    kept: pd.DataFrame | None
 
 
 def _save(figure: files_of.Figure, parts: Mapping[str, Part], path: Path) -> list[Path]:
@@ -58,7 +85,7 @@ def _save(figure: files_of.Figure, parts: Mapping[str, Part], path: Path) -> lis
             drawn, path, tuple(dict.fromkeys(note for part in parts.values() for note in part.data.notes))
         )
     part = parts[figure.backbone["name"]]
-    notes = () if figure.kind == "cost" else part.data.notes
+    notes = {"cost": (), "reliability": (confidence.RELIABILITY, *part.data.notes)}.get(figure.kind, part.data.notes)
     if len(parts) > 1:
         notes = (f"Backbone: {figure.backbone['label']}.", *notes)
     return style.save(_draw(figure.kind, part), path, notes)
@@ -73,6 +100,8 @@ def _draw(kind: str, part: Part) -> Figure:
         "h_against_parameters": lambda: parameters.draw(data),
         "ablation": lambda: ablation.draw(data),
         "training_curves": lambda: training.draw(data, part.histories),
+        "reliability": lambda: confidence.reliability(data, part.kept),
+        "risk_coverage": lambda: confidence.risk_coverage(data, part.kept),
         "cost": lambda: cost.draw(data, measured),
         "accuracy_against_cost": lambda: cost.draw_accuracy(data, measured),
     }

@@ -28,6 +28,8 @@ FIGURE_TITLES = {
     "change_vs_coop": "Change against CoOp",
     "few_shot_curves": "Accuracy over the number of shots",
     "h_against_parameters": "H against trained parameters",
+    "reliability": "Reliability: accuracy against confidence",
+    "risk_coverage": "Risk and coverage: error of the most confident answers",
     "ablation": "Initialization and context length",
     "training_curves": "Training curves",
     "cost": "Cost of a run",

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cocoop import io, progress, provenance
+from cocoop.config import measures
 from cocoop.config.draw import ALL, ALL_SHOTS, Draw, images_text, shots_text
 from cocoop.errors import UserError, listed
 from cocoop.run import parsed_as
@@ -20,12 +21,16 @@ COUNTS = ["correct", "total"]
 ACCURACIES = ["accuracy", "mean_class_accuracy", "macro_f1"]
 PARAMETERS = ["trained", "without_biases"]
 DRAWN = "fewest_images"
-COLUMNS = [*KEY, "method", "precision", "selection", *COUNTS, "classes", DRAWN, *ACCURACIES, *PARAMETERS]
+STATED = [*KEY, "method", "precision", "selection", *COUNTS, *ACCURACIES]  # in every record of a metrics.json
+COLUMNS = [
+    *(name for name in STATED if name not in ACCURACIES), "classes", DRAWN, *ACCURACIES, *PARAMETERS, *measures.COLUMNS
+]  # fmt: skip
+NUMBERS = (*ACCURACIES, *measures.COLUMNS)
 
 TEXTS = (
     "backbone", "dataset", "subset", "variant", "draw", "target", "target_subset", "method", "precision", "selection",
 )  # fmt: skip
-TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(ACCURACIES, "float64")
+TYPES = dict.fromkeys(COLUMNS, "int64") | dict.fromkeys(TEXTS, "str") | dict.fromkeys(NUMBERS, "float64")
 TYPES[DRAWN] = "Int64"
 
 
@@ -37,12 +42,13 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
     key are a UserError that names both files.
     """
     rows: dict[tuple, tuple[dict[str, Any], Path]] = {}
-    drawn, said, older, precisions = _fewest(fewshot), set(), 0, Counter[str]()
+    drawn, said, older, unmeasured, precisions = _fewest(fewshot), set(), 0, 0, Counter[str]()
     for path in progress.track(metrics, "collect", "file"):
         content = io.read_json(path, "metrics")
         said |= set(content.get("notes", ()))
         older += content.get("code") != provenance.numeric_code()
         precisions[_precision(content)] += _planned(content) == "auto"
+        unmeasured += not all("measures" in record for record in content["records"])
         for row in _rows(path, content):
             row[DRAWN] = _smallest(drawn, row)
             key = tuple(row[name] for name in KEY)
@@ -58,6 +64,11 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
         counts = " and ".join(f"{number} in {name}" for name, number in sorted((+precisions).items()))
         said.add(
             f"precision auto: of these results, {counts} (fp16 on a GPU, fp32 on a CPU); set a precision to have one"
+        )
+    if unmeasured:
+        said.add(
+            f"{unmeasured} of {len(metrics)} result files are older than the measures beside accuracy, which are blank for them; "
+            "`snakemake --forcerun evaluate` adds them"
         )
     frame = pd.DataFrame([row for row, _ in rows.values()], columns=COLUMNS).astype({DRAWN: "Int64"})
     frame = frame.sort_values(KEY).assign(shots=lambda sorted: sorted["shots"].map(shots_text))
@@ -115,15 +126,16 @@ def load_notes(path: Path) -> list[str]:
 def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The records of one metrics.json as flat rows with the numbers of classes and of trained parameters.
 
-    selection: how hyper-parameters were chosen; empty if the file does not say.
+    selection: how hyper-parameters were chosen; empty if the file does not say. Measures that it does not contain are missing.
     """
     try:
         parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
             record = {"selection": "", "draw": "", "precision": _precision(content), **record}
-            row = {name: record[name] for name in COLUMNS if name not in (*PARAMETERS, "classes", DRAWN)}
+            row = {name: record[name] for name in STATED}
             row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}
-            yield {**row, "classes": len(record["classes"]), **parameters}
+            measured = {name: record.get("measures", {}).get(name) for name in measures.COLUMNS}
+            yield {**row, "classes": len(record["classes"]), **parameters, **measured}
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: no {error} in it, which every metrics file has; delete it and run again.") from error
 
@@ -133,7 +145,7 @@ def load(path: Path) -> pd.DataFrame:
     text = _sealed_text(Path(path))
     try:
         frame = pd.read_csv(
-            text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in (*ACCURACIES, DRAWN)}
+            text_io.StringIO(text), keep_default_na=False, na_values={name: [""] for name in (*NUMBERS, DRAWN)}
         )
         lacking = [column for column in COLUMNS if column not in frame]
         if lacking:

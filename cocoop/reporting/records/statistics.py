@@ -53,7 +53,7 @@ def per_seed(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFr
     Columns: `CELL`, metric, half, seed, value (a fraction; missing if the run is missing, or for one_class), present (whether
     all of its runs are complete), one_class, trained, without_biases.
     """
-    values = _values(experiment, selected)
+    values = values_of(experiment, selected)
     averaged = pd.concat([values, _averages(values)], ignore_index=True)
     return pd.concat([averaged, _harmonic(averaged)], ignore_index=True)
 
@@ -64,7 +64,7 @@ def without_single_classes(targets: Iterable[str], summary: pd.DataFrame) -> lis
     return [target for target in targets if target not in single]
 
 
-def _values(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
+def values_of(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
     """One row per record: CELL, metric, seed, value. An untrained variant is repeated for every source it is compared on."""
     frame = selected.rename(columns={"target_subset": "metric", "accuracy": "value"}).assign(
         series=selected["series"].astype(str), one_class=selected["classes"] == 1

@@ -18,6 +18,7 @@ from cocoop.reporting.tables import (
     distance,
     expected,
     footnotes,
+    measures,
     numbers,
     paper,
     rendering,
@@ -38,7 +39,9 @@ def build(
     said: Sequence[str] = (),
     measured: pd.DataFrame | None = None,
 ) -> list[Table]:
-    """The tables `NAMES` of an experiment, and `COST` if `measured` is given, each with its caption and footnotes.
+    """The tables `NAMES` of an experiment, those of its measures, and `COST` if `measured` is given.
+
+    Each has its caption and footnotes.
 
     Missing runs leave a gap and are named; a mean over them is blank. Several backbones share each table, in blocks; only
     `against_paper` becomes one table for each (`stacking`).
@@ -55,7 +58,9 @@ def build(
     printed, each = paper.choose(papers, experiment), experiments.of_each(experiment)
     caption = captions.caption(experiment, pd.concat([experiments.select(one, frame) for one in each]))
     parts = {
-        (one["backbone"]["name"], one["backbone"]["label"]): _build(one, frame, printed, said, measured, caption)
+        (one["backbone"]["name"], one["backbone"]["label"]): _build(
+            one, frame, papers, printed, said, measured, caption
+        )
         for one in each
     }
     return next(iter(parts.values())) if len(parts) == 1 else stacking.stacked(parts)
@@ -64,6 +69,7 @@ def build(
 def _build(
     experiment: Mapping[str, Any],
     frame: pd.DataFrame,
+    papers: Mapping[str, paper.PaperTable] | None,
     printed: paper.PaperTable | None,
     said: Sequence[str],
     measured: pd.DataFrame | None,
@@ -81,6 +87,7 @@ def _build(
         numbers.table(experiment, summary, per_seed, layout, caption, (*expected.notes(experiment, summary), *common)),
         against.table(experiment, joined, layout, printed, caption, common),
         numbers.spread(experiment, summary, layout, caption, common),
+        *measures.tables(experiment, selected, papers, caption, common),
     ]
     return found if measured is None else [*found, cost.table(experiment, summary, measured, caption)]
 

@@ -77,7 +77,7 @@ def grid(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
 def _blocks(experiment: Mapping[str, Any], summary: pd.DataFrame, with_parameters: bool) -> Grid:
     """As the paper's Table 1: a block per dataset (the average first), a row per variant, columns base, new and H."""
     rows = []
-    for target, title in _targets_in_order(experiment, summary, average_first=True).items():
+    for target, title in targets_in_order(experiment, summary, average_first=True).items():
         for series, part in _series(summary[summary["target"] == target]):
             first = part.iloc[0]
             parameters = (count(first["trained"]), count(first["without_biases"])) if with_parameters else ()
@@ -94,7 +94,7 @@ def _targets(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
     rows = []
     for source in summary["source"].unique():
         of_source = summary[summary["source"] == source]
-        ordered = _targets_in_order(experiment, of_source, average_first=False)
+        ordered = targets_in_order(experiment, of_source, average_first=False)
         for target in sorted(ordered, key=lambda name: name != source):
             for metric in _metrics(of_source[of_source["target"] == target]):
                 title = ordered[target] + (" (source)" if target == source else "")
@@ -109,7 +109,7 @@ def _shots(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
     """A block per dataset, a row per variant, a column per number of shots (0: not trained)."""
     several_metrics = summary["metric"].nunique() > 1
     rows = []
-    for target, title in _targets_in_order(experiment, summary, average_first=True).items():
+    for target, title in targets_in_order(experiment, summary, average_first=True).items():
         of_target = summary[summary["target"] == target]
         for metric in _metrics(of_target):
             for series, part in _series(of_target[of_target["metric"] == metric]):
@@ -120,7 +120,8 @@ def _shots(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
     return Grid(("Dataset", "Method"), rows, "Shots", columns)
 
 
-def _targets_in_order(experiment: Mapping[str, Any], summary: pd.DataFrame, average_first: bool) -> dict[str, str]:
+def targets_in_order(experiment: Mapping[str, Any], summary: pd.DataFrame, average_first: bool) -> dict[str, str]:
+    """The titles of a summary's targets by name, with the average, if there is one, first or last."""
     there = set(summary["target"])
     titles = {name: title for name, title in dataset_titles(experiment).items() if name in there}
     titles |= {name: name for name in summary["target"].unique() if name not in titles and name != AVERAGE}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cocoop import metrics
+from cocoop.config.paper import ACCURACY, files, read, shots_of
 from cocoop.config.paper import FOLDER as FOLDER
-from cocoop.config.paper import files, read, shots_of
 from cocoop.errors import unknown
 from cocoop.reporting.records.statistics import AVERAGE
 
@@ -61,6 +61,7 @@ class PaperTable:
     """One table of published numbers.
 
     Attributes:
+        measure: what its numbers are, accuracy or a name of `cocoop.config.measures`.
         rows: by name; without a description in the file, each variant is a row of its own name.
         described: whether the file describes its rows.
         average_over: the datasets under an average.
@@ -75,6 +76,7 @@ class PaperTable:
     described: bool
     average_over: frozenset[str]
     values: Mapping[str, Mapping[str, Mapping[str, Printed | tuple[Printed | None, ...]]]]
+    measure: str = ACCURACY
 
     def find(self, target: str, row: str, shots: int, metric: str) -> Printed | None:
         """The number of a row at this place; None if there is none. Untrained variants have 0 shots."""
@@ -120,6 +122,7 @@ def _table(path: Path) -> PaperTable:
         rows=rows,
         described=bool(described),
         average_over=over,
+        measure=content.get("measure", ACCURACY),
         values=values | {AVERAGE: {**_averages(values, rows, over), **values.get(AVERAGE, {})}},
     )
 

@@ -6,13 +6,14 @@ from cocoop.errors import UserError, listed
 from cocoop.planning import Plan, experiment_file
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes, records
+from cocoop.reporting.tables import measures
 
 STALE = "STALE: this table was made with other settings than the current ones; run the configuration to update it."
 MOST_NOTES = 6
 
 
 def show(plan: Plan, results: Path) -> None:
-    """Prints the main table of each experiment of a configuration, and what is missing.
+    """Prints the main table of each experiment of a configuration, those of its measures, and what is missing.
 
     Tables made with other settings are marked as stale; tables of other experiments are only named. Raises a UserError if no
     experiment of the configuration has a table.
@@ -34,7 +35,10 @@ def show(plan: Plan, results: Path) -> None:
     for name in ours:
         if name in old:
             print(f"{STALE}\n")
-        print(records.read_text(folder / name / "tables" / "table.txt", "table"))
+        for table in ("table", *measures.names(plan.experiments[name].measures)):
+            path = folder / name / "tables" / f"{table}.txt"
+            if table == "table" or path.exists():
+                print(records.read_text(path, "table"))
     if lacking:
         print(f"No table yet: {listed(lacking, 40)}")
     if others:

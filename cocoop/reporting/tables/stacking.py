@@ -8,7 +8,7 @@ import pandas as pd
 from cocoop.reporting.tables.rendering import Cell, Table
 
 COLUMN, HEADING = "backbone", "Backbone"
-AGAINST = "against_paper"
+AGAINST = "against_paper"  # the end of the names of tables next to published numbers
 
 
 def stacked(parts: Mapping[tuple[str, str], Sequence[Table]]) -> list[Table]:
@@ -22,7 +22,7 @@ def stacked(parts: Mapping[tuple[str, str], Sequence[Table]]) -> list[Table]:
     found: list[Table] = []
     for tables in zip(*parts.values(), strict=True):
         of_kind = dict(zip(parts, tables, strict=True))
-        found += _apart(of_kind) if tables[0].name == AGAINST else [_stack(of_kind)]
+        found += _apart(of_kind) if tables[0].name.endswith(AGAINST) else [_stack(of_kind)]
     return found
 
 

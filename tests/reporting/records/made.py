@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 from cocoop import io
+from cocoop.config import measures
 from cocoop.evaluation.counts import tally
+from cocoop.evaluation.measures import reliability, risk_coverage
 from cocoop.manifest import Item, Manifest
 
 AWKWARD = ['<b>cat & "dog"</b>', "100% | cotton", "under_score #1", "plain", "naïve ~ {x}", "o'clock $5"]
@@ -82,15 +84,9 @@ def record(key: dict[str, Any], accuracy: float) -> dict[str, Any]:
         "classes": 4,
     }
     counts |= {"fewest_images": key["shots"] or None}
-    return {
-        "backbone": "tiny",
-        "draw": "",
-        **key,
-        **counts,
-        **scores,
-        "trained": trained,
-        "without_biases": without_biases,
-    }
+    measured = dict.fromkeys(measures.COLUMNS, accuracy / 2)
+    parameters = {"trained": trained, "without_biases": without_biases}
+    return {"backbone": "tiny", "draw": "", **key, **counts, **scores, **parameters, **measured}
 
 
 def records(content: dict[str, Any], accuracy: Any) -> pd.DataFrame:
@@ -178,6 +174,7 @@ def _block(
                 "method": variant["method"],
                 "selection": "none",
                 **tally(truth.tolist(), predicted.tolist(), labels, AWKWARD),
+                **_measured(truth, predicted, generator),
             }
         )
     trained, without_biases = PARAMETERS.get(first["variant"], (100, 90))
@@ -195,6 +192,16 @@ def _block(
         log = run.relative_to(root / "results/runs").with_suffix(".log")
         io.write_text(root / "results/logs/train" / log, "trained\n")
     return folder / "metrics.json"
+
+
+def _measured(truth: np.ndarray, predicted: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
+    right = predicted == truth
+    sure = np.clip(0.6 * right + 0.4 * generator.random(len(truth)), 0.02, 1)
+    return {
+        "measures": dict.fromkeys(measures.COLUMNS, float(sure.mean())),
+        "reliability": reliability(right, sure),
+        "risk_coverage": risk_coverage(right, sure),
+    }
 
 
 def _settings(key: dict[str, Any], variant: dict[str, Any], seeds: list[int]) -> dict[str, Any]:

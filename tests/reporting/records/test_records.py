@@ -6,6 +6,7 @@ import pytest
 
 from cocoop import io
 from cocoop.cli import main
+from cocoop.config import measures
 from cocoop.errors import UserError
 from cocoop.reporting.records import records as results
 from cocoop.reporting.records.records import COLUMNS, KEY
@@ -22,6 +23,7 @@ def metrics_file(path, rows, **changes):
 def row(**changes):
     key = made.experiment()["expected"][-1]
     found = {name: value for name, value in made.record(key, 0.5).items() if name in COLUMNS}
+    found["measures"] = {name: found.pop(name) for name in measures.COLUMNS}
     return found | {"classes": [{"label": 0}, {"label": 1}]} | changes
 
 
@@ -68,6 +70,18 @@ def test_a_metrics_file_without_a_number_is_an_error(tmp_path):
     del incomplete["macro_f1"]
     with pytest.raises(UserError, match=r"a\.json: no 'macro_f1' in it"):
         results.collect([metrics_file(tmp_path / "a.json", [incomplete])], tmp_path / "records.csv")
+
+
+def test_measures_that_a_file_lacks_are_blank_and_counted(tmp_path):
+    older, blank = row(seed=1), row(seed=2, measures=dict.fromkeys(measures.COLUMNS) | {"ece": 0.125})
+    del older["measures"]
+    files = [metrics_file(tmp_path / f"{n}.json", [one]) for n, one in enumerate([older, blank])]
+    results.collect(files, tmp_path / "records.csv")
+    frame = results.load(tmp_path / "records.csv")
+    assert frame["ece"].isna().tolist() == [True, False] and frame["ece"][1] == 0.125
+    assert frame["auroc"].isna().all() and frame["accuracy"].notna().all()
+    said = [note for note in results.load_notes(tmp_path / "records.csv") if "older than the measures" in note]
+    assert len(said) == 1 and said[0].startswith("1 of 2 result files") and "--forcerun evaluate" in said[0]
 
 
 def test_no_metrics_give_an_empty_table(tmp_path):
