@@ -19,7 +19,7 @@ from cocoop.reporting.records import experiment as experiments_of
 from cocoop.reporting.records import records
 from cocoop.reporting.records.cost import PER_VARIANT
 from cocoop.reporting.records.text import count, per_cent
-from cocoop.reporting.tables import paper
+from cocoop.reporting.tables import comparison, paper, published
 
 FOLDER = Path(__file__).parent
 HARDEST_CLASSES = 60
@@ -55,9 +55,11 @@ def build(
     for experiment in experiments:
         titles |= experiments_of.dataset_titles(experiment)
     papers = paper.load()
+    shown = [_experiment(results, experiment, papers) for experiment in experiments]
     content = {
         "version": __version__,
-        "experiments": [_experiment(results, experiment, papers) for experiment in experiments],
+        "experiments": shown,
+        "published": _published(experiments, [about["tables"][0].tidy for about in shown], papers),
         "backbones": sorted({experiment["backbone"]["label"] for experiment in experiments}),
         "datasets": list(_datasets(group(jobs, titles), titles, examples)),
         "variants": _variants(jobs),
@@ -83,7 +85,7 @@ def _environment() -> Environment:
 def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
     folder = results / "experiments" / experiment["name"]
     shown = [name for name in figures.NAMES[experiment["table"]] if (folder / "figures" / f"{name}.svg").exists()]
-    paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
+    path, cost = folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
     measured = pd.read_csv(cost)[PER_VARIANT] if cost.exists() else None
     built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
     return {
@@ -92,22 +94,21 @@ def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[st
         "caption": built[0].caption,
         "tables": built,
         "figures": [_figure(folder / "figures" / f"{name}.svg", FIGURE_TITLES[name]) for name in shown],
-        "paired": _paired(experiment, pd.read_csv(paired)) if paired.exists() else [],
+        "paired": comparison.load(experiment, folder / "paired"),
     }
+
+
+def _published(
+    experiments: Sequence[Mapping[str, Any]], summaries: Sequence[pd.DataFrame], papers: Mapping[str, paper.PaperTable]
+) -> list[tables.Table]:
+    """The published numbers of the files that the experiments name, with ours among them."""
+    named = {experiment["paper"] for experiment in experiments}
+    ours = list(zip(experiments, summaries, strict=True))
+    return published.tables([table for name, table in papers.items() if name in named], ours)
 
 
 def _figure(path: Path, title: str) -> dict[str, str]:
     return {"title": title, "uri": data_uri(path.read_bytes(), "image/svg+xml")}
-
-
-def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a paired comparison over all seeds, with the names that are shown."""
-    labels, titles = experiments_of.named(experiment["variants"]), experiments_of.dataset_titles(experiment)
-    rows = frame[frame["seed"].astype(str) == "all"].to_dict("records")
-    return [
-        {**row, "target": titles[row["target"]], "first": labels[row["first"]], "second": labels[row["second"]]}
-        for row in rows
-    ]
 
 
 def _datasets(
