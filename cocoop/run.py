@@ -154,7 +154,10 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of everything that affects the numbers."""
-        return {part.name: getattr(self, part.name) for part in fields(self)} | {"run": self.run.to_dict()}
+        return self._fields() | {"run": self.run.to_dict()}
+
+    def _fields(self) -> dict[str, Any]:
+        return {part.name: getattr(self, part.name) for part in fields(self)}
 
     def to_json(self) -> str:
         """The canonical form; equal evaluations give equal text."""
@@ -168,7 +171,7 @@ class Evaluation:
     @cached_property
     def identity(self) -> str:
         """Short digest of everything that affects the numbers, used in paths."""
-        return identity(self.to_dict() | {"run": self.run.identity})
+        return identity(self._fields() | {"run": self.run.identity})
 
     @property
     def subsets_text(self) -> str:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
+from cocoop.config.specs import DatasetSpec
 from cocoop.planning.stages import Stage
 from cocoop.run import Evaluation, Run
 
@@ -103,6 +105,18 @@ class Job:
     def command(self) -> list[str]:
         """The arguments after `python -m cocoop`."""
         return [self.stage.name.replace("_", "-"), *self.words()]
+
+
+def once(make: Callable[..., Job]) -> Callable[..., Job]:
+    """A method of `Jobs` that makes the job of a dataset and numbers once, because every run and evaluation asks for it."""
+
+    def found(jobs: Any, spec: DatasetSpec, *numbers: int) -> Job:
+        key = (make.__name__, spec.name, *numbers)
+        if key not in jobs.made:
+            jobs.made[key] = make(jobs, spec, *numbers)
+        return jobs.made[key]
+
+    return found
 
 
 def view_ranges(views: int) -> list[tuple[int, int]]:

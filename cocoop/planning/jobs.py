@@ -10,7 +10,7 @@ from cocoop.config.specs import DatasetSpec
 from cocoop.data.download.state import again
 from cocoop.planning import stages
 from cocoop.planning.content import configuration_content, experiment_content
-from cocoop.planning.job import VALIDATION, Files, Job, Views, views_of
+from cocoop.planning.job import VALIDATION, Files, Job, Views, once, views_of
 from cocoop.planning.plan import Plan
 from cocoop.run import Evaluation, Run, seeds_text
 
@@ -27,6 +27,7 @@ class Jobs:
         self.plan, self.backbone, self.root = plan, plan.backbone, plan.config["data_root"]
         self._backbone_id = io.identity(self.backbone.settings)
         self._again: dict[str, str] = {}
+        self.made: dict[tuple, Job] = {}
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
@@ -58,6 +59,7 @@ class Jobs:
             lambda: ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, "--out", out],
         )  # fmt: skip
 
+    @once
     def manifest(self, spec: DatasetSpec) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data}
         stamp = self.download(spec).outputs["stamp"]
@@ -67,6 +69,7 @@ class Jobs:
             lambda: ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out],
         )  # fmt: skip
 
+    @once
     def fewshot(self, spec: DatasetSpec, shots: int, seed: int) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data, "shots": str(shots), "seed": str(seed)}
         manifest = self.manifest(spec).outputs["manifest"]

@@ -4,6 +4,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cocoop import io
@@ -46,9 +47,9 @@ class DatasetSize:
     download_bytes: int = 0
     estimated: bool = False
 
-    def labels(self, subset: str) -> list[int]:
+    def labels(self, subset: str) -> tuple[int, ...]:
         """Labels of a subset."""
-        return class_subset(range(self.classes), subset)
+        return _labels(self.classes, subset)
 
     def images_of(self, subset: str) -> int:
         """Number of test images of a subset."""
@@ -56,6 +57,11 @@ class DatasetSize:
         if self.per_label:
             return sum(self.per_label[label] for label in labels)
         return round(self.test_images * len(labels) / self.classes)
+
+
+@cache
+def _labels(classes: int, subset: str) -> tuple[int, ...]:
+    return tuple(class_subset(range(classes), subset))
 
 
 @dataclass(frozen=True)
