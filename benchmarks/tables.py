@@ -15,12 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 
 from cocoop import io
@@ -63,7 +63,13 @@ def plan(folder: Path, methods: Sequence[str]) -> None:
 
 
 def results(folder: Path, methods: Sequence[str], kind: str) -> dict[str, Any]:
-    """Writes synthetic results and returns the content of experiment.json."""
+    """Writes synthetic results and returns the content of experiment.json.
+
+    Runs in a process of its own: the peak memory of a command counts from that of the process that starts it.
+    """
+    import numpy as np
+    import torch
+
     expected: list[dict[str, Any]] = []
     generator = np.random.default_rng(0)
     labels = np.arange(IMAGES) % CLASSES
@@ -114,7 +120,9 @@ def main(methods: Sequence[str], kind: str, reference: bool) -> None:
         folder = Path(name)
         print(f"{len(methods) * len(DATASETS) * len(SHOTS) * len(SEEDS):,} runs, kind {kind}", flush=True)
         plan(folder, methods)
-        experiment = results(folder, methods, kind) | {"reference": methods[0] if reference else None}
+        with ProcessPoolExecutor(1, get_context("spawn")) as writer:
+            experiment = writer.submit(results, folder, methods, kind).result()
+        experiment["reference"] = methods[0] if reference else None
         io.write_json(folder / "experiment.json", experiment)
         print(f"{len(experiment['expected']):,} records", flush=True)
         which, records = ("--experiment", folder / "experiment.json"), folder / "records.csv"

@@ -51,7 +51,8 @@ def shots_of(content: Mapping[str, Any], row: str) -> int | list[int]:
 def _check_method(row: Mapping[str, Any], where: str) -> None:
     if not {"variant", "method"} & set(row):
         raise UserError(
-            f"{where}: key 'variant' or 'method' is missing; name the variant to compare with, or a method of {PUBLICATIONS}."
+            f"{where}: key 'variant' or 'method' is missing; name the variant to compare with, or a method of "
+            "config/publications.yaml."
         )
     if "method" in row and row["method"] not in (known := publications()):
         raise unknown("method", row["method"], known, f"{where}.method")

@@ -1,20 +1,17 @@
 """All published numbers of config/paper as tables, by year and apart from those of another protocol, with ours among them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import pandas as pd
 
-from cocoop.config.paper import publications
-from cocoop.config.registry import SHIPPED, Registry
 from cocoop.errors import counted
-from cocoop.reporting.records.statistics import AVERAGE, without_single_classes
+from cocoop.reporting.records.statistics import AVERAGE
 from cocoop.reporting.records.text import per_cent
+from cocoop.reporting.tables.entries import UNKNOWN, Entry, own, published, registry
 from cocoop.reporting.tables.grids import METRICS
-from cocoop.reporting.tables.paper import PaperTable, Printed, Row
-from cocoop.reporting.tables.provenance import COMPUTED, DAGGER, RUN_BY, SECOND_HAND, SELECTED
+from cocoop.reporting.tables.paper import PaperTable, Printed
+from cocoop.reporting.tables.provenance import COMPUTED, DAGGER, SECOND_HAND, SELECTED
 from cocoop.reporting.tables.rendering import Cell, Table
 
 PROTOCOLS = {
@@ -22,29 +19,6 @@ PROTOCOLS = {
     "transductive": "transductive: with unlabelled images of the classes tested",
     "unknown": "not known whether with unlabelled images of the classes tested",
 }
-OURS = "this benchmark"
-UNKNOWN = "?"
-Place = tuple[str, str, int]  # dataset or average, metric, shots
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of numbers: who published them, or that they are ours.
-
-    numbers: by place; shots is that of the printed numbers. note: its source, or our configuration.
-    """
-
-    method: Mapping[str, Any]
-    run_by: str
-    backbone: str
-    note: str
-    numbers: Mapping[Place, Printed] = field(default_factory=dict)
-    ours: bool = False
-
-    @property
-    def order(self) -> tuple[int, str, str, bool]:
-        """By year (unknown ones last), method and backbone; ours after those of others."""
-        return self.method["year"] or 9999, self.method["title"].lower(), self.backbone, self.ours
 
 
 class Numbered:
@@ -77,87 +51,12 @@ def tables(papers: Iterable[PaperTable], ours: Sequence[tuple[Mapping[str, Any],
     """
     found = []
     for paper in sorted((paper for paper in papers if paper.described), key=lambda paper: paper.title):
-        entries = sorted([*_published(paper), *_own(paper, ours)], key=lambda entry: entry.order)
+        entries = sorted([*published(paper), *own(paper, ours)], key=lambda entry: entry.order)
         numbered = Numbered(entries)
         for protocol, about in PROTOCOLS.items():
             part = [entry for entry in entries if entry.method["protocol"] == protocol]
             found += list(_tables(paper, f"{paper.title}{about and f' ({about})'}", part, numbered))
     return found
-
-
-def _published(paper: PaperTable) -> Iterator[Entry]:
-    """The published rows; a row that stands beside several variants comes once."""
-    known = set()
-    for name, row in paper.rows.items():
-        method = _method(row.method, row.variant)
-        if (method["title"], row.source) not in known:
-            known.add((method["title"], row.source))
-            numbers = _numbers(paper, name, row)
-            yield Entry(method, RUN_BY[str(row.run_by)], row.backbone or UNKNOWN, _source(row), numbers)
-
-
-def _method(name: str | None, variant: str | None) -> Mapping[str, Any]:
-    """What config/publications.yaml says of a method, or of that of a variant."""
-    if name is None and variant in _registry().variants:
-        name = _registry().variants[str(variant)].method
-    nothing = {"title": name or variant, "venue": None, "year": None, "protocol": "unknown"}
-    return publications().get(str(name), nothing)
-
-
-@cache
-def _registry() -> Registry:
-    return Registry(SHIPPED)
-
-
-def _source(row: Row) -> str:
-    selected = f"; {SELECTED} chosen by accuracy on the test set: {row.selected}" if row.selected else ""
-    return f"{row.source}{selected}"
-
-
-def _numbers(paper: PaperTable, name: str, row: Row) -> dict[Place, Printed]:
-    found = {}
-    for target, rows in paper.values.items():
-        for metric, printed in rows.get(name, {}).items():
-            numbers = (
-                dict.fromkeys(row.shots, printed)
-                if isinstance(printed, Printed)
-                else zip(row.shots, printed, strict=True)
-            )
-            found |= {
-                (target, metric, shots): number
-                for shots, number in dict(numbers).items()
-                if number and metric in METRICS
-            }
-    return found
-
-
-def _own(paper: PaperTable, ours: Sequence[tuple[Mapping[str, Any], pd.DataFrame]]) -> Iterator[Entry]:
-    """Our complete numbers at places that the file has for the same backbone."""
-    printed: dict[str, set[Place]] = {}
-    for name, row in paper.rows.items():
-        printed.setdefault(row.backbone or UNKNOWN, set()).update(_numbers(paper, name, row))
-    for experiment, summary in ours:
-        backbone = experiment["backbone"]["name"]
-        if experiment["paper"] != paper.name or backbone not in printed:
-            continue
-        averaged = frozenset(without_single_classes(summary["target"], summary)) - {*summary["source"], AVERAGE}
-        shots_of = {shots for _, _, shots in printed[backbone] if shots}
-        for (variant, label), part in summary[summary["mean"].notna()].groupby(["variant", "label"], observed=True):
-            numbers: dict[Place, Printed] = {}
-            for number in part.to_dict("records"):
-                if number["target"] == AVERAGE and averaged != paper.average_over:
-                    continue
-                std = None if pd.isna(number["std"]) else number["std"]
-                for shots in [number["shots"]] if number["shots"] else [0, *shots_of]:
-                    place = number["target"], number["metric"], shots
-                    if place in printed[backbone]:
-                        numbers[place] = Printed(number["mean"], True, std=std)
-            if numbers:
-                seeds = counted(int(part["expected"].max()), "seed", "seeds")
-                note = f"{label}: {OURS}, experiment {experiment['name']}, {seeds}, settings {experiment.get('made_with', '')}"
-                yield Entry(
-                    {**_method(None, variant), "title": label}, OURS, backbone, note.rstrip(), numbers, ours=True
-                )
 
 
 def _tables(paper: PaperTable, title: str, entries: Sequence[Entry], numbered: Numbered) -> Iterator[Table]:
@@ -269,4 +168,4 @@ def _shots(shots: int) -> str:
 def _title(target: str) -> str:
     if target == AVERAGE:
         return "Average"
-    return str(_registry().read("datasets", target, "config/paper")["title"])
+    return str(registry().read("datasets", target, "config/paper")["title"])

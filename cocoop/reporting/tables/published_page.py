@@ -1,6 +1,7 @@
 """docs/published.md: all published numbers of config/paper on one page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -39,7 +40,7 @@ def markdown(results: Path | None = None) -> str:
     return "\n".join(parts)
 
 
-def own(results: Path) -> list[tuple[Mapping[str, Any], pd.DataFrame]]:
+def own(results: Path) -> Sequence[tuple[Mapping[str, Any], pd.DataFrame]]:
     """The experiments of a results folder that have records, with their summaries."""
     found = []
     for path in sorted(Path(results).glob("experiments/*/experiment-*.json")):
@@ -54,5 +55,5 @@ def own(results: Path) -> list[tuple[Mapping[str, Any], pd.DataFrame]]:
 def _wrapped(text: str) -> str:
     """The lines of a page; lines of a table stay as they are."""
     lines = text.split("\n")
-    whole = dict(break_long_words=False, break_on_hyphens=False)
-    return "\n".join(line if line.startswith(("|", "#")) else fill(line, WIDTH, **whole) for line in lines)
+    wrap = partial(fill, width=WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(line if line.startswith(("|", "#")) else wrap(line) for line in lines)
