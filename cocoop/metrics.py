@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from statistics import fmean, pstdev, stdev
 
 
@@ -39,11 +40,27 @@ def population_std(values: Sequence[float]) -> float | None:
     return pstdev(values) if values else None
 
 
-def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """Student-t confidence interval of the mean over runs; None for fewer than two runs."""
-    if len(values) < 2:
-        return None
+def t_half_width(std: float | None, values: int, confidence: float = 0.95) -> float | None:
+    """Half the width of Student's t interval of the mean of so many values; None for fewer than two, and without spread.
+
+    std: their standard deviation (ddof 1). Equal values say nothing about their spread: a width of 0 would claim certainty.
+    """
+    return None if values < 2 or not std else _t_factor(values, confidence) * std / math.sqrt(values)
+
+
+@cache
+def _t_factor(values: int, confidence: float) -> float:
     from scipy.stats import t
 
-    half = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return fmean(values) - half, fmean(values) + half
+    return float(t.ppf((1 + confidence) / 2, values - 1))
+
+
+def interval(middle: float | None, half: float | None, low: float, high: float) -> tuple[float, float] | None:
+    """The interval around `middle`, cut to the values that are possible; None if a part is missing.
+
+    low, high: 0 and 1 for an accuracy or H, -1 and 1 for a difference of two. What is measured lies within this range, so
+    the cut removes no possible value and does not change the coverage.
+    """
+    if middle is None or half is None:
+        return None
+    return max(middle - half, low), min(middle + half, high)

@@ -173,7 +173,10 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values of everything that affects the numbers."""
-        content = {part.name: getattr(self, part.name) for part in fields(self)} | {"run": self.run.to_dict()}
+        return self._fields() | {"run": self.run.to_dict()}
+
+    def _fields(self) -> dict[str, Any]:
+        content = {part.name: getattr(self, part.name) for part in fields(self)}
         return content if self.together else {key: value for key, value in content.items() if key != "together"}
 
     def to_json(self) -> str:
@@ -188,7 +191,7 @@ class Evaluation:
     @cached_property
     def identity(self) -> str:
         """Short digest of everything that affects the numbers, used in paths."""
-        return identity(self.to_dict() | {"run": self.run.identity})
+        return identity(self._fields() | {"run": self.run.identity})
 
     def among(self, subset: str) -> tuple[str, ...]:
         """The subset, and the other half if its images are also classified among the classes of that one."""

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     path(parser, "--costs", about=about, required=False)
     path(parser, "--out", about="folder to write into")
 
-    parser = command(commands, "paired", paired, "compare variants image by image over the same seeds")
+    parser = command(commands, "paired", paired, "compare variants over the same test images, seeds and datasets")
     path(parser, "--experiment", about="experiment.json")
     path(parser, "--metrics", about="file that lists metrics.json files, one per line")
     path(parser, "--records", about="records.csv")
@@ -92,7 +92,7 @@ def tables(experiment: Path, records: Path, costs: Path | None, out: Path) -> No
 
 
 def paired(experiment: Path, metrics: Path, records: Path, out: Path) -> None:
-    from cocoop.reporting.records.paired import build
+    from cocoop.reporting.tables.comparison import build
 
     build(experiment, _listed(metrics), records, out)
 

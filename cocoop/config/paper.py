@@ -10,6 +10,7 @@ from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 
 FOLDER = places.SHIPPED / "config" / "paper"
+PUBLICATIONS = places.SHIPPED / "config" / "publications.yaml"
 ACCURACY = "accuracy"
 
 
@@ -17,6 +18,8 @@ def read(path: Path) -> dict[str, Any]:
     """Reads and validates one file."""
     content = io.read_yaml(path)
     validate(content, "paper", str(path))
+    for name, row in content.get("rows", {}).items():
+        _check_method(row, f"{path}: rows.{name}")
     if "rows" not in content and "sources" not in content:
         raise UserError(f"{path}: key 'sources' is missing; state the sources, or those of each row in `rows`.")
     for dataset, rows in content["values"].items():
@@ -59,6 +62,16 @@ def shots_of(content: Mapping[str, Any], row: str) -> int | list[int]:
     return content.get("rows", {}).get(row, {}).get("shots", content["shots"])
 
 
+def _check_method(row: Mapping[str, Any], where: str) -> None:
+    if not {"variant", "method"} & set(row):
+        raise UserError(
+            f"{where}: key 'variant' or 'method' is missing; name the variant to compare with, or a method of "
+            "config/publications.yaml."
+        )
+    if "method" in row and row["method"] not in (known := publications()):
+        raise unknown("method", row["method"], known, f"{where}.method")
+
+
 def _check_row(content: Mapping[str, Any], name: str, row: Mapping[str, Any], where: str) -> None:
     if "rows" in content and name not in content["rows"]:
         raise unknown("row", name, content["rows"], where)
@@ -66,9 +79,21 @@ def _check_row(content: Mapping[str, Any], name: str, row: Mapping[str, Any], wh
     wanted = len(shots) if isinstance(shots, list) else None
     for metric, value in row.items():
         count = len(value) if isinstance(value, list) else None
-        if metric not in ("parameters", "verified") and count != wanted:
+        if metric not in ("parameters", "verified", "std") and count != wanted:
             asked = f"{wanted} numbers, one for each of the shots" if wanted else f"one number, for {shots} shots"
             raise UserError(f"{where}.{metric}: expected {asked}, got {value}.")
+
+
+def publications() -> dict[str, dict[str, Any]]:
+    """The content of config/publications.yaml: the methods behind published numbers by name, validated."""
+    return _publications(PUBLICATIONS.read_bytes())
+
+
+@cache
+def _publications(_: bytes) -> dict[str, dict[str, Any]]:
+    content = io.read_yaml(PUBLICATIONS)
+    validate(content, "publications", str(PUBLICATIONS))
+    return content
 
 
 @cache

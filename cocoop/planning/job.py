@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 from cocoop.config.draw import Draw
+from cocoop.config.specs import DatasetSpec
 from cocoop.planning.stages import Stage
 from cocoop.run import Evaluation, Run
 
@@ -114,6 +116,18 @@ class Job:
         """The arguments after `python -m cocoop`."""
         used = ["--usage", self.usage] if self.usage else []
         return [self.stage.name.replace("_", "-"), *self.words(), *used]
+
+
+def once(make: Callable[..., Job]) -> Callable[..., Job]:
+    """A method of `Jobs` that makes the job of a dataset once, because every run and evaluation asks for it."""
+
+    def found(jobs: Any, spec: DatasetSpec) -> Job:
+        key = (make.__name__, spec.name)
+        if key not in jobs.made:
+            jobs.made[key] = make(jobs, spec)
+        return jobs.made[key]
+
+    return found
 
 
 def view_ranges(views: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from cocoop.data.download.state import again
 from cocoop.planning import stages
 from cocoop.planning.content import configuration_content, experiment_content
 from cocoop.planning.draws import fewshot
-from cocoop.planning.job import VALIDATION, Files, Job, Views, views_of
+from cocoop.planning.job import VALIDATION, Files, Job, Views, once, views_of
 from cocoop.planning.plan import Plan
 from cocoop.run import Evaluation, Run, seeds_text
 
@@ -29,6 +29,7 @@ class Jobs:
         self.plan, self.root = plan, plan.config["data_root"]
         self._ids = {name: io.identity(spec.settings) for name, spec in plan.backbones.items()}
         self._again: dict[str, str] = {}
+        self.made: dict[tuple, Job] = {}
         self._found: dict[tuple, tuple[Job, list[str]]] = {}
 
     def all(self) -> Iterator[Job]:
@@ -60,6 +61,7 @@ class Jobs:
             lambda: ["--dataset", _json(spec, spec.source_settings), "--data-root", self.root, "--out", out],
         )  # fmt: skip
 
+    @once
     def manifest(self, spec: DatasetSpec) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data}
         stamp = self.download(spec).outputs["stamp"]
@@ -70,8 +72,11 @@ class Jobs:
         )  # fmt: skip
 
     def fewshot(self, drawn: Views | Run, seed: int) -> Job:
-        spec = self.plan.datasets[drawn.dataset]
-        return fewshot(spec, self.manifest(spec).outputs["manifest"], drawn, seed)
+        key = ("fewshot", drawn.dataset, drawn.subset, drawn.shots, drawn.draw.images, drawn.seeds, seed)
+        if key not in self.made:
+            spec = self.plan.datasets[drawn.dataset]
+            self.made[key] = fewshot(spec, self.manifest(spec).outputs["manifest"], drawn, seed)
+        return self.made[key]
 
     def features(self, backbone: str, spec: DatasetSpec, local: bool = False) -> Job:
         identity = io.identity(self._ids[backbone], spec.data, *["local"] * local)

@@ -133,6 +133,8 @@ MISTAKES = [
     (PAPER, "a metric nobody knows", ("values", "average", "coop", "hm"), 71.66),
     (PAPER, "a key is missing", ("sources",), GONE),
     (SUCCESSORS, "a row that is not described", ("values", "average", "kgcopo"), {"base": 80.73}),
+    (SUCCESSORS, "a row of no method", ("rows", "hpt", "method"), GONE),
+    (SUCCESSORS, "a row of an unknown method", ("rows", "hpt", "method"), "htp"),
 ]
 TEXTS = [
     (CONFIGURATION, "a key appears twice", "seeds: [1]\nseeds: [2]\n"),

@@ -63,6 +63,7 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         ("shots", "7", "any number of shots"),
         (r"values\.\w+(\.\w+)?", "missing|wrong name", "datasets and variants of a paper need not be in the registry"),
         (r"values\.\w+\.\w+\.(base|new|all|h)", "missing|0|7", "a cell less, or any number of per cent"),
+        (r"values\.\w+\.\w+\.std(\.\w+)?", "missing|0|7", "no published spread, or any"),
         (r"values\.\w+\.\w+\.parameters", "missing|7|1000000000", "a cell less, or any count"),
         (r"values\.\w+\.\w+\.verified", "missing", "as the whole table"),
     ],

@@ -75,7 +75,7 @@ rule tables:
 rule paired:
     input:
         unpack(inputs_of(stages.PAIRED)),
-        code=sources("reporting/records"),
+        code=sources("reporting/records", "reporting/tables"),
     output:
         directory(stages.PAIRED.outputs["paired"]),
     log:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cocoop.config import BackboneSpec, DatasetSpec, architectures
@@ -45,9 +46,9 @@ class DatasetSize:
     estimated: bool = False
     train_images: int | None = None
 
-    def labels(self, subset: str) -> list[int]:
+    def labels(self, subset: str) -> tuple[int, ...]:
         """Labels of a subset."""
-        return class_subset(range(self.classes), subset)
+        return _labels(self.classes, subset)
 
     def images_of(self, subset: str) -> int:
         """Number of test images of a subset."""
@@ -55,6 +56,11 @@ class DatasetSize:
         if self.per_label:
             return sum(self.per_label[label] for label in labels)
         return round(self.test_images * len(labels) / self.classes)
+
+
+@cache
+def _labels(classes: int, subset: str) -> tuple[int, ...]:
+    return tuple(class_subset(range(classes), subset))
 
 
 @dataclass(frozen=True)

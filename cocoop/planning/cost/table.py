@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tabulate import tabulate
 
@@ -12,7 +13,7 @@ from cocoop.planning.cost.groups import submissions
 from cocoop.planning.cost.image_rate import decoders
 from cocoop.planning.cost.sizes import dataset_sizes
 from cocoop.planning.cost.throughput import START_SECONDS, Throughput
-from cocoop.planning.cost.tokens import TAIL, Counter
+from cocoop.planning.cost.tokens import TAIL, Counter, Tokens
 from cocoop.planning.cost.work import Estimator, Work
 from cocoop.planning.job import Job
 from cocoop.planning.jobs import jobs_of
@@ -20,6 +21,16 @@ from cocoop.run import Run
 
 HEAD = ("experiment", "jobs", "GPU jobs", "Slurm jobs", "trainings", "image passes", "text passes", "tokens, literal",
         "tokens, computed", "disk GB", "image hours", "text hours, literal", "text hours")  # fmt: skip
+
+
+class Costed(NamedTuple):
+    """Work, tokens and seconds of a GPU job; seconds and tokens are None if unknown."""
+
+    work: Work
+    tokens: Tokens | None
+    image_seconds: float | None
+    literal_seconds: float | None
+    text_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -69,33 +80,45 @@ def show(
     workers = decoders() if workers is None else workers
     throughput = Throughput(bench, next(iter(plan.backbones.values())).precision, images_per_second, workers)
     counter, jobs = Counter(estimator), jobs_of(plan)
-    parts = {name: [job for job in jobs if name in job.experiments] for name in plan.experiments}
+    costed = [(job, _costed(job, estimator, counter, throughput)) for job in jobs]
+    parts = {name: [pair for pair in costed if name in pair[0].experiments] for name in plan.experiments}
     if len(plan.backbones) > 1:
-        parts |= {f"with {name}": [job for job in jobs if job.backbone == name] for name in plan.backbones}
-    rows = [_row(name, _cost(part, estimator, counter, throughput)) for name, part in parts.items()]
-    rows.append(_row("all, shared jobs once", _cost(jobs, estimator, counter, throughput)))
+        parts |= {f"with {name}": [pair for pair in costed if pair[0].backbone == name] for name in plan.backbones}
+    rows = [_row(name, _cost(part)) for name, part in {**parts, "all, shared jobs once": costed}.items()]
     print(tabulate(rows, HEAD, "pipe", disable_numparse=True, colalign=["left"] + ["right"] * (len(HEAD) - 1)))
     print(*_notes(plan, estimator, throughput), *_local(jobs, estimator), sep="\n")
 
 
-def _cost(jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:
-    gpu = [job for job in jobs if job.needs_gpu]
-    works = {job: work for job in gpu if (work := estimator.work(job)) is not None}
-    known, tokens = list(works), [counter.tokens(job) for job in works]
-    counted = [t for t in tokens if t is not None]
-    complete = len(counted) == len(tokens)
+def _costed(job: Job, estimator: Estimator, counter: Counter, throughput: Throughput) -> Costed | None:
+    """None for a job without a GPU, and for one whose dataset's size is unknown."""
+    if not job.needs_gpu or (work := estimator.work(job)) is None:
+        return None
+    return Costed(
+        work=work,
+        tokens=counter.tokens(job),
+        image_seconds=throughput.image_seconds(estimator, job),
+        literal_seconds=throughput.text_seconds(estimator, job, "literal"),
+        text_seconds=throughput.text_seconds(estimator, job),
+    )
+
+
+def _cost(costed: Sequence[tuple[Job, Costed | None]]) -> Cost:
+    jobs = [job for job, _ in costed]
+    known = [cost for _, cost in costed if cost is not None]
+    counted = [cost.tokens for cost in known if cost.tokens is not None]
+    complete = len(counted) == len(known)
     return Cost(
         jobs=len(jobs),
-        gpu_jobs=len(gpu),
+        gpu_jobs=sum(job.needs_gpu for job in jobs),
         slurm_jobs=submissions(jobs),
         trainings=sum(len(job.about.seeds) for job in jobs if isinstance(job.about, Run)),
-        work=sum(works.values(), Work()),
+        work=sum((cost.work for cost in known), Work()),
         literal=sum(t.literal for t in counted) if complete else None,
         fast=sum(t.fast for t in counted) if complete else None,
         guessed=any(t.guessed for t in counted),
-        image_hours=_hours([throughput.image_seconds(estimator, job) for job in known]),
-        literal_hours=_hours([throughput.text_seconds(estimator, job, "literal") for job in known]),
-        text_hours=_hours([throughput.text_seconds(estimator, job) for job in known]),
+        image_hours=_hours([cost.image_seconds for cost in known]),
+        literal_hours=_hours([cost.literal_seconds for cost in known]),
+        text_hours=_hours([cost.text_seconds for cost in known]),
     )
 
 

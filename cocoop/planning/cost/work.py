@@ -7,6 +7,7 @@ although a backward pass follows. The counts agree with those derived from the r
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from statistics import fmean as mean
+from typing import Any
 
 from cocoop.config.draw import ALL_SHOTS
 from cocoop.planning import Plan
@@ -51,7 +52,8 @@ class Estimator:
     def __init__(self, plan: Plan, datasets: Mapping[str, DatasetSize]) -> None:
         self.plan, self.datasets = plan, datasets
         self.backbones = {name: backbone_size(spec) for name, spec in plan.backbones.items()}
-        self._kinds: dict[str, str] = {}
+        self._methods: dict[str, Mapping[str, Any]] = {}
+        self._works: dict[tuple, Work | None] = {}
 
     def backbone(self, job: Job) -> BackboneSize | None:
         """The size of a job's backbone; None for a job without one."""
@@ -59,14 +61,22 @@ class Estimator:
 
     def kind(self, run: Run) -> str:
         """When the text encoder runs: per_step, per_image or none."""
-        method = run.method
-        if method not in self._kinds:
-            content = self.plan.registry.read("methods", method, self.plan.where)
-            self._kinds[method] = content.get("prompts", PER_STEP)
-        return self._kinds[method]
+        return self._method(run).get("prompts", PER_STEP)
+
+    def _method(self, run: Run) -> Mapping[str, Any]:
+        """The content of the method's file, read once."""
+        if run.method not in self._methods:
+            self._methods[run.method] = self.plan.registry.read("methods", run.method, self.plan.where)
+        return self._methods[run.method]
 
     def work(self, job: Job) -> Work | None:
         """The work of a job; None if the size of one of its datasets is unknown. Jobs without a model have no work."""
+        key = job.stage.name, job.backbone, job.about, job.local
+        if key not in self._works:
+            self._works[key] = self._work(job)
+        return self._works[key]
+
+    def _work(self, job: Job) -> Work | None:
         about = job.about
         needed = {getattr(about, name, None) for name in ("dataset", "target")} - {None}
         needed |= {about} if job.stage is FEATURES else set()
@@ -112,7 +122,7 @@ class Estimator:
 
     def _first_image_layer(self, run: Run) -> int:
         """The first layer of the image tower that the method changes, counted from 1."""
-        source = self.plan.registry.read("methods", run.method, self.plan.where).get("image_layer_from")
+        source = self._method(run).get("image_layer_from")
         first = 1 if source is None else run.params[source]
         return first if isinstance(first, int) else min(first)
 

@@ -48,6 +48,6 @@ def _panel(axes: Axes, part: pd.DataFrame, data: Data, markers: dict[str, str]) 
     for row in part.itertuples():
         y = series.index(row.series) + offsets[row.metric]
         if pd.notna(row.mean):
-            std = 0 if pd.isna(row.std) else 100 * row.std
+            ends = style.whisker(100 * row.mean, 100 * row.std)
             color, marker = data.looks[row.series].color, markers[row.metric]
-            axes.errorbar(100 * row.mean, y, xerr=std, color=color, marker=marker, markersize=4.5, capsize=1.5)
+            axes.errorbar(100 * row.mean, y, xerr=ends, color=color, marker=marker, markersize=4.5, capsize=1.5)

@@ -94,7 +94,7 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str]) -> 
                 continue
             look = data.looks[name]
             axes.barh(y, row.change, height, color=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.5)
-            _whisker(axes, row.change, 0 if pd.isna(row.std) else row.std, y, data.labels[name] if data.many else "")
+            _whisker(axes, row.change, row.std, y, data.labels[name] if data.many else "")
     source = changes["source"].iloc[0]
     axes.set_yticks(range(len(order)), [data.titles[name] + (" (source)" if name == source else "") for name in order])
     axes.axvline(0, color="black", linewidth=0.8)
@@ -107,9 +107,10 @@ def _panel(axes: Axes, data: Data, changes: pd.DataFrame, series: list[str]) -> 
 
 def _whisker(axes: Axes, change: float, std: float, y: float, label: str) -> None:
     """The spread of a bar, and at its end the change, followed by the series' label if it is not empty."""
-    if std:
-        axes.errorbar(change, y, xerr=std, color="black", linewidth=0.8, capsize=1.5)
-    end = change + std if change >= 0 else change - std
+    ends = style.whisker(change, std, -100.0)
+    if std > 0:
+        axes.errorbar(change, y, xerr=ends, color="black", linewidth=0.8, capsize=1.5)
+    end = change + ends[1][0] if change >= 0 else change - ends[0][0]
     side = "left" if change >= 0 else "right"
     text = f"{style.signed(change)} {label}".strip()
     axes.annotate(

@@ -123,9 +123,9 @@ def _scatter(axes: Axes, data: Data, points: list[dict[str, Any]], quantity: str
             axes.axhline(mean, color=look.color, linestyle=look.line, linewidth=1.2)
             ends[point["series"]] = (right, mean)
             continue
-        std = 0 if pd.isna(point["std"]) else 100 * point["std"]
+        whisker = style.whisker(mean, 100 * point["std"])
         axes.errorbar(
-            value, mean, yerr=std, color=look.color, marker=look.marker, markersize=6, capsize=2, elinewidth=0.8
+            value, mean, yerr=whisker, color=look.color, marker=look.marker, markersize=6, capsize=2, elinewidth=0.8
         )
         ends[point["series"]] = (value, mean)
     if quantity in MEMORY:

@@ -20,9 +20,9 @@ SIDE = 1.2  # the axis extends from the smallest number of shots divided by this
 def draw(data: Data) -> Figure:
     """One panel per dataset (the average first) and group of classes; untrained variants are horizontal lines.
 
-    Bands show mean ± standard deviation (ddof 1) over seeds. A number of shots with missing runs has no point. With more
-    series than a legend can keep apart, panels are larger, each series is also labelled at its last point, and bands are
-    fainter.
+    Bands show mean ± standard deviation (ddof 1) over seeds, within 0 and 100. A number of shots with missing runs has no
+    point. With more series than a legend can keep apart, panels are larger, each series is also labelled at its last point,
+    and bands are fainter.
     """
     panels = [(target, metric) for target in data.titles for metric in data.metrics() if metric != "h"]
     columns = min(COLUMNS - data.many, len(panels))
@@ -80,7 +80,12 @@ def _panel(axes: Axes, part: pd.DataFrame, data: Data, shots: list[int]) -> dict
         axes.plot(places, mean, color=look.color, marker=look.marker, linestyle=look.line, linewidth=1.3, markersize=4)
         std = 100 * rows["std"].fillna(0)
         axes.fill_between(
-            places, mean - std, mean + std, color=look.color, alpha=0.05 if data.many else 0.18, linewidth=0
+            places,
+            (mean - std).clip(lower=0),
+            (mean + std).clip(upper=100),
+            color=look.color,
+            alpha=0.05 if data.many else 0.18,
+            linewidth=0,
         )
         ends |= {name: (places[last[-1]], mean[last[-1]])} if len(last) else {}
     axes.set_xscale("log", base=2)

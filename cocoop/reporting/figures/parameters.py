@@ -67,11 +67,10 @@ def _panel(axes: Axes, part: pd.DataFrame, looks: dict[str, Look]) -> dict[str, 
             axes.axhline(100 * row.mean, color=look.color, linestyle=look.line, linewidth=1.2)
             ends[row.series] = (max(places.values(), default=1.0), 100 * row.mean)
             continue
-        std = 0 if pd.isna(row.std) else 100 * row.std
         axes.errorbar(
             places[int(row.trained)],
             100 * row.mean,
-            yerr=std,
+            yerr=style.whisker(100 * row.mean, 100 * row.std),
             color=look.color,
             marker=look.marker,
             markersize=6,

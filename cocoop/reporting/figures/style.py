@@ -124,6 +124,16 @@ def accuracy_limits(axes: Axes, which: str) -> None:
     getattr(axes, f"set_{which}lim")(min(low, 101.0 - LEAST_ACCURACY), max(high, LEAST_ACCURACY - 1.0))
 
 
+def whisker(middle: float, std: float, low: float = 0.0, high: float = 100.0) -> list[list[float]]:
+    """The lengths below and above of a whisker of one standard deviation, as `errorbar` takes them; 0 without a spread.
+
+    It ends where the values end that are possible: low and high are 0 and 100 for accuracies in per cent, -100 and 100 for
+    their differences.
+    """
+    std = 0.0 if pd.isna(std) else std
+    return [[max(0.0, min(std, middle - low))], [max(0.0, min(std, high - middle))]]
+
+
 def mark_empty(axes: Axes, part: pd.DataFrame) -> None:
     """Writes into a panel why it is empty: missing runs, or a single class. part: its rows of a summary."""
     text = "one class only" if part["one_class"].all() else "missing"

@@ -19,7 +19,7 @@ from cocoop.reporting.records import experiment as experiments_of
 from cocoop.reporting.records import records
 from cocoop.reporting.records.cost import PER_VARIANT
 from cocoop.reporting.records.text import count, per_cent
-from cocoop.reporting.tables import paper
+from cocoop.reporting.tables import comparison, paper, published, stacking
 
 FOLDER = Path(__file__).parent
 HARDEST_CLASSES = 60
@@ -58,9 +58,11 @@ def build(
     for experiment in experiments:
         titles |= experiments_of.dataset_titles(experiment)
     papers = paper.load()
+    shown = [_experiment(results, experiment, papers) for experiment in experiments]
     content = {
         "version": __version__,
-        "experiments": [_experiment(results, experiment, papers) for experiment in experiments],
+        "experiments": shown,
+        "published": _published(experiments, [about["tables"][0].tidy for about in shown], papers),
         "backbones": list(
             dict.fromkeys(one["backbone"]["label"] for e in experiments for one in experiments_of.of_each(e))
         ),
@@ -95,7 +97,7 @@ def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[st
     folder = results / "experiments" / experiment["name"]
     several = len(experiments_of.of_each(experiment)) > 1
     drawn = {folder / "figures" / f"{name}.svg": figure for name, figure in figures.files(experiment).items()}
-    paired, path, cost = folder / "paired/paired.csv", folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
+    path, cost = folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
     measured = _measured(cost) if cost.exists() else None
     built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
     return {
@@ -105,7 +107,7 @@ def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[st
         "several": several,
         "tables": built,
         "figures": [_figure(path, _title(figure, several)) for path, figure in drawn.items() if path.exists()],
-        "paired": _paired(experiment, pd.read_csv(paired)) if paired.exists() else [],
+        "paired": comparison.load(experiment, folder / "paired"),
     }
 
 
@@ -114,25 +116,21 @@ def _title(figure: figures.Figure, several: bool) -> str:
     return FIGURE_TITLES[figure.kind] + of
 
 
+def _published(
+    experiments: Sequence[Mapping[str, Any]], summaries: Sequence[pd.DataFrame], papers: Mapping[str, paper.PaperTable]
+) -> list[tables.Table]:
+    """The published numbers of the files that the experiments name, with ours among them."""
+    named = {experiment["paper"] for experiment in experiments}
+    ours = [
+        (one, part)
+        for experiment, summary in zip(experiments, summaries, strict=True)
+        for one, part in stacking.of_each(experiment, summary)
+    ]
+    return published.tables([table for name, table in papers.items() if name in named], ours)
+
+
 def _figure(path: Path, title: str) -> dict[str, str]:
     return {"title": title, "uri": data_uri(path.read_bytes(), "image/svg+xml")}
-
-
-def _paired(experiment: Mapping[str, Any], frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a paired comparison over all seeds, with the names that are shown."""
-    labels, titles = experiments_of.named(experiment["variants"]), experiments_of.dataset_titles(experiment)
-    backbones = {one["backbone"]["name"]: one["backbone"]["label"] for one in experiments_of.of_each(experiment)}
-    rows = frame[frame["seed"].astype(str) == "all"].to_dict("records")
-    return [
-        {
-            **row,
-            "backbone": backbones.get(row.get("backbone"), ""),
-            "target": titles[row["target"]],
-            "first": labels[row["first"]],
-            "second": labels[row["second"]],
-        }
-        for row in rows
-    ]
 
 
 def _datasets(

@@ -1,4 +1,4 @@
-"""Paired comparisons of variants on the same seeds and test images (bootstrap and McNemar's test)."""
+"""Paired comparisons of variants on the same seeds and test images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, groupby
@@ -7,30 +7,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from tabulate import tabulate
 
 from cocoop import io, progress
-from cocoop.config.draw import shots_text
 from cocoop.errors import UserError
 from cocoop.reporting.records import experiment as experiments
-from cocoop.reporting.records import notes, records
-from cocoop.reporting.records.text import markdown_escape, per_cent
+from cocoop.reporting.records import significance
 from cocoop.splits import half_of
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-BOOTSTRAP_SEED = 0
-BATCH_ELEMENTS = 20_000_000
 COLUMNS = [
-    "dataset", "target", "target_subset", "shots", "draw", "first", "second", "seed", "images", "first_accuracy", "second_accuracy",
-    "difference", "interval_low", "interval_high", "only_first", "only_second", "mcnemar_p",
+    "dataset", "target", "target_subset", "shots", "draw", "first", "second", "seed", "images", "first_accuracy",
+    "second_accuracy", "difference", "interval_low", "interval_high", "p", "p_holm", "seeds", "std", "seeds_low", "seeds_high",
+    "detectable",
+    "only_first", "only_second", "mcnemar_p", "mcnemar_p_holm",
 ]  # fmt: skip
-HEADER = ("Tested on", "Classes", "First", "Second", "Second − first", "95 % interval", "McNemar p per seed")
-NOTE = (
-    f"Percentage points, over the same seeds and test images. The interval is a bootstrap over test images (percentile, "
-    f"{RESAMPLES} resamples, fixed seeds), so it does not include the spread over seeds. p: McNemar's exact test for each "
-    "seed, not corrected for the number of tests."
-)
+WHOLE = ("seeds", "only_first", "only_second")
 ALL_SEEDS = "all"
 
 
@@ -50,31 +40,6 @@ class Answers(NamedTuple):
 
     index: np.ndarray  # type: ignore[assignment]  # hides tuple.index
     correct: dict[int, np.ndarray]
-
-
-def build(experiment_json: Path, metrics_paths: Sequence[Path], records_csv: Path, out_dir: Path) -> pd.DataFrame:
-    """Compares variants of an experiment (see `compare`) and writes paired.csv (fractions) and paired.md (per cent).
-
-    Variants are compared within a backbone. With several backbones, the first column names the backbone.
-
-
-    metrics_paths: metrics.json files, with predictions.safetensors in the same folder; records_csv: the result of `collect`
-    for them.
-    """
-    each = experiments.of_each(experiments.load(experiment_json))
-    numbers, said, frames, texts = records.load(records_csv), records.load_notes(records_csv), [], []
-    for experiment in each:
-        frame = compare(experiment, read(experiment, metrics_paths))
-        noted = notes.of(experiment, experiments.select(experiment, numbers), said)
-        if len(each) > 1:
-            frame.insert(0, "backbone", experiment["backbone"]["name"])
-            experiment = {**experiment, "title": f"{experiment['title']} ({experiment['backbone']['label']})"}
-        frames.append(frame)
-        texts.append(to_markdown(experiment, frame, noted))
-    whole = pd.concat([frame for frame in frames if not frame.empty] or frames[:1], ignore_index=True)
-    io.write_text(Path(out_dir) / "paired.csv", whole.to_csv(index=False, lineterminator="\n"))
-    io.write_text(Path(out_dir) / "paired.md", "\n".join(texts))
-    return whole
 
 
 def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[Place, Answers]:
@@ -111,16 +76,26 @@ def read(experiment: Mapping[str, Any], metrics_paths: Sequence[Path]) -> dict[P
 
 
 def compare(experiment: Mapping[str, Any], tested: Mapping[Place, Answers]) -> pd.DataFrame:
-    """One row per pair, target subset and seed with McNemar's exact test, and one over all seeds with a bootstrap interval.
+    """One row per pair and target subset over all common seeds, and one for each seed.
 
     The pairs are all of two variants, or, if the experiment has a reference, the reference and each other variant.
     difference: accuracy of the second variant minus that of the first. An untrained variant has one set of predictions,
     which is compared with every seed of the other. Pairs without a common seed are left out. Columns: `COLUMNS`, fractions.
+
+    Over all seeds: interval_low and interval_high, and p, are over test images (`significance.over_images`, and `sign_flip` of
+    the differences summed over seeds); std, seeds_low, seeds_high and detectable are over seeds (`significance.over_seeds`).
+    For each seed: the images that only one of the two gets right, and McNemar's exact test. Holm's correction is
+    for the number of tests of the same kind in the whole comparison.
     """
     rows: list[dict[str, Any]] = []
     for first, second in progress.track(list(_pairs(experiment, tested)), "compare", "pair"):
         rows += _rows(first, second, tested[first], tested[second])
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"only_first": "Int64", "only_second": "Int64"})
+    frame = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(WHOLE, "Int64"))
+    frame = frame.astype({name: "float64" for name in COLUMNS[COLUMNS.index("first_accuracy") :] if name not in WHOLE})
+    single = frame["seed"] != ALL_SEEDS
+    counts = (frame.loc[single, name].to_numpy("int64") for name in ("only_first", "only_second"))
+    frame.loc[single, "mcnemar_p"] = significance.mcnemar(*counts)
+    return frame.assign(**{f"{name}_holm": significance.holm(frame[name]) for name in ("p", "mcnemar_p")})
 
 
 def _place(record: Mapping[str, Any]) -> Place:
@@ -162,69 +137,35 @@ def _rows(first: Place, second: Place, one: Answers, other: Answers) -> Iterator
         "dataset": trained.dataset, "target": first.target, "target_subset": first.target_subset, "shots": trained.shots,
         "draw": trained.draw, "first": first.variant, "second": second.variant, "images": len(one.index),
     }  # fmt: skip
-    pairs = {seed: (a, b) for seed, a, b in _common(first, second, one, other)}
-    if not pairs or not len(one.index):
+    seeds = sorted(_common(first, second, one, other))
+    if not seeds or not len(one.index):
         return
-    differences = np.mean([b.astype(float) - a for a, b in pairs.values()], axis=0)
-    low, high = _bootstrap(differences)
+    left, right = _stacked(first, one, seeds), _stacked(second, other, seeds)
+    differences = right - left
+    of_images, of_seeds = differences.sum(axis=0, dtype=np.int64), differences.mean(axis=1)
+    low, high = significance.over_images(of_images / len(seeds)) or (None, None)
     yield {
-        **described, "seed": ALL_SEEDS, "first_accuracy": np.mean([a.mean() for a, _ in pairs.values()]),
-        "second_accuracy": np.mean([b.mean() for _, b in pairs.values()]), "difference": differences.mean(),
-        "interval_low": low, "interval_high": high,
+        **described, "seed": ALL_SEEDS, "seeds": len(seeds), "first_accuracy": left.mean(), "second_accuracy": right.mean(),
+        "difference": of_seeds.mean(), "interval_low": low, "interval_high": high, "p": significance.sign_flip(of_images),
+        **significance.over_seeds(of_seeds.tolist()),
     }  # fmt: skip
-    for seed, (a, b) in sorted(pairs.items()):
-        only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+    only_first, only_second = (differences < 0).sum(axis=1), (differences > 0).sum(axis=1)
+    first_accuracy, second_accuracy = left.mean(axis=1), right.mean(axis=1)
+    for place, seed in enumerate(seeds):
         yield {
-            **described, "seed": seed, "first_accuracy": a.mean(), "second_accuracy": b.mean(), "difference": b.mean() - a.mean(),
-            "only_first": only_first, "only_second": only_second, "mcnemar_p": _mcnemar(a, b),
+            **described, "seed": seed, "first_accuracy": first_accuracy[place], "second_accuracy": second_accuracy[place],
+            "difference": of_seeds[place], "only_first": only_first[place], "only_second": only_second[place],
         }  # fmt: skip
 
 
-def _common(first: Place, second: Place, one: Answers, other: Answers) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    for seed in other.correct if not first.shots else one.correct:
-        a = next(iter(one.correct.values())) if not first.shots else one.correct[seed]
-        b = next(iter(other.correct.values())) if not second.shots else other.correct.get(seed)
-        if b is not None:
-            yield seed, a, b
+def _common(first: Place, second: Place, one: Answers, other: Answers) -> set[int]:
+    """The seeds of both; an untrained variant goes with every seed of the other."""
+    if not first.shots:
+        return set(other.correct)
+    return set(one.correct) & set(other.correct) if second.shots else set(one.correct)
 
 
-def _bootstrap(differences: np.ndarray) -> tuple[float | None, float | None]:
-    """Percentile interval of the mean over resampled images, with fixed seeds."""
-    from scipy.stats import bootstrap
-
-    if len(differences) < 2:
-        return None, None
-    result = bootstrap(
-        (differences,), np.mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", vectorized=True,
-        batch=max(1, BATCH_ELEMENTS // len(differences)), rng=np.random.default_rng(BOOTSTRAP_SEED),
-    )  # fmt: skip
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def _mcnemar(one: np.ndarray, other: np.ndarray) -> float:
-    from statsmodels.stats.contingency_tables import mcnemar
-
-    table = [[(one & other).sum(), (one & ~other).sum()], [(~one & other).sum(), (~one & ~other).sum()]]
-    return float(mcnemar(table, exact=True).pvalue)
-
-
-def to_markdown(experiment: Mapping[str, Any], frame: pd.DataFrame, noted: Sequence[str] = ()) -> str:
-    """A table with one line per pair and target subset of a comparison (see `compare`), with footnotes."""
-    labels, titles = experiments.named(experiment["variants"]), experiments.dataset_titles(experiment)
-    keys = ["dataset", "target", "target_subset", "shots", "draw", "first", "second"]
-    trained = {variant["name"]: variant["trainable"] for variant in experiment["variants"]}
-    several_shots, several_draws = len(experiment["shots"]) > 1, frame["draw"].nunique() > 1
-    rows = []
-    for (_, target, subset, shots, draw, first, second), part in frame.groupby(keys, sort=False):
-        total, seeds = part[part["images"].notna() & part["mcnemar_p"].isna()].iloc[0], part[part["mcnemar_p"].notna()]
-        drawn = f", {draw}" if draw and several_draws else ""
-        suffix = f", {shots_text(shots)} shots" if several_shots else ""
-        names = [labels[first] + drawn * trained[first], labels[second] + suffix + drawn * trained[second]]
-        interval = f"{per_cent(total['interval_low'], sign=True)} to {per_cent(total['interval_high'], sign=True)}"
-        texts = [titles[target], subset, *names, per_cent(total["difference"], sign=True), interval]
-        rows.append([*map(markdown_escape, texts), ", ".join(f"{value:.2g}" for value in seeds["mcnemar_p"])])
-    align = ["left"] * 4 + ["right"] * 3
-    table = tabulate(rows, headers=HEADER, tablefmt="pipe", disable_numparse=True, colalign=align if rows else None)
-    title = markdown_escape(f"{experiment['title']}: paired comparison")
-    footnotes = "".join(f"\n{markdown_escape(note)}\n" for note in (NOTE, *noted))
-    return f"### {title}\n\n{table}\n{footnotes}"
+def _stacked(place: Place, answers: Answers, seeds: Sequence[int]) -> np.ndarray:
+    """The answers of these seeds (S, N) as 0 and 1; those of an untrained variant once for each seed."""
+    only = next(iter(answers.correct.values()))
+    return np.stack([answers.correct[seed] if place.shots else only for seed in seeds]).astype(np.int8)

@@ -1,6 +1,5 @@
 """Mean and spread over seeds, H, and averages over datasets: the tidy numbers behind every table and figure."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ AVERAGE = "average"
 TRANSFER_KINDS = ("transfer", "domain")
 CELL = ["source", "target", "series", "shots"]
 RUN = ["half", "seed"]  # the runs that a number of a cell is a mean of
+HALF = "half_width"
 COLUMNS = [
     *CELL, "label", "variant", "metric", "n", "expected", "mean", "std", "std_ddof0", "interval_low", "interval_high",
     "one_class", "trained", "without_biases", "draw",
@@ -33,13 +33,13 @@ def summarize(
     is that of H per seed (CoCoOp, section 4.1). `one_class`: a group of classes contains a single one; its accuracy, 1
     by definition, is left out, and its dataset is left out of averages.
 
-    The interval is Student's t at 95 %, cut to [0, 1]. A mean accuracy is within this range, so the cut removes no possible
-    value and does not change the coverage; a t interval of logits would not exist for accuracies of 0 and 1.
+    The interval is Student's t at 95 % around the mean, cut to [0, 1] as `metrics.interval` cuts it (a t interval of logits
+    would not exist for accuracies of 0 and 1). It is missing without a mean, with one seed, and if all seeds are equal.
     """
     values = per_seed(experiment, selected) if values is None else values
     rows = [_row(key, part) for key, part in _groups(values, [*CELL, "metric"])]
-    numbers = [name for name in COLUMNS if name.startswith(("mean", "std", "interval"))]
-    summary = _with_h_of_means(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64")))
+    numbers = [name for name in rows[0] if name.startswith(("mean", "std", HALF))]
+    summary = _with_intervals(_with_h_of_means(pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64"))))
     names = selected.drop_duplicates("series").set_index("series")[["label", "variant", "draw"]]
     names["draw"] = names["draw"].map(level_of)
     summary = _with_parameters(summary.join(names, on="series"), values)
@@ -127,12 +127,18 @@ def _harmonic(values: pd.DataFrame) -> pd.DataFrame:
 def _row(key: Mapping[str, Any], part: pd.DataFrame) -> dict[str, Any]:
     values = _listed(part["value"])
     there = [value for value in values if value is not None]
-    low, high = (min(max(end, 0.0), 1.0) for end in metrics.t_interval(there) or (math.nan, math.nan))
-    spread = {"std": metrics.sample_std(there), "std_ddof0": metrics.population_std(there) if len(there) > 1 else None}
+    std = metrics.sample_std(there)
+    spread = {"std": std, "std_ddof0": metrics.population_std(there) if len(there) > 1 else None}
     return {
         **key, "n": int(part["present"].sum()), "expected": len(values), "mean": metrics.mean(values), **spread,
-        "interval_low": low, "interval_high": high, "one_class": bool(part["one_class"].any()),
+        HALF: metrics.t_half_width(std, len(there)), "one_class": bool(part["one_class"].any()),
     }  # fmt: skip
+
+
+def _with_intervals(summary: pd.DataFrame) -> pd.DataFrame:
+    """Adds the interval around each mean; that of H is around the H that is shown, not around the mean of H per seed."""
+    low, high = summary["mean"] - summary[HALF], summary["mean"] + summary[HALF]
+    return summary.assign(interval_low=low.clip(lower=0.0), interval_high=high.clip(upper=1.0))
 
 
 def _with_h_of_means(summary: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,20 @@ def per_cent(value: float | None, sign: bool = False) -> str:
     return f"{rounded:{'+' if sign else ''}.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def interval(low: float | None, high: float | None, sign: bool = False) -> str:
+    """An interval of fractions in per cent, `—` if it is missing: `71.10 to 72.23`."""
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return GAP
+    return f"{per_cent(low, sign)} to {per_cent(high, sign)}"
+
+
+def p_value(value: float | None) -> str:
+    """A p with two significant digits, `—` if it is missing; very small ones as `<1e-11`, below which no digit is exact."""
+    if value is None or pd.isna(value):
+        return GAP
+    return "<1e-11" if value < 1e-11 else f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+
+
 def count(value: Any) -> str:
     """An integer with separated thousands: 35360 -> `35,360`."""
     return GAP if pd.isna(value) else f"{int(value):,}"

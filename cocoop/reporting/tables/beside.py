@@ -28,7 +28,7 @@ def join(experiment: Mapping[str, Any], summary: pd.DataFrame, paper: PaperTable
         comparable = not number["draw"] and not experiment.get("drawn")
         for name in (rows_of(experiment, paper, number["variant"]) if comparable else []) or [""]:
             printed = _find(paper, name, number, targets)
-            rows.append((place, name, *(printed or (None, pd.NA, pd.NA, pd.NA))))
+            rows.append((place, name, *(printed[:4] if printed else (None, pd.NA, pd.NA, pd.NA))))
     columns = [PLACE, PUBLISHED, "paper", "paper_verified", *MARKS]
     types = {"paper": "float64", **dict.fromkeys(("paper_verified", *MARKS), "boolean")}
     found = pd.DataFrame(rows, columns=columns).astype(types)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.reporting.records.text import per_cent
-from cocoop.reporting.tables import best, distance, footnotes
+from cocoop.reporting.records.text import interval, per_cent
+from cocoop.reporting.tables import best, detecting, distance, footnotes
 from cocoop.reporting.tables.grids import Grid, Numbers, mean_text
 from cocoop.reporting.tables.rendering import Cell, Table
 
@@ -16,7 +16,8 @@ TIDY = [
 ]  # fmt: skip
 SPREAD = (
     "In per cent. Standard deviations over seeds: ddof 1, and ddof 0 as the authors' scripts print. The interval of the mean is "
-    "Student's t, cut to the range of an accuracy, 0 to 100; with few seeds it is wide. The spread of H is that of each seed's "
+    "Student's t, cut to the range of an accuracy, 0 to 100; with few seeds it is wide, and it is not defined for one seed or "
+    "for seeds that are all equal. The spread of H is that of each seed's "
     "H, and the spread of an average is that of each seed's average. Runs: completed runs, and of how many if some are "
     "missing; a mean is blank unless all are complete."
 )
@@ -54,6 +55,7 @@ def table(
         *footnotes.meaning(experiment, summary),
         *distance.footnotes(experiment),
         *best.footnotes(numbers, grid),
+        *detecting.footnotes(per_seed),
         *_counting(grid),
         *common,
     )
@@ -101,11 +103,9 @@ def spread(
 
 
 def _spread_texts(number: Mapping[str, Any]) -> tuple[str, ...]:
-    low, high = per_cent(number["interval_low"]), per_cent(number["interval_high"])
-    interval = per_cent(None) if pd.isna(number["interval_low"]) else f"{low} to {high}"
     runs = str(number["n"]) if number["n"] == number["expected"] else f"{number['n']} of {number['expected']}"
-    mean = mean_text(number) + distance.text(number)
-    return mean, per_cent(number["std"]), per_cent(number["std_ddof0"]), interval, runs
+    mean, ends = mean_text(number) + distance.text(number), interval(number["interval_low"], number["interval_high"])
+    return mean, per_cent(number["std"]), per_cent(number["std_ddof0"]), ends, runs
 
 
 def _mean_std_distance(number: Mapping[str, Any] | None) -> str:

@@ -21,12 +21,14 @@ class Printed(NamedTuple):
         verified: whether two independent sources confirm it.
         selected: whether something in its run was chosen by test accuracy.
         computed: whether it is an average that is not printed but computed from the printed numbers.
+        std: the published standard deviation over seeds, a fraction; None without one.
     """
 
     value: float
     verified: bool
     selected: bool = False
     computed: bool = False
+    std: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Row:
     """A published row and where it comes from.
 
     Attributes:
-        variant: the variant whose results it is compared with.
+        variant: the variant whose results it is compared with; None if no variant computes the method.
+        method: the name of the method in config/publications.yaml; None if it is that of the variant.
         shots: shots of its numbers; several if its numbers are lists.
         run_by: who computed it: authors, others or unknown; None if the file does not describe its rows.
         source: where it was read.
@@ -43,8 +46,9 @@ class Row:
         selected_datasets: the datasets concerned; None for all.
     """
 
-    variant: str
+    variant: str | None
     shots: tuple[int, ...]
+    method: str | None = None
     run_by: str | None = None
     source: str = ""
     backbone: str | None = None
@@ -130,8 +134,9 @@ def _table(path: Path) -> PaperTable:
 def _row(content: Mapping[str, Any], name: str, about: Mapping[str, Any]) -> Row:
     shots, selected = shots_of(content, name), about.get("selected_on_test", {})
     return Row(
-        variant=about["variant"],
+        variant=about.get("variant"),
         shots=tuple(shots) if isinstance(shots, list) else (shots,),
+        method=about.get("method"),
         run_by=about.get("run_by"),
         source=about.get("source", ""),
         backbone=about.get("backbone"),
@@ -148,13 +153,15 @@ def _verified(content: Mapping[str, Any], name: str, numbers: Mapping[str, Any])
 def _numbers(
     numbers: Mapping[str, Any], selected: bool, verified: bool
 ) -> Iterator[tuple[str, Printed | tuple[Printed | None, ...]]]:
+    stds = numbers.get("std", {})
     for metric, value in numbers.items():
         if metric == "parameters":
             yield metric, Printed(value, verified)
         elif isinstance(value, list):
             yield metric, tuple(None if one is None else Printed(one / 100, verified, selected) for one in value)
-        elif metric != "verified":
-            yield metric, Printed(value / 100, verified, selected)
+        elif metric not in ("verified", "std"):
+            std = stds[metric] / 100 if metric in stds else None
+            yield metric, Printed(value / 100, verified, selected, std=std)
 
 
 def _averages(values: Mapping[str, Any], rows: Mapping[str, Row], over: frozenset[str]) -> dict[str, dict[str, Any]]:

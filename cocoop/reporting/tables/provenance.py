@@ -42,7 +42,7 @@ def footnotes(
     titles = named(experiment["variants"])
     for number, name in enumerate(shown, 1):
         row = paper.rows[name]
-        yield f"[{number}] {titles[row.variant]}, {IN_WORDS[str(row.run_by)]}: {row.source}."
+        yield f"[{number}] {titles[str(row.variant)]}, {IN_WORDS[str(row.run_by)]}: {row.source}."
     if not there["paper_verified"].all():
         single = SECOND_HAND if shown else f"not confirmed by two independent sources ({'; '.join(paper.sources)})"
         yield f"{DAGGER} {single}."

@@ -1,10 +1,12 @@
 """The tables of an experiment with several backbones: those of each backbone below each other, in blocks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
+from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.tables.rendering import Cell, Table
 
 COLUMN, HEADING = "backbone", "Backbone"
@@ -24,6 +26,15 @@ def stacked(parts: Mapping[tuple[str, str], Sequence[Table]]) -> list[Table]:
         of_kind = dict(zip(parts, tables, strict=True))
         found += _apart(of_kind) if tables[0].name.endswith(AGAINST) else [_stack(of_kind)]
     return found
+
+
+def of_each(experiment: Mapping[str, Any], tidy: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The experiment and the tidy numbers of a table once for each backbone; the reverse of `stacked`."""
+    for one in experiments.of_each(experiment):
+        part = tidy
+        if COLUMN in tidy:
+            part = tidy[tidy[COLUMN] == one["backbone"]["name"]].drop(columns=COLUMN)
+        yield one, part
 
 
 def _stack(tables: Mapping[tuple[str, str], Table]) -> Table:

@@ -14,8 +14,8 @@ from cocoop.reporting import figures, tables
 from cocoop.reporting import page as report
 from cocoop.reporting.page.classes import group
 from cocoop.reporting.page.evaluations import find
-from cocoop.reporting.records import paired
 from cocoop.reporting.records import records as results
+from cocoop.reporting.tables import comparison
 from tests.reporting.records import made
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -54,7 +54,7 @@ def build_results(root):
         metrics = made.results_folder(root, content, images=6)
         here = root / "results/experiments" / content["name"]
         results.collect(metrics, here / "records.csv")
-        paired.build(here / "experiment.json", metrics, here / "records.csv", here / "paired")
+        comparison.build(here / "experiment.json", metrics, here / "records.csv", here / "paired")
         figures.build_all(here / "experiment.json", here / "records.csv", [], [], here / "figures")
     return contents
 

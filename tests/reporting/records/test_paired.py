@@ -1,6 +1,7 @@
 """Paired comparison against numbers worked out by hand."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from cocoop.errors import UserError
 from cocoop.reporting.records import paired
 from cocoop.reporting.records import records as results
 from cocoop.reporting.records.paired import Answers, Place
+from cocoop.reporting.tables import comparison
 from tests.reporting.records import made
 
 
@@ -52,7 +54,7 @@ def test_equal_predictions_differ_by_nothing():
     frame = compare(coop=marks((1, "+-+-")), cocoop=marks((1, "+-+-")))
     assert frame["difference"].eq(0).all()
     assert frame["mcnemar_p"].dropna().tolist() == [1.0]
-    assert frame.loc[frame["seed"] == "all", ["interval_low", "interval_high"]].to_numpy().tolist() == [[0.0, 0.0]]
+    assert frame.loc[frame["seed"] == "all", ["interval_low", "interval_high", "p"]].isna().all().all()
 
 
 def test_the_interval_is_near_the_normal_one_for_many_images():
@@ -84,20 +86,49 @@ def test_other_test_images_are_an_error():
         compare(coop=one, cocoop=other)
 
 
+def test_seeds_are_put_together_before_the_test_over_images():
+    """Of each image: in how many of two seeds the second is right and the first is not, minus the opposite: 2, 1, 1, 1, -1."""
+    one, other = marks((1, "--+-+"), (2, "---++")), marks((1, "+-++-"), (2, "+++++"))
+    row = compare(coop=one, cocoop=other).query("seed == 'all'").iloc[0]
+    sums = [sum(signs) for signs in product((2, -2), *4 * [(1, -1)])]
+    assert row["difference"] == pytest.approx(4 / 10)
+    assert row["p"] == pytest.approx(sum(abs(total) >= 4 for total in sums) / len(sums))
+
+
+def test_the_spread_over_seeds_tells_what_they_can_detect():
+    one = marks((1, "+++++-----"), (2, "+++++-----"), (3, "+++++-----"))
+    other = marks((1, "++++++----"), (2, "++++++++--"), (3, "+++++++---"))
+    row = compare(coop=one, cocoop=other).query("seed == 'all'").iloc[0]
+    assert (row["seeds"], row["std"]) == (3, pytest.approx(0.1))
+    half = 4.302652729911275 * 0.1 / math.sqrt(3)
+    assert (row["seeds_low"], row["seeds_high"]) == pytest.approx((0.2 - half, 0.2 + half))
+    assert row["detectable"] == pytest.approx(0.326, abs=0.001)
+
+
+def test_p_is_corrected_for_all_pairs_of_the_comparison():
+    frame = compare(clip=marks((0, "+---------")), coop=marks((1, "++++++++--")), cocoop=marks((1, "+++++++++-")))
+    rows = frame.query("seed == 'all'")
+    assert rows["p"].tolist() == pytest.approx([2 / 2**7, 2 / 2**8, 1.0])
+    assert rows["p_holm"].tolist() == pytest.approx([2 * 2 / 2**7, 3 * 2 / 2**8, 1.0])
+    single = frame.query("seed != 'all'")
+    assert single["mcnemar_p"].tolist() == pytest.approx(rows["p"].tolist()), "with one seed, both are the same test"
+    assert single["mcnemar_p_holm"].tolist() == pytest.approx(rows["p_holm"].tolist())
+
+
 def test_files_to_tables(tmp_path):
     content = made.experiment()
     metrics = made.results_folder(tmp_path, content)
     path = tmp_path / "results/experiments/base_to_new/experiment.json"
     results.collect(metrics, tmp_path / "records.csv")
-    frame = paired.build(path, metrics, tmp_path / "records.csv", tmp_path / "a")
+    frame = comparison.build(path, metrics, tmp_path / "records.csv", tmp_path / "a")[0].tidy
     assert len(frame) == 2 * 2 * 3 * 4  # datasets, subsets, pairs, three seeds and their sum
     for entry, file in [(e, f) for f in metrics for e in io.read_json(f, "metrics")["records"]]:
         places = frame["target"].eq(entry["target"]) & frame["target_subset"].eq(entry["target_subset"])
         seeds = frame["seed"].eq(entry["seed"]) if entry["shots"] else frame["seed"].ne("all")
         rows = frame[places & seeds & frame["first"].eq(entry["variant"])]
         assert rows["first_accuracy"].tolist() == pytest.approx([entry["accuracy"]] * len(rows)), file
-    paired.build(path, metrics[::-1], tmp_path / "records.csv", tmp_path / "b")
-    for name in ("paired.csv", "paired.md"):
+    comparison.build(path, metrics[::-1], tmp_path / "records.csv", tmp_path / "b")
+    for name in ("paired.csv", "paired.md", "over_datasets.csv", "ranks.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert "| Digits      | base      | CLIP    | CoOp " in (tmp_path / "a/paired.md").read_text()
 

@@ -55,6 +55,30 @@ def test_h_is_of_the_mean_accuracies_and_its_spread_of_h_per_seed(content):
     assert cell["std"] == pytest.approx(pd.Series(per_seed).std(ddof=1))
 
 
+def test_the_interval_of_h_is_around_the_h_that_is_shown(content):
+    """Base and new that move in opposite directions: each seed has the same H, or nearly, but the H of the means is another."""
+    pairs = {1: (0.9, 0.1), 2: (0.5, 0.12), 3: (0.1, 0.9)}
+    summary = summary_of(content, lambda key: pairs[key["seed"] or 1][key["target_subset"] == "new"])
+    cell = summary.loc[("coop", "digits", "h")]
+    assert cell["interval_low"] <= cell["mean"] <= cell["interval_high"]
+    h = [2 * b * n / (b + n) for b, n in pairs.values()]
+    assert cell["mean"] > max(h) + 0.1, "the interval around the mean of H per seed would not contain it"
+
+
+def test_intervals_never_leave_the_range_of_an_accuracy(content):
+    seeds = {0: 0.5, 1: 0.0, 2: 0.02, 3: 0.3}
+    summary = summary_of(content, lambda key: abs((key["target"] == "shapes") - seeds[key["seed"]]))
+    there = summary.dropna(subset="interval_low")
+    assert there["interval_low"].eq(0).any() and there["interval_high"].eq(1).any()
+    assert there["interval_low"].ge(0).all() and there["interval_high"].le(1).all()
+
+
+def test_equal_seeds_and_gaps_have_no_interval(content):
+    assert summary_of(content, lambda key: 0.5)["interval_low"].isna().all()
+    summary = summary_of(content, lambda key: None if key["seed"] == 3 else lookup(key))
+    assert summary["interval_low"].isna().all(), "two of three seeds are not what the mean would be over"
+
+
 def test_the_average_h_is_of_the_averaged_accuracies(content):
     summary = summary_of(content, lookup)
     base, new, h = (summary.loc[("coop", "average", metric)] for metric in ("base", "new", "h"))
