@@ -89,7 +89,7 @@ class Run:
     @classmethod
     def from_dict(cls, content: Any, where: str) -> "Run":
         """The run with these values of `to_dict`; raises a UserError that names the first invalid key."""
-        return _parsed(cls, content, where)
+        return parsed(cls, content, where)
 
     @cached_property
     def identity(self) -> str:
@@ -163,7 +163,7 @@ class Evaluation:
     @classmethod
     def from_dict(cls, content: Any, where: str) -> "Evaluation":
         """The evaluation with these values of `to_dict`; raises a UserError that names the first invalid key."""
-        return _parsed(cls, content, where)
+        return parsed(cls, content, where)
 
     @cached_property
     def identity(self) -> str:
@@ -196,7 +196,8 @@ def _adapter(cls: type) -> "TypeAdapter":
     return TypeAdapter(cls)
 
 
-def _parsed(cls: type, content: Any, where: str) -> Any:
+def parsed(cls: type, content: Any, where: str) -> Any:
+    """The value of a dataclass with these JSON values; raises a UserError that names the first invalid key."""
     try:
         return _adapter(cls).validate_json(canonical_json(content))
     except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cocoop import __version__
-from cocoop.cli import bench, cluster, datasets, experiments, stages, tools
+from cocoop.cli import bench, cluster, datasets, experiments, prompts, stages, tools
 from cocoop.errors import EXIT_CODE, UserError
 from cocoop.planning import environment
 
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m cocoop", description=__doc__.split(":")[1].strip().capitalize())
     top.add_argument("--version", action="version", version=f"cocoop {__version__}")
     commands = top.add_subparsers(metavar="STAGE", required=True, parser_class=Parser)
-    for module in (tools, bench, datasets, cluster, stages, experiments):
+    for module in (tools, prompts, bench, datasets, cluster, stages, experiments):
         module.add(commands)
     return top
 

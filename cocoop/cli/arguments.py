@@ -13,7 +13,7 @@ from cocoop.config.registry import Registry
 from cocoop.config.specs import NOT_OF_THE_DATA, BackboneSpec, DatasetSpec
 from cocoop.config.validation import not_valid, of_key, validate
 from cocoop.errors import UserError, listed
-from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE, STATES
+from cocoop.planning.environment import BUDGET, DEVICE, OFFLINE, STATES, TENSORBOARD
 
 
 def command(commands: Any, name: str, stage: Callable[..., None], about: str) -> argparse.ArgumentParser:
@@ -136,6 +136,11 @@ def _megabytes(variable: str, key: str, default: int) -> int:
 def offline() -> bool:
     """Whether COCOOP_OFFLINE forbids downloads, so that missing files are reported instead."""
     return os.environ.get(OFFLINE, "") not in ("", "0")
+
+
+def tensorboard() -> bool:
+    """Whether COCOOP_TENSORBOARD asks for live curves of trainings."""
+    return os.environ.get(TENSORBOARD, "") not in ("", "0")
 
 
 def decoders() -> int:

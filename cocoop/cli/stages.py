@@ -16,6 +16,7 @@ from cocoop.cli.arguments import (
     offline,
     path,
     states_mb,
+    tensorboard,
     whole,
 )
 from cocoop.errors import UserError
@@ -173,7 +174,7 @@ def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: 
     from cocoop.training.run import train
 
     given = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files)
-    train(runs.run_of(run), given, out, device(), budget_mb(), states_mb())
+    train(runs.run_of(run), given, out, device(), budget_mb(), states_mb(), tensorboard=tensorboard())
 
 
 def evaluate(evaluation: str, out: Path, **files: Any) -> None:

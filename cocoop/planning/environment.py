@@ -5,11 +5,13 @@ from typing import Any
 
 DEVICE, OFFLINE = "COCOOP_DEVICE", "COCOOP_OFFLINE"
 BUDGET, STATES = "COCOOP_TEXT_BUDGET_MB", "COCOOP_IMAGE_STATES_MB"
-ALL = (DEVICE, BUDGET, STATES, OFFLINE)
+TENSORBOARD = "COCOOP_TENSORBOARD"
+ALL = (DEVICE, BUDGET, STATES, OFFLINE, TENSORBOARD)
 
 
 def environment(config: Mapping[str, Any]) -> dict[str, str]:
     """The variables of a configuration."""
     budgets = {BUDGET: str(config["text_budget_mb"]), STATES: str(config["image_states_mb"])}
     variables = {DEVICE: config["device"], **budgets}
-    return variables | ({OFFLINE: "1"} if config["offline"] else {})
+    flags = {OFFLINE: config["offline"], TENSORBOARD: config.get("tensorboard", False)}
+    return variables | {name: "1" for name, wanted in flags.items() if wanted}
