@@ -10,7 +10,7 @@ import pandas as pd
 
 from cocoop import io
 from cocoop.api.prompt import Prompt
-from cocoop.api.results import PREDICTIONS, Tested, tested_in
+from cocoop.api.results import PREDICTIONS, Tested, records_in
 from cocoop.api.words import MEANING, nearest
 from cocoop.errors import UserError, counted
 from cocoop.manifest import Manifest
@@ -67,7 +67,7 @@ def explain(prompt: Prompt, source: str | Path, k: int = 5, against: str | Path 
         notes.append(str(error))
     path = Path(source)
     folder = path if path.is_dir() else path.parent
-    tests = list(tested_in(folder, prompt.recipe.seed)) if "run" in prompt.recipe.origin else []
+    tests = list(records_in(folder, prompt.recipe.seed)) if "run" in prompt.recipe.origin else []
     if not tests:
         notes.append(f"{folder}: has no tests, so confused and changed pictures are unknown; evaluate the run.")
     confused = [row for test in tests for row in _confused(test)]
@@ -97,18 +97,18 @@ def _references(folder: Path, test: Tested, against: str | Path | None) -> Itera
     if against is not None:
         if not Path(against).is_dir():
             raise UserError(f"{against}: no such folder.")
-        found = list(tested_in(Path(against)))
+        found = list(records_in(Path(against)))
         if not found:
             raise UserError(f"{against}: has no tests; expected the folder of a run of zero-shot CLIP.")
     else:
-        found = list(tested_in(folder / ZERO_SHOT))
+        found = list(records_in(folder / ZERO_SHOT))
         above, target = _working_folder(folder), test.record["target"]
         wild = {name: "*" for name in ("subset", "shots", "seeds", "id", "subsets", "test")}
         pattern = stages.EVALUATE.outputs["metrics"].format(
             backbone=test.run["backbone"]["name"], dataset=target, target=target, variant=REFERENCE, **wild
         )
         runs = {file.parents[4] for file in sorted(above.glob(pattern))} if above else set()
-        found += [reference for run in sorted(runs) for reference in tested_in(run)]
+        found += [reference for run in sorted(runs) for reference in records_in(run)]
     for reference in found:
         same = reference.place == test.place and reference.run["backbone"] == test.run["backbone"]
         if same and not reference.run["shots"] and _names(reference) == _names(test):

@@ -1,9 +1,9 @@
 """A learned prompt, or zero-shot CLIP, as a classifier of pictures among any class names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +12,14 @@ from torch import Tensor
 
 from cocoop import methods
 from cocoop.api import pictures
+from cocoop.api.inputs import Inputs, inputs_of, names_of
 from cocoop.api.pictures import Unreadable
 from cocoop.api.predictions import Predictions
 from cocoop.api.recipe import Recipe
 from cocoop.api.towers import Towers
-from cocoop.backbone.local import local_encoder
 from cocoop.device import seeded
-from cocoop.errors import UserError, counted, listed, shown
+from cocoop.errors import UserError, counted
 from cocoop.evaluation.predict import most_at_once
-from cocoop.images.extraction import BATCH_SIZE
 from cocoop.methods.base import Classifier, Method, Task
 from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.shared_text import SharedText, holding
@@ -28,13 +27,6 @@ from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 from cocoop.training.loop import autocast
 
 Sentences = Mapping[str, Sequence[str]]
-
-
-class Inputs(NamedTuple):
-    """A batch for the classifier: the places of its pictures, and features (n, E), local ones (n, 1 + L, E), or pixels."""
-
-    places: list[int]
-    values: Tensor
 
 
 class Prompt:
@@ -125,11 +117,8 @@ class Prompt:
         with self._evaluating():
             classifier = self._classifier(self.classnames or ("thing",))
             encode = classifier.image if isinstance(classifier, SharedText) else lambda values: values
-            found = [
-                encode(self._global(batch.values)[None])[0].float().cpu()
-                for batch in self._inputs(pictures.listed(images), None)
-            ]
-        return torch.cat(found)
+            batches = self._inputs(pictures.listed(images))
+            return torch.cat([encode(batch.of_image[None])[0].float().cpu() for batch in batches])
 
     def text_features(self, classnames: Sequence[str] | None = None, images: Any = None) -> Tensor:
         """Text features of the classes, normalised, on the CPU: (C, E), or (N, C, E) if they depend on the image (CoCoOp).
@@ -145,7 +134,7 @@ class Prompt:
                 raise UserError(f"{self.recipe.variant} has no text features: it classifies in another way.")
             if images is None:
                 raise UserError(f"{self.recipe.variant}: its text features depend on the image; give images.")
-            batches = self._inputs(pictures.listed(images), None)
+            batches = self._inputs(pictures.listed(images))
             return torch.cat([_of_images(self._method, batch.values, names) for batch in batches])
 
     def export(self, folder: str | Path, **options: Any) -> Path:
@@ -181,17 +170,7 @@ class Prompt:
         return f"<Prompt {recipe.variant}{data} ({learned}), backbone {recipe.backbone.name}, {self.device}>"
 
     def _names(self, classnames: Sequence[str] | None) -> tuple[str, ...]:
-        """The class names asked for. Raises a UserError for none, for others than texts, and for the same name twice."""
-        if isinstance(classnames, str):
-            raise UserError(f"classnames: expected a list of names, got the text {shown(classnames)}.")
-        names = tuple(self.classnames if classnames is None else classnames)
-        if not names:
-            raise UserError("classnames: give at least one class name; nothing was trained, so there is no default.")
-        if odd := [name for name in names if not isinstance(name, str) or not name.strip()]:
-            raise UserError(f"classnames: {shown(odd[0])} is not a class name.")
-        if len(set(names)) < len(names):
-            raise UserError(f"classnames: listed twice: {listed(sorted({n for n in names if names.count(n) > 1}))}.")
-        return names
+        return names_of(self.classnames if classnames is None else classnames)
 
     def _rows(
         self, asked: Sequence[pictures.Picture], names: Sequence[str], unreadable: Unreadable | None
@@ -202,8 +181,7 @@ class Prompt:
         with self._evaluating():
             classifier = self._classifier(names)
             for batch in self._inputs(asked, unreadable):
-                tokens = batch.values.shape[1] if "local_features" in self.recipe.needs else 1
-                at_once = most_at_once(1, len(names), self._towers.text.embed_dim, tokens, DEFAULT_BUDGET_MB)
+                at_once = most_at_once(1, len(names), self._towers.text.embed_dim, batch.tokens, DEFAULT_BUDGET_MB)
                 for part in batch.values.split(at_once):
                     with self._precise():
                         rows.append(classifier(part[None]).float()[0].cpu())
@@ -230,26 +208,8 @@ class Prompt:
     def _precise(self):
         return autocast(self._towers.image.spec.precision, self._towers.text.device)
 
-    def _inputs(self, asked: Sequence[pictures.Picture], unreadable: Unreadable | None) -> Iterator[Inputs]:
-        image, like = self._towers.image, self._towers.text.table
-        encode = self._encoder()
-        for crops in pictures.crops(asked, image.preprocessing, BATCH_SIZE, unreadable):
-            pixels = torch.from_numpy(crops.pixels).to(image.device)
-            values = encode(image.preprocessing.normalise(pixels))
-            yield Inputs(crops.places, values if self.recipe.inputs == "images" else values.to(like.dtype))
-
-    def _encoder(self) -> Callable[[Tensor], Tensor]:
-        """From normalised pixels to the inputs of the classifier, as the features stage computes and stores them."""
-        image = self._towers.image
-        if self.recipe.inputs == "images":
-            return lambda pixels: pixels
-        if "local_features" in self.recipe.needs:
-            encoder = local_encoder(image)
-            return lambda pixels: encoder(pixels).half()
-        return image.encode_images
-
-    def _global(self, values: Tensor) -> Tensor:
-        return values[:, 0] if "local_features" in self.recipe.needs else values
+    def _inputs(self, asked: Sequence[pictures.Picture], unreadable: Unreadable | None = None) -> Iterator[Inputs]:
+        return inputs_of(self.recipe, self._towers, asked, unreadable)
 
 
 def _of_images(method: CoCoOp, features: Tensor, names: Sequence[str]) -> Tensor:

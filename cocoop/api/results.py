@@ -24,7 +24,7 @@ class Tested(NamedTuple):
         return self.record["target"], self.record["target_subset"]
 
 
-def tested_in(folder: Path, seed: int | None = None) -> Iterator[Tested]:
+def records_in(folder: Path, seed: int | None = None) -> Iterator[Tested]:
     """The records of all tests in a run's folder, sorted by path; of one seed, or of all."""
     for file in sorted((folder / "tests").glob(f"*/*/*/{METRICS}")):
         content = io.read_json(file, "metrics")
@@ -35,5 +35,5 @@ def tested_in(folder: Path, seed: int | None = None) -> Iterator[Tested]:
 
 def results_of(folder: Path, run: Run, seed: int) -> list[dict[str, Any]]:
     """The measured accuracies of a seed, for a model card."""
-    tests = (test for test in tested_in(folder, seed) if io.canonical_json(test.run) == run.to_json())
+    tests = (test for test in records_in(folder, seed) if io.canonical_json(test.run) == run.to_json())
     return [{key: test.record[key] for key in SHOWN if key in test.record} for test in tests]

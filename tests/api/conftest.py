@@ -1,5 +1,7 @@
 """The miniature digits, and a short training on them, for all tests of the Python interface."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +56,26 @@ def train(digits: Digits, out: Path, method: str, **options) -> "cocoop.Prompt":
 @pytest.fixture(scope="session")
 def prompt(run_folder) -> "cocoop.Prompt":
     return cocoop.load(run_folder, device="cpu")
+
+
+class Trained(NamedTuple):
+    """A prompt and the folder of its run."""
+
+    prompt: "cocoop.Prompt"
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def trained(digits, tmp_path_factory) -> Callable[[str], Trained]:
+    """Short trainings by variant with one shot, each made once."""
+
+    @cache
+    def of(method: str) -> Trained:
+        out = tmp_path_factory.mktemp(method)
+        training = {} if method == "tip_adapter" else {"epochs": 1}
+        return Trained(train(digits, out, method, shots=1, training=training), out)
+
+    return of
 
 
 def line_of(error: pytest.ExceptionInfo) -> str:

@@ -7,7 +7,7 @@ import torch
 import cocoop
 from cocoop import io
 from cocoop.api.explaining import explain, text_of
-from cocoop.api.results import tested_in
+from cocoop.api.results import records_in
 from cocoop.errors import UserError
 from tests.api.conftest import train
 
@@ -74,7 +74,7 @@ def test_results_of_the_workflow_are_found(digits, run_folder, tmp_path):
             copied(file, target / file.relative_to(source))
     found = explain(loaded, run)
     assert found.changed["picture"].str.startswith("test picture").all()  # no manifest yet
-    data = next(tested_in(run)).run["data"]
+    data = next(records_in(run)).run["data"]
     copied(run_folder / "manifest.json", results / f"datasets/digits/{data}/manifest.json")
     expected = explain(loaded, run_folder).changed
     assert len(expected) and explain(loaded, run).changed.equals(expected)
@@ -101,9 +101,9 @@ def test_other_test_pictures_are_refused(run_folder, tmp_path):
         explain(loaded, run_folder, against=tmp_path)
 
 
-def test_a_method_without_contexts_says_so(digits, tmp_path):
-    learned = train(digits, tmp_path, "taskres", shots=1, training={"epochs": 1})
+def test_a_method_without_contexts_says_so(trained):
+    learned, folder = trained("taskres")
     with pytest.raises(UserError, match="learns no context vectors"):
         learned.nearest_words()
-    found = explain(learned, tmp_path)
+    found = explain(learned, folder)
     assert not len(found.words) and np.isfinite(found.confused["pictures"]).all()

@@ -13,7 +13,7 @@ import cocoop
 from cocoop import io
 from cocoop.api import loading
 from cocoop.errors import UserError
-from tests.api.conftest import line_of, train
+from tests.api.conftest import line_of
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,9 @@ def test_an_export_gives_the_same_probabilities(prompt, exported, digits):
 
 
 @pytest.mark.parametrize("method", ["cocoop", "taskres", "tip_adapter"])
-def test_other_methods_survive_an_export(method, digits, tmp_path):
-    training = {} if method == "tip_adapter" else {"epochs": 1}
-    ours = train(digits, tmp_path / "run", method, shots=1, training=training)
-    again = cocoop.load(ours.export(tmp_path / "out"), device="cpu")
+def test_other_methods_survive_an_export(method, digits, trained, tmp_path):
+    ours = trained(method).prompt
+    again = cocoop.load(ours.export(tmp_path), device="cpu")
     pictures, _, _ = digits.of("base", 10)
     assert np.array_equal(again.predict(pictures).probabilities, ours.predict(pictures).probabilities)
 

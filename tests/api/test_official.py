@@ -74,9 +74,8 @@ def test_folders_around_a_checkpoint_are_found(tmp_path):
 
 
 @pytest.mark.parametrize(("method", "real"), [("coop", COOP), ("cocoop", COCOOP)])
-def test_ours_in_their_layout_has_their_keys(method, real, digits, tmp_path):
-    options = {"training": {"epochs": 1, "batch_size": 4}, "shots": 1}
-    ours = train(digits, tmp_path / "run", method, **options)
+def test_ours_in_their_layout_has_their_keys(method, real, trained, digits, tmp_path):
+    ours = trained(method).prompt
     file, said = official.write(ours, tmp_path / "official")
     assert (tmp_path / "official/prompt_learner/checkpoint").read_text().strip() == file.name == "model.pth.tar-1"
     assert "CTX_INIT 'a photo of a'" in said
@@ -102,10 +101,9 @@ def test_class_specific_contexts_keep_their_classes(digits, tmp_path):
         again.predict(pictures, [*names, "seven"])
 
 
-def test_methods_of_others_have_no_official_layout(digits, tmp_path):
-    ours = train(digits, tmp_path / "run", "clip_adapter", shots=1, training={"epochs": 1})
+def test_methods_of_others_have_no_official_layout(trained, tmp_path):
     with pytest.raises(UserError, match="the authors' layout holds CoOp and CoCoOp"):
-        official.write(ours, tmp_path / "official")
+        official.write(trained("taskres").prompt, tmp_path / "official")
     assert not (tmp_path / "official").exists()
 
 

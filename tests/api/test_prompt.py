@@ -38,17 +38,16 @@ def test_training_gives_the_numbers_of_the_workflow(digits, run_folder, tmp_path
     for job in jobs_of(Plan(config)):
         if ORDER.index(job.stage) <= ORDER.index(EVALUATE):
             assert main(job.command) == 0
-            made.setdefault(job.stage, job)
-    learned, _ = io.read_tensors(made[TRAIN].outputs["learned"], "learned")
+            made.setdefault(job.stage.name, job)
+    learned, _ = io.read_tensors(made[TRAIN.name].outputs["learned"], "learned")
     ours, metadata = io.read_tensors(run_folder / "learned.safetensors", "learned")
-    assert io.identity(metadata["run"]) == made[TRAIN].wildcards["id"]
+    assert io.identity(metadata["run"]) == made[TRAIN.name].wildcards["id"]
     assert all(torch.equal(ours[name], learned[name]) for name in learned)
 
 
 @pytest.mark.parametrize("method", ["coop", "cocoop", "tip_adapter", "taskres"])
-def test_predictions_are_those_of_the_evaluation(method, digits, tmp_path):
-    prompt = train(digits, tmp_path, method, training={} if method == "tip_adapter" else {"epochs": 1})
-    compare(prompt, tmp_path, digits)
+def test_predictions_are_those_of_the_evaluation(method, digits, trained):
+    compare(*trained(method), digits)
 
 
 @pytest.mark.parametrize("method", ["vpt", "plot"])
@@ -133,8 +132,8 @@ def test_features_give_the_logits(prompt, digits):
     assert torch.allclose(logits, prompt.logits(pictures, names), atol=1e-4)
 
 
-def test_text_features_of_cocoop_need_images(digits, tmp_path):
-    prompt = train(digits, tmp_path, "cocoop", shots=1, training={"epochs": 1})
+def test_text_features_of_cocoop_need_images(digits, trained):
+    prompt = trained("cocoop").prompt
     pictures, _, names = digits.of("new", 4)
     with pytest.raises(UserError, match="its text features depend on the image; give images"):
         prompt.text_features(names)
