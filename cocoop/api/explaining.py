@@ -171,7 +171,9 @@ def text_of(explanation: Explanation, most: int = 20) -> str:
     """The explanation for a terminal; at most `most` confused pairs, and as many changed pictures of each kind."""
     parts = []
     if len(explanation.words):
-        parts.append("nearest words\n" + explanation.words.to_string(index=False, float_format="{:.3f}".format))
+        words = explanation.words
+        words = words if words["prompt"].any() else words.drop(columns="prompt")
+        parts.append("nearest words\n" + words.to_string(index=False, float_format="{:.3f}".format))
     if len(explanation.confused):
         shown = explanation.confused.sort_values("pictures", ascending=False, kind="stable").head(most)
         parts.append("most confused (pictures of `true` assigned to `predicted`)\n" + shown.to_string(index=False))

@@ -18,7 +18,7 @@ def export(prompt: Prompt, folder: str | Path, *, layout: str = "ours", licence:
 
     layout: ours, or official for checkpoints that the authors' code of CoOp and CoCoOp tests.
     licence: an identifier of the Hugging Face Hub for the model card, such as mit or cc-by-4.0.
-    Raises a UserError for an untrained prompt, and for a folder that holds a run or another prompt.
+    An earlier export in the folder is replaced. Raises a UserError for an untrained prompt and for a folder with other files.
     """
     if layout not in LAYOUTS:
         raise UserError(f"layout {layout!r}: expected one of {', '.join(LAYOUTS)}.")
@@ -27,8 +27,7 @@ def export(prompt: Prompt, folder: str | Path, *, layout: str = "ours", licence:
     folder = Path(folder).expanduser()
     if layout == "official":
         return official.write(prompt, folder)[0]
-    if (folder / "learned.safetensors").exists():
-        raise UserError(f"{folder}: holds a run; export into another folder.")
+    _refuse_other_files(folder)
     recipe = prompt.recipe.to_dict()
     content = {"schema": 1, "kind": KIND, "recipe": recipe, "results": prompt.results}
     metadata = {"kind": KIND, "recipe": io.identity(recipe)}
@@ -37,3 +36,13 @@ def export(prompt: Prompt, folder: str | Path, *, layout: str = "ours", licence:
     io.write_json(folder / SETTINGS, content)
     io.write_text(folder / CARD, text)
     return folder
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Raises a UserError for a folder with anything but an earlier export, whose README.md would be overwritten."""
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS).is_file()):
+        raise UserError(f"{folder}: exists and is no exported prompt; export into a new folder.")
+    if (folder / SETTINGS).is_file():
+        io.read_json(folder / SETTINGS, KIND)

@@ -144,9 +144,15 @@ def _ours(
     return _of_run(file, seed)
 
 
+def run_in(file: Path, metadata: Mapping[str, Any] | None = None) -> Run:
+    """The run that a file of learned tensors states; metadata: that of the file, if it has been read."""
+    stated = io.read_tensors(file, LEARNED)[1] if metadata is None else metadata
+    return Run.from_dict(stated["run"], f"{file}: run")
+
+
 def _of_run(file: Path, seed: int | None) -> tuple[Recipe, dict[str, Tensor], list[dict[str, Any]], str]:
     tensors, metadata = io.read_tensors(file, LEARNED)
-    run = Run.from_dict(metadata["run"], f"{file}: run")
+    run = run_in(file, metadata)
     chosen = run.seeds[0] if seed is None else seed
     if chosen not in run.seeds:
         raise UserError(f"{file}: has no seed {seed}; it has {listed(run.seeds)}.")

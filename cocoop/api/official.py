@@ -175,7 +175,7 @@ def _params(found: Checkpoint, text: TextEncoder, words: str | None, position: s
 def write(prompt: Prompt, folder: Path) -> tuple[Path, str]:
     """Writes a prompt in the authors' layout; returns the file and the options with which their code tests it.
 
-    Raises a UserError for a method that does not classify like CoOp or CoCoOp.
+    Raises a UserError for a method that does not classify like CoOp or CoCoOp, and for a folder with other checkpoints.
     """
     state, options = state_dict(prompt)
     run = prompt.recipe.origin.get("run") or {}
@@ -184,9 +184,15 @@ def write(prompt: Prompt, folder: Path) -> tuple[Path, str]:
     buffer = byte_io.BytesIO()
     torch.save(content, buffer)
     file = Path(folder) / FOLDER / f"model.pth.tar-{epoch}"
+    if file.parent.exists() and any(file.parent.iterdir()) and not _same(file, buffer.getvalue()):
+        raise UserError(f"{file.parent}: holds other checkpoints; export into a new folder.")
     io.write_bytes(file, buffer.getvalue())
     io.write_text(file.with_name(NEWEST), f"{file.name}\n")
     return file, f"--model-dir {folder} --load-epoch {epoch} --eval-only {options}"
+
+
+def _same(file: Path, content: bytes) -> bool:
+    return file.is_file() and file.read_bytes() == content
 
 
 def state_dict(prompt: Prompt) -> tuple[OrderedDict[str, Tensor], str]:

@@ -13,7 +13,7 @@ from cocoop import device as devices
 from cocoop.api import towers
 from cocoop.api.dataset import Dataset, dataset_of
 from cocoop.api.explaining import MANIFEST_FILE, ZERO_SHOT
-from cocoop.api.loading import load
+from cocoop.api.loading import RUN_FILE, load, run_in
 from cocoop.api.prompt import Prompt
 from cocoop.config.specs import BackboneSpec
 from cocoop.data import prepare
@@ -50,6 +50,7 @@ def train(
     name: str | None = None,
     data_root: str | Path = "data",
     out: str | Path | None = None,
+    tensorboard: bool = False,
     device: str = "auto",
 ) -> Prompt:
     """Learns a prompt, tests it on the test pictures, and returns it with these results.
@@ -70,6 +71,7 @@ def train(
     data_root: where a named dataset is, or is downloaded to.
     out: a folder for the results, which `load` and `explain` read; an interrupted training continues there. Without it,
         only the returned prompt remains.
+    tensorboard: with `out`, writes live curves into its folder tensorboard, too.
     device: auto, cpu or cuda.
     Raises a UserError with one line for everything that the workflow would refuse.
     """
@@ -78,7 +80,7 @@ def train(
         spec = towers.fitting(towers.spec_of(backbone, "train: backbone"), chosen, None)
         plan = _plan(data, spec, method, shots, seed, subset, views, training, params)
         folder = Path(out).expanduser() if out else scratch / "run"
-        Stages(plan, data, scratch, folder, chosen).run()
+        Stages(plan, data, scratch, folder, chosen, tensorboard).run()
         return load(folder, device=chosen, precision=spec.precision)
 
 
@@ -140,9 +142,12 @@ class Stages:
     scratch: Path
     out: Path
     device: str
+    tensorboard: bool
 
     def __post_init__(self) -> None:
         [self.trained] = self.plan.runs
+        if (self.out / RUN_FILE).exists() and run_in(self.out / RUN_FILE) != self.trained:
+            raise UserError(f"{self.out}: holds the results of another run; name another folder.")
         self.tower, self.manifest_file = self.scratch / "text_tower.safetensors", self.out / MANIFEST_FILE
 
     def run(self) -> None:
@@ -168,7 +173,7 @@ class Stages:
         given = TrainingFiles(
             self.tower, views=read.get("views", ()), validation=validation, **self._sources(run), **live
         )  # fmt: skip
-        train_run(run, given, self.out, self.device, DEFAULT_BUDGET_MB)
+        train_run(run, given, self.out, self.device, DEFAULT_BUDGET_MB, tensorboard=self.tensorboard)
 
     def _sources(self, run: Run) -> dict[str, Any]:
         spec = self.data.spec
@@ -195,7 +200,7 @@ class Stages:
         if run.inputs == "features":
             given["features"] = self._features(run.local)
         if run.trainable:
-            given["learned"] = self.out / "learned.safetensors"
+            given["learned"] = self.out / RUN_FILE
         out = home / "tests" / evaluation.target / evaluation.subsets_text / evaluation.identity
         evaluate(evaluation, TestFiles(self.tower, **given), out, self.device, DEFAULT_BUDGET_MB)
 

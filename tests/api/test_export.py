@@ -130,8 +130,11 @@ def test_damaged_and_mixed_files_are_refused(copy, digits, tmp_path):
 
 
 def test_what_cannot_be_exported_is_refused(prompt, run_folder, tmp_path):
-    with pytest.raises(UserError, match="holds a run; export into another folder"):
-        prompt.export(run_folder)
+    (tmp_path / "README.md").write_text("mine")
+    for folder in (run_folder, tmp_path, tmp_path / "README.md"):
+        with pytest.raises(UserError, match="exists and is no exported prompt; export into a new folder"):
+            prompt.export(folder)
+    (tmp_path / "README.md").unlink()
     with pytest.raises(UserError, match="nothing was learned"):
         cocoop.zero_shot("tiny", device="cpu").export(tmp_path)
     with pytest.raises(UserError, match="layout 'theirs': expected one of ours, official"):

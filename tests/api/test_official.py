@@ -79,6 +79,12 @@ def test_ours_in_their_layout_has_their_keys(method, real, trained, digits, tmp_
     file, said = official.write(ours, tmp_path / "official")
     assert (tmp_path / "official/prompt_learner/checkpoint").read_text().strip() == file.name == "model.pth.tar-1"
     assert "CTX_INIT 'a photo of a'" in said
+    assert official.write(ours, tmp_path / "official") == (file, said)
+    (file.parent / "model.pth.tar-2").write_bytes(file.read_bytes())
+    file.unlink()
+    with pytest.raises(UserError, match="holds other checkpoints; export into a new folder"):
+        official.write(ours, tmp_path / "official")
+    (file.parent / "model.pth.tar-2").rename(file)
     content, theirs = torch.load(file, weights_only=True), inert.load(real)
     assert set(content) == set(theirs)
     state, expected = content["state_dict"], theirs["state_dict"]

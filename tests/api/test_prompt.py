@@ -71,6 +71,13 @@ def compare(prompt, folder, digits) -> None:
     assert result["correct"] == sum(a == b for a, b in zip(found.labels, truth, strict=True))
 
 
+def test_the_folder_of_another_run_is_refused(digits, run_folder):
+    before = (run_folder / "learned.safetensors").read_bytes()
+    with pytest.raises(UserError, match="holds the results of another run; name another folder"):
+        train(digits, run_folder, "coop", shots=1)
+    assert (run_folder / "learned.safetensors").read_bytes() == before
+
+
 def test_zero_shot_is_the_clip_of_the_benchmark(digits, run_folder):
     pictures, _, names = digits.of("base")
     found = cocoop.zero_shot("tiny", "a photo of the {}.", device="cpu").predict(pictures, names)

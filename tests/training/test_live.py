@@ -14,6 +14,8 @@ from cocoop.cli.arguments import tensorboard
 from cocoop.config import Registry
 from cocoop.errors import UserError
 from cocoop.images import views
+from cocoop.planning import files
+from cocoop.planning.environment import TENSORBOARD, environment
 from cocoop.splits import load_few_shot, save_few_shot
 from cocoop.training import live
 from cocoop.training.loop import Progress
@@ -67,6 +69,12 @@ def test_a_missing_tensorboard_is_one_line_before_the_first_step(tmp_path, monke
     with pytest.raises(UserError) as error, live.curves(tmp_path, SEEDS, Progress()):
         pass
     assert str(error.value).startswith("tensorboard: true needs the package tensorboard; run pip install tensorboard")
+
+
+def test_the_configuration_sets_the_variable_only_when_asked():
+    config = files.load()
+    assert config["tensorboard"] is False and TENSORBOARD not in environment(config)
+    assert environment(config | {"tensorboard": True})[TENSORBOARD] == "1"
 
 
 @pytest.mark.parametrize(("value", "wanted"), [("", False), ("0", False), ("1", True)])
