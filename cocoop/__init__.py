@@ -1,16 +1,17 @@
 """A reproducible benchmark of prompt learning for CLIP-like models. Importing this package never imports torch.
 
-`cocoop.load`, `cocoop.zero_shot` and `cocoop.train` give a prompt that classifies pictures (docs/python.md).
+`cocoop.load`, `cocoop.zero_shot` and `cocoop.train` give a prompt that classifies pictures, and `cocoop.explain` says what is
+known about it (docs/python.md).
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cocoop.api import Predictions, Prompt, load, train, zero_shot
+    from cocoop.api import Explanation, Predictions, Prompt, explain, load, train, zero_shot
     from cocoop.errors import UserError
 
 __version__ = "0.2.0"
-__all__ = ["Predictions", "Prompt", "UserError", "load", "train", "zero_shot"]
+__all__ = ["Explanation", "Predictions", "Prompt", "UserError", "explain", "load", "train", "zero_shot"]
 
 
 def __getattr__(name: str) -> Any:

@@ -50,6 +50,9 @@ class Explanation:
         """The changed pictures that zero-shot CLIP classifies right."""
         return self.changed[self.changed["zero_shot"] == self.changed["true"]]
 
+    def __repr__(self) -> str:
+        return text_of(self)
+
 
 def explain(prompt: Prompt, source: str | Path, k: int = 5, against: str | Path | None = None) -> Explanation:
     """Explains a prompt; confused and changed pictures come from the tests in the folder of its run.
