@@ -30,6 +30,12 @@ def embedded(text: TextEncoder, names: Sequence[str], contexts: int, words: str 
     return text.table[token_ids(text, names, contexts, words)]
 
 
+def same_suffix(text: TextEncoder, names: Sequence[str], contexts: int, words: str) -> bool:
+    """Whether the same tokens follow the context with initial words and without."""
+    with_words, without = (token_ids(text, names, contexts, lead)[:, 1 + contexts :] for lead in (words, None))
+    return torch.equal(with_words, without)
+
+
 def check(
     suffix: Tensor, text: TextEncoder, names: Sequence[str], contexts: int, words: str | None, where: str
 ) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cocoop import io
 from cocoop.api import inert, towers
-from cocoop.api.embeddings import check, embedded, names_of
+from cocoop.api.embeddings import check, embedded, names_of, same_suffix
 from cocoop.api.prompt import Prompt
 from cocoop.api.recipe import Recipe
 from cocoop.config.specs import BackboneSpec
@@ -207,13 +207,19 @@ def state_dict(prompt: Prompt) -> tuple[OrderedDict[str, Tensor], str]:
             f"{prompt.recipe.variant}: the authors' layout holds CoOp and CoCoOp with CLIP's tokenizer only; leave out --layout."
         )
     contexts, params = learned["ctx"].shape[-2], prompt.recipe.params
-    tokens = embedded(text, names, contexts, params["ctx_init"]).to(learned["ctx"].dtype).cpu()  # (C, L, D)
+    # Their code learns a shared context from words even with CSC (coop.py:72-90), so contexts of classes need CTX_INIT ''.
+    words = None if params.get("csc") else params["ctx_init"]
+    if words != params["ctx_init"] and not same_suffix(text, names, contexts, params["ctx_init"]):
+        raise UserError(
+            f"{prompt.recipe.variant}: the authors' code knows no class-specific contexts with words that the tokenizer splits."
+        )
+    tokens = embedded(text, names, contexts, words).to(learned["ctx"].dtype).cpu()  # (C, L, D)
     state = OrderedDict(ctx=learned["ctx"])
     state["token_prefix"], state["token_suffix"] = tokens[:, :1].clone(), tokens[:, 1 + contexts :].clone()
     state |= {name: learned[name] for name in META_NET if name in learned}
     trainer = "COOP" if kind is CoOp else "COCOOP"
     options = f"--trainer {kind.__name__} TRAINER.{trainer}.N_CTX {contexts}"
-    options += f" TRAINER.{trainer}.CTX_INIT '{params['ctx_init'] or ''}'"
+    options += f" TRAINER.{trainer}.CTX_INIT '{words or ''}'"
     if kind is CoOp:
         options += (
             f" TRAINER.COOP.CSC {params['csc']} TRAINER.COOP.CLASS_TOKEN_POSITION {params['class_token_position']}"
