@@ -113,7 +113,8 @@ def results(folder: Path, methods: Sequence[str], kind: str) -> dict[str, Any]:
     described = [{"name": v, "label": v, "method": v, "trainable": True, "place": n} for n, v in enumerate(methods)]
     return {
         "schema": 1, "kind": "experiment", "name": "many", "title": "Many", "table": kind, "caption": "", "paper": None,
-        "reference": None, "backbones": [{"name": "tiny", "label": "Tiny"}], "measures": list(measures.ASKED) if kind == "base_to_new" else [],
+        "reference": None,
+        "backbones": [{"name": "tiny", "label": "Tiny"}], "measures": list(measures.ASKED) if kind == "base_to_new" else [],
         "variants": described,
         "train_datasets": [{"name": d, "title": d} for d in DATASETS], "train_subset": expected[0]["subset"], "targets": [],
         "target_subsets": list(SUBSETS[kind]), "shots": list(SHOTS), "seeds": list(SEEDS), "expected": expected,

@@ -21,6 +21,7 @@ ROWS = [
     {"training", "evaluation", "demo.pretraining"},
     {"planning", "bench", "planning.cost", "planning.status"},
     {"reporting.records", "reporting.tables", "reporting.figures", "reporting.page"},
+    {"api"},
     {"cli"},
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}

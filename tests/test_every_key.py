@@ -20,7 +20,8 @@ SPLIT = {"train": 0.5, "val": 0.2, "test": 0.3}
 CONTENT: dict[str, dict[str, Any]] = {
     "config": {
         "data_root": "data", "offline": True, "backbone": "tiny", "device": "cpu", "seeds": [1, 2], "seeds_per_job": 1, "views": 1,
-        "text_budget_mb": 256, "image_states_mb": 0, "forkserver": True, "variants": {}, "experiments": ["mine"],
+        "text_budget_mb": 256, "image_states_mb": 0, "forkserver": True, "tensorboard": False, "variants": {},
+        "experiments": ["mine"],
     },
     "dataset": {
         "title": "Mine", "template": "a photo of a {}.", "ensemble": "mine.txt", "descriptions": "mine.json",
@@ -57,6 +58,7 @@ RENEWED: dict[str, set[str]] = {
     "config.text_budget_mb": NOTHING,
     "config.image_states_mb": NOTHING,
     "config.forkserver": NOTHING,
+    "config.tensorboard": NOTHING,
     "config.variants": COOP,
     "config.variants.*.prompts_from": CLIP,
     "config.variants.*.label": SHOWN,

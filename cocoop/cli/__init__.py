@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cocoop import __version__
-from cocoop.cli import backbones, bench, cluster, datasets, draws, experiments, stages, tools, usage, workflow
+from cocoop.cli import backbones, bench, cluster, datasets, draws, experiments, prompts, stages, tools, usage, workflow
 from cocoop.errors import EXIT_CODE, INTERRUPTED, INTERRUPTION, UserError
 from cocoop.planning import environment
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"cocoop {__version__}")
     commands = top.add_subparsers(metavar="STAGE", required=True, parser_class=Parser)
-    for module in (workflow, tools, bench, backbones, datasets, draws, cluster, stages, experiments):
+    for module in (workflow, tools, prompts, bench, backbones, datasets, draws, cluster, stages, experiments):
         module.add(commands)
     return top
 

@@ -14,7 +14,7 @@ from cocoop.config.registry import Registry
 from cocoop.config.specs import NOT_OF_THE_DATA, BackboneSpec, DatasetSpec
 from cocoop.config.validation import not_valid, of_key, validate
 from cocoop.errors import UserError, listed
-from cocoop.planning.environment import BUDGET, DEVICE, JOBS_PER_GPU, OFFLINE, STATES
+from cocoop.planning.environment import BUDGET, DEVICE, JOBS_PER_GPU, OFFLINE, STATES, TENSORBOARD
 from cocoop.splits import SUBSET
 
 
@@ -156,6 +156,11 @@ def _number(variable: str, key: str, default: int, unit: str = "") -> int:
 def offline() -> bool:
     """Whether COCOOP_OFFLINE forbids downloads, so that missing files are reported instead."""
     return os.environ.get(OFFLINE, "") not in ("", "0")
+
+
+def tensorboard() -> bool:
+    """Whether COCOOP_TENSORBOARD asks for live curves of trainings."""
+    return os.environ.get(TENSORBOARD, "") not in ("", "0")
 
 
 def decoders() -> int:

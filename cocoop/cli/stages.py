@@ -18,6 +18,7 @@ from cocoop.cli.arguments import (
     shots_option,
     states_mb,
     subset_option,
+    tensorboard,
     whole,
 )
 from cocoop.errors import UserError
@@ -196,7 +197,7 @@ def train(run: str, out: Path, views: list[Path], fewshot: list[Path], **files: 
 
     given, parsed = TrainingFiles(views=tuple(views), fewshot=tuple(fewshot), **files), runs.run_of(run)
     if parsed.temperature == "none":
-        train(parsed, given, out, device(), budget_mb(), states_mb())
+        train(parsed, given, out, device(), budget_mb(), states_mb(), tensorboard=tensorboard())
     else:
         from cocoop.training.temperature import fit
 

@@ -1,17 +1,30 @@
 """Methods, found by the import string in their YAML file (config/methods)."""
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cocoop.errors import UserError
-from cocoop.run import Run
 
 if TYPE_CHECKING:
     from cocoop.methods.base import Method, Task
 
 
-def build(run: Run, task: "Task") -> "Method":
+class Described(Protocol):
+    """What describes a method: a `Run`, for example."""
+
+    @property
+    def implementation(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+
+
+def build(run: Described, task: "Task") -> "Method":
     """Builds the method of a run for the task's seeds.
 
     Raises a UserError for parameters that its class does not accept, and for tensors without a dimension for the seeds.

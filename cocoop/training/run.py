@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cocoop.images.loading import training_images
 from cocoop.methods.base import FewShot, Method, Task
 from cocoop.run import Run
 from cocoop.text import descriptions, text_encoder
+from cocoop.training import live
 from cocoop.training.checkpoint import Keeper, resume
 from cocoop.training.loop import Progress, Row, Trainer, autocast
 from cocoop.training.schedule import Schedule
@@ -28,10 +30,20 @@ LEARNED = "learned"
 COLUMNS = ("seed", "epoch", "lr", "loss", "accuracy")  # of history.csv; the terms of a loss follow
 
 
-def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int, states_mb: int = 0) -> None:
+def train(
+    run: Run,
+    files: TrainingFiles,
+    out: Path,
+    device: str,
+    budget_mb: int,
+    states_mb: int = 0,
+    *,
+    tensorboard: bool = False,
+) -> None:
     """Trains the seeds of a run and writes learned.safetensors, history.csv and cost.json to the folder `out`.
 
-    budget_mb: memory for the text tower's activations; states_mb: for states of the image tower's frozen layers.
+    budget_mb: memory for the text tower's activations; states_mb: for states of the image tower's frozen layers;
+    tensorboard: whether to write live curves, too.
     """
     start = time.perf_counter()
     if not run.trainable:
@@ -46,7 +58,7 @@ def train(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int
     tensors: dict[str, Tensor] = {}
     history: list[Row] = []
     earlier, part_start = 0.0, start
-    for part in parts(exact, images, task, out, states_mb):
+    for part in parts(exact, images, task, out, states_mb, tensorboard):
         method, done, before = part.trained(part_start)
         tensors |= method.learned()
         history += done.history
@@ -67,6 +79,7 @@ class Part:
     task: Task
     checkpoint: Path
     states_mb: int = 0
+    tensorboard: bool = False
 
     def trained(self, start: float) -> tuple[Method, Progress, float]:
         """The trained method, its progress, and the seconds of earlier attempts; start: on time.perf_counter's clock."""
@@ -90,7 +103,19 @@ class Part:
             logger.info("continuing after %d of %d epochs", done.epochs, trainer.schedule.epochs)
         epochs = trainer.schedule.epochs
         keeper = Keeper(method, self.checkpoint, self.fingerprint(), epochs, start - before)
-        return method, trainer.run(done, keeper), before
+        with self.curves(done) as follow:
+
+            def after_epoch(now: Progress) -> None:
+                keeper(now)
+                follow(now)
+
+            return method, trainer.run(done, after_epoch), before
+
+    def curves(self, done: Progress) -> AbstractContextManager[Any]:
+        """Live curves if they are wanted."""
+        if not self.tensorboard:
+            return nullcontext(lambda now: None)
+        return live.curves(self.checkpoint.parent, self.run.seeds, done)
 
     def source(self, method: Method) -> Source:
         """The images, or states of the frozen layers of the image tower."""
@@ -114,11 +139,13 @@ class Part:
         return io.sha256_text(io.canonical_json([self.run.to_dict(), self.images.made, code, computed_on]))
 
 
-def parts(run: Run, images: TrainingImages, task: Task, out: Path, states_mb: int = 0) -> Iterator[Part]:
+def parts(
+    run: Run, images: TrainingImages, task: Task, out: Path, states_mb: int = 0, tensorboard: bool = False
+) -> Iterator[Part]:
     """All seeds at once, or one after another for a method that is not `stacked`."""
     for part in parts_of(run, images, task):
         name = "checkpoint" if run.stacked else f"checkpoint_seed{part[0].seeds[0]}"
-        yield Part(*part, out / f"{name}.safetensors", states_mb)
+        yield Part(*part, out / f"{name}.safetensors", states_mb, tensorboard)
 
 
 def parts_of(run: Run, images: TrainingImages, task: Task) -> Iterator[tuple[Run, TrainingImages, Task]]:
