@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,11 @@ def few_shot(images: TrainingImages) -> FewShot:
 
 
 def write_cost(path: Path, run: Run, device: str, start: float) -> None:
-    """Writes the cost of a job: seconds since `start` (time.perf_counter), and memory."""
+    """Writes the cost of a job: seconds since `start` (time.perf_counter), memory, and the day (UTC) on which it ended."""
     gpu_mb = peak_gpu_mb(torch.device(device))
     cost: dict[str, Any] = {"seconds": time.perf_counter() - start, "peak_gpu_mb": gpu_mb, "peak_mb": peak_mb()}
-    cost |= {"precision": run.backbone.precision, "provenance": provenance.describe(device)}
+    cost |= {"precision": run.backbone.precision, "day": datetime.now(UTC).date().isoformat()}
+    cost |= {"provenance": provenance.describe(device)}
     io.write_json(path, {"schema": 1, "kind": "cost", **cost})
 
 

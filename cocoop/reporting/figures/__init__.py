@@ -1,10 +1,11 @@
-"""The figures of an experiment as SVG and PNG. Importing it does not import matplotlib; the report only needs the names."""
+"""The figures of an experiment as SVG, PDF and PNG. Importing it does not import matplotlib; the report only needs the names."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 CHANGES = ("change_vs_clip", "change_vs_coop")
 ALWAYS = ("training_curves", "cost", "accuracy_against_cost")
+WORDS = "figures.json"  # title, caption and alternative text of each figure that was drawn
 NAMES = {
     "base_to_new": (*CHANGES, *ALWAYS),
     "transfer": (*CHANGES, *ALWAYS),
@@ -19,7 +20,7 @@ NAMES = {
 def build_all(
     experiment_json: Path, records_csv: Path, cost_paths: Sequence[Path], history_paths: Sequence[Path], out_dir: Path
 ) -> list[Path]:
-    """Draws the figures `NAMES` of an experiment's kind (see `cocoop.reporting.figures.drawing`) and returns their paths."""
+    """Draws the figures `NAMES` of an experiment's kind and returns their paths (see `cocoop.reporting.figures.drawing`)."""
     from cocoop.reporting.figures import drawing
 
     return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir)

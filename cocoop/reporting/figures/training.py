@@ -40,16 +40,16 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "progress", "variant"])
 
 
-def draw(data: Data, history: pd.DataFrame) -> Figure:
+def draw(data: Data, history: pd.DataFrame) -> Figure | None:
     """One row of panels per dataset trained on: mean over seeds, band from the lowest to the highest seed.
 
     Variants train for different numbers of epochs, so the axis shows the share of the training. If there are several numbers
-    of shots, only the largest is shown.
+    of shots, only the largest is shown. None if nothing was trained by gradient.
     """
     variants = {variant["name"]: variant["label"] for variant in data.experiment["variants"]}
     shown = history[history["variant"].isin(list(variants))]
     if shown.empty:
-        return style.note("No training curves: this experiment trains nothing.")
+        return None
     shown = shown[shown["shots"] == shown["shots"].max()]
     datasets = [name for name in data.datasets if name in set(shown["dataset"])]
     there = [name for name in variants if name in set(shown["variant"])]

@@ -12,7 +12,8 @@ from cocoop import io, progress
 class Evaluated:
     """One evaluation of a block of runs.
 
-    records, parameters: content of its metrics.json; files: the files to link to, by name.
+    records, parameters: content of its metrics.json; files: the files to link to, by name; day: when it ran, such as
+    2026-11-28 (UTC), empty if its cost.json does not tell.
     """
 
     settings: Mapping[str, Any]
@@ -22,6 +23,7 @@ class Evaluated:
     folder: Path
     files: Mapping[str, Path]
     provenance: Mapping[str, Any]
+    day: str
 
     @property
     def target(self) -> str:
@@ -49,10 +51,13 @@ def _place(record: Mapping[str, Any]) -> tuple:
 
 def _evaluated(results: Path, path: Path, content: Mapping[str, Any], labels: Mapping[str, str]) -> Evaluated:
     cost = path.with_name("cost.json")
-    provenance = io.read_json(cost, "cost")["provenance"] if cost.exists() else {}
+    measured = io.read_json(cost, "cost") if cost.exists() else {}
     files = dict(_files(results, path.parent))
     label = labels[content["run"]["variant"]]
-    return Evaluated(content["run"], label, content["parameters"], content["records"], path.parent, files, provenance)
+    return Evaluated(
+        content["run"], label, content["parameters"], content["records"], path.parent, files,
+        measured.get("provenance", {}), measured.get("day", ""),
+    )  # fmt: skip
 
 
 def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:
