@@ -7,6 +7,8 @@ from pathlib import Path
 
 from cocoop import io, progress
 
+QUICK = 2000  # files that are compared before anyone looks for a progress bar
+
 
 def same_content(folder: Path, paths: Sequence[str]) -> list[list[str]]:
     """Groups of two or more files with the same bytes; paths relative to the folder. Files that are not there are left out."""
@@ -16,6 +18,6 @@ def same_content(folder: Path, paths: Sequence[str]) -> list[list[str]]:
             by_size[os.stat(folder / path).st_size].append(path)
     candidates = [path for group in by_size.values() if len(group) > 1 for path in group]
     by_hash = defaultdict(list)
-    for path in progress.track(candidates, "comparing images", "image"):
+    for path in progress.track(candidates, "comparing images", "image") if len(candidates) > QUICK else candidates:
         by_hash[io.sha256_file(folder / path)].append(path)
     return [group for group in by_hash.values() if len(group) > 1]

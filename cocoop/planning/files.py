@@ -6,6 +6,7 @@ from typing import Any
 
 from cocoop import io
 from cocoop.config.validation import validate
+from cocoop.planning import misplaced
 from cocoop.planning.plan import Plan
 
 DEMO = Path("config/config.yaml")
@@ -36,6 +37,7 @@ def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
     Reads the files itself: Snakemake accepts repeated keys, and `configfile:` would run code in the demo's file (`__use_yte__`).
     """
     content, where = _read(paths)
+    misplaced.check(content, where)
     validate(content, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
     merged = _over(content, config)
     return Plan(merged, where=where if merged == content else f"{where} + --config")

@@ -15,8 +15,9 @@ def check(config: Mapping[str, Any], where: str) -> None:
     for key, value in config.items():
         methods = key == "variants" and isinstance(value, list)
         if methods or (key in of_experiment and key not in own):
+            what = "a list of variants" if methods else "this key"
             raise UserError(
-                f"{where}: {key}: belongs to an experiment; indent it below the experiment's name: {EXAMPLE}."
+                f"{where}: {key}: {what} belongs to an experiment; indent it below the experiment's name: {EXAMPLE}."
             )
     for place, key in _named(config.get("experiments")):
         if key in of_experiment:

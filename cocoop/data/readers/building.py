@@ -58,10 +58,11 @@ def by_fractions(
         train = round(len(shuffled) * split["train"])
         val = round(len(shuffled) * split["val"])
         pieces = {"train": shuffled[:train], "val": shuffled[train : train + val], "test": shuffled[train + val :]}
-        pieces = _together(pieces, copy_of) if copy_of else pieces
+        moved = _together(pieces, copy_of or {})
+        pieces = moved if moved != pieces else pieces
         for part, chosen in pieces.items():
             if split[part] and not chosen:
-                number = counted(len(shuffled), "image", "images")
+                number = counted(len(shuffled), "image", "images") + (" (copies count once)" if pieces is moved else "")
                 raise TooFew(
                     f"class {shown(name)} has {number}, too few for a split into {_percent(split)}: its {part} part is empty;"
                     " add images, drop the class, or change the fractions."

@@ -285,7 +285,9 @@ def test_curves_without_training_are_level_lines_and_a_report(tmp_path):
          "--manifests", *manifests, "--out", tmp_path / "report.html"],
     ):  # fmt: skip
         assert main(list(map(str, line))) == 0
-    assert (tmp_path / "report.html").read_text().count("data:image/svg+xml") == len(figures.NAMES["curves"]) - 1, "no training curves"
+    assert (tmp_path / "report.html").read_text().count("data:image/svg+xml") == len(figures.NAMES["curves"]) - 1, (
+        "no training curves"
+    )
     found = gather(content, results.load(here / "records.csv"))
     with style.theme():
         digits = curves.draw(found).axes[1]

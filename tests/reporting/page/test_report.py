@@ -116,7 +116,9 @@ def test_tables_figures_versions_and_settings_are_there(root, page):
         assert text in shown
     svg = [picture for picture in page.pictures if picture.startswith("data:image/svg+xml")]
     unmeasured = {"training_curves", "cost"}  # the figures were drawn without histories and costs
-    drawn = [name for kind in ("base_to_new", "parameter_matched") for name in figures.NAMES[kind] if name not in unmeasured]
+    drawn = [
+        name for kind in ("base_to_new", "parameter_matched") for name in figures.NAMES[kind] if name not in unmeasured
+    ]
     assert len(svg) == len(drawn)
     settings = io.read_json(next((root / "results/runs").rglob("metrics.json")), "metrics")["run"]
     assert io.canonical_json(settings) in page.texts
