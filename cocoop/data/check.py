@@ -139,7 +139,7 @@ def _remedy(spec: DatasetSpec) -> str:
         return ""
     if "duplicates" not in split:
         return "; write `duplicates: together` under `reader: split:`, which keeps copies in one split"
-    return "; the copies are in different classes, so remove one of each"
+    return "; they are in different classes, or their class has too few other images: remove the copies"
 
 
 def _prompts(spec: DatasetSpec, listing: Listing, tokenize: Tokenize | None) -> Iterator[str]:

@@ -9,27 +9,28 @@ from cocoop.planning.files import plan_of
 
 EXAMPLE = "config/examples/own.yaml"
 PLACEHOLDER = "digits"
-LIST = re.compile(r"^([ #]*train_datasets: *\[)([^\]\n]*)(\])", re.MULTILINE)
+LIST = re.compile(r"(\btrain_datasets: *\[)([^\]\n]*)(\])")
 
 
 def check(path: Path) -> None:
-    """Raises a UserError for a configuration that exists but is not valid."""
-    if path.exists():
-        plan_of([path])
+    """Raises a UserError for a configuration that exists but is not YAML, or has no list that a dataset can be added to."""
+    if path.exists() and io.read_yaml(path) is not None and not LIST.search(path.read_text(encoding="utf-8")):
+        raise UserError(
+            f"{path}: has no line `train_datasets: [...]` for the dataset; write one below an experiment, or leave out --config."
+        )
 
 
 def enlist(path: Path, name: str) -> str:
-    """Adds a dataset to each list `train_datasets: [...]` of a configuration, or writes a new one; returns what was done."""
+    """Adds a dataset to each list `train_datasets: [...]` of a configuration, or writes a new one; returns what was done.
+
+    Raises a UserError, and leaves the file as it was, if the configuration is not valid with the dataset.
+    """
     if not path.exists():
         text = (io.REPOSITORY / EXAMPLE).read_text(encoding="utf-8")
         io.write_text(path, text.replace(f"[{PLACEHOLDER}]", f"[{name}]").replace(EXAMPLE, str(path)))
         return f"wrote {path}, which trains and tests on all classes of {name}"
     before = path.read_text(encoding="utf-8")
     after = LIST.sub(lambda found: _with(found, name), before)
-    if not LIST.search(before):
-        raise UserError(
-            f"{path}: has no line `train_datasets: [...]` to add {name!r} to; add it to the datasets of its experiments yourself."
-        )
     if after == before:
         return f"{path} already contains {name}"
     io.write_text(path, after)

@@ -11,7 +11,7 @@ from cocoop.data.readers.building import by_fractions
 from cocoop.manifest import Item
 from tests.data.command_line import per_class
 
-TOGETHER = "more than once with the same content; copies of one class are kept in one split"
+TOGETHER = "more than once with the same content; copies are kept in one split where their class has others"
 
 
 def icon(number, kind="RGBA"):

@@ -58,8 +58,9 @@ def test_ones_own_words_and_lists_stay(folder, capsys):
 
 def test_a_configuration_that_cannot_be_extended_is_left_alone(folder, capsys):
     for text, said in (
-        ("seeds: 1\n", "seeds: expected a list"),
-        ("seeds: [1]\n", "mine.yaml: has no line `train_datasets: [...]`"),
+        ("seeds: [1\n", "mine.yaml, line 2: not valid YAML"),
+        ("seeds: [1]\n", "mine.yaml: has no line `train_datasets: [...]` for the dataset"),
+        (f"seeds: 1\n{LISTS}", "mine.yaml: seeds: expected a list"),
     ):
         (folder / "mine.yaml").write_text(text)
         assert new("birds", "mine.yaml") == 2

@@ -31,7 +31,9 @@ def drawn(
     copy_of = {path: group[0] for group in groups for path in group}
     number = counted(len(groups), "image occurs", "images occur")
     notes = (
-        [f"{number} more than once with the same content; copies of one class are kept in one split"] if groups else []
+        [f"{number} more than once with the same content; copies are kept in one split where their class has others"]
+        if groups
+        else []
     )
     return by_fractions(classes, split, names, copy_of), notes
 
@@ -47,7 +49,8 @@ def by_fractions(
     classes: the items of each class, in the order in which classes are shuffled.
     names: names of the classes for messages.
     split: fractions "train", "val" and "test" with sum 1, and "seed". Counts round half to even, as in the reference.
-    copy_of: for each path with copies, the same text for all of them; later copies follow the first one of their class.
+    copy_of: for each path with copies, the same text for all of them; later copies follow the first one of their class, unless
+        that would leave a part of the class empty.
     """
     _add_up(split)
     generator = random.Random(split.get("seed", DEFAULT_SEED))
@@ -59,10 +62,11 @@ def by_fractions(
         val = round(len(shuffled) * split["val"])
         pieces = {"train": shuffled[:train], "val": shuffled[train : train + val], "test": shuffled[train + val :]}
         moved = _together(pieces, copy_of or {})
-        pieces = moved if moved != pieces else pieces
+        if all(moved[part] or not split[part] for part in moved):  # `dataset check` reports the copies of other classes
+            pieces = moved
         for part, chosen in pieces.items():
             if split[part] and not chosen:
-                number = counted(len(shuffled), "image", "images") + (" (copies count once)" if pieces is moved else "")
+                number = counted(len(shuffled), "image", "images")
                 raise TooFew(
                     f"class {shown(name)} has {number}, too few for a split into {_percent(split)}: its {part} part is empty;"
                     " add images, drop the class, or change the fractions."

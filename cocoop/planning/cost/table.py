@@ -84,7 +84,11 @@ def show(
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return tabulate(rows, head, "simple", disable_numparse=True, colalign=["left"] + ["right"] * (len(head) - 1))
+    """The head as a row of its own, because tabulate would make each column two characters wider than its heading."""
+    align = ["left"] + ["right"] * (len(head) - 1)
+    lines = tabulate([head, *rows], tablefmt="plain", disable_numparse=True, colalign=align).splitlines()
+    height = 1 + max(text.count("\n") for text in head)
+    return "\n".join([*lines[:height], "-" * max(map(len, lines)), *lines[height:]])
 
 
 def _cost(jobs: Sequence[Job], estimator: Estimator, counter: Counter, throughput: Throughput) -> Cost:

@@ -48,7 +48,7 @@ def build(
     for experiment in experiments:
         titles |= experiments_of.dataset_titles(experiment)
     names, papers = Names(experiments), paper.load()
-    content = {
+    content: dict[str, Any] = {
         "version": __version__,
         "experiments": [section(results, experiment, papers, names, out.parent) for experiment in experiments],
         "backbones": sorted({experiment["backbone"]["label"] for experiment in experiments}),
@@ -143,7 +143,12 @@ def _variants(jobs: Sequence[Evaluated], names: Names) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         settings = job.settings
-        own = {"label": job.label, "look": names.look(settings["variant"]), "parameters": set(), "epochs": set()}
+        own: dict[str, Any] = {
+            "label": job.label,
+            "look": names.look(settings["variant"]),
+            "parameters": set(),
+            "epochs": set(),
+        }
         entry = found.setdefault(settings["variant"], {**settings, **own})
         entry["parameters"].add(job.parameters["trained"])
         if settings["training"]:
