@@ -31,9 +31,8 @@ mine.yaml` print one line, exit with code 2, and start nothing.
 | --- | --- |
 """
 YAML = """
-Snakemake reads the file before the benchmark does. If it is not there, or not YAML at all, Snakemake only says so (in the
-last line of a traceback if it is not there);
-`python -m cocoop plan --configfile mine.yaml` names the line:
+Snakemake reads the file before the benchmark does. If it is not there, or not YAML at all, Snakemake only says so (in
+the last line of a traceback if it is not there); `python -m cocoop plan --configfile mine.yaml` names the line:
 
 | `mine.yaml` | `snakemake` | `python -m cocoop plan` |
 | --- | --- | --- |
