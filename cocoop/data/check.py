@@ -137,7 +137,7 @@ def _remedy(spec: DatasetSpec) -> str:
     split = spec.settings["reader"].get("split")
     if split is None:
         return ""
-    if "duplicates" not in split:
+    if split.get("duplicates") != "together":
         return "; write `duplicates: together` under `reader: split:`, which keeps copies in one split"
     return "; they are in different classes, or their class has too few other images: remove the copies"
 

@@ -25,7 +25,7 @@ def drawn(
     folder: Path, classes: Sequence[Sequence[Item]], split: Mapping[str, Any], names: Sequence[str]
 ) -> tuple[dict[str, list[Item]], list[str]]:
     """The splits of `by_fractions` and notes. With `duplicates: together` in `split`, copies of an image stay in one split."""
-    if "duplicates" not in split:
+    if split.get("duplicates") != "together":
         return by_fractions(classes, split, names), []
     groups = same_content(folder, [item.path for items in classes for item in items])
     copy_of = {path: group[0] for group in groups for path in group}
