@@ -20,7 +20,8 @@ HOSTILE = {
 
 def dry(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """`snakemake -n` of this repository's workflow in a folder that has its own config."""
-    return forked.snakemake("-n", "--cores", "1", "--snakefile", str(workflow.SNAKEFILE), *arguments, folder=folder)
+    words = ("-n", "--cores", "1", "--snakefile", str(workflow.SNAKEFILE), "--workflow-profile", "none", *arguments)
+    return forked.snakemake(*words, folder=folder)
 
 
 def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
