@@ -15,6 +15,12 @@ IS_MODULE = not workflow.modifier.is_main_snakefile()
 DEPLOYED = workflow.deployment_settings.deployment_method
 
 
+def refuse(message):
+    """Stops Snakemake with one line and exit code 2, like the stages."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
 def read_only(folder):
     """The folder, or its closest existing parent, if it is not writable; None if it is."""
     folder = Path(folder).absolute()
@@ -66,10 +72,13 @@ def exports():
     """Shell commands in front of every job: its environment, and our `python` if the environment is not activated."""
     own = str(Path(sys.executable).parent)
     activated = own in os.environ.get("PATH", "").split(os.pathsep)
-    path = "" if activated or DEPLOYED else f'export PATH={shlex.quote(own)}:"$PATH"; '
-    return path + "".join(
+    path = (
+        [] if activated or DEPLOYED else [f'export PATH={shlex.quote(own)}:"$PATH"; ']
+    )
+    variables = (
         f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()
     )
+    return "".join([*path, *variables])
 
 
 shell.prefix(exports())
