@@ -23,9 +23,9 @@ DATASETS = [f"dataset{number}" for number in range(11)]
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     yield
-    print(f"{what}: {time.perf_counter() - start:.1f} s")
+    print(f"{what}: {time.perf_counter() - start:.1f} s, {time.process_time() - busy:.1f} s of CPU time")
 
 
 def metrics_file(folder: Path, variant: str, dataset: str) -> tuple[Path, list[dict]]:
