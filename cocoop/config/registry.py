@@ -68,7 +68,9 @@ class Registry:
     def backbone(self, name: str, where: str) -> BackboneSpec:
         content = self.read("backbones", name, where)
         check_names(content, str(self.folder / "backbones" / f"{name}.yaml"))
-        return BackboneSpec(name=name, files=weights.digest(content), **content)
+        published = content.pop("imagenet_zero_shot", None)
+        shown = {"imagenet_zero_shot": (published["accuracy"], published["source"])} if published else {}
+        return BackboneSpec(name=name, files=weights.digest(content), **content, **shown)
 
     def dataset(self, name: str, where: str) -> DatasetSpec:
         return DatasetSpec(name, self.read("datasets", name, where))

@@ -11,7 +11,8 @@ from cocoop.errors import UserError
 
 MEMORY = ("peak_mb", "peak_gpu_mb")
 ENCODER = {"image_parameters": "parameters", "image_gflops": "gflops"}
-COLUMNS = ["backbone", "stage", "dataset", "variant", "shots", "target", "seconds", *MEMORY, "device", *ENCODER]
+COLUMNS = ["stage", "dataset", "variant", "shots", "target", "seconds", *MEMORY, "device"]
+ADDED = ["backbone", *ENCODER]
 PER_VARIANT = ["backbone", "variant", "shots", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
 
 
@@ -35,7 +36,7 @@ def job_of(path: Path) -> Job:
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """One row per job, with columns `COLUMNS`.
+    """One row per job, with columns `COLUMNS` and `ADDED`.
 
     seconds: per run, that is, the job's seconds divided by its number of seeds; peak_mb and peak_gpu_mb: peak memory of
     the process and of the GPU in MB, missing where unknown; device: the processor or GPU; image_parameters and
@@ -51,7 +52,7 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         row |= {name: cost[name] for name in MEMORY} | {"device": cost["provenance"]["device"]}
         encoder = cost.get("image_encoder") or {}
         rows.append(row | {name: encoder.get(fact) for name, fact in ENCODER.items()})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *ADDED])
 
 
 def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
@@ -61,6 +62,7 @@ def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
     memory is the highest of its jobs; device lists all devices.
     """
     rows = []
+    cost = cost if "backbone" in cost else cost.assign(backbone="")
     for key, jobs in cost.groupby(["backbone", "variant", "shots"], sort=False):
         seconds = jobs.groupby("stage")["seconds"].mean().reindex(["train", "evaluate"])
         memory = [pd.to_numeric(jobs[name]).max() for name in MEMORY]
