@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,8 @@ class Registry:
         content = self.read("backbones", name, where)
         check_names(content, str(self.folder / "backbones" / f"{name}.yaml"))
         published = content.pop("imagenet_zero_shot", None)
-        shown = {"imagenet_zero_shot": (published["accuracy"], published["source"])} if published else {}
-        return BackboneSpec(name=name, files=weights.digest(content), **content, **shown)
+        spec = BackboneSpec(name=name, files=weights.digest(content), **content)
+        return replace(spec, imagenet_zero_shot=(published["accuracy"], published["source"])) if published else spec
 
     def dataset(self, name: str, where: str) -> DatasetSpec:
         return DatasetSpec(name, self.read("datasets", name, where))
