@@ -39,7 +39,7 @@ class BackboneSpec:
         revision: a commit, tag or branch of the repository of `hf-hub:`; None for its main branch.
         files: digest of the local files that `model` and `pretrained` name, None without any.
         label: the name in tables and figures; it affects no number.
-        imagenet_zero_shot: the published zero-shot accuracy on ImageNet, as {accuracy: per cent, source}; it affects no number.
+        imagenet_zero_shot: the published zero-shot accuracy on ImageNet in per cent and its source; it affects no number.
     """
 
     name: str
@@ -50,7 +50,7 @@ class BackboneSpec:
     revision: str | None = None
     files: str | None = None
     label: str = field(default="", compare=False)
-    imagenet_zero_shot: Mapping[str, float | str] | None = field(default=None, compare=False)
+    imagenet_zero_shot: tuple[float, str] | None = field(default=None, compare=False)
 
     def on(self, device: str) -> "BackboneSpec":
         """The backbone as a job on this device computes it: `auto` is replaced."""
