@@ -63,7 +63,10 @@ def test_templates_have_one_place_for_the_name():
         ({"seeds_per_job": 2.0}, "seeds_per_job: expected an integer, got 2.0"),
         ({"views": 2.0}, "views: 2.0 is not valid"),
         ({"text_budget_mb": 2048.0}, "text_budget_mb: expected an integer, got 2048.0"),
-        ({"experiments": {"base_to_new": {"shots": [4.0]}}}, "shots.0: 4.0 is not valid; expected a number of images per class from 1, or all"),
+        (
+            {"experiments": {"base_to_new": {"shots": [4.0]}}},
+            "shots.0: 4.0 is not valid; expected a number of images per class from 1, or all",
+        ),
         ({"variants": {"coop": {"training": {"epochs": 2.0}}}}, "epochs: expected an integer, got 2.0"),
         (
             {"data_root": "a{x}"},
