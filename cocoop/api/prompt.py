@@ -25,6 +25,7 @@ from cocoop.methods.cocoop import CoCoOp
 from cocoop.methods.shared_text import SharedText, holding
 from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 from cocoop.training.loop import autocast
+from cocoop.training.temperature import TEMPERATURE
 
 Sentences = Mapping[str, Sequence[str]]
 
@@ -57,6 +58,7 @@ class Prompt:
         self._towers, self._where = towers, where
         self._prompts: Any = sentences if recipe.sentences else recipe.templates
         self._method = self._built(tensors)
+        self._temperature = float(tensors.get(TEMPERATURE, 1.0))
 
     def _built(self, tensors: Mapping[str, Tensor]) -> Method:
         recipe, text = self.recipe, self._towers.text
@@ -83,8 +85,9 @@ class Prompt:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """The learned tensors by name, such as `ctx` (M, D)."""
-        return {name: tensor.detach()[0] for name, tensor in self._method.saved().items()}
+        """The learned tensors by name, such as `ctx` (M, D), and the temperature of a run with temperature scaling."""
+        learned = {name: tensor.detach()[0] for name, tensor in self._method.saved().items()}
+        return learned | ({} if self._temperature == 1 else {TEMPERATURE: torch.tensor(self._temperature)})
 
     @property
     def device(self) -> str:
@@ -186,7 +189,7 @@ class Prompt:
                     with self._precise():
                         rows.append(classifier(part[None]).float()[0].cpu())
                 places += batch.places
-        logits = torch.cat(rows)
+        logits = torch.cat(rows) / self._temperature
         if not logits.isfinite().all():
             raise UserError(f"{self._where}: logits hold NaN or infinity; try precision='fp32'.")
         return places, logits

@@ -44,6 +44,7 @@ def device_of(wanted: str) -> str:
 
 def fitting(spec: BackboneSpec, device: str, precision: str | None) -> BackboneSpec:
     """The settings to compute with: in the given precision or the backbone's own, but never in half precision on a CPU."""
+    spec = spec.on(device)
     if precision is None and device == "cpu" and spec.precision in HALF:
         logger.info("backbone %s: computes in fp32 on a CPU instead of %s", spec.name, spec.precision)
         precision = "fp32"

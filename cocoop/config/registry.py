@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,9 @@ class Registry:
     def backbone(self, name: str, where: str) -> BackboneSpec:
         content = self.read("backbones", name, where)
         check_names(content, str(self.path("backbones", name)))
-        return BackboneSpec(name=name, files=weights.digest(content), **content)
+        published = content.pop("imagenet_zero_shot", None)
+        spec = BackboneSpec(name=name, files=weights.digest(content), **content)
+        return replace(spec, imagenet_zero_shot=(published["accuracy"], published["source"])) if published else spec
 
     def dataset(self, name: str, where: str) -> DatasetSpec:
         return DatasetSpec(name, self.read("datasets", name, where))

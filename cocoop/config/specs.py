@@ -1,4 +1,4 @@
-"""Typed values of the YAML files: backbones, datasets, variants, experiments."""
+"""Typed values of the YAML files: backbones, datasets, variants."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -6,9 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cocoop.config import measures as of
 from cocoop.config import prompts
-from cocoop.config.draw import SYMMETRIC, Draw
 from cocoop.config.prompts import PromptsFrom
 from cocoop.config.training import TrainingSpec
 from cocoop.io import identity
@@ -39,7 +37,7 @@ class BackboneSpec:
         revision: a commit, tag or branch of the repository of `hf-hub:`; None for its main branch.
         files: digest of the local files that `model` and `pretrained` name, None without any.
         label: the name in tables and figures; it affects no number.
-        imagenet_zero_shot: the published zero-shot accuracy on ImageNet, as {accuracy: per cent, source}; it affects no number.
+        imagenet_zero_shot: the published zero-shot accuracy on ImageNet in per cent and its source; it affects no number.
     """
 
     name: str
@@ -50,7 +48,7 @@ class BackboneSpec:
     revision: str | None = None
     files: str | None = None
     label: str = field(default="", compare=False)
-    imagenet_zero_shot: Mapping[str, float | str] | None = field(default=None, compare=False)
+    imagenet_zero_shot: tuple[float, str] | None = field(default=None, compare=False)
 
     def on(self, device: str) -> "BackboneSpec":
         """The backbone as a job on this device computes it: `auto` is replaced."""
@@ -231,48 +229,3 @@ class VariantSpec:
     def training_on(self, dataset: str, shots: int) -> TrainingSpec | None:
         """Training settings for a dataset and a number of shots; None without training."""
         return self.on(dataset, shots).training
-
-
-@dataclass(frozen=True)
-class ExperimentSpec:
-    """A named grid of runs and evaluations with its table and figure: one file of config/experiments.
-
-    targets: the datasets tested on; empty for the dataset trained on. reference: the variant that the others are compared
-    with, which may be missing from `variants`. draws, label_noise, imbalance, class_shots: how the few-shot images are drawn
-    and labelled (`Draw`). halves: numbers of the class halves, 0 for the first and the second half. measures: those shown in
-    tables beside the accuracy; paper_measures: published tables of them.
-    """
-
-    name: str
-    title: str
-    table: str
-    caption: str
-    paper: str | None
-    reference: str | None
-    variants: tuple[str, ...]
-    train_datasets: tuple[str, ...]
-    train_subset: str
-    shots: tuple[int, ...]
-    targets: tuple[str, ...]
-    target_subsets: tuple[str, ...]
-    draws: str | None = None
-    label_noise: Mapping[str, Any] = field(default_factory=dict)
-    imbalance: tuple[float, ...] = (1,)
-    class_shots: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    halves: tuple[int, ...] = (0,)
-    measures: tuple[str, ...] = ()
-    paper_measures: tuple[str, ...] = ()
-
-    @property
-    def together(self) -> bool:
-        """Whether one of its measures needs each image classified among the classes of both halves."""
-        return bool(set(self.measures) & set(of.OF_BOTH))
-
-    def draws_on(self, dataset: str) -> list[Draw]:
-        """The draws of few-shot images of a dataset, without those of files, in the order of noise and imbalance."""
-        kind, single = self.label_noise.get("kind", SYMMETRIC), tuple(sorted(self.class_shots.get(dataset, {}).items()))
-        return [
-            Draw(noise=rate, noise_kind=kind, imbalance=ratio, class_shots=single)
-            for ratio in self.imbalance
-            for rate in self.label_noise.get("rates", (0.0,))
-        ]

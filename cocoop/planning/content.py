@@ -73,8 +73,10 @@ def _content(plan: Plan, name: str) -> dict[str, Any]:
 
 
 def _backbone(spec: BackboneSpec) -> dict[str, Any]:
-    published = {"imagenet_zero_shot": dict(spec.imagenet_zero_shot)} if spec.imagenet_zero_shot else {}
-    return {"name": spec.name, "label": spec.label, **published}
+    facts: dict[str, Any] = {"name": spec.name, "label": spec.label}
+    if spec.imagenet_zero_shot:
+        facts["imagenet_zero_shot"] = dict(zip(("accuracy", "source"), spec.imagenet_zero_shot, strict=True))
+    return facts
 
 
 def experiment_file(plan: Plan, name: str) -> str:

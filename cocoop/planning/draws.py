@@ -8,7 +8,8 @@ from typing import Any
 
 from cocoop import draws
 from cocoop.config.draw import Draw, shots_text
-from cocoop.config.specs import DatasetSpec, ExperimentSpec
+from cocoop.config.experiment import ExperimentSpec
+from cocoop.config.specs import DatasetSpec
 from cocoop.io import canonical_json, identity
 from cocoop.planning.job import Job, Views
 from cocoop.planning.stages import FEWSHOT

@@ -8,8 +8,9 @@ from typing import Any
 
 from cocoop.config import paper
 from cocoop.config.draw import Draw, shots_of
+from cocoop.config.experiment import ExperimentSpec
 from cocoop.config.registry import Registry
-from cocoop.config.specs import BackboneSpec, DatasetSpec, ExperimentSpec, VariantSpec
+from cocoop.config.specs import BackboneSpec, DatasetSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, listed
 from cocoop.planning import checks, draws, misplaced

@@ -27,6 +27,7 @@ from cocoop.text.text_encoder import TextEncoder
 from cocoop.training.loop import autocast
 from cocoop.training.run import LEARNED, parts_of, same_precision, write_cost, write_history
 
+TEMPERATURE = "temperature"  # the name of the tensor, after its seed
 LEAST, MOST = 0.05, 20.0
 PRECISE = 1e-6  # of the logarithm
 IMAGES_AT_ONCE = 100
@@ -65,7 +66,7 @@ def fit(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) 
 
 def name_of(seed: int) -> str:
     """The name of a seed's temperature in a file of learned tensors."""
-    return f"seed{seed}.temperature"
+    return f"seed{seed}.{TEMPERATURE}"
 
 
 def temperatures(run: Run, tensors: dict[str, Tensor], seeds: tuple[int, ...], where: str) -> list[float]:

@@ -217,3 +217,15 @@ def test_missing_and_damaged_runs_are_named(run_folder, tmp_path):
         cocoop.load(run_folder, seed=7)
     with pytest.raises(UserError, match="a run states its backbone; leave out backbone"):
         cocoop.load(run_folder, backbone="tiny")
+
+
+def test_the_temperature_of_a_run_divides_its_logits(run_folder, prompt, digits, tmp_path):
+    tensors, metadata = io.read_tensors(run_folder / "learned.safetensors", "learned")
+    scaled = metadata | {"run": metadata["run"] | {"temperature": "val"}}
+    io.write_tensors(tmp_path / "learned.safetensors", tensors | {"seed1.temperature": torch.tensor(2.0)}, scaled)
+    paths = digits.of("base", 3)[0]
+    loaded = cocoop.load(tmp_path, seed=1, device="cpu")
+    torch.testing.assert_close(loaded.logits(paths), cocoop.load(run_folder, seed=1, device="cpu").logits(paths) / 2)
+    loaded.export(tmp_path / "exported")
+    again = cocoop.load(tmp_path / "exported", device="cpu")
+    assert torch.equal(again.logits(paths), loaded.logits(paths))

@@ -29,6 +29,7 @@ class CommandLine:
         self.folder, self.capsys = folder, capsys
         self.pictures = folder / "pictures"
         (folder / "config/datasets").mkdir(parents=True)
+        (folder / "config/config.yaml").write_text("backbone: vit_b32\n")  # no weights here: the names are not judged
 
     def run(self, *words: str | Path) -> Said:
         self.capsys.readouterr()

@@ -11,6 +11,9 @@ class Own:
     def __init__(self, folder: Path, capsys) -> None:
         self.folder, self.capsys = folder, capsys
         (folder / "config" / "datasets").mkdir(parents=True)
+        (folder / "config" / "config.yaml").write_text(
+            "backbone: vit_b32\n"
+        )  # no weights here: the names are not judged
 
     def run(self, *arguments: object) -> tuple[int, str]:
         """Exit code and everything printed by `python -m cocoop ARGUMENTS`."""

@@ -17,7 +17,7 @@ OPTIONS = [
     ("views", "--workers", "many", "expected an integer from 0 to 1000, got 'many'"),
     ("views", "--epochs", "-1", "expected an integer >= 0, got '-1'"),
     ("views", "--epochs", "6", "--epochs: 6 6 is an empty range"),
-    ("views", "--subset", "old", "invalid choice: 'old'"),
+    ("views", "--subset", "old", "expected all, base, new, base-K or new-K with a number K, got 'old'"),
 ]
 JSON = ("--run", "--evaluation", "--dataset", "--backbone")
 ENDLESS = vars(TrainingSpec(0, 1, 0.1, 0, 0.0, 0.0, 0.0))

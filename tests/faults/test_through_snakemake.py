@@ -1,12 +1,13 @@
 """A wrong or hostile configuration through a real Snakemake: one line, exit code 2, no job started, no code of the file run."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from cocoop import io
 from tests import forked
-from tests.faults import workflow
 from tests.faults.test_messages import CONFIGURATION, COOP, TINY, kept, made, said, written
 
 EACH = {CONFIGURATION: 6, COOP: 6, TINY: 2}  # of the page's rows on such a file, CI tries each 6th or 2nd
@@ -19,9 +20,8 @@ HOSTILE = {
 
 
 def dry(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """`snakemake -n` of this repository's workflow in a folder that has its own config."""
-    words = ("-n", "--cores", "1", "--snakefile", str(workflow.SNAKEFILE), "--workflow-profile", "none", *arguments)
-    return forked.snakemake(*words, folder=folder)
+    """`snakemake -n` in a clone that has fewer files in its registries."""
+    return forked.snakemake("-n", "--cores", "1", "--workflow-profile", "none", *arguments, folder=folder)
 
 
 def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
@@ -30,6 +30,8 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
+    for name in ("cocoop", "workflow"):
+        shutil.copytree(io.REPOSITORY / name, tmp_path / name)
     return kept(tmp_path).parent
 
 

@@ -16,6 +16,12 @@ IS_MODULE = not workflow.modifier.is_main_snakefile()
 DEPLOYED = workflow.deployment_settings.deployment_method
 
 
+def refuse(message):
+    """Stops Snakemake with one line and exit code 2, like the stages."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
 def read_only(folder):
     """The folder, or its closest existing parent, if it is not writable; None if it is."""
     folder = Path(folder).absolute()

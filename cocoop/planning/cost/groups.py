@@ -12,7 +12,8 @@ from cocoop.run import Evaluation
 
 def profile() -> Path:
     """The Slurm profile of the working folder, else the shipped one."""
-    return places.layers("slurm/profile.yaml")[0]
+    name = "slurm/profile.yaml"
+    return next(iter(places.layers(name)), places.SHIPPED / name)
 
 
 def submissions(jobs: Sequence[Job]) -> int:

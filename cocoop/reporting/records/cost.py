@@ -13,7 +13,8 @@ from cocoop.run import parsed_as
 
 MEMORY = ("peak_mb", "peak_gpu_mb")
 ENCODER = {"image_parameters": "parameters", "image_gflops": "gflops"}
-COLUMNS = ["backbone", "stage", "dataset", "variant", "shots", "draw", "target", "seconds", *MEMORY, "device", *ENCODER]
+COLUMNS = ["stage", "dataset", "variant", "shots", "draw", "target", "seconds", *MEMORY, "device"]
+ADDED = ["backbone", *ENCODER]
 PER_VARIANT = ["backbone", "variant", "shots", "draw", "train_seconds", "evaluate_seconds", *MEMORY, "device"]
 
 
@@ -37,7 +38,7 @@ def job_of(path: Path) -> Job:
 
 
 def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """One row per job, with columns `COLUMNS`.
+    """One row per job, with columns `COLUMNS` and `ADDED`.
 
     seconds: per run, that is, the job's seconds divided by its number of seeds; peak_mb and peak_gpu_mb: peak memory of
     the process and of the GPU in MB, missing where unknown; device: the processor or GPU; image_parameters and
@@ -54,7 +55,7 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
         row |= {name: cost[name] for name in MEMORY} | {"device": cost["provenance"]["device"]}
         encoder = cost.get("image_encoder") or {}
         rows.append(row | {name: encoder.get(fact) for name, fact in ENCODER.items()})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *ADDED])
 
 
 def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
@@ -64,6 +65,7 @@ def per_variant(cost: pd.DataFrame) -> pd.DataFrame:
     memory is the highest of its jobs; device lists all devices.
     """
     rows = []
+    cost = cost if "backbone" in cost else cost.assign(backbone="")
     for key, jobs in cost.groupby(["backbone", "variant", "shots", "draw"], sort=False):
         seconds = jobs.groupby("stage")["seconds"].mean().reindex(["train", "evaluate"])
         memory = [pd.to_numeric(jobs[name]).max() for name in MEMORY]

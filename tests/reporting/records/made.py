@@ -42,7 +42,7 @@ def experiment(kind: str = "base_to_new", **changes: Any) -> dict[str, Any]:
         "seeds": [1, 2, 3],
     } | changes
     if len(content["backbones"]) == 1:
-        content["backbone"] = content["backbones"][0]  # as `of_each` gives it
+        content.setdefault("backbone", content["backbones"][0])  # as `of_each` gives it
     return content | {"expected": expected(content)}
 
 
