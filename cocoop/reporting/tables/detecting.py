@@ -36,7 +36,8 @@ def footnotes(per_seed: pd.DataFrame) -> tuple[str, ...]:
     where = "in the average" if averaged else "on a dataset"
     halves = f" on {rows['half'].nunique()} pairs of class halves" if rows["half"].nunique() > 1 else ""
     return (
-        f"What {counted(rows['seed'].nunique(), 'seed', 'seeds')}{halves} can detect: a true difference between two trained methods of "
+        f"What {counted(rows['seed'].nunique(), 'seed', 'seeds')}{halves} can detect: a true difference between two trained "
+        "methods of "
         f"{', '.join(texts)} percentage points {where}; a paired t test (two-sided, 5 %) finds it with a chance of 80 %. "
         "This is the median over the pairs of methods shown; a smaller difference may be due to the seeds.",
     )
