@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from cocoop import io
-from cocoop.config.draw import ALL_SHOTS, PAIR_FLIP, Draw
+from cocoop.config.draw import ALL_SHOTS, CLIP_LORA, COOP, PAIR_FLIP, Draw
 from cocoop.errors import UserError, unknown
 from cocoop.manifest import Item, Manifest
 
@@ -56,11 +56,14 @@ class Numbered(NamedTuple):
 Labelled = TypeVar("Labelled", Item, Numbered)
 
 
-def draw(items: Sequence[Labelled], shots: int | Mapping[int, int], generator: random.Random) -> list[Labelled]:
+def draw(
+    items: Sequence[Labelled], shots: int | Mapping[int, int], generator: random.Random, repeat: bool = False
+) -> list[Labelled]:
     """Draws `shots` items of each class, in the order in which the classes first appear (base_dataset.py:194-223).
 
     shots: of all classes, or by label.
-    A class with fewer items keeps all of them in listing order and draws no random numbers.
+    A class with fewer items keeps all of them in listing order and draws no random numbers; with `repeat`, it draws `shots`
+    times among them instead (CLIP-LoRA datasets/utils.py, generate_fewshot_dataset).
     """
     groups: dict[int, list[Labelled]] = {}
     for item in items:
@@ -68,7 +71,10 @@ def draw(items: Sequence[Labelled], shots: int | Mapping[int, int], generator: r
     chosen: list[Labelled] = []
     for label, group in groups.items():
         number = shots if isinstance(shots, int) else shots[label]
-        chosen += generator.sample(group, number) if len(group) >= number else group
+        if len(group) >= number:
+            chosen += generator.sample(group, number)
+        else:
+            chosen += generator.choices(group, k=number) if repeat else group
     return chosen
 
 
@@ -78,13 +84,18 @@ def few_shot(
     shots: int,
     seed: int,
     per_class: Mapping[int, int] | None = None,
+    like: str = COOP,
 ) -> tuple[list[Labelled], list[Labelled]]:
     """The reference's few-shot draw: first train, then val with min(shots, 4), from one generator (oxford_pets.py:44).
 
     per_class: shots by label for the training images, where they are uneven.
+    like: clip_lora draws val first and repeats images (CLIP-LoRA datasets/dtd.py and its other datasets, but ImageNet).
     Class subsets are selected afterwards, so the base classes have the same images as in the draw over all classes.
     """
     generator = random.Random(seed)
+    if like == CLIP_LORA:
+        first = draw(val, min(shots, MOST_VAL_SHOTS), generator, repeat=True)
+        return draw(train, per_class or shots, generator, repeat=True), first
     return draw(train, per_class or shots, generator), draw(val, min(shots, MOST_VAL_SHOTS), generator)
 
 
@@ -157,7 +168,7 @@ def selection_of(
     train, val = (numbered(manifest, split, inside.__contains__) for split in ("train", "val"))
     if given.uneven:
         per_class = uneven([item.label for item in train], manifest.classnames, shots, given)
-    train, val = few_shot(train, val, shots, seed, per_class)
+    train, val = few_shot(train, val, shots, seed, per_class, given.like)
     content = {
         "schema": 1,
         "kind": "fewshot",

@@ -105,6 +105,7 @@ RENEWED: dict[str, set[str]] = {
     "experiment.label_noise": COOP,
     "experiment.imbalance": DRAWS,
     "experiment.class_shots": DRAWS,
+    "experiment.drawn_like": DRAWS,
     "experiment.halves": VIEWS | ALL_CLIP,
     "method.class": COOP,
     "method.version": COOP,

@@ -32,7 +32,8 @@ CHANGES: dict[type, dict[str, Any]] = {
         "seeds": (2, 1), "temperature": "val",
     },
     Draw: {
-        "noise": 0.25, "noise_kind": "pair_flip", "imbalance": 10.0, "class_shots": (("cat", 2),), "files": ("f2", "f3"),
+        "noise": 0.25, "noise_kind": "pair_flip", "imbalance": 10.0, "class_shots": (("cat", 2),), "like": "clip_lora",
+        "files": ("f2", "f3"),
     },
     Evaluation: {
         "target": "digits", "data": "d2", "templates": ("a {}.",), "descriptions": "d2", "template": None, "subsets": ("base",),

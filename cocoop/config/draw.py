@@ -6,6 +6,8 @@ from typing import Any
 ALL_SHOTS = 10**9  # `shots: all`: more than any class has, so all images are taken
 ALL = "all"
 SYMMETRIC, PAIR_FLIP = "symmetric", "pair_flip"
+COOP, CLIP_LORA = "coop", "clip_lora"
+AS_CLIP_LORA = "drawn as by CLIP-LoRA"
 NOISE = "label noise"
 IMPORTED, BY_CLASS = "imported draws", "shots by class"
 UNEVEN = f"imbalance|{BY_CLASS}|{IMPORTED}"  # in `Draw.text`: what may give classes different numbers of images
@@ -30,6 +32,7 @@ class Draw:
         noise_kind: which one: symmetric (any other class of the training classes) or pair_flip (the next one).
         imbalance: images of the first class over those of the last, with an exponential profile between them.
         class_shots: (class, shots) of single classes.
+        like: whose code draws: coop, or clip_lora (the validation images first, and repeated images in classes with too few).
         files: sha256 of the file with the draw of each of the run's seeds; empty to draw.
         folder: where these files are; it affects no number.
     """
@@ -38,6 +41,7 @@ class Draw:
     noise_kind: str = SYMMETRIC
     imbalance: float = 1.0
     class_shots: tuple[tuple[str, int], ...] = ()
+    like: str = COOP
     files: tuple[str, ...] = ()
     folder: str = field(default="", compare=False)
 
@@ -77,6 +81,7 @@ class Draw:
             noise: self.noise,
             f"imbalance {self.imbalance:g}": self.imbalance != 1,
             BY_CLASS: self.class_shots,
+            AS_CLIP_LORA: self.like == CLIP_LORA,
             IMPORTED: self.files,
         }
         return ", ".join(part for part, is_so in parts.items() if is_so)
@@ -89,4 +94,4 @@ def images_text(text: str) -> str:
 
 def level_of(text: str) -> str:
     """The part of `Draw.text` that may differ between the rows of an experiment."""
-    return ", ".join(part for part in text.split(", ") if part not in (BY_CLASS, IMPORTED))
+    return ", ".join(part for part in text.split(", ") if part not in (BY_CLASS, AS_CLIP_LORA, IMPORTED))

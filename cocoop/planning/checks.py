@@ -5,6 +5,7 @@ from typing import Any
 
 from cocoop.config import architectures, paper
 from cocoop.config.code import imports
+from cocoop.config.draw import ALL, CLIP_LORA, COOP
 from cocoop.config.measures import OF_BOTH
 from cocoop.config.specs import DatasetSpec, VariantSpec
 from cocoop.errors import UserError, unknown
@@ -68,6 +69,15 @@ def selectable(run: Run, dataset: DatasetSpec, where: str) -> None:
         )
 
 
+def drawable_on(run: Run, dataset: DatasetSpec, where: str) -> None:
+    """Raises a UserError for a dataset whose images CLIP-LoRA's code draws in another way (ImageNet)."""
+    if run.draw.like == CLIP_LORA and dataset.without_val:
+        raise UserError(
+            f"{where}: drawn_like: clip_lora: {run.dataset} has no validation split, and CLIP-LoRA's code draws such a dataset in "
+            "a way that is not offered; leave out the dataset or the key."
+        )
+
+
 def changeable(run: Run, where: str) -> None:
     """Raises a UserError if a variant that changes the layers of a vision transformer gets one of CLIP's ResNets.
 
@@ -84,9 +94,14 @@ def changeable(run: Run, where: str) -> None:
 def drawable(content: Mapping[str, Any], place: str) -> None:
     """Raises a UserError for keys of an experiment that contradict each other."""
     others = [key for key in ("label_noise", "imbalance", "class_shots") if content.get(key)]
+    others += ["drawn_like"] * (content.get("drawn_like", COOP) != COOP)
     if content.get("draws") is not None and others:
         raise UserError(
             f"{place}: {others[0]} does not go with draws, whose files contain the images and labels; remove one."
+        )
+    if "drawn_like" in others and ALL in content["shots"]:
+        raise UserError(
+            f"{place}: drawn_like: {CLIP_LORA} does not go with shots: all, which draws nothing; remove one."
         )
     subsets = {content["train_subset"], *content["target_subsets"]}
     if content.get("halves", "first") not in ("first", ["first"]) and subsets == {"all"}:

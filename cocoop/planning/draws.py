@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import draws
-from cocoop.config.draw import Draw, shots_text
+from cocoop.config.draw import COOP, Draw, shots_text
 from cocoop.config.experiment import ExperimentSpec
 from cocoop.config.specs import DatasetSpec
 from cocoop.io import canonical_json, identity
@@ -32,6 +32,7 @@ def described(experiment: ExperimentSpec) -> dict[str, Any]:
         "label_noise": dict(experiment.label_noise),
         "imbalance": [] if experiment.imbalance == (1,) else list(experiment.imbalance),
         "class_shots": experiment.class_shots,
+        "drawn_like": "" if experiment.drawn_like == COOP else experiment.drawn_like,
         "halves": [] if experiment.halves == (0,) else list(experiment.halves),
     }
     return {name: value for name, value in values.items() if value}
@@ -66,7 +67,7 @@ def fewshot(spec: DatasetSpec, manifest: str, drawn: Views | Run, seed: int) -> 
     }  # fmt: skip
     inputs: dict[str, str | tuple[str, ...]] = {"manifest": manifest}
     words = ["--manifest", manifest, "--shots", wildcards["shots"], "--seed", str(seed)]
-    if draw.uneven:
+    if replace(draw, files=()).settings:
         words += ["--draw", canonical_json(draw.settings), "--subset", subset]
     if draw.files:
         inputs["drawn"] = file = str(draws.file_of(draw.folder, spec.name, drawn.shots, seed))

@@ -86,6 +86,7 @@ class Plan:
             checks.movable(evaluation, self.variant_of(evaluation.run), self.where)
             checks.changeable(evaluation.run, self.where)
             checks.selectable(evaluation.run, self.datasets[evaluation.run.dataset], self.where)
+            checks.drawable_on(evaluation.run, self.datasets[evaluation.run.dataset], self.where)
 
     @cached_property
     def together(self) -> bool:

@@ -13,7 +13,8 @@ from cocoop.config.draw import ALL_SHOTS, Draw
 from cocoop.errors import UserError
 from cocoop.manifest import Item, Manifest
 from cocoop.planning import stages
-from tests.protocol.benchmark import configured, made, plan, recorded, run, table, words
+from cocoop.splits import Numbered
+from tests.protocol.benchmark import configured, draw_of, made, plan, recorded, run, table, words
 
 LABELS = [label for label in range(5) for _ in range(8)]
 
@@ -79,6 +80,23 @@ def test_shots_of_single_classes_and_unknown_ones():
         splits.selection_of(manifest(), 2, 1, Draw(class_shots=(("one", 3),)))
 
 
+def test_clip_lora_draws_validation_images_first_and_repeats():
+    """Against another implementation of its datasets/utils.py, with 3 images in each class and 5 shots."""
+    items = {label: [Numbered(3 * label + k, label) for k in range(3)] for label in range(4)}
+    every, random_ = [item for of_class in items.values() for item in of_class], random.Random(7)
+
+    def drawn(shots):
+        return [
+            item
+            for group in items.values()
+            for item in (random_.sample(group, shots) if len(group) >= shots else random_.choices(group, k=shots))
+        ]
+
+    val = drawn(4)
+    assert splits.few_shot(every, every, 5, 7, like="clip_lora") == (drawn(5), val)
+    assert splits.few_shot(every, every, 2, 7, like="clip_lora") != splits.few_shot(every, every, 2, 7)
+
+
 def test_all_shots_are_all_training_images():
     selection = splits.selection_of(manifest(), ALL_SHOTS, 1)
     assert selection["train"] == list(range(200))
@@ -125,10 +143,9 @@ def test_rates_of_label_noise_are_rows_beside_the_clean_one(folder):
 
 
 def test_an_exported_noisy_draw_trains_like_the_noise(folder):
-    configured(folder, label_noise={"rates": [0.5]}, target_subsets=["base"])
-    run("draws", "export", "--configfile", "mine.yaml", "--out", "noise")
     made(configured(folder, label_noise={"rates": [0.5]}, target_subsets=["base"]))
     before = recorded()
+    run("draws", "export", "--configfile", "mine.yaml", "--out", "noise")
     made(configured(folder, draws="noise/50-symmetric-label-noise-base", target_subsets=["base"]))
     after = recorded()
     assert after["accuracy"].tolist() == before["accuracy"].tolist()
@@ -168,6 +185,7 @@ REFUSED = {
     "noise and files": ({"draws": "d", "label_noise": {"rates": [0.5]}}, "label_noise does not go with draws"),
     "imbalance below one": ({"imbalance": [0.5]}, "imbalance.0: 0.5 is less than the minimum of 1"),
     "a rate above one": ({"label_noise": {"rates": [2]}}, "label_noise.rates.0: 2 is greater than the maximum of 1"),
+    "no draw at all": ({"drawn_like": "clip_lora", "shots": ["all"]}, "does not go with shots: all"),
     "shots of nobody": ({"class_shots": {"letters": {}}}, "class_shots: unknown training dataset 'letters'"),
     "a kind of noise": (
         {"label_noise": {"kind": "random", "rates": [0.5]}},
@@ -188,9 +206,26 @@ def test_what_makes_no_sense_is_refused_in_one_line(name, folder, capsys):
 def test_the_authors_draw_keeps_its_runs(folder):
     """Keys with their default values change nothing: neither identities nor paths."""
     before = {job.key for job in _numbers(folder)}
-    same = {"label_noise": {"rates": [0]}, "imbalance": [1], "class_shots": {}, "halves": "first", "draws": None}
+    same = {
+        "label_noise": {"rates": [0]},
+        "imbalance": [1],
+        "class_shots": {},
+        "halves": "first",
+        "draws": None,
+        "drawn_like": "coop",
+    }
     assert {job.key for job in _numbers(folder, **same)} == before
     assert not any("draw" in run.to_dict() or "temperature" in run.to_dict() for run in plan(folder / "mine.yaml").runs)
+
+
+def test_repeated_images_train_like_others(folder):
+    """A class with too few images trains on some of them twice."""
+    jobs = made(configured(folder, shots=[200], drawn_like="clip_lora", variants=["coop"]))
+    selection = draw_of(jobs, 1)
+    counts = Counter(selection["labels"])
+    assert set(counts.values()) == {200} and len(set(selection["train"])) < len(selection["train"])
+    assert set(recorded()["draw"]) == {"drawn as by CLIP-LoRA"}
+    assert "drawn as by CLIP-LoRA's code" in words()
 
 
 def _numbers(folder, **keys):

@@ -5,13 +5,14 @@ from typing import Any
 
 import pandas as pd
 
+from cocoop.config.draw import level_of
 from cocoop.config.measures import JOINT, OVERALL, PAIRWISE
 from cocoop.reporting.records import statistics
-from cocoop.reporting.records.statistics import AVERAGE, CELL
+from cocoop.reporting.records.statistics import AVERAGE, CELL, RUN
 
 BOTH = "both"  # in place of a target subset: base and new classes together
 NUMBER = [*CELL, "measure", "metric"]
-COLUMNS = [*NUMBER, "label", "variant", "n", "expected", "mean", "std", "one_class"]
+COLUMNS = [*NUMBER, "label", "variant", "draw", "n", "expected", "mean", "std", "one_class"]
 
 
 def summarize(experiment: Mapping[str, Any], selected: pd.DataFrame, asked: Sequence[str]) -> pd.DataFrame:
@@ -26,7 +27,8 @@ def summarize(experiment: Mapping[str, Any], selected: pd.DataFrame, asked: Sequ
     groups = values.groupby(NUMBER, sort=False)
     found = groups["value"].agg(n="count", expected="size", mean="mean", std="std").join(groups["one_class"].any())
     found["mean"] = found["mean"].where(found["n"] == found["expected"])
-    names = selected.drop_duplicates("series").set_index("series")[["label", "variant"]]
+    names = selected.drop_duplicates("series").set_index("series")[["label", "variant", "draw"]]
+    names["draw"] = names["draw"].map(level_of)
     summary = found.reset_index().join(names, on="series")
     summary["series"] = pd.Categorical(summary["series"], selected["series"].cat.categories, ordered=True)
     return summary[COLUMNS]
@@ -49,8 +51,8 @@ def _averages(values: pd.DataFrame) -> pd.DataFrame:
     targets = values[values["target"] != values["source"]]
     targets = targets[targets["target"].isin(statistics.without_single_classes(targets["target"].unique(), values))]
     wanted = targets.groupby("source")["target"].nunique()
-    keys = ["source", "series", "shots", "measure", "metric", "seed"]
+    keys = ["source", "series", "shots", "measure", "metric", *RUN]
     found = targets.groupby(keys, sort=False)["value"].agg(value="mean", n="count").reset_index()
     expected = found["source"].map(wanted)
     found["value"] = found["value"].where(found["n"] == expected)
-    return found[expected > 1].assign(target=AVERAGE, one_class=False)[[*NUMBER, "seed", "value", "one_class"]]
+    return found[expected > 1].assign(target=AVERAGE, one_class=False)[[*NUMBER, *RUN, "value", "one_class"]]

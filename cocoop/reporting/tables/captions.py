@@ -81,6 +81,8 @@ def _drawn(experiment: Mapping[str, Any]) -> str:
         )
     if drawn.get("class_shots"):
         parts.append("Some classes have other numbers of training images (class_shots).")
+    if drawn.get("drawn_like"):
+        parts.append("The images are drawn as by CLIP-LoRA's code, which repeats images in classes with too few.")
     if drawn.get("draws"):
         parts.append("The few-shot images are read from files (draws).")
     return "".join(f" {part}" for part in parts)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from cocoop.errors import counted
 from cocoop.reporting.records.significance import DIGITS, detectable
-from cocoop.reporting.records.statistics import AVERAGE
+from cocoop.reporting.records.statistics import AVERAGE, RUN
 from cocoop.reporting.records.text import per_cent
 from cocoop.reporting.tables.grids import METRICS
 
@@ -25,7 +25,7 @@ def footnotes(per_seed: pd.DataFrame) -> tuple[str, ...]:
     texts = []
     for metric in METRICS:
         for shots, part in rows[rows["metric"] == metric].groupby("shots"):
-            least = detectable(_spread(part), part["seed"].nunique())
+            least = detectable(_spread(part), len(part[RUN].drop_duplicates()))
             if least is not None:
                 about = [METRICS[metric]] * (rows["metric"].nunique() > 1) + [
                     counted(shots, "shot", "shots")
@@ -34,8 +34,10 @@ def footnotes(per_seed: pd.DataFrame) -> tuple[str, ...]:
     if not texts:
         return ()
     where = "in the average" if averaged else "on a dataset"
+    halves = f" on {rows['half'].nunique()} pairs of class halves" if rows["half"].nunique() > 1 else ""
     return (
-        f"What {rows['seed'].nunique()} seeds can detect: a true difference between two trained methods of "
+        f"What {counted(rows['seed'].nunique(), 'seed', 'seeds')}{halves} can detect: a true difference between two trained "
+        "methods of "
         f"{', '.join(texts)} percentage points {where}; a paired t test (two-sided, 5 %) finds it with a chance of 80 %. "
         "This is the median over the pairs of methods shown; a smaller difference may be due to the seeds.",
     )
@@ -45,7 +47,7 @@ def _spread(part: pd.DataFrame) -> float | None:
     """The median over targets and pairs of series of the standard deviation (ddof 1) of their difference over seeds."""
     found = []
     for _, numbers in part.groupby(["source", "target"], sort=False):
-        values = numbers.pivot(index="series", columns="seed", values="value").dropna().to_numpy()
+        values = numbers.pivot(index="series", columns=RUN, values="value").dropna().to_numpy()
         if len(values) > 1 and values.shape[1] > 1:
             first, second = np.triu_indices(len(values), 1)
             found.append((values[first] - values[second]).std(axis=1, ddof=1))
