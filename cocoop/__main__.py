@@ -6,10 +6,15 @@ A workflow's stages run in forks of a process that has imported torch, where the
 import sys
 
 EXIT_CODE = 2  # as in cocoop.errors, which a forgotten environment may not be able to import
+OLDEST = (3, 11)
+ACTIVATE = "activate the environment with cocoop (of `make demo`: . .venv/bin/activate)"
 
 
 def run() -> int:
-    """Runs the command line; a package that this Python does not have becomes one line."""
+    """Runs the command line; a Python that is too old, or lacks a package, becomes one line: the first mistake to be made."""
+    if sys.version_info < OLDEST:
+        found = ".".join(map(str, sys.version_info[:2]))
+        return _refused(f"Python 3.11 or newer is needed, but {sys.executable} is {found}; {ACTIVATE}.")
     try:
         from cocoop.forkserver import client
 
@@ -22,12 +27,12 @@ def run() -> int:
     except ModuleNotFoundError as error:
         if str(error.name).split(".")[0] == "cocoop":
             raise
-        print(
-            f"error: {sys.executable} has no package {error.name!r}; activate the environment with cocoop (of `make demo`:"
-            " . .venv/bin/activate), or install the package.",
-            file=sys.stderr,
-        )
-        return EXIT_CODE
+        return _refused(f"{sys.executable} has no package {error.name!r}; {ACTIVATE}, or install the package.")
+
+
+def _refused(why: str) -> int:
+    print(f"error: {why}", file=sys.stderr)
+    return EXIT_CODE
 
 
 def console() -> int:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 EXIT_CODE = 2
 INTERRUPTED = 130  # a shell's exit code for SIGINT
 INTERRUPTION = "interrupted: finished work is kept; run the same command again to continue."
+MEANT = {"gpu": "cuda"}  # usual words for a choice that has another name
 LONGEST_IN_LIST = 160  # characters of one name in a list; long enough for most paths
 
 
@@ -53,7 +54,8 @@ def counted(number: int, one: str, many: str) -> str:
 def did_you_mean(value: object, choices: Iterable[str]) -> str:
     """` Did you mean 'coop'?` for the closest choice; empty if no choice is close."""
     choices = {str(choice).lower(): str(choice) for choice in choices}
-    near = get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
+    word = str(value).lower()
+    near = [MEANT[word]] if MEANT.get(word) in choices else get_close_matches(word, choices, n=1, cutoff=0.6)
     return f" Did you mean {shown(choices[near[0]])}?" if near else ""
 
 

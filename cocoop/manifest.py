@@ -23,6 +23,7 @@ class Manifest:
     """Images of the three splits in listing order; `classnames[label]` is the name used in prompts.
 
     image_bytes: digest of the sizes of their files (`data.on_disk.image_bytes`), to tell images of the same names apart.
+    on_white: whether transparent images are pasted onto white instead of losing their transparency.
     """
 
     dataset: str
@@ -30,6 +31,7 @@ class Manifest:
     splits: dict[str, tuple[Item, ...]]
     notes: tuple[str, ...] = ()
     image_bytes: str = ""
+    on_white: bool = False
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -50,6 +52,7 @@ class Manifest:
             "classnames": list(self.classnames),
             "splits": {split: [list(item) for item in self.splits[split]] for split in SPLITS},
             **({"image_bytes": self.image_bytes} if self.image_bytes else {}),
+            **({"on_white": True} if self.on_white else {}),
         }
 
     def save(self, path: str | Path) -> None:
@@ -61,8 +64,8 @@ class Manifest:
         """Reads a manifest; a corrupt file raises a UserError."""
         body = io.read_json(path, "manifest")
         splits = {split: tuple(Item(*item) for item in body["splits"][split]) for split in SPLITS}
-        found = body.get("image_bytes", "")
-        return cls(body["dataset"], tuple(body["classnames"]), splits, tuple(body["notes"]), found)
+        more = {key: body[key] for key in ("image_bytes", "on_white") if key in body}
+        return cls(body["dataset"], tuple(body["classnames"]), splits, tuple(body["notes"]), **more)
 
 
 def counts_per_class(labels: Sequence[int], classes: int) -> list[int]:

@@ -261,10 +261,10 @@ def test_own_pictures_are_added_checked_and_planned(tmp_path):
             path = folder / "pictures/birds" / bird / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (32, 32), (60 * number, 20 * i, 128)).save(path)
-    run("python -m cocoop dataset new ~/pictures/birds", folder)
+    new, _, start, *_ = [line for line in docs.commands(README) if "birds" in line or "own.yaml" in line]
+    run(new, folder)
     said = run("python -m cocoop dataset check birds --backbone tiny || true", folder)
     assert re.search(r"problem: .*\b(\d) of 4 classes of birds the same text feature\s+as another class", said), said
-    settings = next(block for block in docs.blocks(README) if block.file == "birds.yaml").text
-    (folder / "birds.yaml").write_text(settings)
-    [command] = [line for line in docs.commands(README) if line.startswith("snakemake") and "birds.yaml" in line]
-    assert re.search(r"^train +2$", run(f"{command} -n", folder), re.M)
+    settings = next(block for block in docs.blocks(README) if block.file == "own.yaml").text
+    assert yaml.safe_load(settings) == io.read_yaml(folder / "own.yaml")
+    assert re.search(r"^train +5$", run(f"{start} -n", folder), re.M)

@@ -78,6 +78,7 @@ RENEWED: dict[str, set[str]] = {
     "dataset.class_list_sha256": DATA,
     "dataset.test_only": NOTHING,
     "dataset.skip_unreadable": DATA,
+    "dataset.transparency": DATA,
     "dataset.licence": NOTHING,
     "dataset.notes": NOTHING,
     "dataset.manual": NOTHING,

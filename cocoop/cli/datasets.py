@@ -36,6 +36,8 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--name", help="name of the dataset (default: from the folder)")
     parser.add_argument("--template", type=template, default="a photo of a {}.", help="prompt of zero-shot CLIP")
+    about = "configuration to add the dataset to, so that its results join those of your others; written if it does not exist"
+    path(parser, "--config", about=about, required=False)
 
 
 def show(data_root: Path) -> None:
@@ -84,12 +86,17 @@ def _backbone(registry: "Registry", name: str | None) -> "BackboneSpec | None":
     return demo if demo and demo.pretrained and is_checkpoint(demo.pretrained) else None
 
 
-def new(folder: Path, name: str | None, template: str) -> None:
+def new(folder: Path, name: str | None, template: str, config: Path | None) -> None:
     from cocoop.data.naming import from_path
     from cocoop.data.new import write_yaml
+    from cocoop.planning import own
     from cocoop.text.tokenizer import byte_pair
 
+    if config:
+        own.check(config)
     name = from_path(folder) if name is None else name
     written, notes = write_yaml(folder, name, template=template, tokenize=byte_pair().whole)
     print(*(f"note: {note}" for note in notes), sep="\n", end="\n" if notes else "")
     print(f"wrote {written}; review it, then run: python -m cocoop dataset check {written.stem}")
+    if config:
+        print(f"{own.enlist(config, written.stem)}; to run it: snakemake --cores all --configfile {config}")

@@ -126,6 +126,11 @@ class DatasetSpec:
         return self.settings.get("folder", self.name)
 
     @property
+    def on_white(self) -> bool:
+        """Whether transparent images are pasted onto white; else their transparency is dropped, as in the reference."""
+        return self.settings.get("transparency") == "white"
+
+    @property
     def sizes(self) -> dict[str, int | None]:
         """Published number of images per split; None if not published or if the split does not exist."""
         sizes = self.settings.get("sizes", {})

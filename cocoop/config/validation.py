@@ -84,6 +84,11 @@ def definition(schema: str, name: str) -> Mapping[str, Any]:
     return _schema(schema)["$defs"][name]
 
 
+def keys_of(schema: str) -> list[str]:
+    """The keys that a schema allows at the top level."""
+    return list(_schema(schema)["properties"])
+
+
 def of_key(schema: str, key: str) -> Mapping[str, Any]:
     """A schema's rule for one of its keys."""
     return _schema(schema)["properties"][key]

@@ -1,14 +1,13 @@
 """`dataset check`: the contents of a dataset, problems with its images, and the tokens of its prompts."""
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from cocoop import io, progress
 from cocoop.config.specs import DatasetSpec
 from cocoop.data.contact_sheet import draw_sheet
 from cocoop.data.download.place import link
+from cocoop.data.duplicates import same_content
 from cocoop.data.names import LONGEST, MOST_TOKENS, Tokenize, spoken
 from cocoop.data.observations import observations
 from cocoop.data.on_disk import image_bytes
@@ -52,15 +51,15 @@ def report(
     paths = sorted(
         {item.path for items in listing.splits.values() for item in items if os.path.isfile(folder / item.path)}
     )
-    bad, findings = survey(folder, paths)
+    bad, findings = survey(folder, paths, spec.on_white)
     good = [path for path in paths if path not in bad]
     lines += [*_replaced(folder, manifest), *_unreadable(spec, bad), *findings, *_without_images(listing, set(good))]
-    lines += [*_leaks(folder, listing, good), *_prompts(spec, listing, tokenize)]
+    lines += [*_leaks(spec, folder, listing, good), *_prompts(spec, listing, tokenize)]
     for said in (of_ensemble, of_descriptions):
         lines += said(spec, listing.classnames, tokenize)
     lines += [tell_apart(listing.classnames)] if tell_apart else []
     if sheet is not None:
-        draw_sheet(sheet, folder, listing, set(good))
+        draw_sheet(sheet, folder, listing, set(good), spec.on_white)
         lines.append(f"contact sheet: {sheet}")
     return "\n".join(lines)
 
@@ -113,35 +112,34 @@ def _unreadable(spec: DatasetSpec, bad: dict[str, str]) -> list[str]:
     advice = "they are skipped (skip_unreadable)" if skipped else "replace them, or set `skip_unreadable: true`"
     mark = "note: " if skipped else PROBLEM
     number = counted(len(bad), "unreadable image", "unreadable images")
-    return [f"{mark}{number}; {advice}", *(f"  {why}" for why in list(bad.values())[:10])]
+    return [f"{mark}{number}; {advice}", *(f"  {why}" for why in bad.values())]
 
 
-def _leaks(folder: Path, listing: Listing, paths: list[str]) -> Iterator[str]:
+def _leaks(spec: DatasetSpec, folder: Path, listing: Listing, paths: list[str]) -> Iterator[str]:
     """Images with the same content, which are leakage if they are in two splits."""
     where = {item.path: split for split in SPLITS for item in listing.splits.get(split, ())}
-    groups = _same_content(folder, paths)
+    groups = same_content(folder, paths)
     across = [group for group in groups if len({where[path] for path in group}) > 1]
     within = len(groups) - len(across)
     if across:
         number = counted(len(across), "image occurs", "images occur")
-        yield f"{PROBLEM}leakage: {number} with the same content in two splits:"
-        for group in across[:EXAMPLES]:
-            yield "  " + " = ".join(f"{path} ({where[path]})" for path in group[:4])
+        yield f"{PROBLEM}leakage: {number} with the same content in two splits{_remedy(spec)}:"
+        for group in across:
+            yield "  " + " = ".join(f"{path} ({where[path]})" for path in group)
     else:
         yield "duplicates across splits: none"
     if within:
         yield f"note: {counted(within, 'image occurs', 'images occur')} more than once inside a split"
 
 
-def _same_content(folder: Path, paths: list[str]) -> list[list[str]]:
-    by_size = defaultdict(list)
-    for path in paths:
-        by_size[os.stat(folder / path).st_size].append(path)
-    candidates = [path for group in by_size.values() if len(group) > 1 for path in group]
-    by_hash = defaultdict(list)
-    for path in progress.track(candidates, "comparing images", "image"):
-        by_hash[io.sha256_file(folder / path)].append(path)
-    return [group for group in by_hash.values() if len(group) > 1]
+def _remedy(spec: DatasetSpec) -> str:
+    """What to do about leakage in a split that was drawn here."""
+    split = spec.settings["reader"].get("split")
+    if split is None:
+        return ""
+    if split.get("duplicates") != "together":
+        return "; write `duplicates: together` under `reader: split:`, which keeps copies in one split"
+    return "; they are in different classes, or their class has too few other images: remove the copies"
 
 
 def _prompts(spec: DatasetSpec, listing: Listing, tokenize: Tokenize | None) -> Iterator[str]:

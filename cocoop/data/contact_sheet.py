@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cocoop import fonts, io
-from cocoop.data.images import open_rgb
+from cocoop.data.images import reader_of
 from cocoop.data.readers import Listing
 from cocoop.errors import UserError
 from cocoop.manifest import SPLITS
@@ -22,7 +22,7 @@ TEXT_SIZE = 14  # pixels
 MOST_LETTERS = 200  # a longer name is cut before it is measured
 
 
-def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[str]) -> None:
+def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[str], on_white: bool = False) -> None:
     """Writes a PNG with a row for each class (or evenly chosen classes, if there are many): its name and its first images."""
     if Path(path).suffix.lower() != ".png":
         raise UserError(f"{path}: a contact sheet is a PNG file; give it a name that ends in .png.")
@@ -41,7 +41,7 @@ def draw_sheet(path: Path, folder: Path, listing: Listing, readable: Collection[
         font = fonts.font_for(name, TEXT_SIZE)
         draw.text((GAP * 2, top + THUMBNAIL // 2), _fitting(name, font), "black", font, "lm")
         for column, image in enumerate(samples[label]):
-            thumbnail = ImageOps.pad(open_rgb(folder / image), (THUMBNAIL, THUMBNAIL), color="white")
+            thumbnail = ImageOps.pad(reader_of(on_white)(folder / image), (THUMBNAIL, THUMBNAIL), color="white")
             sheet.paste(thumbnail, (NAME_WIDTH + column * step, top))
     content = buffer.BytesIO()
     sheet.save(content, "PNG")

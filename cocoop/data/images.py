@@ -1,7 +1,7 @@
 """Decodes image files to RGB pixels."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -48,13 +48,33 @@ def open_rgb(path: str | Path) -> Image.Image:
     colour: `ranges` scales values of more than 8 bits, and an image whose only content is its transparency is rejected.
     """
     with _opened(path) as image:
-        return _to_rgb(image)[0]
+        return _to_rgb(image, on_white=False)[0]
 
 
-def examine(path: str | Path) -> Examined:
-    """Decodes an image like `open_rgb`, with the same errors, and returns unusual properties."""
+def open_on_white(path: str | Path) -> Image.Image:
+    """Decodes an image like `open_rgb`, but pastes transparent images onto white, for datasets with `transparency: white`."""
     with _opened(path) as image:
-        picture, rule = _to_rgb(image)
+        return _to_rgb(image, on_white=True)[0]
+
+
+def reader_of(on_white: bool) -> Callable[[str | Path], Image.Image]:
+    """`open_on_white` or `open_rgb`."""
+    return open_on_white if on_white else open_rgb
+
+
+def has_transparency(path: str | Path) -> bool:
+    """Whether an image may have transparent pixels, from its header; False for a file that cannot be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.mode not in ranges.DEEP and image.has_transparency_data
+    except Exception:  # as in `_opened`; reading the pixels reports it
+        return False
+
+
+def examine(path: str | Path, on_white: bool = False) -> Examined:
+    """Decodes an image like `open_rgb` or `open_on_white`, with the same errors, and returns unusual properties."""
+    with _opened(path) as image:
+        picture, rule = _to_rgb(image, on_white)
         bands = ranges.extrema(picture)
         one_colour = all(low == high for low, high in bands)
         found = {
@@ -93,13 +113,13 @@ def _what(path: str | Path) -> str:
     return "a pipe, socket, or device" if os.path.exists(path) else "a broken link"
 
 
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, ranges.Rule | None]:
+def _to_rgb(image: Image.Image, on_white: bool) -> tuple[Image.Image, ranges.Rule | None]:
     said = ranges.depth(image)
     image.load()
     if said and image.mode in ranges.DEEP:
         grey, rule = ranges.to_eight_bits(image, said)
         return grey.convert("RGB"), rule
-    picture = _without_alpha(image)
+    picture = _on_white(image) if on_white and image.has_transparency_data else _without_alpha(image)
     if image.has_transparency_data and _is_one_colour(picture):
         least, most = _alpha(image)
         if least < most:
@@ -113,6 +133,11 @@ def _without_alpha(image: Image.Image) -> Image.Image:
     if image.mode == "P" and "transparency" in image.info:
         return image.convert("RGBA").convert("RGB")  # the same colours; Pillow warns about a direct conversion
     return (image.convert("LA") if image.mode == "La" else image).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
 def _is_one_colour(picture: Image.Image) -> bool:

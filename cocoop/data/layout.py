@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop.data import columns
-from cocoop.data.images import is_image
+from cocoop.data.images import EXTENSIONS, is_image
 from cocoop.data.readers import table
 from cocoop.data.readers.base import SPLIT_NAMES, images_below
 from cocoop.errors import UserError, counted, listed
@@ -190,6 +190,12 @@ def _no_classes(place: Place) -> str:
         return (
             f"{counted(len(place.images), 'image', 'images')} but no class folders: move each image into the folder of its"
             " class, or list them in a CSV with the columns path and class."
+        )
+    if others := sum(place.others.values()):
+        folders = listed((name for name, count in place.others.items() if count), 4)
+        return (
+            f"no images: {counted(others, 'file', 'files')} in {folders}, none of a kind that can be read"
+            f" ({listed(sorted(EXTENSIONS))}); convert them to JPEG or PNG."
         )
     names = sorted(entry.name for entry in os.scandir(place.path))
     found = listed(names, 8) if names else "nothing"

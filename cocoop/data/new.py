@@ -8,7 +8,7 @@ import yaml
 from cocoop import io
 from cocoop.config.specs import DatasetSpec
 from cocoop.data import names, naming
-from cocoop.data.images import open_rgb
+from cocoop.data.images import has_transparency, open_on_white
 from cocoop.data.layout import Draft, draft_of
 from cocoop.data.names import Tokenize
 from cocoop.data.observations import observations
@@ -19,8 +19,8 @@ from cocoop.data.verify import problems
 from cocoop.errors import UserError, counted, cut, listed, shown
 
 DATASETS = Path("config/datasets")
-FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
-WITHOUT_VAL = {"train": 0.5, "val": 0.0, "test": 0.5, "seed": 1}
+FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1, "duplicates": "together"}
+WITHOUT_VAL = FRACTIONS | {"val": 0.0, "test": 0.5}
 HEAD = """\
 # Written by `dataset new`. Look at the result with `python -m cocoop dataset check {name}`.
 # `names` are the class names in prompts, in the order of the sorted classes: change them as you like, keep the order.
@@ -59,10 +59,24 @@ def write_yaml(
     if tokenize and (problem := names.too_long(template, listing.classnames, tokenize)):
         draft.notes.append(problem)
         draft.reader["names"] = list(listing.classnames)
+    content |= _transparency(draft, home, listing)
     head = HEAD if "names" in draft.reader else HEAD.splitlines(keepends=True)[0]
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     io.write_text(out, head.format(name=name) + text)
     return out, [*draft.notes, *listing.notes, *observations(listing, tokenize)]
+
+
+def _transparency(draft: Draft, home: Path, listing: Listing) -> dict[str, str]:
+    """The setting for images with transparency, with a note, if there are any."""
+    paths = [item.path for items in listing.splits.values() for item in items if has_transparency(home / item.path)]
+    if not paths:
+        return {}
+    number = counted(len(paths), "image", "images")
+    draft.notes.append(
+        f"{number} can be transparent, such as {paths[0]}: pasted onto white; delete `transparency: white` to drop transparency, "
+        "as the authors' code does"
+    )
+    return {"transparency": "white"}
 
 
 def _read(spec: DatasetSpec, home: Path, draft: Draft) -> Listing:
@@ -83,7 +97,7 @@ def _refuse_unreadable(home: Path, listing: Listing) -> None:
     for item in (item for items in listing.splits.values() for item in items):
         if item.label in waiting:
             try:
-                open_rgb(home / item.path)
+                open_on_white(home / item.path)
                 del waiting[item.label]
             except UserError as error:
                 reasons.setdefault(item.label, str(error))

@@ -49,11 +49,12 @@ def checked(spec: DatasetSpec, data_root: Path, tokenize: Tokenize | None = None
     listing = listing_of(spec, folder)
     verify(spec, folder, listing, tokenize)
     if spec.settings.get("skip_unreadable"):
-        _skip_unreadable(listing, folder)
+        _skip_unreadable(listing, folder, spec.on_white)
         verify(replace(spec, settings={**spec.settings, "sizes": {}}), folder, listing)
     listing.notes += observations(listing, tokenize)
     splits = {split: tuple(listing.splits.get(split, ())) for split in SPLITS}
-    return Manifest(spec.name, listing.classnames, splits, tuple(listing.notes), image_bytes(folder, splits))
+    digest = image_bytes(folder, splits)
+    return Manifest(spec.name, listing.classnames, splits, tuple(listing.notes), digest, spec.on_white)
 
 
 def listing_of(spec: DatasetSpec, folder: Path) -> Listing:
@@ -87,9 +88,9 @@ def _fallback(spec: DatasetSpec, folder: Path, fallback: dict, error: Absent) ->
     return listing
 
 
-def _skip_unreadable(listing: Listing, folder: Path) -> None:
+def _skip_unreadable(listing: Listing, folder: Path, on_white: bool) -> None:
     paths = sorted({item.path for items in listing.splits.values() for item in items})
-    bad = unreadable(folder, paths)
+    bad = unreadable(folder, paths, on_white)
     for split, items in listing.splits.items():
         listing.splits[split] = [item for item in items if item.path not in bad]
     if bad:

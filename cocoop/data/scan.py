@@ -4,11 +4,12 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from cocoop import progress
-from cocoop.data.images import NEARLY_BLACK, Examined, examine, open_rgb
+from cocoop.data.images import NEARLY_BLACK, Examined, examine, reader_of
 from cocoop.data.ranges import Rule
 from cocoop.errors import UserError, listed
 
@@ -17,11 +18,13 @@ EXAMPLES = 3
 TRAITS = {
     "one colour": "are of one colour once decoded",
     "nearly black": f"are nearly black once decoded (no value above {NEARLY_BLACK} of 255)",
-    "transparent": "have transparency, which is dropped, so that the colours below it show (as in the reference)",
+    "transparent": "have transparency, which is dropped, so that the colours below it show (as in the reference); write "
+    "`transparency: white` to paste them onto white",
     "frames": "have several frames, of which the first is taken (as in the reference)",
     "turned": "are turned by their EXIF orientation, which is ignored (as in the reference)",
     "CMYK": "are CMYK, and become RGB without their colour profile (as in the reference)",
 }
+ON_WHITE = "are transparent, and pasted onto white"
 LOST = ("one colour", "nearly black")  # nothing is visible
 
 
@@ -32,17 +35,17 @@ class Survey(NamedTuple):
     lines: list[str]
 
 
-def unreadable(folder: Path, paths: Sequence[str]) -> dict[str, str]:
+def unreadable(folder: Path, paths: Sequence[str], on_white: bool = False) -> dict[str, str]:
     """The reason for each path (relative to the folder) that cannot be decoded, in the given order."""
-    return {path: why for path, why in _each(open_rgb, folder, paths).items() if isinstance(why, str)}
+    return {path: why for path, why in _each(reader_of(on_white), folder, paths).items() if isinstance(why, str)}
 
 
-def survey(folder: Path, paths: Sequence[str]) -> Survey:
+def survey(folder: Path, paths: Sequence[str], on_white: bool = False) -> Survey:
     """Decodes all images (paths relative to the folder) and summarises their unusual properties."""
-    found = _each(examine, folder, paths)
+    found = _each(partial(examine, on_white=on_white), folder, paths)
     good = {path: result for path, result in found.items() if isinstance(result, Examined)}
     bad = {path: why for path, why in found.items() if isinstance(why, str)}
-    return Survey(bad, [*_traits(good), *_rules(good)])
+    return Survey(bad, [*_traits(good, on_white), *_rules(good)])
 
 
 def _each(look: Callable, folder: Path, paths: Sequence[str]) -> dict[str, object]:
@@ -59,8 +62,8 @@ def _each(look: Callable, folder: Path, paths: Sequence[str]) -> dict[str, objec
         return dict(zip(paths, results, strict=True))
 
 
-def _traits(good: dict[str, Examined]) -> Iterator[str]:
-    for trait, words in TRAITS.items():
+def _traits(good: dict[str, Examined], on_white: bool) -> Iterator[str]:
+    for trait, words in (TRAITS | ({"transparent": ON_WHITE} if on_white else {})).items():
         having = [path for path, examined in good.items() if trait in examined.traits]
         if having:
             mark = "problem" if trait in LOST and 2 * len(having) >= len(good) else "note"

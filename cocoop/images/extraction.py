@@ -20,7 +20,7 @@ from cocoop import io, progress
 from cocoop.backbone.local import local_encoder
 from cocoop.backbone.model import Backbone
 from cocoop.backbone.transforms import Preprocessing
-from cocoop.data.images import open_rgb
+from cocoop.data.images import open_on_white, open_rgb
 from cocoop.errors import UserError
 from cocoop.images import feature_file
 from cocoop.images.feature_file import shown
@@ -33,10 +33,11 @@ PART_KIND = "features part"
 
 @dataclass(frozen=True)
 class Task:
-    """An image to decode and the keys of its views; without keys, only the test transform is applied."""
+    """An image to decode (pasted onto white if so) and the keys of its views; without keys, the test transform is applied."""
 
     path: Path
     keys: tuple[int, ...] = ()
+    on_white: bool = False
 
 
 class Crops(Dataset):
@@ -54,7 +55,7 @@ class Crops(Dataset):
     def __getitem__(self, index: int) -> np.ndarray | str:
         task = self.tasks[index]
         try:
-            image = open_rgb(task.path)
+            image = open_on_white(task.path) if task.on_white else open_rgb(task.path)
         except UserError as error:
             return str(error)
         if not task.keys:
@@ -155,14 +156,13 @@ def _usable_parts(job: Job) -> list[range]:
         else:
             reasons.add(_what_differs(metadata.get("made", {}), job.metadata))
     keep = {job.part_path(part) for part in ready}
-    stale = [path for path in job.folder.glob("*") if path not in keep] if job.folder.is_dir() else []
+    stale = [path for path in job.folder.glob("*") if path not in keep]
     for path in stale:
         path.unlink()
     if stale:
         why = "; ".join(sorted(reasons)) or "incomplete or corrupt"
-        logger.info(
-            "%s: deleted %d file(s) of an earlier attempt that cannot be reused (%s)", job.folder, len(stale), why
-        )
+        text = "%s: deleted %d file(s) of an earlier attempt that cannot be reused (%s)"
+        logger.info(text, job.folder, len(stale), why)
     if ready:
         logger.info("%s: continuing after %d of %d parts", job.folder, len(ready), len(job.parts))
     return ready

@@ -49,7 +49,7 @@ def extract_test(
     }
     job = extraction.Job(
         backbone=backbone,
-        tasks=[extraction.Task(Path(root) / item.path) for item in items],
+        tasks=[extraction.Task(Path(root) / item.path, on_white=manifest.on_white) for item in items],
         out=Path(out),
         metadata=metadata,
         title=f"{manifest.dataset} {split} images through {backbone.spec.name}",

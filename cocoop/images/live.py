@@ -34,7 +34,7 @@ class Live:
     def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
         """Normalised pixels (S, B, 3, H, W)."""
         epochs = [epoch % self.number] if self.number else None
-        tasks = [views.task(self.root, seed, path, epochs) for seed, of in self.selected.items() for path in of.paths]
+        tasks = [task for seed, of in self.selected.items() for task in views.tasks(self.root, seed, of, epochs)]
         numbers = visit.cpu() + self.images * torch.arange(len(self.selected))[:, None]  # (S, N) indices of tasks
         groups = [numbers[:, step * size : (step + 1) * size].flatten().tolist() for step in range(steps)]
         preprocessing = self.whole.preprocessing
@@ -88,7 +88,9 @@ def load_test(files: TestFiles, expect: Mapping[str, Any], whole: Backbone) -> T
     for key in sorted(found.keys() & expect.keys()):
         if found[key] != expect[key]:
             raise UserError(f"{files.manifest}: its {key} differs from that of the training; train again.")
-    tasks = [extraction.Task(Path(files.root) / item.path) for item in manifest.splits["test"]]
+    tasks = [
+        extraction.Task(Path(files.root) / item.path, on_white=manifest.on_white) for item in manifest.splits["test"]
+    ]
     crops = extraction.Crops(whole.preprocessing, tasks)
 
     def batches(index: Tensor, at_once: int) -> Iterator[Tensor]:

@@ -24,10 +24,14 @@ SPLITS = {"train": "training", "val": "validation"}  # names of the splits in me
 
 @dataclass(frozen=True)
 class Selected:
-    """The few-shot images of a subset in draw order: paths relative to the dataset's folder, labels within the subset."""
+    """The few-shot images of a subset in draw order: paths relative to the dataset's folder, labels within the subset.
+
+    on_white: whether transparent ones are pasted onto white.
+    """
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
+    on_white: bool = False
 
 
 def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split: str = "train") -> Selected:
@@ -56,7 +60,8 @@ def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split:
         raise UserError(
             f"dataset {manifest.dataset!r} has no {SPLITS[split]} images in its {subset!r} subset{instead}."
         )
-    return Selected(tuple(path for path, _ in chosen), tuple(label for _, label in chosen))
+    paths, labels = tuple(path for path, _ in chosen), tuple(label for _, label in chosen)
+    return Selected(paths, labels, manifest.on_white)
 
 
 def extract(
@@ -86,7 +91,7 @@ def extract(
     if split == "val" and epochs:
         raise UserError(f"{out}: validation images are not augmented; leave out --epochs.")
     selected = {seed: select(manifest, selection, subset, split) for seed, selection in selections.items()}
-    tasks, spans = _tasks(Path(root), selected, epochs)
+    images, spans = _tasks(Path(root), selected, epochs)
     shots = sorted({selection["shots"] for selection in selections.values()})
     if len(shots) > 1:
         raise UserError(f"{out}: selections of different shots ({', '.join(map(str, shots))}) cannot share a file.")
@@ -110,7 +115,7 @@ def extract(
     }
     which = f"training views {epochs.start}-{epochs.stop}" if epochs else f"plain {SPLITS[split]} images"
     title = f"{manifest.dataset} {subset} {which} through {backbone.spec.name}"
-    job = extraction.Job(backbone, tasks, Path(out), metadata, title, "view", batch_size, workers, local)
+    job = extraction.Job(backbone, images, Path(out), metadata, title, "view", batch_size, workers, local)
     labels = {f"seed{seed}.labels": np.array(of.labels, dtype=np.int64) for seed, of in selected.items()}
     extraction.run(job, labels, spans, flat=False)
 
@@ -119,14 +124,17 @@ def _tasks(
     root: Path, selected: Mapping[int, Selected], epochs: Sequence[int] | None
 ) -> tuple[list[extraction.Task], dict[str, range]]:
     """The tasks of all seeds, one seed after another, and the range of tasks of each seed."""
-    tasks: list[extraction.Task] = []
+    found: list[extraction.Task] = []
     spans = {}
     for seed, images in selected.items():
-        spans[f"seed{seed}.features"] = range(len(tasks), len(tasks) + len(images.paths))
-        tasks += [task(root, seed, path, epochs) for path in images.paths]
-    return tasks, spans
+        spans[f"seed{seed}.features"] = range(len(found), len(found) + len(images.paths))
+        found += tasks(root, seed, images, epochs)
+    return found, spans
 
 
-def task(root: Path, seed: int, path: str, epochs: Sequence[int] | None) -> extraction.Task:
-    """An image with its views for these epochs, or with the test transform if epochs is None."""
-    return extraction.Task(root / path, tuple(view_key(seed, path, epoch) for epoch in epochs or ()))
+def tasks(root: Path, seed: int, images: Selected, epochs: Sequence[int] | None) -> list[extraction.Task]:
+    """The images of a seed with their views for these epochs, or with the test transform if epochs is None."""
+    return [
+        extraction.Task(root / path, tuple(view_key(seed, path, epoch) for epoch in epochs or ()), images.on_white)
+        for path in images.paths
+    ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from cocoop import io, places
 from cocoop.config.validation import validate
+from cocoop.planning import misplaced
 from cocoop.planning.plan import BACKBONES, Plan
 
 DEMO = Path("config/config.yaml")
@@ -39,6 +40,7 @@ def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
     Reads the files itself: Snakemake accepts repeated keys, and `configfile:` would run code in the demo's file (`__use_yte__`).
     """
     content, where = _read(paths)
+    misplaced.check(content, where)
     validate(content, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
     files: dict[str, Any] = {}  # as Snakemake merges them, in which `backbone` and `backbones` may both be
     for path in paths:

@@ -13,7 +13,7 @@ from cocoop.config.registry import Registry
 from cocoop.config.specs import BackboneSpec, DatasetSpec, VariantSpec
 from cocoop.config.validation import validate
 from cocoop.errors import UserError, listed
-from cocoop.planning import checks, draws
+from cocoop.planning import checks, draws, misplaced
 from cocoop.planning.prompts import Prompts, prompts_of
 from cocoop.run import Evaluation, Run
 from cocoop.splits import with_half
@@ -29,6 +29,7 @@ class Plan:
     def __init__(
         self, config: Mapping[str, Any], registry: Registry | None = None, where: str = "configuration"
     ) -> None:
+        misplaced.check(config, where)
         validate(config, "config", where)
         self.config, self.where = config, where
         self._made: dict[tuple, Run] = {}

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +176,8 @@ def same_precision(run: Run, metadata: Mapping[str, Any], device: str, path: Pat
 
 
 def write_cost(path: Path, run: Run, device: str, start: float, about: Mapping[str, Any]) -> None:
-    """Writes the cost of a job: seconds since `start` (time.perf_counter), memory, the GPU, and facts about the backbone
-    (`TextEncoder`).
+    """Writes the cost of a job: seconds since `start` (time.perf_counter), memory, the GPU, the day (UTC) on which it ended,
+    and facts about the backbone (`TextEncoder`).
     """
     on = torch.device(device)
     cost: dict[str, Any] = {
@@ -184,6 +185,7 @@ def write_cost(path: Path, run: Run, device: str, start: float, about: Mapping[s
         "peak_gpu_mb": peak_gpu_mb(on),
         "peak_mb": peak_mb(),
         "card": card(on),
+        "day": datetime.now(UTC).date().isoformat(),
         "precision": run.backbone.on(device).precision,
         "image_encoder": about.get("image_encoder"),
     }

@@ -20,6 +20,7 @@ from tests.data.builders import lay_out, picture, split_file
 from tests.data.tiny import DATASETS, shipped
 
 SPLIT = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1}
+OWN = SPLIT | {"duplicates": "together"}
 TREE = {f"{name}/{n}.jpg": picture(n + 100 * len(name)) for name in ("cat", "horse") for n in range(10)}
 
 
@@ -64,7 +65,7 @@ def test_report_of_problems(tmp_path):
     assert "problem: number of images in" in text and "train 10 (published 11)" in text
     assert "problem: 1 unreadable image; replace them, or set `skip_unreadable: true`" in text
     assert f"  {tmp_path}/own/cat/3.jpg: unreadable image (" in text
-    assert "problem: leakage: 1 image occurs with the same content in two splits:" in text
+    assert "problem: leakage: 1 image occurs with the same content in two splits; write `duplicates: together` " in text
     assert "horse/0.jpg (" in text and " = horse/1.jpg (" in text
     assert "prompts: 'a cat.', 'a horse.'" in text
 
@@ -153,11 +154,11 @@ def test_contact_sheet_must_be_a_png(tmp_path):
 @pytest.mark.parametrize(
     ("tree", "path", "reader"),
     [
-        (TREE, "", {"kind": "image_folder", "split": SPLIT, "names": ["cat", "horse"]}),
+        (TREE, "", {"kind": "image_folder", "split": OWN, "names": ["cat", "horse"]}),
         (
             TREE | {"docs/a.txt": b""},
             "",
-            {"kind": "image_folder", "ignore": ["docs"], "split": SPLIT, "names": ["cat", "horse"]},
+            {"kind": "image_folder", "ignore": ["docs"], "split": OWN, "names": ["cat", "horse"]},
         ),
         (
             {f"{part}/{name}": content for part in ("Train", "valid", "test") for name, content in TREE.items()},
@@ -167,7 +168,7 @@ def test_contact_sheet_must_be_a_png(tmp_path):
         (
             TREE | {"labels.csv": ("filename,label\n" + "".join(f"{p},{p[:3]}\n" for p in TREE)).encode()},
             "",
-            {"kind": "listing", "file": "labels.csv", "columns": {"path": "filename", "class": "label"}, "split": SPLIT},
+            {"kind": "listing", "file": "labels.csv", "columns": {"path": "filename", "class": "label"}, "split": OWN},
         ),
         (
             TREE | {"a.json": b'[{"path": "cat/1.jpg", "class": "cat", "split": "test"}, {"path": "cat/2.jpg", "class": "cat",'

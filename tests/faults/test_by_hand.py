@@ -63,7 +63,7 @@ SETTINGS = [
     ("manifest", {"settings": {"title": 7}}, "title: expected text, got 7; write '7'"),
 ]
 ENVIRONMENT = [
-    ("text-tower", "COCOOP_DEVICE", "gpu", "COCOOP_DEVICE: 'gpu' is not one of auto, cpu, cuda. Did you mean 'cpu'?"),
+    ("text-tower", "COCOOP_DEVICE", "gpu", "COCOOP_DEVICE: 'gpu' is not one of auto, cpu, cuda. Did you mean 'cuda'?"),
     ("train", "COCOOP_DEVICE", "", "COCOOP_DEVICE: '' is not one of auto, cpu, cuda"),
     ("text-tower", "OMP_NUM_THREADS", "abc", "OMP_NUM_THREADS: expected a number of threads, got 'abc'"),
     ("train", "OMP_NUM_THREADS", "-3", "OMP_NUM_THREADS: expected a number of threads, got '-3'"),

@@ -21,7 +21,7 @@ HOSTILE = {
 
 def dry(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """`snakemake -n` in a clone that has fewer files in its registries."""
-    return forked.snakemake("-n", "--cores", "1", *arguments, folder=folder)
+    return forked.snakemake("-n", "--cores", "1", "--workflow-profile", "none", *arguments, folder=folder)
 
 
 def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:

@@ -129,6 +129,7 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (rf"{READER}\.({OPTIONS})", r"missing|\[\]|\{\}", "optional"),
         (rf"{READER}\.(ignore|classnames|names)\.#", TEXT, "any name, checked by the manifest"),
         (rf"{READER}\.(rename|sha256)\..*", "missing|wrong name|stranger|" + TEXT, "names, checked by the manifest"),
+        (rf"transparency|{READER}\.split\.duplicates", "missing", "as in the authors' code; copies are not kept together"),
         (rf"{READER}\.(split\.)?seed", "missing|0|7|1000000000", "any seed"),
         (rf"{READER}\.split\.val", "0", "no validation images"),
     ],

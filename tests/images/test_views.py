@@ -4,13 +4,15 @@ import signal
 
 import pytest
 import torch
+from PIL import Image
 
 from cocoop import splits
 from cocoop.backbone.transforms import Preprocessing, view_key
+from cocoop.data.images import reader_of
 from cocoop.errors import UserError
-from cocoop.images import extraction, feature_file, views
+from cocoop.images import extraction, feature_file, features, views
 from cocoop.images.live import Live
-from cocoop.manifest import Manifest
+from cocoop.manifest import Item, Manifest
 from tests.images.pictures import few_shot
 
 
@@ -167,3 +169,23 @@ def test_live_images_as_they_are(backbone, manifest, root, selections):
     (pixels,) = Live(backbone, root, selected, 0, 0).batches(3, torch.tensor([[1, 0]]), 2, 1)
     expected = backbone.preprocessing.test(extraction.open_rgb(root / selected[2].paths[1]))
     assert torch.equal(pixels[0, 0], backbone.preprocessing.normalise(torch.from_numpy(expected)))
+
+
+def test_transparent_images_on_white_reach_every_stage(backbone, tmp_path):
+    """Features of test images, views, and live pixels are those of the images on white if the manifest says so."""
+    items = [Item(f"{n}.png", n % 2) for n in range(4)]
+    for n, item in enumerate(items):
+        Image.new("RGBA", (32, 32), (40 * n, 0, 0, 60)).save(tmp_path / item.path)
+    for on_white in (False, True):
+        parts = {"train": tuple(items), "test": tuple(items)}
+        made = Manifest("icons", ("a", "b"), parts, on_white=on_white)
+        pixel = backbone.preprocessing.test(reader_of(on_white)(tmp_path / "0.png"))[:, 16, 16].tolist()
+        drawn = few_shot(tmp_path, made, 1, 1)
+        selected = views.select(made, drawn, "all")
+        tasks = views.tasks(tmp_path, 1, selected, None)
+        assert [task.on_white for task in tasks] == [on_white] * 2
+        crops = extraction.Crops(backbone.preprocessing, [extraction.Task(tmp_path / "0.png", on_white=on_white)])
+        assert crops[0][0, :, 16, 16].tolist() == pixel and (pixel[1] > 100) == on_white
+        features.extract_test(backbone, made, tmp_path, "test", tmp_path / f"{on_white}.st")
+    one, other = (feature_file.load(tmp_path / f"{on}.st", "features", backbone.identity)[0] for on in (False, True))
+    assert not torch.equal(one["features"], other["features"])

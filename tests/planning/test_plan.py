@@ -96,7 +96,7 @@ def test_memory_of_images_in_a_training_step(tmp_path, capsys):
         "mma": seeds["mma"] * 16 * 8 * a_layer,
     }
     table.show(plan, tmp_path)
-    assert "MB of memory in a training step (mma_transfer; less in others, up to twice" in capsys.readouterr().out
+    assert "MB of memory in a training step (mma_transfer; less in others, up to twice" in words(capsys)
 
 
 def test_an_unverified_size_is_used_and_mentioned(paper, tmp_path, capsys):
@@ -150,6 +150,11 @@ def test_tokens_before_the_class_names_are_known(tmp_path):
     found = Counter(estimator(plan, tmp_path)).tokens(job_of(plan, run))
     prompts = 3 * 5 * (10 * 5 * 16)  # seeds, classes, images of ten epochs
     assert found == (prompts * 77, round(prompts * (4.2 + 4 / 5)), True)
+
+
+def words(capsys):
+    """What was printed, without its line breaks."""
+    return " ".join(capsys.readouterr().out.split())
 
 
 def bench(path, rows, **more):
@@ -237,7 +242,7 @@ def test_local_features_have_files_of_their_own_and_their_size_is_shown(backbone
             read = [job for job in jobs if set(job.outputs.values()) & set(job_of(plan, about).files)]
             assert {job.local for job in read if job.stage in (FEATURES, VIEWS)} == {variant == "plot"}
     table.show(plan, tmp_path)
-    assert f"1 + {places} features in half precision" in capsys.readouterr().out
+    assert f"1 + {places} features in half precision" in words(capsys)
 
 
 def test_several_prompts_for_each_class_are_counted(tmp_path):
@@ -268,10 +273,20 @@ def test_bench_without_a_method_gives_advice(tmp_path):
 def test_table(capsys):
     assert main(["plan", "--configfile", str(PAPER)]) == 0
     out = capsys.readouterr().out
-    shared = next(line for line in out.splitlines() if line.startswith("| all, shared jobs once"))
-    assert [cell.strip() for cell in shared.split("|")][4] == "264"
-    assert "For GPU hours, measure your device with `python -m cocoop bench --json bench.json`" in out
-    assert "~ assumes 4.2 tokens per class" in out
+    shared = next(line for line in out.splitlines() if line.startswith("all, shared jobs once"))
+    assert shared.removeprefix("all, shared jobs once").split()[2] == "264"
+    assert "For GPU hours, measure your device with `python -m cocoop bench --json bench.json`" in " ".join(out.split())
+    assert "~ assumes 4.2 tokens per class" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", ["config", "paper", "successors", "miniature_successors"])
+def test_a_plan_fits_a_terminal(name, capsys, tmp_path):
+    rows = [made | {"precision": kind, "literal": {"seconds": 2.0}} for made in ROWS for kind in ("fp32", "fp16")]
+    measured = bench(tmp_path / "bench.json", rows)
+    for more in ([], ["--throughput", str(measured), "--images-per-second", "50"]):
+        assert main(["plan", "--configfile", str(REPOSITORY / f"config/{name}.yaml"), *more]) == 0
+        out = capsys.readouterr().out
+        assert max(map(len, out.splitlines())) <= 100 and ("text hours, literal" in out) == bool(more)
 
 
 def test_later_files_override_earlier_ones(tmp_path):

@@ -1,7 +1,6 @@
 """An experiment with two backbones: their numbers stand below each other and are never averaged or compared."""
 
 import json
-import re
 
 import pandas as pd
 import pytest
@@ -10,7 +9,7 @@ from cocoop.reporting import figures, tables
 from cocoop.reporting import page as report
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import paired, records
-from cocoop.reporting.tables import rendering
+from cocoop.reporting.tables import comparison, rendering
 from tests.reporting.records import made
 
 TWO = [
@@ -28,7 +27,7 @@ def results(tmp_path_factory):
     here = root / "results/experiments" / content["name"]
     costs, histories = sorted((root / "results").rglob("cost.json")), sorted((root / "results").rglob("history.csv"))
     records.collect(metrics, here / "records.csv")
-    paired.build(here / "experiment.json", metrics, here / "records.csv", here / "paired")
+    comparison.build(here / "experiment.json", metrics, here / "records.csv", here / "paired")
     tables.build_all(here / "experiment.json", here / "records.csv", here / "tables", costs)
     figures.build_all(here / "experiment.json", here / "records.csv", costs, histories, here / "figures")
     report.build(
@@ -104,8 +103,12 @@ def test_figures_exist_for_each_backbone_and_one_across_them(results):
     kinds = figures.NAMES["base_to_new"]
     assert names == {figures.ACROSS} | {f"{kind}_{backbone['name']}" for kind in kinds for backbone in TWO}
     assert names == set(figures.files(content))
+    words = json.loads((here / "figures" / figures.WORDS).read_text())["figures"]
+    assert set(words) == names and words["cost_tiny_vit"]["title"] == "Cost of a run (Tiny ViT)"
+    told = words[figures.ACROSS]["alternative"]
+    assert "Tiny CLIP, 2 GFLOPs: CLIP " in told and "Tiny ViT, 4 GFLOPs: CLIP " in told
     across = (here / "figures" / f"{figures.ACROSS}.svg").read_text()
-    assert "GFLOPs of the image encoder for one image" in across and "Nothing to draw" not in across
+    assert "GFLOPs of the image encoder for one image" in across
     for label in ("Tiny CLIP", "Tiny ViT", "CoCoOp"):
         assert label in across
     assert "Backbone: Tiny ViT." in (here / "figures/cost_tiny_vit.svg").read_text()
@@ -121,7 +124,9 @@ def test_the_report_shows_both_and_keeps_their_classes_apart(results):
     assert "Backbones: Tiny CLIP, Tiny ViT." in page
     assert "CoOp (Tiny CLIP), trained on" in page and "CoOp (Tiny ViT), trained on" in page
     assert "Accuracy against the cost of the image encoder" in page
-    assert re.search(r'<th class="word" scope="col">Backbone</th><th class="word" scope="col">Tested on', page)
+    for heading in ("Tiny CLIP: Digits", "Tiny ViT: Digits"):
+        assert f'<th scope="rowgroup" colspan="4"><span>{heading}</span>' in page
+    assert "Cost of a run (Tiny ViT)." in page and 'href="experiments/base_to_new/figures/cost_tiny_vit.pdf"' in page
 
 
 def test_missing_records_are_noted_with_their_backbone(results, tmp_path):

@@ -146,7 +146,8 @@ def sources(*parts):
     return sorted(
         os.path.relpath(path)
         for part in parts
-        for path in (REPOSITORY / "cocoop" / part).rglob("*.py")
+        for path in (REPOSITORY / "cocoop" / part).rglob("*.*")
+        if path.suffix in (".py", ".html", ".css", ".js")
     )
 
 

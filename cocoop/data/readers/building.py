@@ -6,8 +6,10 @@ reproduced. This module uses a separate seed and sorted listings, so the split i
 
 import random
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from cocoop.data.duplicates import same_content
 from cocoop.errors import UserError, counted, shown
 from cocoop.manifest import Item
 
@@ -19,14 +21,36 @@ class TooFew(UserError):
     """A class has too few images for the fractions of a split."""
 
 
+def drawn(
+    folder: Path, classes: Sequence[Sequence[Item]], split: Mapping[str, Any], names: Sequence[str]
+) -> tuple[dict[str, list[Item]], list[str]]:
+    """The splits of `by_fractions` and notes. With `duplicates: together` in `split`, copies of an image stay in one split."""
+    if split.get("duplicates") != "together":
+        return by_fractions(classes, split, names), []
+    groups = same_content(folder, [item.path for items in classes for item in items])
+    copy_of = {path: group[0] for group in groups for path in group}
+    number = counted(len(groups), "image occurs", "images occur")
+    notes = (
+        [f"{number} more than once with the same content; copies are kept in one split where their class has others"]
+        if groups
+        else []
+    )
+    return by_fractions(classes, split, names, copy_of), notes
+
+
 def by_fractions(
-    classes: Sequence[Sequence[Item]], split: Mapping[str, Any], names: Sequence[str]
+    classes: Sequence[Sequence[Item]],
+    split: Mapping[str, Any],
+    names: Sequence[str],
+    copy_of: Mapping[str, str] | None = None,
 ) -> dict[str, list[Item]]:
     """Shuffles each class and splits it into train, val and the rest as test (datasets/dtd.py:54-95).
 
     classes: the items of each class, in the order in which classes are shuffled.
     names: names of the classes for messages.
     split: fractions "train", "val" and "test" with sum 1, and "seed". Counts round half to even, as in the reference.
+    copy_of: for each path with copies, the same text for all of them; later copies follow the first one of their class, unless
+        that would leave a part of the class empty.
     """
     _add_up(split)
     generator = random.Random(split.get("seed", DEFAULT_SEED))
@@ -37,6 +61,9 @@ def by_fractions(
         train = round(len(shuffled) * split["train"])
         val = round(len(shuffled) * split["val"])
         pieces = {"train": shuffled[:train], "val": shuffled[train : train + val], "test": shuffled[train + val :]}
+        moved = _together(pieces, copy_of or {})
+        if all(moved[part] or not split[part] for part in moved):  # `dataset check` reports the copies of other classes
+            pieces = moved
         for part, chosen in pieces.items():
             if split[part] and not chosen:
                 number = counted(len(shuffled), "image", "images")
@@ -46,6 +73,16 @@ def by_fractions(
                 )
             parts[part] += chosen
     return parts
+
+
+def _together(pieces: Mapping[str, Sequence[Item]], copy_of: Mapping[str, str]) -> dict[str, list[Item]]:
+    """The parts of a class, with each copy moved to the part of the first."""
+    moved: dict[str, list[Item]] = {part: [] for part in pieces}
+    home: dict[str, str] = {}
+    for part, items in pieces.items():
+        for item in items:
+            moved[home.setdefault(copy_of.get(item.path, item.path), part)].append(item)
+    return moved
 
 
 def trainval(items: Sequence[Item], seed: int = DEFAULT_SEED) -> tuple[list[Item], list[Item]]:

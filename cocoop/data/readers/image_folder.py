@@ -6,20 +6,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cocoop.data.readers.base import Listing, class_folders, images_below, numeric_or_text
-from cocoop.data.readers.building import by_fractions
+from cocoop.data.readers.building import drawn
 from cocoop.errors import UserError, counted, listed
 from cocoop.manifest import Item
 
 
 def read(settings: Mapping[str, Any], folder: Path) -> Listing:
-    """Settings: `images`: folder of the class folders. `ignore`: class folders to skip. `split`: see `by_fractions`.
+    """Settings: `images`: folder of the class folders. `ignore`: class folders to skip. `split`: see `building.drawn`.
 
     A label is the rank of the class folder in ASCII order, or by value if all names are numbers.
     """
     prefix = settings.get("images", ".")
     classes = sorted(class_folders(folder / prefix, tuple(settings.get("ignore", ()))), key=numeric_or_text)
     items, strangers = items_of(folder, prefix, classes)
-    return Listing(tuple(classes), by_fractions(items, settings["split"], classes), left_out(strangers))
+    splits, notes = drawn(folder, items, settings["split"], classes)
+    return Listing(tuple(classes), splits, [*notes, *left_out(strangers)])
 
 
 def items_of(folder: Path, prefix: str, classes: list[str]) -> tuple[list[list[Item]], list[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cocoop.data.readers.base import SPLIT_NAMES, Listing, numeric_or_text
-from cocoop.data.readers.building import by_fractions
+from cocoop.data.readers.building import drawn
 from cocoop.data.readers.table import Rows, rows_of
 from cocoop.errors import UserError, cut, did_you_mean, listed, shown
 from cocoop.manifest import SPLITS, Item
@@ -40,7 +40,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> Listing:
     groups: list[list[Item]] = [[] for _ in classes]
     for item in items:
         groups[item.label].append(item)
-    return Listing(tuple(classes), by_fractions(groups, settings["split"], classes))
+    return Listing(tuple(classes), *drawn(folder, groups, settings["split"], classes))
 
 
 class _Place:

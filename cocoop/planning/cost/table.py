@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 from tabulate import tabulate
@@ -19,8 +20,11 @@ from cocoop.planning.job import Job
 from cocoop.planning.jobs import jobs_of
 from cocoop.run import Run
 
-HEAD = ("experiment", "jobs", "GPU jobs", "Slurm jobs", "trainings", "image passes", "text passes", "tokens, literal",
-        "tokens, computed", "disk GB", "image hours", "text hours, literal", "text hours")  # fmt: skip
+COLUMNS = 100
+HEAD = ("experiment", "jobs", "GPU\njobs", "Slurm\njobs", "train-\nings", "image\npasses", "text\npasses", "tokens,\nliteral",
+        "tokens,\ncomputed", "disk\nGB")  # fmt: skip
+HOURS = ("experiment", "image hours", "text hours, literal", "text hours")
+SUM, LONGEST_NAME = "all, shared jobs once", 22
 
 
 class Costed(NamedTuple):
@@ -84,9 +88,20 @@ def show(
     parts = {name: [pair for pair in costed if name in pair[0].experiments] for name in plan.experiments}
     if len(plan.backbones) > 1:
         parts |= {f"with {name}": [pair for pair in costed if pair[0].backbone == name] for name in plan.backbones}
-    rows = [_row(name, _cost(part)) for name, part in {**parts, "all, shared jobs once": costed}.items()]
-    print(tabulate(rows, HEAD, "pipe", disable_numparse=True, colalign=["left"] + ["right"] * (len(HEAD) - 1)))
-    print(*_notes(plan, estimator, throughput), *_local(jobs, estimator), sep="\n")
+    costs = {name: _cost(part) for name, part in {**parts, SUM: costed}.items()}
+    print(_table(HEAD, [_row(name, cost) for name, cost in costs.items()]))
+    if any(hours is not None for cost in costs.values() for hours in _hours_of(cost)):
+        print("", _table(HOURS, [_hours_row(name, cost) for name, cost in costs.items()]), sep="\n")
+    for note in (*_notes(plan, estimator, throughput), *_local(jobs, estimator)):
+        print(fill(note, COLUMNS, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The head as a row of its own, because tabulate would make each column two characters wider than its heading."""
+    align = ["left"] + ["right"] * (len(head) - 1)
+    lines = tabulate([head, *rows], tablefmt="plain", disable_numparse=True, colalign=align).splitlines()
+    height = 1 + max(text.count("\n") for text in head)
+    return "\n".join([*lines[:height], "-" * max(map(len, lines)), *lines[height:]])
 
 
 def _costed(job: Job, estimator: Estimator, counter: Counter, throughput: Throughput) -> Costed | None:
@@ -128,20 +143,32 @@ def _hours(seconds: Sequence[float | None]) -> float | None:
 
 
 def _row(name: str, cost: Cost) -> list[str]:
-    counts = (
-        cost.jobs,
-        cost.gpu_jobs,
-        cost.slurm_jobs,
-        cost.trainings,
-        cost.work.images,
-        cost.work.prompts,
-        cost.literal,
-    )
-    fast = "?" if cost.fast is None else f"{'~' * cost.guessed}{cost.fast:,}"
-    hours = [
-        "?" if hours is None else f"{hours:.1f}" for hours in (cost.image_hours, cost.literal_hours, cost.text_hours)
-    ]
-    return [name, *("?" if n is None else f"{n:,}" for n in counts), fast, f"{cost.work.disk / 1e9:.1f}", *hours]
+    counts = [f"{number:,}" for number in (cost.jobs, cost.gpu_jobs, cost.slurm_jobs, cost.trainings)]
+    passes = map(_millions, (cost.work.images, cost.work.prompts, cost.literal))
+    fast = "~" * (cost.guessed and cost.fast is not None) + _millions(cost.fast)
+    return [_broken(name), *counts, *passes, fast, f"{cost.work.disk / 1e9:.1f}"]
+
+
+def _hours_row(name: str, cost: Cost) -> list[str]:
+    return [name, *("?" if hours is None else f"{hours:,.1f}" for hours in _hours_of(cost))]
+
+
+def _hours_of(cost: Cost) -> tuple[float | None, ...]:
+    return cost.image_hours, cost.literal_hours, cost.text_hours
+
+
+def _millions(number: int | None) -> str:
+    """A number in millions, with about three digits."""
+    if number is None:
+        return "?"
+    millions = number / 1e6
+    return f"{millions:,.{0 if millions >= 100 else 1 if millions >= 10 else 3}f}"
+
+
+def _broken(name: str) -> str:
+    """A long name in two lines, broken after an underscore."""
+    place = name.rfind("_", 0, LONGEST_NAME) + 1
+    return f"{name[:place]}\n{name[place:]}" if len(name) > LONGEST_NAME and place else name
 
 
 def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str]:
@@ -150,7 +177,8 @@ def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str
         "",
         f"{len(plan.datasets)} datasets, {sum(size.download_bytes for size in known.values()) / 1e9:.0f} GB to download "
         "(as far as published), and as much again unpacked; disk GB is the size of the results.",
-        "A pass sends one image, or one class name in its context, through its encoder; jobs shared by experiments count in each.",
+        "Passes and tokens are in millions. A pass sends one image, or one class name in its context, through its encoder; jobs "
+        "shared by experiments count in each.",
     ]
     if unknown := sorted(set(plan.datasets) - set(known)):
         notes.append(f"Not included, because their size is unknown without a manifest: {listed(unknown)}.")

@@ -1,4 +1,4 @@
-"""The figures of an experiment as SVG and PNG. Importing it does not import matplotlib; the report only needs the names."""
+"""The figures of an experiment as SVG, PDF and PNG. Importing it does not import matplotlib; the report only needs the names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from cocoop.reporting.records.experiment import of_each
 
 CHANGES = ("change_vs_clip", "change_vs_coop")
 ALWAYS = ("training_curves", "cost", "accuracy_against_cost")
+WORDS = "figures.json"  # title, caption and alternative text of each figure that was drawn
 NAMES = {
     "base_to_new": (*CHANGES, *ALWAYS),
     "transfer": (*CHANGES, *ALWAYS),
@@ -55,7 +56,7 @@ def build_all(
     out_dir: Path,
     metrics_paths: Sequence[Path] = (),
 ) -> list[Path]:
-    """Draws the figures `files` of an experiment (see `cocoop.reporting.figures.drawing`) and returns their paths."""
+    """Draws the figures `files` of an experiment and returns their paths (see `cocoop.reporting.figures.drawing`)."""
     from cocoop.reporting.figures import drawing
 
     return drawing.build_all(experiment_json, records_csv, cost_paths, history_paths, out_dir, metrics_paths)

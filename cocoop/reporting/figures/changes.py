@@ -14,18 +14,16 @@ BAR_INCHES = 0.17
 LEAST_POINTS = 2.0
 
 
-def draw(data: Data, method: str) -> Figure:
+def draw(data: Data, method: str) -> Figure | None:
     """Horizontal bars per dataset and variant, one panel per group of classes, sorted by the change, with the average on top.
 
     method: the method compared with; its first variant is the reference. Whiskers: standard deviation (ddof 1) of the
-    change over seeds. A change with missing runs is written as missing.
+    change over seeds. A change with missing runs is written as missing. None if there is nothing to compare.
     """
     reference = data.first_of(method)
     series = [name for name in data.labels if name != reference]
     if reference is None or not series:
-        return style.note(
-            f"Nothing to draw: this figure compares a variant of {method!r} with others, and the experiment does not have both."
-        )
+        return None
     changes = against(data, reference)
     panels = [metric for metric in data.metrics() if metric != "h"]
     sources = list(dict.fromkeys(data.summary["source"]))

@@ -23,11 +23,6 @@ from cocoop.splits import half_of
 KEPT = ("reliability", "risk_coverage")
 COLUMNS, PANEL_INCHES = 4, 1.75
 FEW = 0.01  # bins with a smaller share of the images are only outlined
-RELIABILITY = (
-    "Bars: accuracy of the images in each of 15 bins of confidence, the probability of the predicted class; on the dotted line, "
-    "both are equal. Outlined: fewer than 1 % of the images. Grey: share of the images. All datasets and seeds together; "
-    "the number is the mean of their ECE."
-)
 
 
 def read(experiment: Mapping[str, Any], records: pd.DataFrame, metrics: Sequence[Path]) -> pd.DataFrame:
@@ -60,7 +55,7 @@ def reliability(data: Data, kept: pd.DataFrame) -> Figure:
 
     A panel with missing runs says so. kept: result of `read`.
     """
-    groups = _groups(kept)
+    groups = groups_of(kept)
     columns = max(1, COLUMNS // len(groups)) * len(groups)
     lines = math.ceil(len(data.labels) * len(groups) / columns)
     figure = style.canvas(0.9 + PANEL_INCHES * lines)
@@ -86,7 +81,7 @@ def risk_coverage(data: Data, kept: pd.DataFrame) -> Figure:
 
     A series with missing runs is left out, and named in the panel. kept: result of `read`.
     """
-    groups = _groups(kept)
+    groups = groups_of(kept)
     figure = style.canvas(3.1)
     grid = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
     for axes, group in zip(grid, groups, strict=True):
@@ -116,7 +111,16 @@ def risk_coverage(data: Data, kept: pd.DataFrame) -> Figure:
     return figure
 
 
-def _groups(kept: pd.DataFrame) -> list[str]:
+def mean_ece(diagrams: Sequence[Mapping[str, Sequence[float]]]) -> float:
+    """The mean of the calibration errors (a fraction) of reliability diagrams."""
+    errors = []
+    for diagram in diagrams:
+        apart = np.abs(np.array(diagram["right"]) - np.array(diagram["confidence"]))
+        errors.append(apart.sum() / np.sum(diagram["images"]))
+    return float(np.mean(errors))
+
+
+def groups_of(kept: pd.DataFrame) -> list[str]:
     there = set(kept["target_subset"])
     return [group for group in METRICS if group in there]
 
@@ -132,7 +136,6 @@ def _complete(axes: Axes, values: pd.Series) -> bool:
 def _bars(axes: Axes, diagrams: Sequence[Mapping[str, Sequence[float]]], color: Any) -> None:
     stacked = {name: np.array([diagram[name] for diagram in diagrams]) for name in ("images", "confidence", "right")}
     images, right = stacked["images"].sum(0), stacked["right"].sum(0)
-    errors = np.abs(stacked["right"] - stacked["confidence"]).sum(1) / stacked["images"].sum(1)
     bins, share = len(images), images / images.sum()
     edges, there = 100 * np.arange(bins + 1) / bins, images > 0
     faces = [to_rgba(color, 0.55 if part >= FEW else 0.0) for part in share[there]]
@@ -141,5 +144,5 @@ def _bars(axes: Axes, diagrams: Sequence[Mapping[str, Sequence[float]]], color: 
     axes.stairs(100 * share, edges, fill=True, color=to_rgba("black", 0.3), zorder=3)
     axes.plot([0, 100], [0, 100], color="black", linestyle=":", linewidth=1, zorder=4)
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-    text = f"ECE {100 * errors.mean():.2f}"
+    text = f"ECE {100 * mean_ece(diagrams):.2f}"
     axes.text(0.04, 0.94, text, transform=axes.transAxes, va="top", fontsize=7, bbox=box, zorder=5)

@@ -19,20 +19,19 @@ from cocoop.reporting.records.statistics import AVERAGE
 STAGES = {"train": "Training", "evaluate": "Evaluation"}
 MEMORY = {"peak_mb": "Peak memory of the process (MB)", "peak_gpu_mb": "Peak memory of the GPU (MB)"}
 QUANTITIES = {"train_seconds": "Seconds of a training run", "trained": "Learned parameters", **MEMORY}
-NOTHING = "No cost was measured for the runs of this experiment."
 PANEL_INCHES = 2.3
 AROUND_INCHES = 0.75
 
 
-def draw(data: Data, cost: pd.DataFrame) -> Figure:
+def draw(data: Data, cost: pd.DataFrame) -> Figure | None:
     """Bars per variant: mean seconds of a run by stage, mean memory of the process and of the GPU over its jobs.
 
-    cost: result of `cocoop.reporting.records.cost.read`.
+    cost: result of `cocoop.reporting.records.cost.read`. None if nothing was measured.
     """
     variants = {variant["name"]: variant["label"] for variant in data.experiment["variants"]}
     shown = cost[cost["variant"].isin(list(variants))]
     if shown.empty:
-        return style.note(NOTHING)
+        return None
     memory = [name for name in MEMORY if shown[name].fillna(0).gt(0).any()]
     there = [name for name in variants if name in set(shown["variant"])]
     figure = style.canvas(0.9 + 0.42 * len(there))
@@ -50,7 +49,7 @@ def draw(data: Data, cost: pd.DataFrame) -> Figure:
         axes.margins(x=0.22)
         axes.set_xlim(left=0)
     grid[0].set_yticks(range(len(there)), [variants[name] for name in there])
-    grid[0].invert_yaxis()
+    grid[0].set_ylim(len(there) - 0.5, -0.5)
     handles = [Patch(facecolor="white", hatch=hatches[stage], edgecolor="black") for stage in stages]
     style.legend(figure, handles, [STAGES[stage] for stage in stages])
     return figure
@@ -66,18 +65,19 @@ def _bars(
             axes.text(value, y, f" {value:,.0f}" if value >= 10 else f" {value:.2g}", va="center", fontsize=6)
 
 
-def draw_accuracy(data: Data, cost: pd.DataFrame) -> Figure:
+def draw_accuracy(data: Data, cost: pd.DataFrame) -> Figure | None:
     """One panel per kind of cost, one point per series: its accuracy (H, where there is one) against that cost.
 
     The accuracy is the average over the datasets, or that of the last dataset where there is no average, with whiskers of
     one standard deviation over seeds (ddof 1). Of several numbers of shots the largest is shown. Seconds and parameters are
-    on logarithmic axes; a variant without such a cost, such as an untrained one, is a horizontal line.
+    on logarithmic axes; a variant without such a cost, such as an untrained one, is a horizontal line. None if no cost was
+    measured or no accuracy is complete.
     """
-    points = _points(data, cost)
-    quantities = [name for name in QUANTITIES if points[name].gt(0).any()]
+    points = points_of(data, cost)
     points = points[points["mean"].notna()]
-    if not quantities or points.empty:
-        return style.note(NOTHING if not quantities else "No accuracy is complete: nothing to draw.")
+    quantities = [name for name in QUANTITIES if points[name].gt(0).any()]
+    if not quantities:
+        return None
     lines = (len(quantities) + 1) // 2
     inches = style.panel_inches(PANEL_INCHES, AROUND_INCHES, len(data.labels) if data.many else 0)
     figure = style.canvas(0.8 + inches * lines)
@@ -90,7 +90,7 @@ def draw_accuracy(data: Data, cost: pd.DataFrame) -> Figure:
     for axes in grid.flat[len(quantities) :]:
         axes.set_visible(False)
     target, metric = points.iloc[0][["target", "metric"]]
-    figure.supylabel(f"{METRICS[metric]} in per cent, {data.titles[target]}", fontsize=9)
+    style.left_label(grid, f"{METRICS[metric]} in per cent, {data.titles[target]}")
     handles = [
         Line2D([], [], color=look.color, marker=look.marker, linestyle="none")
         for look in (data.looks[name] for name in data.labels)
@@ -99,7 +99,7 @@ def draw_accuracy(data: Data, cost: pd.DataFrame) -> Figure:
     return figure
 
 
-def _points(data: Data, cost: pd.DataFrame) -> pd.DataFrame:
+def points_of(data: Data, cost: pd.DataFrame) -> pd.DataFrame:
     """The rows of the summary that are drawn, with their cost."""
     metric = "h" if "h" in data.metrics() else data.metrics()[0]
     target = AVERAGE if AVERAGE in data.titles else list(data.titles)[-1]

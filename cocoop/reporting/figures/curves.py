@@ -40,7 +40,7 @@ def draw(data: Data) -> Figure:
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     figure.supxlabel("Shots (images per class)", fontsize=9)
-    figure.supylabel("Accuracy in per cent", fontsize=9)
+    style.left_label(grid, "Accuracy in per cent")
     handles = [
         Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line)
         for look in (data.looks[name] for name in data.labels)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -53,6 +53,19 @@ class Data:
     def many(self) -> bool:
         """Whether there are too many series for a legend alone, so that they are also labelled directly."""
         return len(self.labels) > MOST_IN_LEGEND
+
+
+class Part(NamedTuple):
+    """What the figures of one backbone are drawn from.
+
+    Its numbers, costs (`records.cost.read`), histories (`training.read`) and, if a measure needs it, what is kept of the
+    probabilities (`confidence.read`).
+    """
+
+    data: Data
+    measured: pd.DataFrame
+    histories: pd.DataFrame
+    kept: pd.DataFrame
 
 
 def gather(experiment: Mapping[str, Any], records: pd.DataFrame, said: Sequence[str] = ()) -> Data:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cocoop import io
 from cocoop.errors import unknown
 from cocoop.reporting import figures as files_of
 from cocoop.reporting.figures import (
     NAMES,
     OF_MEASURES,
+    WORDS,
     ablation,
     changes,
     confidence,
@@ -23,8 +24,10 @@ from cocoop.reporting.figures import (
     parameters,
     style,
     training,
+    words,
 )
-from cocoop.reporting.figures.data import Data, gather
+from cocoop.reporting.figures.data import Part, gather
+from cocoop.reporting.figures.words import Words
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records
 from cocoop.reporting.records.cost import of_backbone, read
@@ -38,8 +41,9 @@ def build_all(
     out_dir: Path,
     metrics_paths: Sequence[Path] = (),
 ) -> list[Path]:
-    """Draws the figures of an experiment as SVG and PNG; the same inputs give the same bytes.
+    """Draws the figures of an experiment as SVG, PDF and PNG, and writes `WORDS`; the same inputs give the same bytes.
 
+    A figure without anything to show, such as a comparison with a method that is not there, is left out.
     cost_paths: cost.json of trainings and evaluations; history_paths: history.csv of trainings. The run that they belong to
     is read from the learned tensors or metrics in the same folder. metrics_paths: metrics.json of evaluations, for the
     figures of measures.
@@ -55,54 +59,52 @@ def build_all(
             gather(one, numbers, said),
             of_backbone(measured, one),
             of_backbone(histories, one),
-            confidence.read(one, numbers, metrics_paths) if of_measures else None,
+            confidence.read(one, numbers, metrics_paths) if of_measures else pd.DataFrame(),
         )
         for one in experiments.of_each(experiment)
     }
     paths: list[Path] = []
+    described = {}
     with style.theme():
         for name, figure in files(experiment).items():
-            paths += _save(figure, parts, Path(out_dir) / name)
+            if drawn := _draw(figure, parts):
+                paths += style.save(drawn, Path(out_dir) / name, _notes(figure, parts))
+                described[name] = _words(figure, parts)._asdict()
+    io.write_json(Path(out_dir) / WORDS, {"schema": 1, "kind": "figures", "figures": described})
     return paths
 
 
-class Part(NamedTuple):
-    """What the figures of one backbone are drawn from: its numbers, costs (`cost.read`), histories (`training.read`) and, if a
-    measure needs it, what is kept of the probabilities (`confidence.read`).
-    """
-
-    data: Data
-    measured: pd.DataFrame
-    histories: pd.DataFrame
-    kept: pd.DataFrame | None
+def _notes(figure: files_of.Figure, parts: Mapping[str, Part]) -> tuple[str, ...]:
+    """What stands below a figure: its backbone, if there are several, and what limits its numbers."""
+    if figure.backbone is None:
+        return tuple(dict.fromkeys(note for part in parts.values() for note in part.data.notes))
+    notes = () if figure.kind == "cost" else parts[figure.backbone["name"]].data.notes
+    return (f"Backbone: {figure.backbone['label']}.", *notes) if len(parts) > 1 else notes
 
 
-def _save(figure: files_of.Figure, parts: Mapping[str, Part], path: Path) -> list[Path]:
+def _words(figure: files_of.Figure, parts: Mapping[str, Part]) -> Words:
+    if figure.backbone is None:
+        return words.across(parts)
+    found = words.of(figure.kind, parts[figure.backbone["name"]])
+    return found._replace(title=f"{found.title} ({figure.backbone['label']})") if len(parts) > 1 else found
+
+
+def _draw(figure: files_of.Figure, parts: Mapping[str, Part]) -> Figure | None:
+    """The figure; None if it has nothing to show."""
     if figure.backbone is None:
         costs = {name: part.measured for name, part in parts.items()}
-        drawn = encoder.draw({name: part.data for name, part in parts.items()}, costs)
-        return style.save(
-            drawn, path, tuple(dict.fromkeys(note for part in parts.values() for note in part.data.notes))
-        )
-    part = parts[figure.backbone["name"]]
-    notes = {"cost": (), "reliability": (confidence.RELIABILITY, *part.data.notes)}.get(figure.kind, part.data.notes)
-    if len(parts) > 1:
-        notes = (f"Backbone: {figure.backbone['label']}.", *notes)
-    return style.save(_draw(figure.kind, part), path, notes)
-
-
-def _draw(kind: str, part: Part) -> Figure:
-    data, measured = part.data, part.measured
-    draw: Mapping[str, Callable[[], Figure]] = {
+        return encoder.draw({name: part.data for name, part in parts.items()}, costs)
+    data, measured, histories, kept = parts[figure.backbone["name"]]
+    draw: Mapping[str, Callable[[], Figure | None]] = {
         "change_vs_clip": lambda: changes.draw(data, "clip"),
         "change_vs_coop": lambda: changes.draw(data, "coop"),
         "few_shot_curves": lambda: curves.draw(data),
         "h_against_parameters": lambda: parameters.draw(data),
         "ablation": lambda: ablation.draw(data),
-        "training_curves": lambda: training.draw(data, part.histories),
-        "reliability": lambda: confidence.reliability(data, part.kept),
-        "risk_coverage": lambda: confidence.risk_coverage(data, part.kept),
+        "training_curves": lambda: training.draw(data, histories),
+        "reliability": lambda: confidence.reliability(data, kept),
+        "risk_coverage": lambda: confidence.risk_coverage(data, kept),
         "cost": lambda: cost.draw(data, measured),
         "accuracy_against_cost": lambda: cost.draw_accuracy(data, measured),
     }
-    return draw[kind]()
+    return draw[figure.kind]()

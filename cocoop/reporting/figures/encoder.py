@@ -18,24 +18,20 @@ QUANTITIES = {
 }
 IN_UNITS = {"image_gflops": 1.0, "image_parameters": 1e6}
 HEIGHT_INCHES = 3.4
-NOTHING = (
-    "Nothing to draw: the cost of the image encoders or an accuracy is missing. Results of earlier versions do not state the "
-    "cost; delete results/backbones and run again."
-)
 
 
-def draw(parts: Mapping[str, Data], costs: Mapping[str, pd.DataFrame]) -> Figure:
+def draw(parts: Mapping[str, Data], costs: Mapping[str, pd.DataFrame]) -> Figure | None:
     """One panel per kind of cost, one point per backbone and series; a line joins the points of a series.
 
     The accuracy is that of `cost.draw_accuracy`; whiskers: one standard deviation over seeds (ddof 1). The cost is counted
-    from the architecture (`cocoop.backbone.effort`), so it is the same on every machine.
+    from the architecture (`cocoop.backbone.effort`), so it is the same on every machine. None if the cost of the image encoders
+    (results of earlier versions do not state it) or the accuracy is missing.
 
     parts: the numbers of each backbone by its name. costs: result of `cocoop.reporting.records.cost.read` of each.
     """
-    points = pd.concat([_points(data, costs[name]) for name, data in parts.items()], ignore_index=True)
-    there = points[points["mean"].notna() & points[list(QUANTITIES)].notna().all(axis=1)]
+    there = points_of(parts, costs)
     if there.empty:
-        return style.note(NOTHING)
+        return None
     data = next(iter(parts.values()))
     figure = style.canvas(0.7 + HEIGHT_INCHES)
     grid = figure.subplots(1, len(QUANTITIES), squeeze=False, sharey=True)[0]
@@ -43,7 +39,7 @@ def draw(parts: Mapping[str, Data], costs: Mapping[str, pd.DataFrame]) -> Figure
         _panel(axes, there.assign(x=there[quantity] / IN_UNITS[quantity]), data)
         axes.set_xlabel(title, fontsize=8)
     target, metric = there.iloc[0][["target", "metric"]]
-    figure.supylabel(f"{METRICS[metric]} in per cent, {data.titles[target]}", fontsize=9)
+    style.left_label(grid[None, :], f"{METRICS[metric]} in per cent, {data.titles[target]}")
     shown = [name for name in data.labels if name in set(there["series"])]
     handles = [
         Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line)
@@ -51,6 +47,12 @@ def draw(parts: Mapping[str, Data], costs: Mapping[str, pd.DataFrame]) -> Figure
     ]
     style.legend(figure, handles, [data.labels[name] for name in shown])
     return figure
+
+
+def points_of(parts: Mapping[str, Data], costs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The points that are drawn: rows of the summaries, with the label of their `backbone` and its `QUANTITIES`."""
+    points = pd.concat([_points(data, costs[name]) for name, data in parts.items()], ignore_index=True)
+    return points[points["mean"].notna() & points[list(QUANTITIES)].notna().all(axis=1)]
 
 
 def _points(data: Data, cost: pd.DataFrame) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def draw(data: Data) -> Figure:
     for axes in grid.flat[len(data.titles) :]:
         axes.set_visible(False)
     figure.supxlabel("Trained parameters, counted from the tensors (nearly equal numbers are drawn apart)", fontsize=9)
-    figure.supylabel(f"{METRICS[metric]} in per cent", fontsize=9)
+    style.left_label(grid, f"{METRICS[metric]} in per cent")
     counts = {name: rows["trained"].max() for name, rows in summary.groupby("series", observed=True)}
     untrained = {variant["name"] for variant in data.experiment["variants"] if not variant["trainable"]}
     handles = [_handle(data.looks[name], name not in untrained) for name in data.labels]

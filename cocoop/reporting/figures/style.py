@@ -22,10 +22,15 @@ from cocoop.reporting.figures.looks import Look
 from cocoop.reporting.records.text import per_cent
 
 WIDTH_INCHES = 7.2
+UNDATED = {  # the forms of a figure, and the metadata that would tell when and by which version it was written
+    "svg": ("Date", "Creator"),
+    "pdf": ("CreationDate", "Creator", "Producer"),
+    "png": ("Software",),
+}
 DPI = 160
 MOST_NOTES, NOTE_CHARACTERS, NOTE_SIZE = 12, 150, 6.5
 LEAST_ACCURACY = 5.0
-LEGEND_LINE_INCHES = 0.16
+LEGEND_LINE_INCHES, SMALL_LEGEND = 0.16, 10  # a legend of more labels than that is in small print
 LABEL_SIZE = 6.5
 LABEL_INCHES = 0.105  # the least distance of two direct labels
 
@@ -39,6 +44,7 @@ def theme() -> Iterator[None]:
         "font.family": fonts.matplotlib_families(),
         "axes.formatter.useoffset": False,
         "svg.hashsalt": "cocoop",
+        "pdf.fonttype": 42,  # TrueType: conferences reject the Type 3 fonts that matplotlib writes by default
         "text.parse_math": False,  # titles come from files: $ is a dollar
         "hatch.linewidth": 0.6,
         "axes.titlesize": 10,
@@ -54,11 +60,19 @@ def canvas(height: float, width: float = WIDTH_INCHES) -> Figure:
 
 
 def legend(figure: Figure, handles: Sequence[Artist], labels: list[str]) -> None:
-    """One legend above all panels, in as many columns as fit; the figure grows with its number of lines."""
+    """One legend above all panels, in as many columns as fit (small print for many); the figure grows with its lines."""
     longest = max((len(label) for label in labels), default=1)
-    columns = max(1, min(len(labels), int(figure.get_figwidth() * 12 / (longest + 8))))
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=3.2)
-    figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * max(0, math.ceil(len(labels) / columns) - 1))
+    size, letters = (9.0, 12.0) if len(labels) <= SMALL_LEGEND else (7.5, 14.4)  # letters in an inch
+    columns = max(1, min(len(labels), int(figure.get_figwidth() * letters / (longest + 8))))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=3.2, fontsize=size)
+    lines = math.ceil(len(labels) / columns)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * size / 9.0 * max(0, lines - 1))
+
+
+def left_label(grid: np.ndarray, text: str) -> None:
+    """Labels the vertical axis of each row of panels, so that the label stands beside them and not beside the legend."""
+    for axes in grid[:, 0]:
+        axes.set_ylabel(text, fontsize=8)
 
 
 def panel_inches(least: float, around: float, labels: int) -> float:
@@ -141,24 +155,17 @@ def mark_empty(axes: Axes, part: pd.DataFrame) -> None:
     axes.set_xticks([])
 
 
-def note(text: str) -> Figure:
-    """A figure with a text that explains why there is nothing to draw."""
-    figure = canvas(1.2)
-    figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
-    return figure
-
-
 def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> list[Path]:
-    """Writes path.svg and path.png with the same layout, without dates or versions, with notes below; returns both paths."""
+    """Writes a figure with notes below as SVG, PDF and PNG of the same layout, without dates or versions; returns the paths."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     area = Bbox.from_bounds(0, 0, figure.get_figwidth(), figure.get_figheight())
     if notes:
         area.y0 = -_write_below(figure, notes)
     paths = []
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+    for kind, undated in UNDATED.items():
         content = buffer.BytesIO()
-        figure.savefig(content, format=kind, metadata=metadata, bbox_inches=area)
+        figure.savefig(content, format=kind, metadata=dict.fromkeys(undated), bbox_inches=area)
         paths.append(path.with_suffix(f".{kind}"))
         io.write_bytes(paths[-1], content.getvalue())
     return paths

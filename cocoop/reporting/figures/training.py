@@ -44,18 +44,17 @@ def read(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "progress", "variant"])
 
 
-def draw(data: Data, history: pd.DataFrame) -> Figure:
+def draw(data: Data, history: pd.DataFrame) -> Figure | None:
     """One row of panels per dataset trained on: mean over seeds, band from the lowest to the highest seed.
 
     Variants train for different numbers of epochs, so the axis shows the share of the training. If there are several numbers
-    of shots, only the largest is shown; if there are several draws, only the first one of the experiment.
+    of shots, only the largest is shown; if there are several draws, only the first one of the experiment. None if nothing was
+    trained by gradient.
     """
     variants = {variant["name"]: variant["label"] for variant in data.experiment["variants"]}
-    shown = history[history["variant"].isin(list(variants))]
+    shown = shown_of(data, history)
     if shown.empty:
-        return style.note("No training curves: this experiment trains nothing.")
-    shown = shown[shown["shots"] == shown["shots"].max()]
-    shown = shown[shown["draw"] == _first_draw(data, shown)]
+        return None
     datasets = [name for name in data.datasets if name in set(shown["dataset"])]
     there = [name for name in variants if name in set(shown["variant"])]
     many = len(there) > MOST_IN_LEGEND
@@ -78,6 +77,16 @@ def draw(data: Data, history: pd.DataFrame) -> Figure:
     handles = [Line2D([], [], color=looks[name].color, linestyle=looks[name].line) for name in there]
     style.legend(figure, handles, [variants[name] for name in there])
     return figure
+
+
+def shown_of(data: Data, history: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the history that are drawn."""
+    names = [variant["name"] for variant in data.experiment["variants"]]
+    shown = history[history["variant"].isin(names)]
+    if shown.empty:
+        return shown
+    shown = shown[shown["shots"] == shown["shots"].max()]
+    return shown[shown["draw"] == _first_draw(data, shown)]
 
 
 def _first_draw(data: Data, shown: pd.DataFrame) -> str:

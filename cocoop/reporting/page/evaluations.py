@@ -14,7 +14,8 @@ class Evaluated:
     """One evaluation of a block of runs.
 
     label: that of its variant; backbone: label of its backbone, empty if the page has only one; records, parameters: content
-    of its metrics.json; files: the files to link to, by name.
+    of its metrics.json; files: the files to link to, by name; day: when it ran, such as 2026-11-28 (UTC), empty if its
+    cost.json does not tell.
     """
 
     settings: Mapping[str, Any]
@@ -25,6 +26,7 @@ class Evaluated:
     folder: Path
     files: Mapping[str, Path]
     provenance: Mapping[str, Any]
+    day: str
 
     @property
     def name(self) -> str:
@@ -74,13 +76,14 @@ def _evaluated(
     results: Path, path: Path, content: Mapping[str, Any], labels: Mapping[str, str], backbones: Mapping[str, str]
 ) -> Evaluated:
     cost = path.with_name("cost.json")
-    provenance = io.read_json(cost, "cost")["provenance"] if cost.exists() else {}
+    measured = io.read_json(cost, "cost") if cost.exists() else {}
     files = dict(_files(results, path.parent))
     label = labels[content["run"]["variant"]]
     backbone = backbones.get(content["run"]["backbone"]["name"], "")
     return Evaluated(
-        content["run"], label, backbone, content["parameters"], content["records"], path.parent, files, provenance
-    )
+        content["run"], label, backbone, content["parameters"], content["records"], path.parent, files,
+        measured.get("provenance", {}), measured.get("day", ""),
+    )  # fmt: skip
 
 
 def _files(results: Path, folder: Path) -> Iterator[tuple[str, Path]]:

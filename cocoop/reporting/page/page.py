@@ -1,41 +1,32 @@
 """Assembles the page from the experiments' files and renders it."""
 
-import os
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from cocoop import __version__, io
+from cocoop.config.draw import shots_text
+from cocoop.errors import counted, listed
 from cocoop.manifest import Manifest
-from cocoop.reporting import figures, tables
+from cocoop.reporting.figures import looks
 from cocoop.reporting.page.classes import Group, group
 from cocoop.reporting.page.evaluations import Evaluated, find
-from cocoop.reporting.page.pictures import Examples, data_uri
+from cocoop.reporting.page.pictures import Examples
+from cocoop.reporting.page.sections import link_to, published, section
+from cocoop.reporting.page.view import Names
 from cocoop.reporting.records import experiment as experiments_of
-from cocoop.reporting.records import records
-from cocoop.reporting.records.cost import PER_VARIANT
 from cocoop.reporting.records.text import count, per_cent
-from cocoop.reporting.tables import comparison, paper, published, stacking
+from cocoop.reporting.tables import paper
 
 FOLDER = Path(__file__).parent
 HARDEST_CLASSES = 60
-FIGURE_TITLES = {
-    "change_vs_clip": "Change against CLIP",
-    "change_vs_coop": "Change against CoOp",
-    "few_shot_curves": "Accuracy over the number of shots",
-    "h_against_parameters": "H against trained parameters",
-    "reliability": "Reliability: accuracy against confidence",
-    "risk_coverage": "Risk and coverage: error of the most confident answers",
-    "ablation": "Initialization and context length",
-    "training_curves": "Training curves",
-    "cost": "Cost of a run",
-    "accuracy_against_cost": "Accuracy against cost",
-    figures.ACROSS: "Accuracy against the cost of the image encoder",
-}
+MANY_DATASETS, MANY_VARIANTS = 4, 4  # with more than these, the page has filters
 
 
 def build(
@@ -57,25 +48,37 @@ def build(
     titles: dict[str, str] = {}
     for experiment in experiments:
         titles |= experiments_of.dataset_titles(experiment)
-    papers = paper.load()
-    shown = [_experiment(results, experiment, papers) for experiment in experiments]
-    content = {
+    names, papers = Names(experiments), paper.load()
+    shown = [section(results, experiment, papers, names, out.parent) for experiment in experiments]
+    each = [one for experiment in experiments for one in experiments_of.of_each(experiment)]
+    content: dict[str, Any] = {
         "version": __version__,
         "experiments": shown,
-        "published": _published(experiments, [about["tables"][0].tidy for about in shown], papers),
-        "backbones": list(
-            dict.fromkeys(one["backbone"]["label"] for e in experiments for one in experiments_of.of_each(e))
-        ),
-        "datasets": list(_datasets(group(jobs, titles), titles, examples)),
-        "variants": _variants(jobs),
-        "jobs": [_run(job, titles, out.parent) for job in jobs],
+        "published": published(experiments, [part["summary"] for part in shown], papers, names),
+        "backbones": list(dict.fromkeys(one["backbone"]["label"] for one in each)),
+        "datasets": list(_datasets(group(jobs, titles), titles, examples, names)),
+        "variants": _variants(jobs, names),
+        "jobs": [_run(job, titles, names, out.parent) for job in jobs],
         "places": _places(jobs),
+        "origin": _origin(jobs),
     }
-    io.write_text(out, _environment().get_template("page.html").render(content))
+    later = {"published": "Published numbers", "variants": "Variants", "datasets": "Datasets: classes and confusions",
+             "places": "Versions and machines", "jobs": "Runs: settings and logs"}  # fmt: skip
+    ids = {"places": "versions", "jobs": "runs"}
+    content["later"] = {ids.get(key, key): title for key, title in later.items() if content[key]}
+    content["many"] = len(names.datasets) > MANY_DATASETS or len(names.variants) > MANY_VARIANTS
+    content["filters"] = {
+        "datasets": [(name, title, None) for name, title in names.datasets],
+        "methods": [(name, label, names.look(name)) for name, label in names.variants],
+    }
+    parts = (len(experiments), "experiment", "experiments"), (len(titles), "dataset", "datasets"), (
+        len(names.variants), "variant", "variants"), (len(jobs), "evaluation", "evaluations")  # fmt: skip
+    content["summary"] = f"{', '.join(counted(*part) for part in parts)}."
+    io.write_text(out, _environment().get_template("page.html").render(content | _code(names)))
 
 
 def _environment() -> Environment:
-    """The template environment, which escapes everything that is put into the page except what a template marks as safe."""
+    """The template environment, which escapes everything that is put into the page except what is `Markup`."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -87,91 +90,71 @@ def _environment() -> Environment:
     return environment
 
 
-def _measured(cost: Path) -> pd.DataFrame:
-    """The costs of an experiment's variants, from the file of the tables stage; `draw` is a text, also an empty one."""
-    found = pd.read_csv(cost, dtype={"draw": "str"})
-    return found[[column for column in PER_VARIANT if column in found]].fillna({"draw": ""})
+def _code(names: Names) -> dict[str, str]:
+    """The style sheet with the colours of the methods, the script, and a policy that lets a browser use nothing else."""
+    colors = "".join(
+        f".look{place} {{ background: {looks.css_color(place)}; }}\n" for place in sorted(set(names.places.values()))
+    )
+    style = (FOLDER / "style.css").read_text(encoding="utf-8") + colors
+    script = (FOLDER / "page.js").read_text(encoding="utf-8")
+    policy = f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    return {"style": Markup(style), "script": Markup(script), "policy": policy}
 
 
-def _experiment(results: Path, experiment: Mapping[str, Any], papers: Mapping[str, paper.PaperTable]) -> dict[str, Any]:
-    folder = results / "experiments" / experiment["name"]
-    several = len(experiments_of.of_each(experiment)) > 1
-    drawn = {folder / "figures" / f"{name}.svg": figure for name, figure in figures.files(experiment).items()}
-    path, cost = folder / "records.csv", folder / "tables" / f"{tables.COST}.csv"
-    measured = _measured(cost) if cost.exists() else None
-    built = tables.build(experiment, records.load(path), papers, records.load_notes(path), measured)
-    return {
-        "name": experiment["name"],
-        "title": experiment["title"],
-        "caption": built[0].caption,
-        "several": several,
-        "tables": built,
-        "figures": [_figure(path, _title(figure, several)) for path, figure in drawn.items() if path.exists()],
-        "paired": comparison.load(experiment, folder / "paired"),
-    }
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _title(figure: figures.Figure, several: bool) -> str:
-    of = f" ({figure.backbone['label']})" if several and figure.backbone else ""
-    return FIGURE_TITLES[figure.kind] + of
+def _origin(jobs: Sequence[Evaluated]) -> str:
+    """When the evaluations ran, and with which commits of the code, as far as their cost.json tells."""
+    days = sorted({job.day for job in jobs if job.day})
+    commits = sorted({str(job.provenance["commit"]) for job in jobs if job.provenance.get("commit")})
+    when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
+    by = f"commit{'s' if len(commits) > 1 else ''} {listed(map(_short, commits), 3)}" if commits else ""
+    return f"Computed {' with '.join(filter(None, (when, by)))}." if when or by else ""
 
 
-def _published(
-    experiments: Sequence[Mapping[str, Any]], summaries: Sequence[pd.DataFrame], papers: Mapping[str, paper.PaperTable]
-) -> list[tables.Table]:
-    """The published numbers of the files that the experiments name, with ours among them."""
-    named = {experiment["paper"] for experiment in experiments}
-    ours = [
-        (one, part)
-        for experiment, summary in zip(experiments, summaries, strict=True)
-        for one, part in stacking.of_each(experiment, summary)
-    ]
-    return published.tables([table for name, table in papers.items() if name in named], ours)
-
-
-def _figure(path: Path, title: str) -> dict[str, str]:
-    return {"title": title, "uri": data_uri(path.read_bytes(), "image/svg+xml")}
+def _short(commit: str) -> str:
+    return commit[:10] + (" (with changes)" if commit.endswith("+") else "")
 
 
 def _datasets(
-    groups: Sequence[Group], titles: Mapping[str, str], examples: Mapping[str, Examples]
+    groups: Sequence[Group], titles: Mapping[str, str], examples: Mapping[str, Examples], names: Names
 ) -> Iterator[dict[str, Any]]:
     """The classes of each dataset and subset, hardest first, and the pairs that each series confuses most."""
     for target in dict.fromkeys(found.target for found in groups):
-        subsets = [_subset(found, examples[target]) for found in groups if found.target == target]
+        subsets = [_subset(found, examples[target], names) for found in groups if found.target == target]
         yield {"name": target, "title": titles[target], "subsets": subsets}
 
 
-def _subset(found: Group, examples: Examples) -> dict[str, Any]:
+def _subset(found: Group, examples: Examples, names: Names) -> dict[str, Any]:
     rows = found.rows()
-    confusions = []
+    series = []
     for tally in found.series.values():
+        variant = tally.job.settings["variant"]
         most = tally.most_confused()
         pictures = examples.confused(tally, found.subset, [(true, predicted) for true, predicted, _ in most])
         pairs = [
             {"true": found.names[t], "predicted": found.names[p], "count": n, "pictures": pictures.get((t, p), [])}
             for t, p, n in most
         ]
-        confusions.append({"label": tally.label, "pairs": pairs})
-    labels = [tally.label for tally in found.series.values()]
+        series.append({"label": tally.label, "variant": variant, "look": names.look(variant), "pairs": pairs})
     left_out = max(0, len(rows) - HARDEST_CLASSES)
-    return {
-        "subset": found.subset,
-        "labels": labels,
-        "rows": rows[:HARDEST_CLASSES],
-        "left_out": left_out,
-        "confusions": confusions,
-    }
+    return {"subset": found.subset, "series": series, "rows": rows[:HARDEST_CLASSES], "left_out": left_out}
 
 
-def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
+def _variants(jobs: Sequence[Evaluated], names: Names) -> list[dict[str, Any]]:
     """Each variant once, with its settings and all numbers of trained parameters and epochs, which may depend on the dataset."""
     found: dict[str, dict[str, Any]] = {}
     for job in jobs:
         settings = job.settings
-        entry = found.setdefault(
-            settings["variant"], {**settings, "label": job.label, "parameters": set(), "epochs": set()}
-        )
+        own: dict[str, Any] = {
+            "label": job.label,
+            "look": names.look(settings["variant"]),
+            "parameters": set(),
+            "epochs": set(),
+        }
+        entry = found.setdefault(settings["variant"], {**settings, **own})
         entry["parameters"].add(job.parameters["trained"])
         if settings["training"]:
             entry["epochs"].add(settings["training"]["epochs"])
@@ -181,21 +164,20 @@ def _variants(jobs: Sequence[Evaluated]) -> list[dict[str, Any]]:
     ]
 
 
-def _run(job: Evaluated, titles: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    links = {name: os.path.relpath(path, folder).replace(os.sep, "/") for name, path in job.files.items()}
-    trained = (
-        f"{titles[job.settings['dataset']]} ({job.settings['subset']}{job.draw and f', {job.draw}'})"
-        if job.settings["shots"]
-        else "not trained"
-    )
+def _run(job: Evaluated, titles: Mapping[str, str], names: Names, folder: Path) -> dict[str, Any]:
+    settings = job.settings
+    trained = f"{titles[settings['dataset']]} ({settings['subset']}{job.draw and f', {job.draw}'})"
     return {
-        "settings": job.settings,
+        "settings": settings,
         "label": job.name,
-        "json": io.canonical_json(job.settings),
-        "trained": trained,
-        "target": titles[job.target],
+        "look": names.look(settings["variant"]),
+        "json": io.canonical_json(settings),
+        "trained": trained if settings["shots"] else "not trained",
+        "shots": shots_text(settings["shots"]),
+        "target": job.target,
+        "title": titles[job.target],
         "subsets": ", ".join(job.subsets),
-        "links": links,
+        "links": {name: link_to(path, folder) for name, path in job.files.items()},
     }
 
 

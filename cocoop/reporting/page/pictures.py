@@ -10,7 +10,7 @@ from PIL import Image
 
 from cocoop import io
 from cocoop.config import Registry
-from cocoop.data.images import open_rgb
+from cocoop.data.images import reader_of
 from cocoop.errors import UserError
 from cocoop.manifest import Manifest
 from cocoop.reporting.page.classes import Tally
@@ -25,10 +25,10 @@ def data_uri(content: bytes, kind: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def thumbnail(path: Path) -> str | None:
+def thumbnail(path: Path, on_white: bool = False) -> str | None:
     """An image scaled to fit 56 x 56 pixels (small ones are enlarged without blur) as a data URI; None if it is unreadable."""
     try:
-        image = open_rgb(path)
+        image = reader_of(on_white)(path)
     except UserError:
         return None
     scale = THUMBNAIL_PIXELS / max(image.size)
@@ -45,6 +45,7 @@ class Examples:
     def __init__(self, manifest: Manifest, data_root: Path | None) -> None:
         self.folder = data_root and data_root / Registry().dataset(manifest.dataset, "report").folder
         self.items = manifest.splits["test"] if self.folder else ()
+        self.on_white = manifest.on_white
 
     def confused(self, tally: Tally, subset: str, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], list[str]]:
         """Pictures of the first images that the tally's job assigned to another class, by (true, predicted) label."""
@@ -60,6 +61,6 @@ class Examples:
                 place for predicted in guesses for place in index[(labels == true) & (predicted == guess)].tolist()
             ]
             places = list(dict.fromkeys(confused))[:EXAMPLES]
-            pictures = [thumbnail(self.folder / self.items[place].path) for place in places]
+            pictures = [thumbnail(self.folder / self.items[place].path, self.on_white) for place in places]
             found[true, guess] = [picture for picture in pictures if picture]
         return found

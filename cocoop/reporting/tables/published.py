@@ -10,7 +10,8 @@ from cocoop.reporting.records.statistics import AVERAGE
 from cocoop.reporting.records.text import per_cent
 from cocoop.reporting.tables.entries import UNKNOWN, Entry, own, published, registry
 from cocoop.reporting.tables.grids import METRICS
-from cocoop.reporting.tables.paper import PaperTable, Printed
+from cocoop.reporting.tables.measures import SHOWN
+from cocoop.reporting.tables.paper import ACCURACY, PaperTable, Printed
 from cocoop.reporting.tables.provenance import COMPUTED, DAGGER, SECOND_HAND, SELECTED
 from cocoop.reporting.tables.rendering import Cell, Table
 
@@ -113,14 +114,14 @@ def _table(
             "run_by": entry.run_by,
             "source": entry.note,
         }
-        tidy += [{**about, "column": columns[place], "accuracy": number.value, "std": number.std, "verified": number.verified}
+        tidy += [{**about, "column": columns[place], paper.measure: number.value, "std": number.std, "verified": number.verified}
                  for place, number in found.items() if number]  # fmt: skip
     header = ("Year", "Method", *(("Backbone",) * several), "Venue", "Run by", *columns.values())
     backbone = f" Backbone: {next(iter(backbones))}." if not several else ""
     return Table(
         name=paper.name,
         title=title,
-        caption=f"Top-1 accuracy in per cent; {paper.setting}.{backbone}",
+        caption=f"{_what(paper)} in per cent; {paper.setting}.{backbone}",
         tidy=pd.DataFrame(tidy),
         wide=pd.DataFrame(tidy),
         header=header,
@@ -128,6 +129,10 @@ def _table(
         labels=len(header) - len(columns),
         notes=tuple(_notes(shown, numbered, [cell.text for row in rows for cell in row])),
     )
+
+
+def _what(paper: PaperTable) -> str:
+    return "Top-1 accuracy" if paper.measure == ACCURACY else SHOWN[paper.measure].title
 
 
 def _at(entry: Entry, target: str, metric: str, shots: int | None) -> Printed | None:

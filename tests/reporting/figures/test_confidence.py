@@ -1,5 +1,7 @@
 """Reliability diagrams and risk-coverage curves: what they draw is in the metrics files, and gaps are said."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,16 @@ def test_figures_of_measures_come_from_the_command_line_and_only_if_asked(folder
     words = ["figures", "--experiment", experiment, "--records", root / "records.csv", "--out", tmp_path / "out"]
     words += [word for name, path in lists.items() for word in (f"--{name}", path)]
     assert main([*map(str, words)]) == 0
-    assert {path.stem for path in (tmp_path / "out").glob("*.svg")} == set(figures.names(content))
+    drawn = set(figures.names(content)) - {"training_curves"}  # there are no histories
+    assert {path.stem for path in (tmp_path / "out").glob("*.svg")} == drawn
+    words = io.read_json(tmp_path / "out" / figures.WORDS, "figures")["figures"]
+    assert set(words) == drawn
+    for name, said in (
+        ("reliability", "Calibration error (ECE)"),
+        ("risk_coverage", "Error of the half of the images"),
+    ):
+        told = words[name]["alternative"]
+        assert said in told and re.search(r"New classes: CLIP \d+\.\d\d, CoOp \d+\.\d\d\.", told)
     assert {"reliability", "risk_coverage"} == set(figures.names(content)) - set(
         figures.names(content | {"measures": []})
     )

@@ -213,7 +213,8 @@ def _settings(key: dict[str, Any], variant: dict[str, Any], seeds: list[int]) ->
 
 def _cost(path: Path, seconds: float, **facts: Any) -> None:
     provenance = {"cocoop": "0.1.0", "commit": "abc123", "libraries": {"torch": "2.6"}, "device": "cpu"}
-    cost = {"seconds": seconds, "peak_gpu_mb": None, "peak_mb": 812.5, "provenance": provenance}
+    measured = {"seconds": seconds, "peak_gpu_mb": None, "peak_mb": 812.5}
+    cost = {**measured, "day": "2026-11-28", "provenance": provenance}
     io.write_json(path, {"schema": 1, "kind": "cost", **cost, **facts})
 
 

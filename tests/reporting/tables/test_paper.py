@@ -107,6 +107,7 @@ def test_what_no_source_confirms_is_marked():
             for method in ("coop", "cocoop", "kgcoop", "tcp", "maple", "clip_lora")
         ),
         ("parameter_matched_comparison_imagenet", "coop_ctx60"),
+        *(("calibration_base_to_new", variant) for variant in ("clip", "coop", "maple", "kgcoop")),
         *(("class_incremental_all_classes", variant) for variant in ("clip", "coop", "cocoop")),
     }
 
