@@ -78,10 +78,9 @@ class Jobs:
         return self.made[key]
 
     def features(self, backbone: str, spec: DatasetSpec, local: bool = False) -> Job:
-        identity = io.identity(self._ids[backbone], spec.data, *["local"] * local)
-        wildcards = {"backbone": backbone, "dataset": spec.name, "id": identity}
-        manifest = self.manifest(spec).outputs["manifest"]
-        inputs = {**self._encoder(backbone), "manifest": manifest}
+        wildcards = {"backbone": backbone, "dataset": spec.name}
+        wildcards["id"] = io.identity(self._ids[backbone], spec.data, *["local"] * local)
+        inputs = {**self._encoder(backbone), "manifest": (manifest := self.manifest(spec).outputs["manifest"])}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
         return Job(
             stages.FEATURES, spec.name, wildcards, inputs,
