@@ -37,6 +37,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     },
     Evaluation: {
         "target": "digits", "data": "d2", "templates": ("a {}.",), "descriptions": "d2", "template": None, "subsets": ("base",),
+        "together": True,
     },
     TrainingSpec: {
         "epochs": 7, "batch_size": 7, "lr": 0.7, "warmup_epochs": 7, "warmup_lr": 0.7, "momentum": 0.7, "weight_decay": 0.7,

@@ -64,10 +64,9 @@ class Jobs:
     @once
     def manifest(self, spec: DatasetSpec) -> Job:
         wildcards = {"dataset": spec.name, "id": spec.data}
-        stamp = self.download(spec).outputs["stamp"]
         out = stages.MANIFEST.outputs["manifest"].format(**wildcards)
         return Job(
-            stages.MANIFEST, spec.name, wildcards, {"stamp": stamp},
+            stages.MANIFEST, spec.name, wildcards, {"stamp": self.download(spec).outputs["stamp"]},
             lambda: ["--dataset", _json(spec, spec.data_settings), "--data-root", self.root, "--out", out],
         )  # fmt: skip
 
@@ -79,10 +78,9 @@ class Jobs:
         return self.made[key]
 
     def features(self, backbone: str, spec: DatasetSpec, local: bool = False) -> Job:
-        identity = io.identity(self._ids[backbone], spec.data, *["local"] * local)
-        wildcards = {"backbone": backbone, "dataset": spec.name, "id": identity}
-        manifest = self.manifest(spec).outputs["manifest"]
-        inputs = {**self._encoder(backbone), "manifest": manifest}
+        wildcards = {"backbone": backbone, "dataset": spec.name}
+        wildcards["id"] = io.identity(self._ids[backbone], spec.data, *["local"] * local)
+        inputs = {**self._encoder(backbone), "manifest": (manifest := self.manifest(spec).outputs["manifest"])}
         out = stages.FEATURES.outputs["features"].format(**wildcards)
         return Job(
             stages.FEATURES, spec.name, wildcards, inputs,
@@ -91,18 +89,18 @@ class Jobs:
 
     def views(self, views: Views) -> Job:
         spec = self.plan.datasets[views.dataset]
-        draw = views.subset, views.shots, views.seeds, *([views.draw.settings] if views.draw.settings else [])
-        of_draw = io.identity(self._ids[views.backbone], spec.data, *draw, *["local"] * views.local)
+        draw = views.subset, views.shots, views.seeds, *filter(None, [views.draw.settings]), *["local"] * views.local
         wildcards = {
             "backbone": views.backbone, "dataset": views.dataset, "subset": views.subset, "shots": shots_text(views.shots),
-            "seeds": seeds_text(views.seeds), "id": of_draw, "views": views.name,
+            "seeds": seeds_text(views.seeds), "views": views.name,
+            "id": io.identity(self._ids[views.backbone], spec.data, *draw),
         }  # fmt: skip
         drawn = tuple(self.fewshot(views, seed).outputs["fewshot"] for seed in views.seeds)
         manifest = self.manifest(spec).outputs["manifest"]
         inputs = {**self._encoder(views.backbone), "manifest": manifest, "fewshot": drawn}
         out = stages.VIEWS.outputs["views"].format(**wildcards)
         which = [*(("--epochs", *map(str, views.epochs)) if views.epochs else ()), *["--local"] * views.local]
-        which += ["--split", "val"] if views.kind == VALIDATION else []
+        which += ["--split", "val"] * (views.kind == VALIDATION)
         return Job(
             stages.VIEWS, views, wildcards, inputs,
             lambda: [*self._encoding(views.backbone, spec), "--subset", views.subset, *which, "--manifest", manifest,
