@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from cocoop import io
+from cocoop import io, places
 from cocoop.cli import main
 from tests.data.builders import lay_out, picture
-from tests.faults.test_messages import kept
+from tests.faults.test_through_snakemake import clone as clone
 from tests.faults.test_through_snakemake import dry
 
 PAGE = io.REPOSITORY / "docs" / "first_mistakes.md"
@@ -120,9 +120,10 @@ def cell(text: str) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(kept(tmp_path).parent)
-    return tmp_path
+def folder(clone, monkeypatch) -> Path:
+    monkeypatch.chdir(clone)
+    monkeypatch.setattr(places, "SHIPPED", clone)
+    return clone
 
 
 def plan(folder: Path, text: str | None, capsys) -> str:

@@ -29,10 +29,15 @@ def assert_refused(done: subprocess.CompletedProcess, message: str) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def clone(tmp_path) -> Path:
     for name in ("cocoop", "workflow"):
         shutil.copytree(io.REPOSITORY / name, tmp_path / name)
     return kept(tmp_path).parent
+
+
+@pytest.fixture
+def folder(clone) -> Path:
+    return clone
 
 
 @pytest.mark.parametrize("what", HOSTILE)

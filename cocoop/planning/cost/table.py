@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
-from cocoop.errors import listed
 from cocoop.planning import Plan
+from cocoop.planning.cost import notes
 from cocoop.planning.cost.groups import submissions
 from cocoop.planning.cost.image_rate import decoders
 from cocoop.planning.cost.sizes import dataset_sizes
-from cocoop.planning.cost.throughput import START_SECONDS, Throughput
-from cocoop.planning.cost.tokens import TAIL, Counter, Tokens
+from cocoop.planning.cost.throughput import Throughput
+from cocoop.planning.cost.tokens import Counter, Tokens
 from cocoop.planning.cost.work import Estimator, Work
 from cocoop.planning.job import Job
 from cocoop.planning.jobs import jobs_of
@@ -92,7 +92,7 @@ def show(
     print(_table(HEAD, [_row(name, cost) for name, cost in costs.items()]))
     if any(hours is not None for cost in costs.values() for hours in _hours_of(cost)):
         print("", _table(HOURS, [_hours_row(name, cost) for name, cost in costs.items()]), sep="\n")
-    for note in (*_notes(plan, estimator, throughput), *_local(jobs, estimator)):
+    for note in (*notes.of(plan, estimator, throughput), *notes.local(jobs, estimator)):
         print(fill(note, COLUMNS, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False))
 
 
@@ -169,85 +169,3 @@ def _broken(name: str) -> str:
     """A long name in two lines, broken after an underscore."""
     place = name.rfind("_", 0, LONGEST_NAME) + 1
     return f"{name[:place]}\n{name[place:]}" if len(name) > LONGEST_NAME and place else name
-
-
-def _notes(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str]:
-    known = estimator.datasets
-    notes = [
-        "",
-        f"{len(plan.datasets)} datasets, {sum(size.download_bytes for size in known.values()) / 1e9:.0f} GB to download "
-        "(as far as published), and as much again unpacked; disk GB is the size of the results.",
-        "Passes and tokens are in millions. A pass sends one image, or one class name in its context, through its encoder; jobs "
-        "shared by experiments count in each.",
-    ]
-    if unknown := sorted(set(plan.datasets) - set(known)):
-        notes.append(f"Not included, because their size is unknown without a manifest: {listed(unknown)}.")
-    if stated := sorted(name for name, size in known.items() if size.estimated):
-        shown = (f"{known[name].test_images:,} test images of {name}" for name in stated)
-        notes.append(f"Unverified numbers of the authors: {', '.join(shown)}.")
-    if any(not size.classnames for size in known.values()):
-        notes.append(
-            f"~ assumes {TAIL} tokens per class; for exact numbers, run `snakemake --until manifest` with this configuration, "
-            "which downloads the datasets and lists their class names."
-        )
-    if states := {run.variant: size for run in plan.runs if (size := estimator.states(run))}:
-        notes.append(
-            f"States of frozen image layers take up to {max(states.values()) / 2**20:,.0f} MB of memory in a job "
-            f"({listed(sorted(states))}). If that is more than image_states_mb ({plan.config['image_states_mb']}), they are "
-            "computed in each epoch."
-        )
-    if steps := {run.variant: size for run in plan.runs if (size := estimator.activations(run))}:
-        largest = max(steps, key=lambda name: steps[name])
-        notes.append(
-            f"Images that pass through the image tower take about {steps[largest] / 2**20:,.0f} MB of memory in a training step "
-            f"({largest}; less in others, up to twice as much with CLIP-LoRA). The text tower takes at most text_budget_mb "
-            f"({plan.config['text_budget_mb']})."
-        )
-    if unsized := [plan.backbones[name].model for name, size in estimator.backbones.items() if size.embed_dim is None]:
-        notes.append(f"open_clip has no config of {listed(unsized)}; disk does not include features.")
-    return notes + _speed(throughput)
-
-
-def _local(jobs: Sequence[Job], estimator: Estimator) -> list[str]:
-    """A note on the size of local image features, which are many times larger than global ones."""
-    local = [job for job in jobs if job.local]
-    if not local:
-        return []
-    total, notes = 0, []
-    for name in dict.fromkeys(str(job.backbone) for job in local):
-        size = estimator.backbones[name]
-        if (one := size.feature_bytes(1, local=True)) is None:
-            return [f"The disk does not include local image features of {name}: its config does not tell their number."]
-        notes.append(f"1 + {size.places} features in half precision, {one / 1e3:.0f} kB for each image or view")
-    total = sum(work.disk for job in local if (work := estimator.work(job)))
-    return [
-        f"Of the disk, local image features take {total / 1e9:.1f} GB: {'; '.join(dict.fromkeys(notes))}. While such a file is "
-        "written, its parts take as much again."
-    ]
-
-
-def _speed(throughput: Throughput) -> list[str]:
-    """Notes on the measurements behind the hours, and on missing ones."""
-    start = f"plus {START_SECONDS:.0f} s to start each job."
-    if throughput.where is None:
-        notes = [
-            "For GPU hours, measure your device with `python -m cocoop bench --json bench.json` and add --throughput bench.json."
-        ]
-    else:
-        notes = [f"Text hours: one {throughput.where}, {throughput.precision}, {start}"]
-    rate = throughput.image_rate
-    if throughput.images_per_second:
-        notes.append(
-            f"Image hours: {throughput.images_per_second:,.0f} images per second (--images-per-second), {start}"
-        )
-    elif rate:
-        notes.append(
-            f"Image hours: {rate.device:,.1f} images per second through ViT-B/16 on that device; each of {rate.workers} processes "
-            f"(--workers) decodes {1 / rate.picture:,.0f} images or crops {1 / rate.view:,.0f} views per second; the slower of the "
-            f"two, {start}"
-        )
-    elif throughput.where:
-        notes.append(
-            "For image hours, run the bench without --quick, or give --images-per-second from the log of a `features` job."
-        )
-    return notes
