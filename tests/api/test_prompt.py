@@ -42,7 +42,8 @@ def test_training_gives_the_numbers_of_the_workflow(digits, run_folder, tmp_path
     learned, _ = io.read_tensors(made[TRAIN.name].outputs["learned"], "learned")
     ours, metadata = io.read_tensors(run_folder / "learned.safetensors", "learned")
     assert io.identity(metadata["run"]) == made[TRAIN.name].wildcards["id"]
-    assert all(torch.equal(ours[name], learned[name]) for name in learned)
+    for name, tensor in learned.items():  # the workflow's number of threads may be another
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["coop", "cocoop", "tip_adapter", "taskres"])
@@ -184,7 +185,7 @@ def test_a_folder_of_ones_own_is_learned(tmp_path):
         ({"method": "cop"}, "unknown variant 'cop'"),
         ({"method": "clip"}, "clip learns nothing; use cocoop.zero_shot"),
         ({"backbone": "tinny"}, "unknown backbone 'tinny'"),
-        ({"shots": 0}, "0 is less than the minimum of 1"),
+        ({"shots": 0}, "shots.0: 0 is not valid"),
         ({"device": "gpu"}, "device 'gpu': expected one of auto, cpu, cuda"),
         ({"training": {"lr": "fast"}}, "lr: expected a number, got 'fast'"),
         ({"pictures": "imagenet_a"}, "is for testing only"),

@@ -3,7 +3,7 @@
 import pytest
 
 from cocoop.evaluation.counts import tally
-from cocoop.metrics import harmonic_mean, mean, population_std, sample_std, t_interval
+from cocoop.metrics import harmonic_mean, interval, mean, population_std, sample_std, t_half_width
 
 NAMES = ["cat", "dog", "fish", "tree"]
 
@@ -49,6 +49,8 @@ def test_spread():
     assert sample_std([1.0, 2.0, 3.0]) == 1.0
     assert population_std([1.0, 3.0]) == 1.0
     assert sample_std([1.0]) is None
-    low, high = t_interval([1.0, 2.0, 3.0])
-    assert high - 2.0 == pytest.approx(4.302652729696142 / 3**0.5)
-    assert low == pytest.approx(4.0 - high)
+    half = t_half_width(1.0, 3)
+    assert half == pytest.approx(4.302652729696142 / 3**0.5)
+    assert interval(2.0, half, 0.0, 4.0) == (0.0, 4.0)
+    assert interval(2.0, half, -9.0, 9.0) == pytest.approx((2.0 - half, 2.0 + half))
+    assert t_half_width(1.0, 1) is None

@@ -219,7 +219,8 @@ def test_other_stages_run_in_their_own_process(world):
     assert world.run("", stage="fewshot")[0] == NO_SERVER
 
 
-def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
+def test_a_folder_that_others_can_write_is_not_used(tmp_path_factory, monkeypatch):
+    tmp_path = tmp_path_factory.mktemp("t")  # with a short name
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     folder = client._folder("1")
     assert folder is not None
