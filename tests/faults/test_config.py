@@ -78,7 +78,7 @@ def replaced(content: dict, place: tuple, value: Any) -> dict:
 def use(folder: Path, name: Path) -> Any:
     """All that Snakemake does with the file before the first job: the plan, its runs and evaluations."""
     if name.parent == Path("."):
-        config = io.read_yaml(folder / name) if name == DEFAULTS else load([folder / name])
+        config = load([folder / name])
         plan = Plan(config, Registry(folder, config.get("variants"), str(folder / name)), str(folder / name))
         return plan.runs, plan.evaluations
     registry, kind, stem = Registry(folder), name.parent.name, name.stem

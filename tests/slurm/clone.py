@@ -36,6 +36,18 @@ VARIANTS = {  # some seconds each on one core
 BASE_TO_NEW = {"train_datasets": ["first", "second"], "variants": ["clip", "coop", "cocoop"], "shots": [4]}
 
 
+def _fork_of(client: Path) -> int | None:
+    """The process that the fork server forked for a client, which writes to the same log (cocoop/forkserver)."""
+    log = (client / "fd/1").readlink()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"forkserver/server.py" in (entry / "cmdline").read_bytes() and (entry / "fd/1").readlink() == log:
+                return int(entry.name)
+        except OSError:  # it has just ended
+            continue
+    return None
+
+
 def copy_code(source: Path, target: Path) -> None:
     """The parts of a repository that a run needs."""
     for name in ("cocoop", "config", "workflow", "slurm"):
@@ -112,7 +124,7 @@ class Clone:
         return dict(zip(states, map(int, next(words for words in lines if words[:1] == ["all"])[1:]), strict=True))
 
     def process(self, *words: str) -> int | None:
-        """The process of a stage that runs in this folder, by words of its command line."""
+        """The process of a stage that runs in this folder, by words of its command line: its fork, if it is one."""
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 command = (entry / "cmdline").read_bytes().decode().split("\0")
@@ -121,7 +133,7 @@ class Clone:
                     and set(words) <= set(command)
                     and (entry / "cwd").samefile(self.folder)
                 ):
-                    return int(entry.name)
+                    return _fork_of(entry) or int(entry.name)
             except OSError:  # it has just ended
                 continue
         return None
