@@ -34,7 +34,7 @@ $(BIN)/.tests: pyproject.toml constraints.txt
 	@touch $(BIN)/.installed $@
 
 demo: $(BIN)/.installed
-	@$(RUN) snakemake --cores $(CORES) || \
+	@$(RUN) snakemake --cores $(CORES) --quiet host reason || \
 	  { code=$$?; ls .snakemake/locks/* > /dev/null 2>&1 && echo '$(LOCKED)' >&2; exit $$code; }
 	@$(RUN) python -m cocoop show
 
