@@ -164,7 +164,7 @@ def test_small_benchmark_end_to_end(folder):
 
     code = folder / "cocoop/reporting/tables/rendering.py"
     code.write_text(code.read_text() + "# another layout\n")
-    assert dry(folder) == {"tables": 2, "page": 1, "all": 1, "total": 4}
+    assert dry(folder) == {"tables": 2, "paired": 2, "page": 1, "all": 1, "total": 6}
     snakemake("--cores", "2", folder=folder)
 
 
