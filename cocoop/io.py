@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import operator
 import os
 import shutil
 import tempfile
@@ -173,11 +174,13 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, 
 def _read_safetensors(path: str | Path, kind: str, framework: str) -> tuple[dict[str, Any], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
+    copy = operator.methodcaller("clone" if framework == "pt" else "copy")
     arrays: dict[str, Any] = {}
     try:
         with safe_open(path, framework) as file:
             text = dict(file.metadata() or {})
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            # Copies, because a tensor's place in the file depends on the metadata, and the last digits of products on its place.
+            arrays = {name: copy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
         digest = text.pop(CHECKSUM, "")
         metadata = {key: json.loads(value) for key, value in text.items()}
         damaged = digest != _tensor_digest(arrays, text) or metadata.get("kind") != kind
