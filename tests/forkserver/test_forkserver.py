@@ -155,8 +155,8 @@ def test_changed_code_is_used_by_the_next_stage(world):
 
 def test_an_interrupt_reaches_the_stage_and_its_processes(world):
     starts = "import subprocess; print(subprocess.Popen(['sleep', '1000']).pid, flush=True)"
-    waits = "try:\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    print('cleaned up'); sys.exit(130)"
-    process, _ = world.waiting(f"{starts}\n{waits}")
+    waits = f"try:\n    {starts}; time.sleep(1000)\nexcept KeyboardInterrupt:\n    print('cleaned up'); sys.exit(130)"
+    process, _ = world.waiting(waits)
     other = int(process.stdout.readline())
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=SECONDS)[0] == "cleaned up\n"
