@@ -78,7 +78,7 @@ def replaced(content: dict, place: tuple, value: Any) -> dict:
 def use(folder: Path, name: Path) -> Any:
     """All that Snakemake does with the file before the first job: the plan, its runs and evaluations."""
     if name.parent == Path("."):
-        config = load([folder / name])
+        config = io.read_yaml(folder / name) if name == DEFAULTS else load([folder / name])
         plan = Plan(config, Registry(folder, config.get("variants"), str(folder / name)), str(folder / name))
         return plan.runs, plan.evaluations
     registry, kind, stem = Registry(folder), name.parent.name, name.stem
@@ -132,7 +132,7 @@ def test_every_key(name, folder, full, figures, monkeypatch, capsys):
             crashed += [(how, place, text)] if found == "crashed" else []
             if found == "also valid" and not rightly(kind, place, how):
                 missed.append((how, place))
-            if found == "one line":
+            if found == "one line" and not (kind == "config" and how == "missing"):  # `plan` takes the shipped key here
                 assert_exit_2(using(name, folder), capsys)
     finally:
         path.write_bytes((CONFIG / name).read_bytes())

@@ -18,7 +18,6 @@ OPTIONS = "ignore|classnames|rename|sha256|content_sha256|seed|split|folders|nam
 # kind: (key, mutation, why it is right). A key's places in lists stand as #; both are regular expressions of the whole.
 RULES: dict[str, list[tuple[str, str, str]]] = {
     "config": [
-        (r"\w+", "missing", "as in the shipped file: this folder is no clone"),
         ("data_root", TEXT, "any folder"),
         (r"seeds\.#", "0|7|1000000000", "any seed"),
         ("seeds_per_job|views", "7", "any such number"),
