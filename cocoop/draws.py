@@ -87,20 +87,8 @@ def selection_from(path: Path, manifest: Manifest, shots: int, seed: int) -> dic
     for split in DRAWN:
         reader.check_counts(split, shots, subset, about.get(f"{split}_images"))
     train, val = (reader.found[split] for split in DRAWN)
-    return {
-        "schema": 1,
-        "kind": "fewshot",
-        "dataset": manifest.dataset,
-        "manifest": manifest.fingerprint,
-        "shots": shots,
-        "seed": seed,
-        "classnames": list(manifest.classnames),
-        "train": [at for at, _ in train],
-        "val": [at for at, _ in val],
-        "labels": [label for _, label in train],
-        "draw": {"files": [digest(path)]},
-        "subset": subset,
-    }
+    drawn = splits.selection(manifest, shots, seed, train, val)
+    return drawn | {"draw": {"files": [digest(path)]}, "subset": subset}
 
 
 class _Reader:
@@ -112,7 +100,7 @@ class _Reader:
         for split, items in manifest.splits.items():
             for at, item in enumerate(items):
                 self.places[split].setdefault(item.path, []).append(at)
-        self.found: dict[str, list[tuple[int, int]]] = {split: [] for split in DRAWN}
+        self.found: dict[str, list[splits.Numbered]] = {split: [] for split in DRAWN}
         self.seen: dict[str, int] = {}
         self.images = {split: Counter[int]() for split in DRAWN}
 
@@ -139,7 +127,7 @@ class _Reader:
                 f"{where}: {shown(path)} is of class {true} ({cut(names[true])}), not {content.get(TRUE_LABEL, label)};"
                 f' a line with a wrong label on purpose says so with "{TRUE_LABEL}": {true}.'
             )
-        self.found[split].append((at, label))
+        self.found[split].append(splits.Numbered(at, label))
         self.images[split][true] += 1
 
     def check_counts(self, split: str, shots: int, subset: str, said: Mapping[str, int] | None) -> None:

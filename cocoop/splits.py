@@ -169,7 +169,14 @@ def selection_of(
     if given.uneven:
         per_class = uneven([item.label for item in train], manifest.classnames, shots, given)
     train, val = few_shot(train, val, shots, seed, per_class, given.like)
-    content = {
+    return selection(manifest, shots, seed, train, val) | drawn(given.images, subset)
+
+
+def selection(
+    manifest: Manifest, shots: int, seed: int, train: Sequence[Numbered], val: Sequence[Numbered]
+) -> dict[str, Any]:
+    """The content of a selection's file, without what it says about a draw that is not the authors'."""
+    return {
         "schema": 1,
         "kind": "fewshot",
         "dataset": manifest.dataset,
@@ -181,7 +188,6 @@ def selection_of(
         "val": [item.position for item in val],
         "labels": [item.label for item in train],
     }
-    return content | drawn(given.images, subset)
 
 
 def drawn(given: Draw, subset: str) -> dict[str, Any]:

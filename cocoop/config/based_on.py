@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cocoop.config.merging import merged
 from cocoop.errors import UserError
 
 BASED_ON, TRAINED_AS = "based_on", "trained_as"
@@ -35,12 +36,4 @@ def changes_of(overrides: Overrides, name: str) -> dict[str, Any]:
     """What a configuration changes of a variant, and of the one that it is based on; empty for nothing."""
     own = overrides.get(name, {})
     below = {key: value for key, value in overrides.get(own.get(BASED_ON, ""), {}).items() if key != LABEL}
-    return _over(below, {key: value for key, value in own.items() if key != BASED_ON})
-
-
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _over(merged[key], value) if both else value
-    return merged
+    return merged(below, {key: value for key, value in own.items() if key != BASED_ON})

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cocoop import io, places
+from cocoop.config import merging
 from cocoop.config.validation import validate
 from cocoop.planning import misplaced
 from cocoop.planning.plan import BACKBONES, Plan
@@ -44,7 +45,7 @@ def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
     validate(content, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
     files: dict[str, Any] = {}  # as Snakemake merges them, in which `backbone` and `backbones` may both be
     for path in paths:
-        files = _merged(files, io.read_yaml(path))
+        files = merging.merged(files, io.read_yaml(path))
     merged = _over(content, {key: value for key, value in config.items() if value != files.get(key)})
     return Plan(merged, where=where if merged == content else f"{where} + --config")
 
@@ -64,12 +65,4 @@ def _shown(path: Path) -> Path:
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """One file over others. `backbone` and `backbones` state the same: either replaces both."""
     said = set(BACKBONES) & set(above)
-    return _merged({key: value for key, value in below.items() if not said or key not in BACKBONES}, above)
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
-        merged[key] = _merged(below[key], value) if both else value
-    return merged
+    return merging.merged({key: value for key, value in below.items() if not said or key not in BACKBONES}, above)
