@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from cocoop import io
+from cocoop.reporting.figures import WORDS
 from tests.faults import workflow
 from tests.faults.world import contents
 
@@ -15,9 +17,15 @@ OF_TIMES = ("cost", "report.html", "usage/", "logs/")  # files that say how long
 
 
 def results(folder: Path) -> dict[str, str]:
-    """Every finished file of results and data, but those that hold times."""
+    """Every finished file of results and data, but those that hold times, and the words of figures but those that say times."""
     found = {**contents(folder / "results"), **contents(folder / "data")}
+    found |= {name: words_of(folder / "results" / name) for name in found if name.endswith(WORDS)}
     return {name: digest for name, digest in found.items() if not any(part in name for part in OF_TIMES)}
+
+
+def words_of(path: Path) -> str:
+    figures = io.read_json(path, "figures")["figures"]
+    return io.identity({name: words for name, words in figures.items() if "cost" not in name})
 
 
 def test_the_whole_group(world, benchmark, tmp_path, full, figures):

@@ -23,7 +23,7 @@ BAD = [float("nan"), float("inf"), -float("inf")]
 
 @pytest.fixture(scope="module")
 def text(world, made) -> TextEncoder:
-    return load(made / "text_tower.safetensors", world.plan.backbone.settings)
+    return load(made / "text_tower.safetensors", world.backbone.settings)
 
 
 def rewritten(source, target, change) -> None:

@@ -68,7 +68,7 @@ def test_a_malicious_backbone(kind, suffix, stage, world, made, tmp_path, figure
     """Where open_clip is asked to read: `load_state_dict` and `load_checkpoint`, with weights_only unless OpenAI's own."""
     canary, weights = tmp_path / "canary", tmp_path / f"weights{suffix}"
     weights.write_bytes(containers(canary)[kind])
-    backbone = {**world.plan.backbone.settings, "pretrained": str(weights)}
+    backbone = {**world.backbone.settings, "pretrained": str(weights)}
     content = io.canonical_json(backbone)
     refused(world.arguments(stage, tmp_path, made), "--backbone", content, weights, canary, tmp_path)
     figures.add("malicious pickles", "refused, not run")

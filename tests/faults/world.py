@@ -136,6 +136,7 @@ class World:
         self.plan = Plan(self.config, Registry(config, self.config["variants"]))
         self.jobs = jobs_of(self.plan)
         self.run = self.plan.runs[0]
+        self.backbone = self.run.backbone
         self.evaluation = next(e for e in self.plan.evaluations if e.run == self.run)
 
     def job(self, stage: str, seed: int = 1) -> Job:
