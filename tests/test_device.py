@@ -11,7 +11,8 @@ from cocoop.errors import UserError
 def no_gpu(monkeypatch):
     """A machine where torch finds no GPU, outside any scheduler's job."""
     for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is also restored if it was not set, and is set meanwhile
+        monkeypatch.delenv(name)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     return monkeypatch
 

@@ -39,7 +39,8 @@ sys.stdin.read()
 def machine(monkeypatch, tmp_path):
     """A machine with four pretended GPUs, outside Slurm, and with its own folder for locks."""
     for name in (gpus.VISIBLE, "SLURM_JOB_ID", "SLURM_JOB_GPUS", JOBS_PER_GPU):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is also restored if it was not set, and `take` sets it
+        monkeypatch.delenv(name)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr(gpus, "_taken", [])
