@@ -43,8 +43,10 @@ def required(encoder: PromptEncoder) -> Operations:
     linear += (layers - 2) * rows * 12 * d * d
     linear += rows * 2 * d * d + classes * (10 * d * d + d * tower.embed_dim)  # last layer
     padding = tails.padding * (len(packing.shared) + 1)
-    pairs = int((layout.mask == 0).sum() + (layout.prefix_mask == 0).sum()) - padding
-    asked = int((layout.mask.flatten(0, 1)[layout.leaves] == 0).sum())
+    _, before, own, shared = layout.tiling
+    _, own_rows, shared_rows = (layout.mask == 0).split([before, own, shared], 1)
+    pairs = int(own_rows.sum() + shared_rows[0].sum()) - padding
+    asked = int(own_rows.flatten(0, 1)[list(tails.leaves)].sum())
     learned = len(prefix) * rows  # pairs of the first layer whose key depends on the context
     forward = 4 * d * ((layers - 1) * pairs + asked)
     backward = 8 * d * ((layers - 2) * pairs + asked) + 6 * d * learned

@@ -76,7 +76,8 @@ class Method(nn.Module, ABC):
 
     def backward(self, losses: Losses) -> None:
         """Computes the gradients of the learned tensors."""
-        torch.stack(list(losses.values())).sum().backward()
+        terms = list(losses.values())
+        (torch.stack(terms) if len(terms) > 1 else terms[0]).sum().backward()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for the optimizer; a group may override settings and may have an `lr_scale`.
@@ -168,6 +169,14 @@ class Method(nn.Module, ABC):
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy (S,) of logits (S, B, C) and labels (S, B) (coop.py:273, cocoop.py:192)."""
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels).mean(1)
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features (..., E) divided by their lengths (coop.py:198, cocoop.py:184).
+
+    As in the authors' code, a zero has no direction and becomes NaN; F.normalize, which returns a zero, takes more operations.
+    """
+    return features / features.norm(dim=-1, keepdim=True)
 
 
 def generator(seed: int) -> torch.Generator:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.methods.base import Classifier, Method, Task, generator
+from cocoop.methods.base import Classifier, Method, Task, generator, unit
 from cocoop.methods.context import initial_context
 from cocoop.methods.linear import StackedLinear
 from cocoop.text.text_encoder import TextEncoder
@@ -39,9 +39,9 @@ class CoCoOp(Method):
         encoder = self.text.encoder(self.text.learnable(classnames, self.ctx.shape[1], words=self.ctx_init))
 
         def logits(image_features: Tensor) -> Tensor:
-            image = F.normalize(image_features, dim=-1)  # (S, B, E)
+            image = unit(image_features)  # (S, B, E)
             context = self.ctx[:, None] + self.meta_net(image)[:, :, None]  # (S, B, M, D)
-            text = F.normalize(encoder(context.flatten(0, 1)), dim=-1)  # (S * B, C, E)
+            text = unit(encoder(context.flatten(0, 1)))  # (S * B, C, E)
             text = text.unflatten(0, image.shape[:2]).to(image.dtype)
             return torch.einsum("sbe,sbce->sbc", self.text.scale * image, text)
 

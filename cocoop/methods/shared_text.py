@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from cocoop.errors import UserError, shown
+from cocoop.methods.base import unit
 
 _HELD: ContextVar[dict[Callable[[], Tensor], Tensor] | None] = ContextVar("held", default=None)
 
@@ -47,14 +47,14 @@ class SharedText:
         self, features: Callable[[], Tensor], scale: float, image: Callable[[Tensor], Tensor] = lambda inputs: inputs
     ) -> None:
         self.raw, self.scale, self.image = held(features), scale, image
-        self.features = held(lambda: F.normalize(self.raw(), dim=-1))
+        self.features = held(lambda: unit(self.raw()))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         return self.logits(self.image(inputs), self.features())
 
     def logits(self, image_features: Tensor, text: Tensor) -> Tensor:
         """Logits (S, B, C) with given unit text features (S or 1, C, E), for losses that use the features too."""
-        return self.scale * F.normalize(image_features, dim=-1) @ text.to(image_features.dtype).mT
+        return self.scale * unit(image_features) @ text.to(image_features.dtype).mT
 
 
 def refuse_other_classes(what: str, trained_on: Sequence[str], asked: Sequence[str]) -> None:

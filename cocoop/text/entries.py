@@ -18,30 +18,33 @@ class Slots(nn.Module):
         super().__init__()
         numbers = [-row.entry - 1 if row.entry < 0 else -1 for row in rows]
         chosen = [first <= number < last for number in numbers]
-        slots = [
-            (i, row.owner, row.position, numbers[i] - first) for i, row in enumerate(rows) if chosen[i]
-        ]  # row, class, position, vector
+        self.slots = [(i, row.owner, numbers[i] - first) for i, row in enumerate(rows) if chosen[i]]
         self.before = [0, *accumulate(chosen)]
-        found = torch.tensor(slots, dtype=torch.long, device=device).reshape(-1, 4)
-        self.register_buffer("slots", found, persistent=False)  # (K, 4)
+        found = torch.tensor(self.slots, dtype=torch.long, device=device).reshape(-1, 3)
+        self.register_buffer("places", found, persistent=False)  # (K, 3): row, class, vector
 
-    def of(self, vectors: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Rows (k) in [start, stop), their positions (k) and vectors (N, k, D); None if there are none.
+    def of(self, vectors: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor] | None:
+        """Rows (k) in [start, stop), relative to start, and their vectors (N, k, D); None if there are none.
 
         vectors: (N, M, D), or (N, C, M, D) if class-specific.
         """
         first, last = self.before[start], self.before[stop]
         if first == last:
             return None
-        row, owner, position, vector = self.slots[first:last].unbind(1)
-        return row - start, position, vectors[:, vector] if vectors.ndim == 3 else vectors[:, owner, vector]
+        row, owner, vector = self.places[first:last].unbind(1)
+        if start:
+            row = row - start
+        if vectors.ndim == 4:
+            return row, vectors[:, owner, vector]
+        in_order = [number for *_, number in self.slots[first:last]] == list(range(vectors.shape[1]))
+        return row, vectors if in_order else vectors[:, vector]
 
     def put(self, x: Tensor, vectors: Tensor, start: int, stop: int, weight: float = 1.0) -> Tensor:
         """x (N, t, D) of rows [start, stop), with weight * vectors + (1 - weight) * x in the slots."""
         found = self.of(vectors, start, stop)
         if found is None:
             return x
-        row, _, placed = found
+        row, placed = found
         if weight != 1:
             placed = weight * placed + (1 - weight) * x.index_select(1, row)
         return x.index_copy(1, row, placed.to(x.dtype))
@@ -60,6 +63,10 @@ class Entries(nn.Module):
         constant = tower.token_embedding[tokens] + tower.positional_embedding[at]
         projection = project(tower.blocks[0], constant, tower.facts.epsilon)
         self.slots = Slots(rows, 0, n_ctx, device)
+        places = [rows[i].position for i, *_ in self.slots.slots]
+        self.register_buffer(
+            "added", tower.positional_embedding[places], persistent=False
+        )  # (K, D), to learned vectors
         self.register_buffer("constant", constant, persistent=False)  # (T, D)
         self.register_buffer("projection", projection, persistent=False)  # (T, 3D)
 
@@ -76,7 +83,7 @@ class Entries(nn.Module):
         found = self.slots.of(context, start, stop)
         if found is None:
             return x, projected
-        row, position, placed = found
-        placed = placed + self.tower.positional_embedding[position]  # (N, K, D)
+        row, placed = found
+        placed = placed + self.added[self.slots.before[start] : self.slots.before[stop]]  # (N, k, D)
         learned = project(self.tower.blocks[0], placed, self.tower.facts.epsilon)
         return x.to(placed.dtype).index_copy(1, row, placed), projected.to(learned.dtype).index_copy(1, row, learned)

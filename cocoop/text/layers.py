@@ -1,9 +1,4 @@
-"""One layer of the text tower, split into the operations that the exact prompt encoder shares.
-
-Keys and values are passed as one tensor (…, tokens, 2D).
-"""
-
-from collections.abc import Sequence
+"""One layer of the text tower, split into the operations that the exact prompt encoder shares."""
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +13,9 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
     return F.layer_norm(x.to(weight.dtype), x.shape[-1:], weight, bias, epsilon).to(x.dtype)
 
 
-def project(block: Block, x: Tensor, epsilon: float, parts: slice = slice(0, 3)) -> Tensor:
-    """Queries, keys and values (…, 3D) of x (…, D), or only some `parts` of them (1:3 for keys and values)."""
-    return project_normed(block, first_norm(block, x, epsilon), parts)
+def project(block: Block, x: Tensor, epsilon: float) -> Tensor:
+    """Queries, keys and values (…, 3D) of x (…, D)."""
+    return project_normed(block, first_norm(block, x, epsilon))
 
 
 def first_norm(block: Block, x: Tensor, epsilon: float) -> Tensor:
@@ -28,11 +23,9 @@ def first_norm(block: Block, x: Tensor, epsilon: float) -> Tensor:
     return layer_norm(x, block.ln_1_weight, block.ln_1_bias, epsilon)
 
 
-def project_normed(block: Block, normed: Tensor, parts: slice = slice(0, 3)) -> Tensor:
+def project_normed(block: Block, normed: Tensor) -> Tensor:
     """Like `project`, but for the result of `first_norm`."""
-    width = normed.shape[-1]
-    rows = slice(parts.start * width, parts.stop * width)
-    return F.linear(normed.to(block.in_weight.dtype), block.in_weight[rows], block.in_bias[rows])
+    return F.linear(normed.to(block.in_weight.dtype), block.in_weight, block.in_bias)
 
 
 def attention_output(block: Block, mixed: Tensor) -> Tensor:
@@ -44,21 +37,6 @@ def feed_forward(tower: TextTower, block: Block, x: Tensor) -> Tensor:
     """x (T, D) plus the MLP of its layer norm."""
     normed = layer_norm(x, block.ln_2_weight, block.ln_2_bias, tower.facts.epsilon)
     return x + tower.mlp(block, normed)
-
-
-def tiled_attention(qkv: Tensor, before: Sequence[Tensor], mask: Tensor, heads: int) -> Tensor:
-    """Attention of rows qkv (N, tiles * R, 3D) to preceding keys and values and to the rows of the same tile.
-
-    before: keys and values, each (N or 1, tiles or 1, k, 2D).
-    mask: (tiles, R, sum of k + R), from `additive`.
-    Returns (N, tiles * R, D).
-    """
-    n, (tiles, size, keys), width = len(qkv), mask.shape, qkv.shape[-1] // 3
-    query, own = qkv.unflatten(1, (tiles, size)).split([width, 2 * width], -1)
-    seen = torch.cat([*(t.to(own.dtype).expand(n, tiles, -1, -1) for t in before), own], 2).flatten(0, 1)
-    q, k, v = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query.flatten(0, 1), *seen.chunk(2, -1)))
-    mask = mask.to(own.dtype).expand(n, -1, -1, -1).reshape(n * tiles, 1, size, keys)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(n, tiles * size, width)
 
 
 def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
@@ -73,8 +51,3 @@ def own_rows_mask(tiles: Tiles, device: torch.device) -> Tensor:
         if parent >= 0:
             mask[row] |= mask[parent]
     return mask.view(tiles.count, tiles.size, tiles.size).to(device)
-
-
-def causal_mask(tokens: int, past: int, device: torch.device) -> Tensor:
-    """(1, tokens, past + tokens) booleans: the keys that each of the last `tokens` queries attends to."""
-    return torch.ones(1, tokens, past + tokens, dtype=torch.bool, device=device).tril(past)

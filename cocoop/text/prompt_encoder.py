@@ -25,13 +25,12 @@ from cocoop.text.layout import Layout
 from cocoop.text.packing import Packing
 from cocoop.text.piece import Piece, joined
 from cocoop.text.prompts import Prompts
+from cocoop.text.tiling import Chosen
 from cocoop.text.tower import TextTower
 
 DEFAULT_BUDGET_MB = 2048
-KEPT_BY_ROW = (
-    11  # vectors of width D that a token stores per layer: inputs of norms 2, q k v 3, result of attention 1, MLP 5
-)
-KEPT_BY_KEY = 2  # vectors that a key stores for each tile that attends to it: copies of the key and of its value
+KEPT_BY_ROW = 8  # vectors of width D that a token stores per layer: inputs of norms 2, result of attention 1, MLP 5
+KEPT_BY_KEY = 4  # vectors that a row of a tile stores: copies of its query, key and value, and the result of attention
 KEPT_BY_CHANGE = 4  # vectors that a token stores for adapters and low-rank terms, and again for dropout
 ROWS_IN_CACHE = (
     2048  # without gradients, more tokens at once do not make a CPU faster, because activations no longer fit its cache
@@ -66,8 +65,7 @@ class PromptEncoder(nn.Module):
         self.tower, self.prompts, self.budget_mb = tower, prompts, budget_mb
         with torch.no_grad():
             self.layout = Layout(tower, prompts, Form(prompts.shared))
-            self.prefix = Entries(tower, self.packing.prefix()[1], prompts.n_ctx)
-            self.tails = Entries(tower, self.packing.tails.rows, prompts.n_ctx)
+            self.rows = Entries(tower, self.layout.rows, prompts.n_ctx)
         self._layouts = {self.layout.form: self.layout}
         self._stages: dict[tuple[tuple[int, Form], ...], list[Stage]] = {}
 
@@ -95,7 +93,7 @@ class PromptEncoder(nn.Module):
         for stage, end in zip(stages, ends, strict=True):
             rows = self._run(stage, end, context, rows, changes)
         assert rows is not None  # there is a first stage
-        return rows.index_select(1, stages[-1].layout.unsort)
+        return rows
 
     def stages(self, changes: TextChanges) -> list[Stage]:
         """The stages for these changes, created in the first call with changes of the same form."""
@@ -124,11 +122,10 @@ class PromptEncoder(nn.Module):
     def at_once(self, device: torch.device, layout: Layout | None = None) -> tuple[int, int]:
         """Numbers of contexts and of tiles of classes that fit the budget together (each at least one)."""
         layout = layout or self.layout
-        tiles, size, keys = layout.mask.shape
-        prefix, prefix_keys = layout.prefix_mask.shape[1:]
+        tiles, size, prefix, keys = layout.tiles, layout.tiling.own, layout.prefix, layout.mask.shape[-1]
         row = KEPT_BY_ROW + KEPT_BY_CHANGE * (layout.form.live + layout.form.apart)
         tile = size * row + keys * KEPT_BY_KEY  # vectors of width D in one layer
-        alone = prefix * row + prefix_keys * KEPT_BY_KEY  # the prefix of a piece
+        alone = prefix * row  # the prefix of a piece
         room = self._vectors_at_once()
         batch, at_once = room // (alone + tiles * tile), (room - alone) // tile
         if not torch.is_grad_enabled() and device.type == "cpu":
@@ -145,26 +142,33 @@ class PromptEncoder(nn.Module):
 
         Classes with equal prompts count once. rows: all rows of the previous stage.
         """
-        tiles, batch = stage.layout.tiles, len(context)
-        n, at_once = self.at_once(context.device, stage.layout)
+        layout, batch = stage.layout, len(context)
+        n, at_once = self.at_once(context.device, layout)
         if changes.adapters:
             n, at_once = batch, max(1, at_once // batch)  # an adapter needs the whole batch
-        if batch <= n and tiles <= at_once:
-            found = self._piece(stage, end, context, rows, changes, 0, tiles)
-            return found[0] if len(found) == 1 else torch.cat(found, 1)
-        whole: list[Tensor] = []
+        if batch <= n and layout.tiles <= at_once:
+            return self._merged(layout, end, [self._piece(stage, end, context, rows, changes, 0, layout.tiles)], [0])
+        whole, starts = [], range(0, layout.tiles, at_once)
         for start in range(0, batch, n):
             part = slice(start, start + n)
             entering = None if rows is None else rows[part]
             changed = changes if n >= batch else changes.part(start, start + n)
             pieces = [
-                self._again(stage, end, context[part], entering, changed, first, min(first + at_once, tiles))
-                for first in range(0, tiles, at_once)
+                self._again(stage, end, context[part], entering, changed, first, min(first + at_once, layout.tiles))
+                for first in starts
             ]
-            whole.append(torch.cat([*(piece[0] for piece in pieces), *pieces[0][1:]], 1))
+            whole.append(self._merged(layout, end, pieces, starts))
         return torch.cat(whole)
 
-    def _again(self, *piece) -> tuple[Tensor, ...]:
+    def _merged(self, layout: Layout, end: int, pieces: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
+        """All rows of pieces that start at these tiles, or their features in the order of the classes."""
+        if end < len(self.tower.blocks):
+            tails = [piece[:, : piece.shape[1] - layout.prefix] for piece in pieces[:-1]]
+            return joined([*tails, pieces[-1]])
+        order, features = layout.order(starts), joined(pieces)
+        return features if order is None else features.index_select(1, order)
+
+    def _again(self, *piece) -> Tensor:
         """Computes a piece without storing activations; the backward pass recomputes it."""
         if not torch.is_grad_enabled():
             return self._piece(*piece)
@@ -179,64 +183,56 @@ class PromptEncoder(nn.Module):
         changes: TextChanges,
         first: int,
         last: int,
-    ) -> tuple[Tensor, ...]:
-        """Tails (N, T, D) of tiles [first, last) and prefix (N, P, D) at the input of layer `end`, or features (N, classes, E)."""
+    ) -> Tensor:
+        """Rows (N, T + P, D) of tiles [first, last) and the prefix at the input of layer `end`, or features (N, leaves, E)."""
         piece = Piece(stage.layout, changes, len(context), first, last)
         x, qkv = self._entering(stage, piece, context, rows)
-        for layer in range(stage.layer, min(end, len(self.tower.blocks) - 1)):
+        top = len(self.tower.blocks) - 1
+        for layer in range(stage.layer, min(end, top)):
             x, qkv = self._layer(piece, layer, x, qkv), None
-        return (self._eot(piece, x),) if end == len(self.tower.blocks) else tuple(piece.parted(x))
+        return piece.by_context(self._features(self._layer(piece, top, x, qkv, leaves=True)) if end > top else x)
 
     def _entering(
         self, stage: Stage, piece: Piece, context: Tensor, rows: Tensor | None
-    ) -> tuple[Tensor, list[Tensor] | None]:
-        """The piece's rows and, in the first layer, queries, keys and values of its tails and prefix."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """The piece's rows (N * rows, D) and, in the first layer, their queries, keys and values."""
         if stage.source is None:
-            tails, tails_qkv = self.tails.fill(context, piece.rows.start, piece.rows.stop)
-            prefix, prefix_qkv = self.prefix.fill(context)
-            return joined(tails, prefix), [tails_qkv, prefix_qkv]
+            filled = (self.rows.fill(context, *place) for place in piece.ranges)
+            x, qkv = (joined(parts).flatten(0, 1) for parts in zip(*filled, strict=True))
+            return x, qkv
         assert stage.fixed is not None  # as it has a source
-        tails = len(stage.layout.packing.tails.rows)
         if rows is None:
-            rows = stage.fixed.expand(len(context), -1, -1)
-            return joined(rows[:, piece.rows], rows[:, tails:]), None
+            return piece.cut(stage.fixed.expand(len(context), -1, -1)).flatten(0, 1), None
         rows = torch.cat([rows, stage.fixed.to(rows.dtype).expand(len(context), -1, -1)], 1)
-        places = stage.source[piece.rows], stage.source[tails:]
-        return joined(*(rows.index_select(1, place) for place in places)), None
+        return rows.index_select(1, piece.cut(stage.source[None])[0]).flatten(0, 1), None
 
-    def _layer(self, piece: Piece, layer: int, x: Tensor, qkv: list[Tensor] | None) -> Tensor:
-        """One layer for all rows (rows, D). qkv: queries, keys and values if already known."""
-        block, layout, normed = self.tower.blocks[layer], piece.layout, None
+    def _layer(self, piece: Piece, layer: int, x: Tensor, qkv: Tensor | None, leaves: bool = False) -> Tensor:
+        """One layer for all rows (N * rows, D). qkv: queries, keys and values if already known.
+
+        leaves: whether its output is only needed for the last row of each class, (N * classes, D).
+        """
+        block, normed = self.tower.blocks[layer], None
         if qkv is None:
             x = piece.put(layer, x)
             normed = first_norm(block, x, self.tower.facts.epsilon)
-            qkv = piece.parted(_plus(project_normed(block, normed), piece.low_rank(layer, "qkv", normed)))
-        tails, prefix = qkv
-        mixed = layout.attend(layer, tails, prefix, piece.first, piece.last)
-        mixed = joined(mixed, layout.attend_prefix(layer, prefix))
-        out = x + _plus(attention_output(block, mixed), piece.low_rank(layer, "o", mixed))
-        return piece.adapted(layer, normed, feed_forward(self.tower, block, out))
+            qkv = _plus(project_normed(block, normed), piece.low_rank(layer, "qkv", normed))
+        mixed = piece.attend(layer, qkv, leaves)
+        if leaves:
+            x = Chosen.apply(piece.by_context(x), piece.leaves).flatten(0, 1)
+        x = x + _plus(attention_output(block, mixed), piece.low_rank(layer, "o", mixed, leaves))
+        x = feed_forward(self.tower, block, x)
+        if layer not in piece.changes.adapters:
+            return x
+        assert normed is not None  # an adapter ends the constancy of the first layer's input
+        if leaves:
+            normed = Chosen.apply(piece.by_context(normed), piece.leaves).flatten(0, 1)
+        return piece.adapted(layer, normed, x)
 
-    def _eot(self, piece: Piece, x: Tensor) -> Tensor:
-        """The last layer with keys and values of all rows, but queries and MLP only for each class's EOT; returns features."""
-        tower, block, top = self.tower, self.tower.blocks[-1], len(self.tower.blocks) - 1
-        leaves = piece.layout.leaves_of(piece.first, piece.last)
-        x = piece.put(top, x)
-        eot = piece.parted(x)[0].index_select(1, leaves)  # (N, classes, D)
-        classes = eot.shape[:2]
-        normed, eot_normed = (first_norm(block, t, tower.facts.epsilon) for t in (x, eot.flatten(0, 1)))
-        kv = _plus(project_normed(block, normed, slice(1, 3)), piece.low_rank(top, "kv", normed))
-        asked = project_normed(block, eot_normed, slice(0, 1))
-        asked = _plus(asked, piece.low_rank(top, "q", eot_normed, eot=True)).unflatten(0, classes)
-        tails_kv, prefix_kv = piece.parted(kv)
-        query = asked.new_zeros(*tails_kv.shape[:2], tower.width).index_copy(1, leaves, asked)
-        mixed = piece.layout.attend(top, torch.cat([query, tails_kv], -1), prefix_kv, piece.first, piece.last)
-        mixed = mixed.index_select(1, leaves).flatten(0, 1)
-        out = _plus(attention_output(block, mixed), piece.low_rank(top, "o", mixed, eot=True))
-        x = feed_forward(tower, block, eot.flatten(0, 1) + out)
-        x = piece.adapted(top, eot_normed, x, eot=True)
+    def _features(self, x: Tensor) -> Tensor:
+        """Text features (N * classes, E) of last rows (N * classes, D)."""
+        tower = self.tower
         x = layer_norm(x, tower.ln_final_weight, tower.ln_final_bias, tower.facts.epsilon)
-        return F.linear(x.to(tower.text_projection.dtype), tower.text_projection.T).unflatten(0, classes)
+        return F.linear(x.to(tower.text_projection.dtype), tower.text_projection.T)
 
 
 def _plus(x: Tensor, term: Tensor | None) -> Tensor:

@@ -158,7 +158,7 @@ class Trainer:
         else:
             self.method.backward(losses)
             self.optimizer.step()
-        hits = (logits.detach().argmax(-1) == batch.labels).float().mean(1)
+        hits = (logits.detach().argmax(-1) == batch.labels).mean(1, dtype=torch.float32)
         return {name: loss.detach().float() for name, loss in losses.items()}, hits
 
     def _record(self, done: Progress, epoch: int, losses: list[dict[str, Tensor]], hits: list[Tensor]) -> None:

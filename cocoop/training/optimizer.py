@@ -15,7 +15,8 @@ NAMES = ("sgd", "adam", "adamw")
 def optimizer_of(method: Method, training: TrainingSpec) -> torch.optim.Optimizer:
     """The optimizer of a training for the method's parameter groups."""
     groups = method.parameter_groups()
-    shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay}
+    # foreach: one operation for all tensors, with the same results
+    shared: dict[str, Any] = {"lr": training.lr, "weight_decay": training.weight_decay, "foreach": True}
     if training.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=training.momentum, **shared)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[training.optimizer]

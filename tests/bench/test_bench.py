@@ -47,12 +47,18 @@ def test_required_operations_match_a_profile(texts):
     assert encoder.packing.tails.padding == 0
     context = torch.zeros(1, CONTEXTS, 64, requires_grad=True)
     made, counted = products(encoder, context), operations.required(encoder)
-    layout = encoder.layout
-    pairs = int((layout.mask == 0).sum() + (layout.prefix_mask == 0).sum())
-    eot = int((layout.mask.flatten(0, 1)[layout.leaves] == 0).sum())
-    keyed = CONTEXTS * (encoder.packing.tail_entries + CONTEXTS)
-    assert counted.forward - made[0] == 4 * 64 * (2 * pairs + eot)
-    assert counted.backward - made[1] == 8 * 64 * (pairs + eot) + 6 * 64 * keyed
+    tails, constants = encoder.packing.tails, 1  # SOS
+    positions: list[int] = []
+    for parent in tails.parents:
+        positions.append(positions[parent] + 1 if parent >= 0 else constants + CONTEXTS)
+    pairs = sum(position + 1 for position in [*range(constants, constants + CONTEXTS), *positions])
+    eot = sum(positions[row] + 1 for row in tails.leaves)
+    rows = encoder.packing.tail_entries + CONTEXTS
+    queries = (
+        2 * 64**2 * (rows - len(tails.leaves))
+    )  # not needed in the last layer, but simpler to compute than to leave out
+    assert counted.forward - made[0] == 4 * 64 * (2 * pairs + eot) - queries
+    assert counted.backward - made[1] == 8 * 64 * (pairs + eot) + 6 * 64 * CONTEXTS * rows - queries
 
 
 def test_literal_operations_match_a_profile(texts):

@@ -37,9 +37,7 @@ def kept_mb(encoder, contexts: int, images: int) -> float:
         for first in range(0, tiles, at_once[1]):
             held.clear()
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-                (features,) = encoder._piece(
-                    stage, LAYERS, part, None, UNCHANGED, first, min(first + at_once[1], tiles)
-                )
+                features = encoder._piece(stage, LAYERS, part, None, UNCHANGED, first, min(first + at_once[1], tiles))
             most = max(most, sum(held.values()) / 2**20)
             del features
     return most

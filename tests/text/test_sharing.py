@@ -37,7 +37,7 @@ def test_each_context_costs_only_its_entries(tower, position, shared, images):
     prompts = learnable(TOKENIZER, 77, NAMES, CONTEXTS, position=position, shared=shared)
     encoder = PromptEncoder(tower, prompts)
     prefix, tails, heads = CASES[position, shared]
-    assert len(encoder.prefix) == prefix
+    assert encoder.layout.prefix == prefix
     assert encoder.packing.tail_entries == tails
     assert sum(encoder.packing.head_lengths) == heads
     assert encoder.packing.tails.padding == 0  # all in one tile
@@ -49,7 +49,7 @@ def test_each_context_costs_only_its_entries(tower, position, shared, images):
     rows, slots, square = prefix + tails, CONTEXTS * (1 if shared and position == "end" else CLASSES), WIDTH**2
     if (position, shared) == ("middle", True):
         slots = CONTEXTS // 2 * (1 + CLASSES)  # the first half is shared, the second stands behind each class name
-    products = slots * 3 + rows * 9 + (LAYERS - 2) * rows * 12 + rows * 2 + CLASSES * 10
+    products = slots * 3 + rows * 9 + (LAYERS - 2) * rows * 12 + rows * 3 + CLASSES * 9
     assert linear == 2 * images * (products * square + CLASSES * WIDTH * EMBED)
 
 
@@ -74,7 +74,7 @@ def test_class_prompts_leave_earlier_layers_shared():
     encoder = PromptEncoder(deep_tower(), learnable(TOKENIZER, 77, NAMES, CONTEXTS))
     vectors = {LAYER: torch.zeros(1, CLASSES, CONTEXTS, WIDTH)}
     shared, own = CONTEXTS + WORDS + END * CLASSES, (CONTEXTS + END) * CLASSES + WORDS
-    top = own * 2 + CLASSES * 10 + CLASSES * EMBED / WIDTH
+    top = own * 3 + CLASSES * 9 + CLASSES * EMBED / WIDTH
     found = linear_rows(encoder, torch.zeros(1, CONTEXTS, WIDTH), TextChanges(vectors))
     assert found == CONTEXTS * 3 + shared * 9 + shared * 12 + own * 12 * 2 + top
 
@@ -88,5 +88,5 @@ def test_layers_below_the_first_change_are_computed_once(kind):
     }[kind]
     words = 4 + WORDS + END * CLASSES  # "a photo of a" once
     rows = words + 3 if kind == "inserted" else words + 1  # SOS is constant beside inserted tokens, not below adapters
-    top = rows * 2 + CLASSES * 10 + CLASSES * EMBED / WIDTH
+    top = rows * 3 + CLASSES * 9 + CLASSES * EMBED / WIDTH
     assert linear_rows(encoder, torch.zeros(1, 0, WIDTH), changes) == rows * 12 * 2 + top
