@@ -83,8 +83,10 @@ class Decoder:
 
         Raises a UserError for an image that cannot be read, and if a process dies. Only one round can run at a time.
         """
+        if not batches:
+            return
         sizes = [sum(task.views for task in batch) for batch in batches]
-        largest = max(sizes, default=0), 3, self.preprocessing.size, self.preprocessing.size
+        largest = max(sizes), 3, self.preprocessing.size, self.preprocessing.size
         try:
             filled = self._in_processes(batches, largest) if self.workers else self._here(batches, largest)
             for size, (crops, done) in zip(sizes, filled, strict=True):
