@@ -1,12 +1,14 @@
 """Transforms images to inputs of the image encoder: the test transform, and training views that only depend on a key.
 
-Like the reference (Dassl, dassl/data/transforms/transforms.py:230-354), it uses torchvision's transforms of PIL images, so
-resizing is antialiased.
+Like the reference (Dassl, dassl/data/transforms/transforms.py:230-354), it computes torchvision's transforms of PIL images, so
+resizing is antialiased. Training views are cropped by a copy of torchvision's transforms that leaves out what does not change
+the pixels, because there are many of them.
 """
 
+import math
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +22,9 @@ from cocoop import io
 CROP_SCALE = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 FLIP_PROBABILITY = 0.5
+TRIES = 10  # as in torchvision's RandomResizedCrop
+
+RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,58 @@ class Preprocessing:
 
     def view(self, image: Image.Image, key: int) -> np.ndarray:
         """The reference's training transform before normalisation, with random numbers from `view_key`: (3, H, W) uint8."""
-        with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(key)  # torch.manual_seed would also seed GPUs
-            return _pixels(self._augmentation(image))
-
-    @cached_property
-    def _augmentation(self) -> transforms.Compose:
-        mode = InterpolationMode(self.interpolation)
-        crop = transforms.RandomResizedCrop(self.size, CROP_SCALE, CROP_RATIO, mode)
-        return transforms.Compose([crop, transforms.RandomHorizontalFlip(FLIP_PROBABILITY)])
+        window = draw_window(image.width, image.height, key)
+        crop = image.crop(window.box).resize((self.size, self.size), RESAMPLING[self.interpolation])
+        return _pixels(crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if window.mirrored else crop)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Scales (..., 3, H, W) uint8 to 0..1, subtracts the mean and divides by the std: float32 on the same device."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(3, 1, 1)
+        mean, std = (_of_channels(values, pixels.device) for values in (self.mean, self.std))
         return pixels.float().div(255).sub_(mean).div_(std)
+
+
+@lru_cache(maxsize=8)
+def _of_channels(values: tuple[float, float, float], device: torch.device) -> torch.Tensor:
+    """(3, 1, 1), made once: a copy to a GPU from ordinary memory waits until the GPU has done all its work."""
+    return torch.tensor(values, device=device).view(3, 1, 1)
+
+
+class Window(NamedTuple):
+    """A view of an image: left, top, right and bottom in pixels, and whether it is mirrored."""
+
+    box: tuple[int, int, int, int]
+    mirrored: bool
+
+
+def draw_window(width: int, height: int, key: int) -> Window:
+    """The crop and flip that torchvision's RandomResizedCrop and RandomHorizontalFlip draw after `torch.manual_seed(key)`."""
+    draw = torch.Generator().manual_seed(key)
+    box = _drawn_box(width, height, draw) or _central_box(width, height)
+    return Window(box, torch.rand(1, generator=draw).item() < FLIP_PROBABILITY)
+
+
+def _drawn_box(width: int, height: int, draw: torch.Generator) -> tuple[int, int, int, int] | None:
+    number, (low, high) = torch.empty(1), _LOG_RATIO
+    for _ in range(TRIES):
+        area = width * height * number.uniform_(*CROP_SCALE, generator=draw).item()
+        ratio = number.uniform_(low, high, generator=draw).exp_().item()
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top = int(torch.randint(height - h + 1, (1,), generator=draw).item())
+            left = int(torch.randint(width - w + 1, (1,), generator=draw).item())
+            return left, top, left + w, top + h
+    return None
+
+
+def _central_box(width: int, height: int) -> tuple[int, int, int, int]:
+    """The largest central part with an allowed ratio, for an image so long that no crop fits."""
+    least, most = CROP_RATIO
+    w, h = min(width, round(height * most)), min(height, round(width / least))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+_LOG_RATIO = torch.tensor(CROP_RATIO).log().tolist()  # float32, as torchvision computes it
 
 
 def view_key(seed: int, path: str, epoch: int) -> int:

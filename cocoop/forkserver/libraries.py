@@ -1,7 +1,7 @@
 """The libraries that a stage imports, which the server imports before it forks. Other stages start quickly by themselves."""
 
-TORCH = ("torch", "torch.nn.functional", "open_clip", "safetensors.torch")
-TABLES = ("pandas", "scipy.stats", "tabulate")
+TORCH = ("torch", "torch.nn.functional", "open_clip", "safetensors.torch", "jsonschema")
+TABLES = ("pandas", "scipy.stats", "tabulate", "jsonschema")
 OF_STAGES = {
     "manifest": TORCH,
     "text-tower": TORCH,

@@ -1,4 +1,4 @@
-"""Encodes many images: workers decode them, parts on disk allow a stopped job to continue, and one file combines the parts.
+"""Encodes many images while others are decoded. Parts on disk allow a stopped job to continue, and one file combines them.
 
 An image's index determines its batch, so neither workers nor interruptions change any byte of the result.
 """
@@ -6,6 +6,7 @@ An image's index determines its batch, so neither workers nor interruptions chan
 import logging
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,53 +15,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from cocoop import io, progress
 from cocoop.backbone.local import local_encoder
 from cocoop.backbone.model import Backbone
-from cocoop.backbone.transforms import Preprocessing
-from cocoop.data.images import open_on_white, open_rgb
 from cocoop.errors import UserError
 from cocoop.images import feature_file
+from cocoop.images.decoding import Decoder, Task, on_device
 from cocoop.images.feature_file import shown
+from cocoop.images.pace import Pace
 
 logger = logging.getLogger(__name__)
 BATCH_SIZE = 64
 PART_ROWS = 1024
 PART_KIND = "features part"
-
-
-@dataclass(frozen=True)
-class Task:
-    """An image to decode (pasted onto white if so) and the keys of its views; without keys, the test transform is applied."""
-
-    path: Path
-    keys: tuple[int, ...] = ()
-    on_white: bool = False
-
-
-class Crops(Dataset):
-    """Tasks as uint8 crops (V, 3, H, W); an image that cannot be read becomes an error message.
-
-    Workers return arrays instead of tensors, because tensors use shared memory, of which containers have little.
-    """
-
-    def __init__(self, preprocessing: Preprocessing, tasks: Sequence[Task]) -> None:
-        self.preprocessing, self.tasks = preprocessing, tasks
-
-    def __len__(self) -> int:
-        return len(self.tasks)
-
-    def __getitem__(self, index: int) -> np.ndarray | str:
-        task = self.tasks[index]
-        try:
-            image = open_on_white(task.path) if task.on_white else open_rgb(task.path)
-        except UserError as error:
-            return str(error)
-        if not task.keys:
-            return self.preprocessing.test(image)[None]
-        return np.stack([self.preprocessing.view(image, key) for key in task.keys])
 
 
 @dataclass(frozen=True)
@@ -130,7 +99,7 @@ def run(job: Job, labels: Mapping[str, np.ndarray], spans: Mapping[str, range], 
     ready = _usable_parts(job)
     todo = [part for part in job.parts if part not in ready]
     with progress.bar(len(job.tasks) * job.views, job.title, job.unit, initial=sum(map(len, ready)) * job.views) as bar:
-        for part, features in _encode(job, todo, bar.update):
+        for part, features in _encode(job, todo, bar):
             metadata = {"kind": PART_KIND, "job": job.fingerprint, "made": dict(job.metadata)}
             io.write_tensors(job.part_path(part), {"features": features}, metadata)
     image = io.read_tensors(job.part_path(job.parts[0]), PART_KIND)[0]["features"].shape[2:]  # (E) or (1 + L, E)
@@ -180,52 +149,54 @@ def _what_differs(made: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(said) or "different images, views or batches"
 
 
-def _encode(job: Job, parts: Sequence[range], advance: Callable[[int], Any]) -> Iterator[tuple[range, torch.Tensor]]:
-    """Features (n, V, ...) of each part's n tasks."""
-    groups = [list(part[at : at + job.group]) for part in parts for at in range(0, len(part), job.group)]
-    batches = decoded(Crops(job.backbone.preprocessing, job.tasks), groups, job.workers, str(job.out))
+def _encode(job: Job, parts: Sequence[range], bar: tqdm) -> Iterator[tuple[range, torch.Tensor]]:
+    """Features (n, V, ...) of each part's n tasks.
+
+    On a GPU, a part is copied and yielded when the next one's work has been launched, so the GPU does not wait for its file.
+    """
+    groups = [job.tasks[at : min(at + job.group, part.stop)] for part in parts for at in part[:: job.group]]
+    decoder = Decoder(job.backbone.preprocessing, job.workers, str(job.out))
+    batches, pace = decoder.crops(groups), Pace(decoder)
+    sent: deque[tuple[range, Callable[[], torch.Tensor]]] = deque()
     for part in parts:
         encoded = []
-        for start in range(part.start, part.stop, job.group):
-            crops = next(batches)  # (tasks of the batch * V, 3, H, W) uint8
+        for start in part[:: job.group]:
+            with pace.waiting():
+                crops = next(batches)  # (tasks of the batch * V, 3, H, W) uint8
             pieces = range(0, len(crops), job.batch_size)
             encoded += [_forward(job, crops[at : at + job.batch_size]) for at in pieces]
-            advance(min(job.group, part.stop - start) * job.views)
-        features = torch.cat(encoded).cpu().unflatten(0, (len(part), job.views))
-        _check_finite(job, part, features)
-        yield part, features
-
-
-def decoded(crops: Crops, batches: Sequence[list[int]], workers: int, where: str) -> Iterator[np.ndarray]:
-    """Yields the crops (tasks of the batch * V, 3, H, W) uint8 of each batch of task indices, in order.
-
-    where: named in the message if a decoding process dies.
-    Raises a UserError for an image that cannot be read.
-    """
-    workers = min(workers, len(batches))  # torch starts each with one thread
-    loader = DataLoader(crops, batch_sampler=batches, num_workers=workers, collate_fn=_together)
-    try:
-        for batch in loader:
-            if isinstance(batch, str):
-                raise UserError(batch)
-            yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise UserError(
-            f"{where}: a process that decodes images died, perhaps out of memory; use fewer --workers."
-        ) from error
-
-
-def _together(items: list[np.ndarray | str]) -> np.ndarray | str:
-    return next((item for item in items if isinstance(item, str)), None) or np.concatenate(items)
+            bar.set_postfix_str(f"limited by {pace.limit}", refresh=False)
+            bar.update(min(job.group, part.stop - start) * job.views)
+        sent.append((part, _sent(torch.cat(encoded))))
+        if len(sent) > (job.backbone.device.type == "cuda"):
+            yield _checked(job, *sent.popleft())
+    for last in sent:
+        yield _checked(job, *last)
 
 
 def _forward(job: Job, crops: np.ndarray) -> torch.Tensor:
-    pixels, backbone = torch.from_numpy(crops), job.backbone
-    if backbone.device.type == "cuda":
-        pixels = pixels.pin_memory().to(backbone.device, non_blocking=True)
-    return job.encode(backbone.preprocessing.normalise(pixels))
+    return job.encode(job.backbone.preprocessing.normalise(on_device(crops, job.backbone.device)))
+
+
+def _sent(features: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Starts the copy to the CPU's memory; the result is a function that waits for it."""
+    copy = features.to("cpu", non_blocking=True)
+    if features.device.type != "cuda":
+        return lambda: copy
+    done = torch.cuda.Event()
+    done.record()
+
+    def arrived() -> torch.Tensor:
+        done.synchronize()
+        return copy
+
+    return arrived
+
+
+def _checked(job: Job, part: range, copied: Callable[[], torch.Tensor]) -> tuple[range, torch.Tensor]:
+    features = copied().unflatten(0, (len(part), job.views))
+    _check_finite(job, part, features)
+    return part, features
 
 
 def _check_finite(job: Job, part: range, features: torch.Tensor) -> None:

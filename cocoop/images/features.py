@@ -8,6 +8,7 @@ from cocoop import provenance
 from cocoop.backbone.model import Backbone
 from cocoop.errors import UserError
 from cocoop.images import extraction, feature_file
+from cocoop.images.decoding import Task
 from cocoop.manifest import Manifest
 
 KIND = "features"
@@ -49,7 +50,7 @@ def extract_test(
     }
     job = extraction.Job(
         backbone=backbone,
-        tasks=[extraction.Task(Path(root) / item.path, on_white=manifest.on_white) for item in items],
+        tasks=[Task(Path(root) / item.path, on_white=manifest.on_white) for item in items],
         out=Path(out),
         metadata=metadata,
         title=f"{manifest.dataset} {split} images through {backbone.spec.name}",

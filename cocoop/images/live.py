@@ -11,6 +11,7 @@ from cocoop.backbone.model import Backbone
 from cocoop.errors import UserError
 from cocoop.images import extraction, views
 from cocoop.images.cached import digest
+from cocoop.images.decoding import Decoder, Task, on_device
 from cocoop.images.inputs import TestFiles, TestImages, TrainingFiles, TrainingImages, check_draw
 from cocoop.manifest import Manifest
 from cocoop.run import Run
@@ -30,6 +31,7 @@ class Live:
         self.whole, self.root, self.selected = whole, Path(root), selected
         self.number, self.workers = number, workers
         self.images = len(next(iter(selected.values())).paths)
+        self.decoder = Decoder(whole.preprocessing, workers, str(root))  # its processes stay for all epochs
 
     def batches(self, epoch: int, visit: Tensor, size: int, steps: int) -> Iterator[Tensor]:
         """Normalised pixels (S, B, 3, H, W)."""
@@ -37,11 +39,9 @@ class Live:
         tasks = [task for seed, of in self.selected.items() for task in views.tasks(self.root, seed, of, epochs)]
         numbers = visit.cpu() + self.images * torch.arange(len(self.selected))[:, None]  # (S, N) indices of tasks
         groups = [numbers[:, step * size : (step + 1) * size].flatten().tolist() for step in range(steps)]
-        preprocessing = self.whole.preprocessing
-        crops = extraction.Crops(preprocessing, tasks)
-        for batch in extraction.decoded(crops, groups, self.workers, str(self.root)):
-            pixels = torch.from_numpy(batch).to(self.whole.device)
-            yield preprocessing.normalise(pixels).unflatten(0, (len(self.selected), -1))
+        for crops in self.decoder.crops([[tasks[at] for at in group] for group in groups]):
+            pixels = self.whole.preprocessing.normalise(on_device(crops, self.whole.device))
+            yield pixels.unflatten(0, (len(self.selected), -1))
 
     def of_seed(self, index: int) -> "Live":
         """The images of one seed alone."""
@@ -88,14 +88,13 @@ def load_test(files: TestFiles, expect: Mapping[str, Any], whole: Backbone) -> T
     for key in sorted(found.keys() & expect.keys()):
         if found[key] != expect[key]:
             raise UserError(f"{files.manifest}: its {key} differs from that of the training; train again.")
-    tasks = [
-        extraction.Task(Path(files.root) / item.path, on_white=manifest.on_white) for item in manifest.splits["test"]
-    ]
-    crops = extraction.Crops(whole.preprocessing, tasks)
+    root = Path(files.root)
+    tasks = [Task(root / item.path, on_white=manifest.on_white) for item in manifest.splits["test"]]
+    decoder = Decoder(whole.preprocessing, files.workers, str(root))
 
     def batches(index: Tensor, at_once: int) -> Iterator[Tensor]:
-        groups = [part.tolist() for part in index.split(min(at_once, extraction.BATCH_SIZE))]
-        for batch in extraction.decoded(crops, groups, files.workers, str(files.root)):
-            yield whole.preprocessing.normalise(torch.from_numpy(batch).to(whole.device))
+        groups = index.split(min(at_once, extraction.BATCH_SIZE))
+        for crops in decoder.crops([[tasks[at] for at in group.tolist()] for group in groups]):
+            yield whole.preprocessing.normalise(on_device(crops, whole.device))
 
     return TestImages(tuple(manifest.classnames), torch.tensor(manifest.labels("test")), batches)

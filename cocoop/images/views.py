@@ -16,6 +16,7 @@ from cocoop.backbone.model import Backbone
 from cocoop.backbone.transforms import view_key
 from cocoop.errors import UserError
 from cocoop.images import extraction, feature_file
+from cocoop.images.decoding import Task
 from cocoop.manifest import Manifest
 
 KIND = "views"
@@ -122,9 +123,9 @@ def extract(
 
 def _tasks(
     root: Path, selected: Mapping[int, Selected], epochs: Sequence[int] | None
-) -> tuple[list[extraction.Task], dict[str, range]]:
+) -> tuple[list[Task], dict[str, range]]:
     """The tasks of all seeds, one seed after another, and the range of tasks of each seed."""
-    found: list[extraction.Task] = []
+    found: list[Task] = []
     spans = {}
     for seed, images in selected.items():
         spans[f"seed{seed}.features"] = range(len(found), len(found) + len(images.paths))
@@ -132,9 +133,9 @@ def _tasks(
     return found, spans
 
 
-def tasks(root: Path, seed: int, images: Selected, epochs: Sequence[int] | None) -> list[extraction.Task]:
+def tasks(root: Path, seed: int, images: Selected, epochs: Sequence[int] | None) -> list[Task]:
     """The images of a seed with their views for these epochs, or with the test transform if epochs is None."""
     return [
-        extraction.Task(root / path, tuple(view_key(seed, path, epoch) for epoch in epochs or ()), images.on_white)
+        Task(root / path, tuple(view_key(seed, path, epoch) for epoch in epochs or ()), images.on_white)
         for path in images.paths
     ]

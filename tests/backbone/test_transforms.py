@@ -5,7 +5,7 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from cocoop.backbone.transforms import CROP_RATIO, CROP_SCALE, Preprocessing, view_key
+from cocoop.backbone.transforms import CROP_RATIO, CROP_SCALE, Preprocessing, draw_window, view_key
 from tests.reference import golden_images, goldens
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -55,6 +55,7 @@ def test_key_and_crop_stay_the_same_over_versions():
     torch.manual_seed(key)
     box = transforms.RandomResizedCrop.get_params(Image.new("RGB", (500, 375)), CROP_SCALE, CROP_RATIO)
     assert (key, box) == (2618420781, (132, 50, 157, 189))
+    assert draw_window(500, 375, key).box == (50, 132, 50 + 189, 132 + 157)
 
 
 def test_view_neither_reads_nor_moves_the_global_generator():

@@ -12,7 +12,7 @@ from PIL import Image
 from cocoop import io, provenance
 from cocoop.backbone.transforms import Preprocessing
 from cocoop.errors import UserError
-from cocoop.images import extraction, feature_file, features
+from cocoop.images import decoding, extraction, feature_file, features
 from cocoop.manifest import Item, Manifest
 from tests.images.pictures import load_golden
 from tests.reference import goldens
@@ -34,8 +34,8 @@ def decoded(monkeypatch):
         names.append(path.name)
         return original(path)
 
-    original = extraction.open_rgb
-    monkeypatch.setattr(extraction, "open_rgb", counted)
+    original = decoding.open_rgb
+    monkeypatch.setattr(decoding, "open_rgb", counted)
     return names
 
 

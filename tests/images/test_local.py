@@ -8,7 +8,7 @@ import torch
 from cocoop.backbone.local import local_encoder
 from cocoop.errors import UserError
 from cocoop.evaluation.predict import most_at_once
-from cocoop.images import cached, extraction, feature_file, features, views
+from cocoop.images import cached, decoding, extraction, feature_file, features, views
 from cocoop.images.cached import Cached, CachedLocal
 from cocoop.images.inputs import made_with
 from tests.images.pictures import few_shot
@@ -53,7 +53,7 @@ def test_a_file_holds_the_global_feature_and_the_local_ones(files, backbone, roo
     assert (found.dtype, tuple(found.shape)) == (torch.float16, (18, TOKENS, 64))
     torch.testing.assert_close(found[:, 0].float(), plain["features"], rtol=2e-3, atol=2e-3)
     path = root / manifest.splits["test"][4].path
-    crop = torch.from_numpy(backbone.preprocessing.test(extraction.open_rgb(path)))[None]
+    crop = torch.from_numpy(backbone.preprocessing.test(decoding.open_rgb(path)))[None]
     expected = local_encoder(backbone)(backbone.preprocessing.normalise(crop))
     torch.testing.assert_close(found[4:5].float(), expected, rtol=2e-3, atol=2e-3)
 
@@ -95,7 +95,7 @@ def test_a_stopped_extraction_of_local_features_continues(files, backbone, manif
     monkeypatch.setattr(extraction, "PART_ROWS", 8)
     options = {"batch_size": 4, "local": True}
     features.extract_test(backbone, manifest, root, "test", tmp_path / "whole", **options)
-    original, left = extraction.open_rgb, [10]
+    original, left = decoding.open_rgb, [10]
 
     def stopping(path):
         left[0] -= 1
@@ -103,7 +103,7 @@ def test_a_stopped_extraction_of_local_features_continues(files, backbone, manif
             raise KeyboardInterrupt
         return original(path)
 
-    monkeypatch.setattr(extraction, "open_rgb", stopping)
+    monkeypatch.setattr(decoding, "open_rgb", stopping)
     with pytest.raises(KeyboardInterrupt):
         features.extract_test(backbone, manifest, root, "test", tmp_path / "stopped", **options)
     assert len(list((tmp_path / "stopped.parts").iterdir())) == 1

@@ -10,7 +10,7 @@ from cocoop import splits
 from cocoop.backbone.transforms import Preprocessing, view_key
 from cocoop.data.images import reader_of
 from cocoop.errors import UserError
-from cocoop.images import extraction, feature_file, features, views
+from cocoop.images import decoding, extraction, feature_file, features, views
 from cocoop.images.live import Live
 from cocoop.manifest import Item, Manifest
 from tests.images.pictures import few_shot
@@ -79,15 +79,15 @@ def test_images_are_in_draw_order_with_subset_labels(manifest, selections):
 
 def test_plain_images_take_the_test_transform(extract, backbone, manifest, root, selections):
     tensors, metadata = extract({2: selections[2]}, "all", None)
-    pictures = [extraction.open_rgb(root / path) for path in views.select(manifest, selections[2], "all").paths]
+    pictures = [decoding.open_rgb(root / path) for path in views.select(manifest, selections[2], "all").paths]
     crops = torch.stack([torch.from_numpy(backbone.preprocessing.test(picture)) for picture in pictures])
     near(tensors["seed2.features"], backbone.encode_images(backbone.preprocessing.normalise(crops))[None])
     assert metadata["epochs"] is None
 
 
 def test_an_image_is_decoded_once_for_all_its_views(extract, selections, monkeypatch):
-    original, decoded = extraction.open_rgb, []
-    monkeypatch.setattr(extraction, "open_rgb", lambda path: decoded.append(path) or original(path))
+    original, decoded = decoding.open_rgb, []
+    monkeypatch.setattr(decoding, "open_rgb", lambda path: decoded.append(path) or original(path))
     extract({2: selections[2]}, "all", range(20))
     assert len(decoded) == 12
 
@@ -160,14 +160,14 @@ def test_live_views_in_workers_follow_the_order_of_each_seed(backbone, manifest,
     assert [batch.shape[:2] for batch in batches] == [(2, 5), (2, 5)]
     for row, (seed, of) in enumerate(selected.items()):
         path = of.paths[visit[row, 7]]
-        expected = backbone.preprocessing.view(extraction.open_rgb(root / path), view_key(seed, path, 4))
+        expected = backbone.preprocessing.view(decoding.open_rgb(root / path), view_key(seed, path, 4))
         assert torch.equal(batches[1][row, 2], backbone.preprocessing.normalise(torch.from_numpy(expected)))
 
 
 def test_live_images_as_they_are(backbone, manifest, root, selections):
     selected = {2: views.select(manifest, selections[2], "all")}
     (pixels,) = Live(backbone, root, selected, 0, 0).batches(3, torch.tensor([[1, 0]]), 2, 1)
-    expected = backbone.preprocessing.test(extraction.open_rgb(root / selected[2].paths[1]))
+    expected = backbone.preprocessing.test(decoding.open_rgb(root / selected[2].paths[1]))
     assert torch.equal(pixels[0, 0], backbone.preprocessing.normalise(torch.from_numpy(expected)))
 
 
@@ -184,8 +184,9 @@ def test_transparent_images_on_white_reach_every_stage(backbone, tmp_path):
         selected = views.select(made, drawn, "all")
         tasks = views.tasks(tmp_path, 1, selected, None)
         assert [task.on_white for task in tasks] == [on_white] * 2
-        crops = extraction.Crops(backbone.preprocessing, [extraction.Task(tmp_path / "0.png", on_white=on_white)])
-        assert crops[0][0, :, 16, 16].tolist() == pixel and (pixel[1] > 100) == on_white
+        first = decoding.Task(tmp_path / "0.png", on_white=on_white)
+        (crops,) = decoding.Decoder(backbone.preprocessing, 0, "").crops([[first]])
+        assert crops[0, :, 16, 16].tolist() == pixel and (pixel[1] > 100) == on_white
         features.extract_test(backbone, made, tmp_path, "test", tmp_path / f"{on_white}.st")
     one, other = (feature_file.load(tmp_path / f"{on}.st", "features", backbone.identity)[0] for on in (False, True))
     assert not torch.equal(one["features"], other["features"])

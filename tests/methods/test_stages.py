@@ -11,7 +11,7 @@ from cocoop.backbone.local import local_encoder
 from cocoop.cli import main
 from cocoop.config import Registry
 from cocoop.config.measures import OF_BOTH
-from cocoop.images import extraction
+from cocoop.data.images import open_rgb
 from cocoop.methods.base import Task
 from cocoop.text import text_encoder
 from tests.images.pictures import dataset, save_golden
@@ -111,7 +111,7 @@ def expected_labels(method, whole, encode, folder) -> dict[tuple[int, str], list
     manifest, found = dataset(folder), {}
     for subset, labels in (("base", [0, 1]), ("new", [2, 3])):
         items = [item for item in manifest.splits["test"] if item.label in labels]
-        crops = [torch.from_numpy(whole.preprocessing.test(extraction.open_rgb(folder / item.path))) for item in items]
+        crops = [torch.from_numpy(whole.preprocessing.test(open_rgb(folder / item.path))) for item in items]
         features = encode(whole.preprocessing.normalise(torch.stack(crops)))
         with torch.no_grad():
             logits = method.for_classes([manifest.classnames[label] for label in labels])(

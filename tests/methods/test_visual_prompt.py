@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from cocoop import io, methods, splits
 from cocoop.cli import main
 from cocoop.config import Registry, TrainingSpec
+from cocoop.data.images import open_rgb
 from cocoop.errors import UserError
 from cocoop.images import views
 from cocoop.images.live import Live
@@ -145,7 +146,7 @@ def test_stages_read_images_instead_of_features(side, folder, manifest, run, mon
     whole = load_golden(folder)
     method = methods.build(run, task(whole, side))
     method.load_learned(tensors, "file")
-    crops = [whole.preprocessing.test(views.extraction.open_rgb(folder / i.path)) for i in manifest.splits["test"]]
+    crops = [whole.preprocessing.test(open_rgb(folder / i.path)) for i in manifest.splits["test"]]
     x = torch.stack([whole.preprocessing.normalise(torch.from_numpy(crop)) for crop in crops])
     with torch.no_grad():
         logits = method.for_classes(CLASSNAMES)(x.expand(2, *x.shape))
