@@ -76,7 +76,7 @@ class Throughput:
         self.curves = {side: _curves(content["rows"], self.precision, side) for side in self.curves}
         peaks = [row.get("peak_flops") or 0.0 for row in content["rows"] if row["precision"] == self.precision]
         self.peak = max(peaks, default=0.0) or None
-        self.start = devices.assumptions("cpu" if " CPU, " in content["where"] else "gpu").start
+        self.start = devices.assumptions("cpu" if "CPU, " in content["where"] else "gpu").start
         if content.get("images"):
             self.image_rate = ImageRate.measured(content["images"], self.precision, workers)
         missing = [f"{method} {work}" for method in ("cocoop", "coop") for work in ("train", "evaluate")
