@@ -88,7 +88,7 @@ def test_sums_and_several_devices():
 
 
 def test_the_devices_of_the_file(monkeypatch):
-    assert devices.names() == ["h100", "a100", "rtx4090", "cpu"]
+    assert devices.names() == ["h100", "a100", "rtx4090", "cpu"]  # as in the help of the command
     for name in devices.names():
         for precision in ("fp32", "bf16", "fp16", "auto", "reference-fp16"):
             device = devices.named(name, precision)

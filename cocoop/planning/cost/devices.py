@@ -60,6 +60,7 @@ def content() -> Mapping[str, Any]:
 
 
 def names() -> list[str]:
+    """The names of the devices, in the order of the file."""
     return list(content()["devices"])
 
 

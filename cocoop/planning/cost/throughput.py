@@ -124,8 +124,9 @@ class Throughput:
             ]
         else:
             text = [
-                f"Text: measured on one {self.where}, {self.precision}; launches are the part of its training steps that does not "
-                "grow with the number of prompts; the floor is all operations at the speed of its fastest product of matrices.",
+                f"Text: ViT-B/16's, measured on one {self.where}, {self.precision}; launches are the part of its training steps "
+                "that does not grow with the number of prompts; the floor is all operations at the speed of its fastest product "
+                "of matrices.",
                 f"Starts: {self.start:.1f} s for each job (assumed).",
             ]
         if image := image_note(self.image_rate, self.images_per_second, "that device"):
