@@ -3,15 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from cocoop.cli.arguments import command, configfile, path
+from cocoop.cli.arguments import command, configfile, whole
 from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
     """Adds plan, status and prune."""
-    parser = command(commands, "plan", plan, "estimate what a configuration will cost: jobs, passes, disk, GPU hours")
+    parser = command(
+        commands, "plan", plan, "estimate what a configuration will cost: jobs, passes, disk, time by phase"
+    )
     configfile(parser)
-    path(parser, "--throughput", about="output of `python -m cocoop bench --json` on the device", required=False)
+    parser.add_argument(
+        "--throughput",
+        metavar="FILE|NAME",
+        help="output of `python -m cocoop bench --json` on the device; or h100, a100, rtx4090 or cpu for a model of one",
+    )
+    parser.add_argument(
+        "--devices", type=whole(1), default=1, metavar="N", help="devices that work at the same time (default: 1)"
+    )
     parser.add_argument(
         "--images-per-second",
         type=float,
@@ -33,14 +42,20 @@ def add(commands: Any) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only list them, with their sizes")
 
 
-def plan(configfile: list[Path], throughput: Path | None, images_per_second: float | None, workers: int | None) -> None:
+def plan(
+    configfile: list[Path],
+    throughput: str | None,
+    devices: int,
+    images_per_second: float | None,
+    workers: int | None,
+) -> None:
     from cocoop.planning.cost import table
     from cocoop.planning.files import plan_of
 
     for option, value in (("--images-per-second", images_per_second or 1), ("--workers", workers or 0)):
         if value < 0:
             raise UserError(f"{option}: expected a number >= 0, got {value}.")
-    table.show(plan_of(configfile), Path(), throughput, images_per_second, workers)
+    table.show(plan_of(configfile), Path(), throughput, images_per_second, workers, devices)
 
 
 def status(configfile: list[Path]) -> None:

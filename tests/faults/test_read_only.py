@@ -46,7 +46,7 @@ def said(command: list[str], folder: Path) -> tuple[int, str]:
 
 def test_looking_at_it(finished, figures):
     with read_only(finished):
-        for command, expected in (("status", "everything is done."), ("show", "Flags"), ("plan", "GPU hours")):
+        for command, expected in (("status", "everything is done."), ("show", "Flags"), ("plan", "For times, add")):
             code, text = said([*COCOOP, command], finished)
             assert code == 0 and expected in text and "Traceback" not in text, text
             figures.add("finished benchmark, read-only", "can be looked at")

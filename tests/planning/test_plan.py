@@ -12,7 +12,7 @@ from cocoop.io import REPOSITORY
 from cocoop.manifest import Item, Manifest
 from cocoop.planning.cost import table
 from cocoop.planning.cost.sizes import backbone_size, dataset_sizes
-from cocoop.planning.cost.throughput import START_SECONDS, Throughput
+from cocoop.planning.cost.throughput import Throughput
 from cocoop.planning.cost.tokens import Counter
 from cocoop.planning.cost.work import Estimator
 from cocoop.planning.files import load, plan_of
@@ -186,12 +186,15 @@ def test_seconds_from_the_bench(tmp_path):
     steps = (
         10 * 32
     )  # epochs x images of one seed; a step has 3 seeds x 2 classes, fewer than the smallest step measured
-    assert speed.text_seconds(count, job_of(plan, run)) == pytest.approx(START_SECONDS + steps * 0.01)
+    assert speed.text_seconds(count, job_of(plan, run)) == pytest.approx(steps * 0.01)
     test = job_of(plan, evaluation_of(plan, run, "digits", ("base", "new")))
-    assert speed.text_seconds(count, test) == pytest.approx(START_SECONDS + 24 * 0.04 / 400)
+    assert speed.text_seconds(count, test) == pytest.approx(24 * 0.04 / 400)
     features = next(job for job in jobs_of(plan) if job.stage is FEATURES)
-    assert speed.image_seconds(count, features) == pytest.approx(START_SECONDS + 4 / 50)
+    assert speed.image_seconds(count, features) == pytest.approx(4 / 50)
     assert (speed.text_seconds(count, features), speed.image_seconds(count, test)) == (0, 0)
+    fixed = 0.01 - (0.04 - 0.01) * 10 / (100 - 10)  # of a step without prompts, on the line through both measurements
+    assert speed.launch_seconds(count, job_of(plan, run)) == pytest.approx(steps * fixed)
+    assert speed.launch_seconds(count, test) == 0
 
 
 def test_literal_hours_are_of_the_literal_rows(tmp_path):
@@ -199,7 +202,7 @@ def test_literal_hours_are_of_the_literal_rows(tmp_path):
     count, job = estimator(plan, tmp_path), job_of(plan, run_of(plan, "digits", "cocoop"))
     only_large = [made | {"literal": {"seconds": 2.0}} if made["classes"] == 100 else made for made in ROWS]
     speed = Throughput(bench(tmp_path / "bench.json", only_large), "fp32")
-    assert speed.text_seconds(count, job, "literal") == pytest.approx(START_SECONDS + 10 * 32 * 2.0)
+    assert speed.text_seconds(count, job, "literal") == pytest.approx(10 * 32 * 2.0)
     assert speed.text_seconds(count, job) < speed.text_seconds(count, job, "literal")
     without = Throughput(bench(tmp_path / "bench.json", ROWS), "fp32")
     assert without.text_seconds(count, job, "literal") is None
@@ -215,7 +218,7 @@ def test_methods_that_take_images_cost_both(tmp_path):
     images = count.work(training).images
     assert images == 3 * 50 * 32  # seeds, epochs, images of one epoch
     assert speed.image_seconds(count, training) == pytest.approx(images / 50)
-    assert speed.text_seconds(count, training) > START_SECONDS
+    assert speed.text_seconds(count, training) > 0
 
 
 @pytest.mark.parametrize(("backbone", "places"), [("vit_b16", 196), ("rn50", 49), ("tiny", 4)])
@@ -275,7 +278,9 @@ def test_table(capsys):
     out = capsys.readouterr().out
     shared = next(line for line in out.splitlines() if line.startswith("all, shared jobs once"))
     assert shared.removeprefix("all, shared jobs once").split()[2] == "264"
-    assert "For GPU hours, measure your device with `python -m cocoop bench --json bench.json`" in " ".join(out.split())
+    assert "add --throughput with a device (h100, a100, rtx4090, cpu; modelled), or measure yours" in " ".join(
+        out.split()
+    )
     assert "~ assumes 4.2 tokens per class" in " ".join(out.split())
 
 
@@ -283,10 +288,12 @@ def test_table(capsys):
 def test_a_plan_fits_a_terminal(name, capsys, tmp_path):
     rows = [made | {"precision": kind, "literal": {"seconds": 2.0}} for made in ROWS for kind in ("fp32", "fp16")]
     measured = bench(tmp_path / "bench.json", rows)
-    for more in ([], ["--throughput", str(measured), "--images-per-second", "50"]):
+    file = ["--throughput", str(measured), "--images-per-second", "50", "--devices", "100"]
+    for more in ([], file, ["--throughput", "rtx4090", "--devices", "100"]):
         assert main(["plan", "--configfile", str(REPOSITORY / f"config/{name}.yaml"), *more]) == 0
         out = capsys.readouterr().out
-        assert max(map(len, out.splitlines())) <= 100 and ("text hours, literal" in out) == bool(more)
+        assert max(map(len, out.splitlines())) <= 100 and ("launches" in out) == bool(more)
+        assert (out.count("literal") > 1) == (more is file)
 
 
 def test_later_files_override_earlier_ones(tmp_path):

@@ -20,12 +20,14 @@ class ImageRate:
         picture: seconds that one process takes to decode an image.
         view: seconds that one process takes to crop a view from a decoded image.
         workers: number of decoding processes; 0 if the process of the image encoder also decodes.
+        model: the image encoder.
     """
 
     device: float
     picture: float
     view: float
     workers: int
+    model: str = "ViT-B/16"
 
     @classmethod
     def measured(cls, images: Mapping[str, Any], precision: str, workers: int) -> "ImageRate":
@@ -50,3 +52,18 @@ class ImageRate:
 def decoders(path: Path | None = None) -> int:
     """Number of decoding processes in a GPU job: one less than the threads for `features` in a profile (default: Slurm's)."""
     return int(io.read_yaml(path or profile())["set-threads"]["features"]) - 1
+
+
+def image_note(rate: ImageRate | None, images_per_second: float | None, where: str) -> str | None:
+    """How fast images are; None if that is unknown. images_per_second: given by the user, instead of the rate."""
+    if images_per_second:
+        return f"Images: {images_per_second:,.0f} per second (--images-per-second)."
+    if rate is None:
+        return None
+    decoding = f"decodes {1 / rate.picture:,.0f} images or crops {1 / rate.view:,.0f} views per second"
+    if not rate.workers:
+        return f"Images: {rate.device:,.1f} per second through {rate.model} on {where}, by the process that also {decoding}."
+    return (
+        f"Images: {rate.device:,.1f} per second through {rate.model} on {where}; each of {rate.workers} processes (--workers) "
+        f"{decoding}; the slower of the two counts."
+    )

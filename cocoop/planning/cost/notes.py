@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from cocoop.errors import listed
 from cocoop.planning import Plan
-from cocoop.planning.cost.throughput import START_SECONDS, Throughput
+from cocoop.planning.cost.phases import Speed
 from cocoop.planning.cost.tokens import TAIL
 from cocoop.planning.cost.work import Estimator
 from cocoop.planning.job import Job
 
 
-def of(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str]:
+def of(plan: Plan, estimator: Estimator, speed: Speed) -> list[str]:
     """The notes on a plan: what its numbers count, and what is missing."""
     known = estimator.datasets
     notes = [
@@ -45,7 +45,7 @@ def of(plan: Plan, estimator: Estimator, throughput: Throughput) -> list[str]:
         )
     if unsized := [plan.backbones[name].model for name, size in estimator.backbones.items() if size.embed_dim is None]:
         notes.append(f"open_clip has no config of {listed(unsized)}; disk does not include features.")
-    return notes + _speed(throughput)
+    return notes + speed.notes()
 
 
 def local(jobs: Sequence[Job], estimator: Estimator) -> list[str]:
@@ -64,30 +64,3 @@ def local(jobs: Sequence[Job], estimator: Estimator) -> list[str]:
         f"Of the disk, local image features take {total / 1e9:.1f} GB: {'; '.join(dict.fromkeys(notes))}. While such a file is "
         "written, its parts take as much again."
     ]
-
-
-def _speed(throughput: Throughput) -> list[str]:
-    """Notes on the measurements behind the hours, and on missing ones."""
-    start = f"plus {START_SECONDS:.0f} s to start each job."
-    if throughput.where is None:
-        notes = [
-            "For GPU hours, measure your device with `python -m cocoop bench --json bench.json` and add --throughput bench.json."
-        ]
-    else:
-        notes = [f"Text hours: one {throughput.where}, {throughput.precision}, {start}"]
-    rate = throughput.image_rate
-    if throughput.images_per_second:
-        notes.append(
-            f"Image hours: {throughput.images_per_second:,.0f} images per second (--images-per-second), {start}"
-        )
-    elif rate:
-        notes.append(
-            f"Image hours: {rate.device:,.1f} images per second through ViT-B/16 on that device; each of {rate.workers} processes "
-            f"(--workers) decodes {1 / rate.picture:,.0f} images or crops {1 / rate.view:,.0f} views per second; the slower of the "
-            f"two, {start}"
-        )
-    elif throughput.where:
-        notes.append(
-            "For image hours, run the bench without --quick, or give --images-per-second from the log of a `features` job."
-        )
-    return notes

@@ -8,6 +8,7 @@ from pathlib import Path
 from cocoop.config import BackboneSpec, DatasetSpec, architectures
 from cocoop.manifest import Manifest
 from cocoop.planning import Plan
+from cocoop.planning.cost import operations
 from cocoop.planning.stages import MANIFEST
 from cocoop.splits import class_subset
 
@@ -74,6 +75,8 @@ class BackboneSize:
         state: numbers in the state of an image between two layers of a vision transformer.
         layers: layers of a vision transformer.
         literal: whether the text encoder computes all tokens of every prompt (cocoop/text/literal.py), according to the config.
+        image_operations: operations of one image's forward pass; None for image encoders that are not CLIP's.
+        text: the text tower; None if the config does not say its dimensions.
     """
 
     embed_dim: int | None
@@ -82,6 +85,8 @@ class BackboneSize:
     places: int | None = None
     state: int | None = None
     layers: int | None = None
+    image_operations: int | None = None
+    text: operations.TextTower | None = None
 
     def feature_bytes(self, images: int, local: bool = False) -> int | None:
         """Bytes on disk for this many images' features, without or with local ones; None if E or L is unknown."""
@@ -137,6 +142,7 @@ def backbone_size(spec: BackboneSpec) -> BackboneSize:
     return BackboneSize(
         config.get("embed_dim"), text.get("context_length"), literal,
         _places(vision), _state(vision), _layers(vision),
+        operations.of_image(config), operations.text_tower(config, literal),
     )  # fmt: skip
 
 

@@ -8,10 +8,14 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
+from cocoop.errors import UserError, did_you_mean, listed, shown
 from cocoop.planning import Plan
-from cocoop.planning.cost import notes
+from cocoop.planning.cost import devices as known
+from cocoop.planning.cost import hours, notes, phases
 from cocoop.planning.cost.groups import submissions
 from cocoop.planning.cost.image_rate import decoders
+from cocoop.planning.cost.modelled import Modelled
+from cocoop.planning.cost.phases import Phases, Speed
 from cocoop.planning.cost.sizes import dataset_sizes
 from cocoop.planning.cost.throughput import Throughput
 from cocoop.planning.cost.tokens import Counter, Tokens
@@ -23,18 +27,15 @@ from cocoop.run import Run
 COLUMNS = 100
 HEAD = ("experiment", "jobs", "GPU\njobs", "Slurm\njobs", "train-\nings", "image\npasses", "text\npasses", "tokens,\nliteral",
         "tokens,\ncomputed", "disk\nGB")  # fmt: skip
-HOURS = ("experiment", "image hours", "text hours, literal", "text hours")
 SUM, LONGEST_NAME = "all, shared jobs once", 22
 
 
 class Costed(NamedTuple):
-    """Work, tokens and seconds of a GPU job; seconds and tokens are None if unknown."""
+    """Work, tokens and time of a GPU job; tokens are None if unknown."""
 
     work: Work
     tokens: Tokens | None
-    image_seconds: float | None
-    literal_seconds: float | None
-    text_seconds: float | None
+    phases: Phases
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,6 @@ class Cost:
         literal: tokens that the authors' code computes.
         fast: tokens that the exact prompt encoder computes.
         guessed: whether `fast` is a guess, because class names are unknown.
-        image_hours: hours of image encoding on the measured device.
-        literal_hours: hours of trainings and tests with the authors' code on that device.
-        text_hours: hours of trainings and tests with the exact prompt encoder on that device.
     """
 
     jobs: int
@@ -61,39 +59,56 @@ class Cost:
     literal: int | None
     fast: int | None
     guessed: bool
-    image_hours: float | None
-    literal_hours: float | None
-    text_hours: float | None
 
 
 def show(
     plan: Plan,
     folder: Path,
-    bench: Path | None = None,
+    device: str | None = None,
     images_per_second: float | None = None,
     workers: int | None = None,
+    devices: int = 1,
 ) -> None:
-    """Prints the table and notes on missing information.
+    """Prints the tables and notes on missing information.
 
     folder: the working folder.
-    bench: output of `python -m cocoop bench --json`.
-    images_per_second: speed of decoding and encoding; overrides the bench.
-    workers: decoding processes per GPU (default: as in the Slurm profile).
+    device: output of `python -m cocoop bench --json`, or the name of a device.
+    images_per_second: speed of decoding and encoding; overrides that of the device.
+    workers: decoding processes per device (default: as in the Slurm profile; none on a modelled CPU).
+    devices: number of devices that work at the same time.
     """
-    estimator = Estimator(plan, dataset_sizes(plan, folder))
-    workers = decoders() if workers is None else workers
-    throughput = Throughput(bench, next(iter(plan.backbones.values())).precision, images_per_second, workers)
-    counter, jobs = Counter(estimator), jobs_of(plan)
-    costed = [(job, _costed(job, estimator, counter, throughput)) for job in jobs]
+    counter, jobs = Counter(Estimator(plan, dataset_sizes(plan, folder))), jobs_of(plan)
+    estimator = counter.estimator
+    speed = _speed(plan, device, counter, images_per_second, workers)
+    costed = [(job, _costed(job, counter, speed)) for job in jobs]
     parts = {name: [pair for pair in costed if name in pair[0].experiments] for name in plan.experiments}
     if len(plan.backbones) > 1:
         parts |= {f"with {name}": [pair for pair in costed if pair[0].backbone == name] for name in plan.backbones}
-    costs = {name: _cost(part) for name, part in {**parts, SUM: costed}.items()}
-    print(_table(HEAD, [_row(name, cost) for name, cost in costs.items()]))
-    if any(hours is not None for cost in costs.values() for hours in _hours_of(cost)):
-        print("", _table(HOURS, [_hours_row(name, cost) for name, cost in costs.items()]), sep="\n")
-    for note in (*notes.of(plan, estimator, throughput), *notes.local(jobs, estimator)):
+    parts[SUM] = costed
+    print(_table(HEAD, [_row(name, _cost(part)) for name, part in parts.items()]))
+    times = {name: [cost.phases for _, cost in part if cost is not None] for name, part in parts.items()}
+    if found := hours.grid(times, devices):
+        print("", _table(*found), sep="\n")
+    for note in (*notes.of(plan, estimator, speed), *notes.local(jobs, estimator)):
         print(fill(note, COLUMNS, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False))
+
+
+def _speed(
+    plan: Plan, device: str | None, counter: Counter, images_per_second: float | None, workers: int | None
+) -> Speed:
+    """The speed of a device: measured, if `device` is a file, or modelled, if it is a name."""
+    precision = next(iter(plan.backbones.values())).precision
+    if device in known.names():
+        model = known.named(device, precision)
+        decoding = (0 if model.on_cpu else decoders()) if workers is None else workers
+        return Modelled(model, counter, images_per_second, decoding)
+    if device is not None and not Path(device).exists():
+        raise UserError(
+            f"--throughput: {shown(device)} is neither a file nor a device; devices: {listed(known.names())}."
+            f"{did_you_mean(device, known.names())} For a file, run `python -m cocoop bench --json bench.json` on your device."
+        )
+    path = None if device is None else Path(device)
+    return Throughput(path, precision, images_per_second, decoders() if workers is None else workers)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -104,17 +119,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([*lines[:height], "-" * max(map(len, lines)), *lines[height:]])
 
 
-def _costed(job: Job, estimator: Estimator, counter: Counter, throughput: Throughput) -> Costed | None:
+def _costed(job: Job, counter: Counter, speed: Speed) -> Costed | None:
     """None for a job without a GPU, and for one whose dataset's size is unknown."""
-    if not job.needs_gpu or (work := estimator.work(job)) is None:
+    if not job.needs_gpu or (work := counter.estimator.work(job)) is None:
         return None
-    return Costed(
-        work=work,
-        tokens=counter.tokens(job),
-        image_seconds=throughput.image_seconds(estimator, job),
-        literal_seconds=throughput.text_seconds(estimator, job, "literal"),
-        text_seconds=throughput.text_seconds(estimator, job),
-    )
+    return Costed(work, counter.tokens(job), phases.of(job, speed, counter))
 
 
 def _cost(costed: Sequence[tuple[Job, Costed | None]]) -> Cost:
@@ -131,15 +140,7 @@ def _cost(costed: Sequence[tuple[Job, Costed | None]]) -> Cost:
         literal=sum(t.literal for t in counted) if complete else None,
         fast=sum(t.fast for t in counted) if complete else None,
         guessed=any(t.guessed for t in counted),
-        image_hours=_hours([cost.image_seconds for cost in known]),
-        literal_hours=_hours([cost.literal_seconds for cost in known]),
-        text_hours=_hours([cost.text_seconds for cost in known]),
     )
-
-
-def _hours(seconds: Sequence[float | None]) -> float | None:
-    known = [part for part in seconds if part is not None]
-    return sum(known) / 3600 if len(known) == len(seconds) else None
 
 
 def _row(name: str, cost: Cost) -> list[str]:
@@ -147,14 +148,6 @@ def _row(name: str, cost: Cost) -> list[str]:
     passes = map(_millions, (cost.work.images, cost.work.prompts, cost.literal))
     fast = "~" * (cost.guessed and cost.fast is not None) + _millions(cost.fast)
     return [_broken(name), *counts, *passes, fast, f"{cost.work.disk / 1e9:.1f}"]
-
-
-def _hours_row(name: str, cost: Cost) -> list[str]:
-    return [name, *("?" if hours is None else f"{hours:,.1f}" for hours in _hours_of(cost))]
-
-
-def _hours_of(cost: Cost) -> tuple[float | None, ...]:
-    return cost.image_hours, cost.literal_hours, cost.text_hours
 
 
 def _millions(number: int | None) -> str:
