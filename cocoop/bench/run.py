@@ -50,15 +50,8 @@ def bench(
         measured = measure(cases(device, classes, quick, together), device, 1, memory_of=("train",))
     else:
         measured = measure(cases(device, classes, seeds=together), device, repeats)
-    print(rendered(measured, _where(device)))
-    single, several = ([m.record() for m in measured if (m.case.seeds > 1) is more] for more in (False, True))
-    content: dict[str, Any] = {
-        "schema": 1,
-        "kind": "bench",
-        "where": _where(device),
-        "threads": torch.get_num_threads(),
-    }
-    content |= {"rows": single, "together": several}  # `plan` reads the rows
+    print(rendered(measured, where(device)))
+    content = record(measured, device)
     said = summary.lines(measured)
     if not quick and not methods:
         pictures, started = images.measure(device), starts.measure()
@@ -67,8 +60,22 @@ def bench(
         said += starts.lines(started)
     print("", *said, sep="\n")
     if out:
-        io.write_json(out, content | {"provenance": provenance.describe(device)})
+        io.write_json(out, content)
     _agree(measured)
+
+
+def record(measured: Sequence[Measured], device: str) -> dict[str, Any]:
+    """Values for the output file, of which `plan` reads the rows: those of single seeds; several `together` are beside them."""
+    single, several = ([m.record() for m in measured if (m.case.seeds > 1) is more] for more in (False, True))
+    return {
+        "schema": 1,
+        "kind": "bench",
+        "where": where(device),
+        "threads": torch.get_num_threads(),
+        "rows": single,
+        "together": several,
+        "provenance": provenance.describe(device),
+    }
 
 
 def _check(
@@ -128,7 +135,7 @@ def _case(case: Case, model: Model, device: str, repeats: int) -> Measured:
     disagreement = None
     if literal:
         try:
-            disagreement = _difference(deterministic(literal.outcome, str(case)), expected)
+            disagreement = difference(deterministic(literal.outcome, str(case)), expected)
         except torch.OutOfMemoryError:
             literal, note = None, "the literal computation needs more memory than this device has"
     seconds = timing.in_turn(literal.run if literal else None, fast.run, repeats, device, case.seeds)
@@ -146,7 +153,8 @@ def _too_large(case: Case, model: Model, device: str) -> str | None:
     return f"literal side skipped: it needs about {needed / 1e9:.0f} GB, but only {free / 1e9:.0f} GB are free"
 
 
-def _difference(literal: dict[str, Tensor], fast: dict[str, Tensor]) -> float:
+def difference(literal: dict[str, Tensor], fast: dict[str, Tensor]) -> float:
+    """The largest relative difference of two results, in the 2-norm."""
     differences = [(fast[name] - value).norm() / value.norm() for name, value in literal.items()]
     return float(torch.stack(differences).max())  # NaN if one is
 
@@ -161,7 +169,8 @@ def _agree(measured: Sequence[Measured]) -> None:
             )
 
 
-def _where(device: str) -> str:
+def where(device: str) -> str:
+    """The device and the version of torch, for tables."""
     if device == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"

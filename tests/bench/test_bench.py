@@ -74,7 +74,7 @@ def test_both_sides_agree(method, what, precision):
     for _ in range(2):  # the second time after an update of the learned tensors
         expected, found = literal.outcome(), fast.outcome()
         assert expected.keys() == found.keys()
-        assert run._difference(expected, found) < run.TOLERANCE[precision]
+        assert run.difference(expected, found) < run.TOLERANCE[precision]
 
 
 @pytest.mark.parametrize("method", ["cocoop", "coop"])
@@ -88,7 +88,7 @@ def test_seeds_together_agree_with_as_many_literal_runs(method, what):
         for name, value in expected.items():
             assert len(value) == 3 and len({each.sum().item() for each in value}) == 3
             for own, together in zip(value, found[name], strict=True):
-                assert run._difference({name: own}, {name: together}) < run.TOLERANCE["fp32"]
+                assert run.difference({name: own}, {name: together}) < run.TOLERANCE["fp32"]
     for several, single in zip(model.counted(case), model.counted(replace(case, seeds=1)), strict=True):
         assert several == {side: 3 * count for side, count in single.items()}
 
@@ -131,7 +131,7 @@ def test_both_sides_of_every_variant_agree(variant, backbone):
     for _ in range(2):
         expected, found = literal.outcome(), fast.outcome()
         assert expected.keys() == found.keys()
-        assert run._difference(expected, found) < run.TOLERANCE["fp32"]
+        assert run.difference(expected, found) < run.TOLERANCE["fp32"]
     assert torch.isfinite(fast.run()).all()  # with dropout
 
 
