@@ -83,7 +83,7 @@ def measure(sizes: Sizes, device: str, folder: Path, workers: int) -> Found:
     benched = run.measure(todo, device, sizes.repeats, text)
     precision = "bf16" if device == "cuda" else "fp32"
     stepped = [
-        steps.measure(Case("cocoop", "train", classes, 1, precision, seeds=seeds), text, device)
+        steps.measure(Case("cocoop", "train", classes, 1, precision, seeds=seeds), text, device, 10 * sizes.repeats)
         for classes in sizes.steps
         for seeds in (1, SEEDS)
     ]
