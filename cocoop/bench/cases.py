@@ -7,6 +7,7 @@ PASSES = ("train", "evaluate")
 METHODS = ("cocoop", "coop")
 COOP_BATCH = 32  # images per training step of CoOp (CoOp configs/trainers/CoOp/vit_b16_ctxv1.yaml:3)
 EVALUATED_IMAGES = 4  # images per timed evaluation; the literal side runs them one by one, like the reference
+SEEDS = 3  # that a job trains together (`seeds_per_job` in config/config.yaml)
 CPU_CLASSES, CUDA_CLASSES, QUICK_CLASSES = (10, 50, 100), (10, 100, 500, 1000), (50,)
 TOWERS_CLASSES = {"cpu": (50,), "cuda": (50, 100, 500)}
 CUDA_BATCHES = {"train": (1, 8, 32), "evaluate": (16, 100)}
@@ -20,9 +21,10 @@ class Case:
     Attributes:
         method: cocoop, coop, or with `towers` any registered variant.
         work: one of PASSES.
-        batch: images per step.
+        batch: images per step and seed.
         precision: fp32 or bf16 (autocast).
         towers: whether images are part of the measurement.
+        seeds: seeds in one batch on the fast side, and in one run after another on the literal side, as in the reference.
     """
 
     method: str
@@ -31,24 +33,30 @@ class Case:
     batch: int
     precision: str = "fp32"
     towers: bool = False
+    seeds: int = 1
 
     def __str__(self) -> str:
-        return f"{self.method} {self.work}, {self.classes} classes, batch {self.batch}, {self.precision}"
+        together = f", {self.seeds} seeds" if self.seeds > 1 else ""
+        return f"{self.method} {self.work}, {self.classes} classes, batch {self.batch}, {self.precision}{together}"
 
 
-def cases(device: str, classes: Sequence[int] = (), quick: bool = False) -> list[Case]:
-    """All cases for a device. quick: only CoCoOp. CoOp has one batch size, because its text features do not depend on images."""
+def cases(device: str, classes: Sequence[int] = (), quick: bool = False, seeds: int = 1) -> list[Case]:
+    """All cases for a device: each with one seed, and those with the smallest batch also with several seeds.
+
+    quick: only CoCoOp. CoOp has one batch size, because its text features do not depend on images.
+    """
     if not classes:
         classes = QUICK_CLASSES if quick else CUDA_CLASSES if device == "cuda" else CPU_CLASSES
     precisions = ("fp32", "bf16") if device == "cuda" else ("fp32",)
     methods = METHODS[:1] if quick else METHODS
     return [
-        Case(method, work, count, batch, precision)
+        Case(method, work, count, batch, precision, seeds=together)
         for method in methods
         for work in PASSES
         for count in classes
         for precision in precisions
-        for batch in _batches(method, work, device)
+        for place, batch in enumerate(_batches(method, work, device))
+        for together in ((1, seeds) if seeds > 1 and place == 0 else (1,))
     ]
 
 

@@ -41,12 +41,14 @@ class Measured:
         tower: seconds per batch in the image encoder, by precision.
         picture: seconds that one process takes to decode an image.
         view: seconds that one process takes to crop a view from a decoded image.
+        model: the architecture of the image encoder.
     """
 
     batch: int
     tower: Mapping[str, float]
     picture: float
     view: float
+    model: str = VIT_B16.model
 
     def record(self) -> dict[str, Any]:
         """JSON values for the output file, which cocoop.planning.cost.image_rate reads."""
@@ -55,7 +57,7 @@ class Measured:
             for precision, seconds in self.tower.items()
         ]
         decoding = {"width": WIDTH, "height": HEIGHT, "picture_seconds": self.picture, "view_seconds": self.view}
-        return {"model": VIT_B16.model, "tower": rows, "decoding": decoding}
+        return {"model": self.model, "tower": rows, "decoding": decoding}
 
 
 def measure(device: str, spec: BackboneSpec = VIT_B16) -> Measured:
@@ -64,7 +66,7 @@ def measure(device: str, spec: BackboneSpec = VIT_B16) -> Measured:
     for precision in PRECISIONS[device]:
         tower[precision], preprocessing = _tower(spec, precision, device, batch)
     picture, view = _decoding(preprocessing)
-    return Measured(batch, tower, picture, view)
+    return Measured(batch, tower, picture, view, spec.model)
 
 
 def rendered(measured: Measured) -> str:

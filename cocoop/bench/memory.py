@@ -30,8 +30,7 @@ def peak_mb(
     """
     asked = {"case": vars(case), "side": side, "device": device, "threads": threads, "geometry": geometry}
     command = [sys.executable, "-m", "cocoop.bench.memory", json.dumps(asked)]
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         logger.warning(
@@ -39,6 +38,12 @@ def peak_mb(
         )
         return None
     return json.loads(done.stdout)
+
+
+def environment() -> dict[str, str]:
+    """The variables of a process that imports this package, wherever it starts."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path}
 
 
 def measure(case: Case, side: str, device: str, threads: int, geometry: Mapping[str, Any] | None) -> float | None:

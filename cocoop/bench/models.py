@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from cocoop.bench import operations, sides, towers
 from cocoop.bench.cases import Case
-from cocoop.bench.sides import CONTEXTS, WORDS, Work, class_names
+from cocoop.bench.sides import CONTEXTS, SEED, WORDS, InTurn, Work, class_names
 from cocoop.text.prompt_encoder import PromptEncoder
 
 # Numbers that a token keeps on the literal side, in vectors of its width: per layer in a training, in one layer otherwise.
@@ -15,7 +15,7 @@ KEPT_LITERALLY = {"train": 25, "evaluate": 12}
 class Model(Protocol):
     """A random model with both sides."""
 
-    def work(self, case: Case, side: str) -> Work:
+    def work(self, case: Case, side: str) -> Work | InTurn:
         """One side (literal or fast) of a case."""
 
     def counted(self, case: Case) -> tuple[dict[str, int], dict[str, int]]:
@@ -36,12 +36,15 @@ class Texts:
     def __init__(self, precision: str, device: str, geometry: Mapping[str, int] | None) -> None:
         self.texts = sides.sides(device, geometry or sides.GEOMETRY, precision)
 
-    def work(self, case: Case, side: str) -> Work:
-        return sides.work(case, self.texts[side])
+    def work(self, case: Case, side: str) -> Work | InTurn:
+        seeds = range(SEED, SEED + case.seeds)
+        if side == "fast" or case.seeds == 1:
+            return sides.work(case, self.texts[side], seeds)
+        return InTurn([sides.work(case, self.texts[side], (seed,)) for seed in seeds])
 
     def counted(self, case: Case) -> tuple[dict[str, int], dict[str, int]]:
         encoder = self._encoder(case)
-        contexts = case.batch if case.method == "cocoop" else 1
+        contexts = case.seeds * (case.batch if case.method == "cocoop" else 1)
         prefix = len(encoder.packing.prefix()[1])
         tokens = {
             "literal": case.classes * encoder.tower.facts.context_length,

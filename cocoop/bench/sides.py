@@ -135,15 +135,33 @@ def class_names(count: int) -> list[str]:
     return [names[i % len(names)] for i in range(count)]
 
 
-def work(case: Case, text: TextEncoder) -> Work:
-    """A case with random image features and labels."""
-    task = Task(text, (SEED,))
+@dataclass
+class InTurn:
+    """One run after another, as the reference computes several seeds. Results are joined along the axis of seeds."""
+
+    works: Sequence[Work]
+
+    def run(self) -> Tensor:
+        return torch.cat([work.run() for work in self.works])
+
+    def outcome(self) -> dict[str, Tensor]:
+        found = [work.outcome() for work in self.works]
+        return {name: torch.cat([each[name] for each in found]) for name in found[0]}
+
+
+def work(case: Case, text: TextEncoder, seeds: Sequence[int] = (SEED,)) -> Work:
+    """A case with random image features and labels, those of each seed, for seeds in one batch."""
+    task = Task(text, tuple(seeds))
     if case.method == "cocoop":
         method: Method = CoCoOp(task, n_ctx=CONTEXTS, ctx_init=WORDS, reduction=16)
     else:
         method = CoOp(task, n_ctx=CONTEXTS, ctx_init=WORDS, class_token_position="end", csc=False)
-    random = torch.Generator().manual_seed(SEED)
-    images = F.normalize(torch.randn(1, case.batch, text.embed_dim, generator=random), dim=-1)
-    labels = torch.randint(case.classes, (1, case.batch), generator=random)
+    inputs = [_inputs(case, text.embed_dim, torch.Generator().manual_seed(seed)) for seed in seeds]
+    images, labels = map(torch.stack, zip(*inputs, strict=True))  # (S, B, E) and (S, B)
     classifier = method.for_classes(class_names(case.classes))
     return Work(case, method, classifier, images.to(text.device), labels.to(text.device))
+
+
+def _inputs(case: Case, width: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    images = F.normalize(torch.randn(case.batch, width, generator=random), dim=-1)
+    return images, torch.randint(case.classes, (case.batch,), generator=random)

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from cocoop.bench.cases import Case
 
 HEAD = (
-    "method", "pass", "classes", "batch", "precision", "literal s", "fast s", "ratio",
+    "method", "pass", "classes", "seeds", "batch", "precision", "literal s", "fast s", "ratio",
     "literal MB", "fast MB", "ratio", "literal % of peak", "fast % of peak",
 )  # fmt: skip
 
@@ -42,6 +42,15 @@ class Measured:
         counted = side in self.seconds and side in self.flops
         return self.flops[side] / self.seconds[side] / self.peak if counted else None
 
+    def ratio(self) -> float | None:
+        """How many times as long the literal side takes."""
+        return self.seconds["literal"] / self.seconds["fast"] if "literal" in self.seconds else None
+
+    def memory_ratio(self) -> float | None:
+        """How many times as much memory the literal side takes; None if it is not known."""
+        literal, fast = self.peak_mb.get("literal"), self.peak_mb.get("fast")
+        return literal / fast if literal and fast else None
+
     def record(self) -> dict[str, Any]:
         """JSON values for the output file."""
         sides = {
@@ -66,12 +75,16 @@ class Measured:
 def rendered(measured: Sequence[Measured], where: str) -> str:
     """A Markdown table with explanations and the reasons for missing values."""
     grid = tabulate(
-        [_row(m) for m in measured], HEAD, "pipe", disable_numparse=True, colalign=["left"] * 2 + ["right"] * 11
+        [_row(m) for m in measured],
+        HEAD,
+        "pipe",
+        disable_numparse=True,
+        colalign=["left"] * 2 + ["right"] * (len(HEAD) - 2),
     )
     notes = [
         where,
         "seconds: median of one training step (forward, backward, update) or of the evaluation of a batch; "
-        "MB: peak memory of that step;",
+        "MB: peak memory of that step; several seeds: one batch, and literally one run after the other;",
         "% of peak: operations of the side (cocoop/bench/operations.py) per second, relative to the fastest matrix product "
         f"({', '.join(sorted({f'{m.case.precision} {m.peak / 1e9:,.0f} GFLOP/s' for m in measured}))}).",
     ]
@@ -89,9 +102,9 @@ def _row(m: Measured) -> list[str]:
     literal, fast = m.seconds.get("literal"), m.seconds["fast"]
     before, after = m.peak_mb.get("literal"), m.peak_mb.get("fast")
     return [
-        case.method, case.work, str(case.classes), str(case.batch), case.precision,
-        _number(literal, ".3g"), _number(fast, ".3g"), _ratio(literal, fast),
-        _number(before, ".0f"), _number(after, ".0f"), _ratio(before, after),
+        case.method, case.work, str(case.classes), str(case.seeds), str(case.batch), case.precision,
+        _number(literal, ".3g"), _number(fast, ".3g"), _times(m.ratio()),
+        _number(before, ".0f"), _number(after, ".0f"), _times(m.memory_ratio()),
         _number(m.fraction("literal"), ".0%"), _number(m.fraction("fast"), ".0%"),
     ]  # fmt: skip
 
@@ -100,5 +113,5 @@ def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _ratio(before: float | None, after: float | None) -> str:
-    return "-" if before is None or not after else f"{before / after:.1f}x"
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.1f}x"

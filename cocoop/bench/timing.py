@@ -28,13 +28,18 @@ def seconds(run: Callable[[], Any], device: str) -> float:
     return start.elapsed_time(end) / 1000
 
 
-def in_turn(literal: Callable[[], Any] | None, fast: Callable[[], Any], repeats: int, device: str) -> dict[str, float]:
-    """Median seconds of each side, measured alternately so that disturbances affect both. Both must have run before."""
+def in_turn(
+    literal: Callable[[], Any] | None, fast: Callable[[], Any], repeats: int, device: str, seeds: int = 1
+) -> dict[str, float]:
+    """Median seconds of each side, measured alternately so that disturbances affect both. Both must have run before.
+
+    seeds: how many steps a literal call takes; the total of these steps is as with one seed, but each call happens at least once.
+    """
     found: dict[str, list[float]] = {"literal": [], "fast": []}
-    for _ in range(repeats):
+    for _ in range(max(1, repeats // seeds)):
         if literal:
             found["literal"].append(seconds(literal, device))
-        found["fast"] += [seconds(fast, device) for _ in range(FAST_PER_LITERAL)]
+        found["fast"] += [seconds(fast, device) for _ in range(FAST_PER_LITERAL * seeds)]
     return {side: median(times) for side, times in found.items() if times}
 
 

@@ -8,8 +8,8 @@ from cocoop.cli.arguments import command, path
 def add(commands: Any) -> None:
     """Adds bench."""
     about = (
-        "compare the speed of the exact prompt encoder with the literal computation, and measure images per second"
-        " (needs no data; about 10 minutes)"
+        "compare the speed of the exact prompt encoder with the literal computation, and measure images per second and the"
+        " start of a stage (needs no data; about 20 minutes)"
     )
     parser = command(commands, "bench", bench, about)
     parser.add_argument(
@@ -21,6 +21,8 @@ def add(commands: Any) -> None:
         " (default on CPU: 50 classes; with 500, the literal side needs 30 GB)",
     )  # fmt: skip
     parser.add_argument("--batch", type=int, metavar="N", help="images per step of --methods (default: 4)")
+    about = "also measure as many seeds in one batch, against as many literal runs (default: 3, with --quick 1)"
+    parser.add_argument("--seeds", type=int, metavar="N", help=about)
     parser.add_argument("--quick", action="store_true", help="only CoCoOp with 50 classes, once: under a minute")
     path(parser, "--json", about="also write all measurements as JSON", required=False, dest="out")
     parser.add_argument(

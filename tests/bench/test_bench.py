@@ -1,16 +1,18 @@
 """The bench: counted operations are those made, both sides agree or it fails, and the command prints its table."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cocoop.bench import memory, operations, plain, run, sides, towers
+from cocoop.bench import memory, operations, plain, run, sides, summary, towers
 from cocoop.bench.cases import Case, cases
 from cocoop.bench.models import model_of
 from cocoop.bench.sides import CONTEXTS, WORDS, class_names, work
+from cocoop.bench.table import Measured
 from cocoop.cli import main
 from cocoop.config import Registry
 from cocoop.text.prompts import learnable
@@ -78,7 +80,49 @@ def test_both_sides_agree(method, what, precision):
     for _ in range(2):  # the second time after an update of the learned tensors
         expected, found = literal.outcome(), fast.outcome()
         assert expected.keys() == found.keys()
-        assert run._difference(expected, found) < run.TOLERANCE[precision]
+        assert run.difference(expected, found) < run.TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("method", ["cocoop", "coop"])
+@pytest.mark.parametrize("what", ["train", "evaluate"])
+def test_seeds_together_agree_with_as_many_literal_runs(method, what):
+    """Of each seed, also after an update of the learned tensors; the work is that of so many single steps."""
+    model, case = model_of(False, "fp32", "cpu", SMALL), Case(method, what, 7, 3, seeds=3)
+    literal, fast = (model.work(case, side) for side in ("literal", "fast"))
+    for _ in range(2):
+        expected, found = literal.outcome(), fast.outcome()
+        for name, value in expected.items():
+            assert len(value) == 3 and len({each.sum().item() for each in value}) == 3
+            for own, together in zip(value, found[name], strict=True):
+                assert run.difference({name: own}, {name: together}) < run.TOLERANCE["fp32"]
+    for several, single in zip(model.counted(case), model.counted(replace(case, seeds=1)), strict=True):
+        assert several == {side: 3 * count for side, count in single.items()}
+
+
+def test_each_case_with_the_smallest_batch_is_also_measured_with_several_seeds():
+    several = [case for case in cases("cuda", [10], seeds=3) if case.seeds > 1]
+    assert {case.batch for case in several if (case.method, case.work) == ("cocoop", "train")} == {1}
+    assert {replace(case, seeds=1) for case in several} < set(cases("cuda", [10]))
+    assert len(cases("cpu", seeds=3)) == 2 * len(cases("cpu"))
+
+
+def test_lines_say_how_many_times_the_reference():
+    def measured(classes, seconds, memory, disagreement=1e-6, seeds=1, batch=1):
+        case = Case("cocoop", "train", classes, batch, seeds=seeds)
+        return Measured(case, {"literal": 6.0, "fast": seconds}, {}, {}, disagreement, None, memory)
+
+    without = measured(500, 1.0, {"fast": 1.0}, None)
+    without.seconds = {"fast": 1.0}
+    assert summary.lines([
+        measured(10, 0.5, {"literal": 200.0, "fast": 10.0}), measured(100, 0.25, {"literal": 300.0, "fast": None}, 2e-6),
+        measured(10, 1.0, {}, seeds=3), measured(10, 3.0, {}, batch=8), without,
+    ]) == [
+        "cocoop training step, fp32: 12.0x (10 classes), 24.0x (100 classes) the speed of the reference;"
+        " results differ by at most 2.0e-06",
+        "cocoop training step, fp32, memory: 1/20.0 (10 classes) of the reference's",
+        "cocoop training step, fp32, 3 seeds together: 6.0x (10 classes) the speed of 3 runs of the reference;"
+        " results differ by at most 1.0e-06",
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +137,7 @@ def test_both_sides_of_every_variant_agree(variant, backbone):
     for _ in range(2):
         expected, found = literal.outcome(), fast.outcome()
         assert expected.keys() == found.keys()
-        assert run._difference(expected, found) < run.TOLERANCE["fp32"]
+        assert run.difference(expected, found) < run.TOLERANCE["fp32"]
     assert torch.isfinite(fast.run()).all()  # with dropout
 
 
@@ -164,6 +208,8 @@ def test_sides_that_disagree_are_an_error(monkeypatch, capsys):
     ("options", "message"),
     [
         (["--classes", "1"], "error: --classes: expected 2 or more, got 1."),
+        (["--seeds", "0"], "error: --seeds: expected 1 or more, without --methods, got 0."),
+        (["--seeds", "2", "--methods", "mma"], "error: --seeds: expected 1 or more, without --methods, got 2."),
         (["--batch", "2"], "error: --batch: expected 1 or more, together with --methods, got 2."),
         (["--repeats", "0"], "error: --repeats and --threads: expected 1 or more, got 0 and None."),
     ],
@@ -180,7 +226,7 @@ def test_literal_side_is_left_out_where_it_does_not_fit(monkeypatch):
     assert set(measured.seconds) == {"fast"}
     assert measured.note.startswith("literal side skipped: it needs about")
     table = run.rendered([measured], "here")
-    assert [cell.strip() for cell in table.splitlines()[2].split("|")[6:9]][::2] == ["-", "-"]
+    assert [cell.strip() for cell in table.splitlines()[2].split("|")[7:10]][::2] == ["-", "-"]
     assert measured.note in table
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cocoop.backbone.model import Backbone
 from cocoop.backbone.transforms import Preprocessing
-from cocoop.bench import images, run, timing
+from cocoop.bench import images, run, starts, timing
 from cocoop.cli import main
 from cocoop.io import REPOSITORY
 from cocoop.planning.cost.image_rate import ImageRate, decoders
@@ -19,6 +19,8 @@ from tests.planning.test_plan import ROWS, bench
 
 PAPER = REPOSITORY / "config" / "paper.yaml"
 MEASURED = images.Measured(64, {"fp32": 0.32, "bf16": 0.064}, picture=0.004, view=0.001)  # 200 and 1000 images a second
+
+STARTS = {starts.OWN: starts.Seconds(6.0, 6.1), starts.FORK: starts.Seconds(0.3, 0.3)}
 
 
 def tiny():
@@ -56,12 +58,16 @@ def test_second_table_and_json(quick, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(run, "measure", lambda *_, **__: [])
     monkeypatch.setattr(run, "rendered", lambda *_: "the first table")
     monkeypatch.setattr(images, "measure", lambda device: MEASURED)
+    monkeypatch.setattr(starts, "measure", lambda: STARTS)
     assert main(["bench", "--device", "cpu", "--json", str(tmp_path / "b.json"), *["--quick"] * quick]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert [line.split("|")[-2].strip() for line in out if "|" in line][2:] == (
-        [] if quick else ["200.0", "1,000.0", "250.0", "1,000.0"]
+    assert [line.split("|")[-2].strip() for line in out if line.startswith("| ")] == (
+        [] if quick else ["a second", "200.0", "1,000.0", "250.0", "1,000.0", "seconds", "6.10", "0.30"]
     )
-    assert json.loads((tmp_path / "b.json").read_text()).get("images") == (None if quick else MEASURED.record())
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert content.get("images") == (None if quick else MEASURED.record())
+    assert content.get("starts") == (None if quick else starts.record(STARTS))
+    assert quick or out[-1] == "start of a stage: 20.0 times less CPU time than in a process of its own"
 
 
 def job_of(stage, per_image=1):
