@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one stage; a UserError becomes one line and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("cocoop").setLevel(logging.INFO)  # of libraries only warnings: fontTools alone writes 500 lines
     try:
         arguments = vars(parser().parse_args(argv))
         stage, used = arguments.pop("stage"), arguments.pop("usage", None)

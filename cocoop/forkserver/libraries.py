@@ -1,6 +1,14 @@
 """The libraries that a stage imports, which the server imports before it forks. Other stages start quickly by themselves."""
 
-TORCH = ("torch", "torch.nn.functional", "open_clip", "safetensors.torch", "jsonschema")
+TORCH = (
+    "torch",
+    "torch.nn.functional",
+    "open_clip",
+    "safetensors.torch",
+    "jsonschema",
+    "pydantic.dataclasses",
+    "PIL.Image",
+)
 TABLES = ("pandas", "scipy.stats", "tabulate", "jsonschema")
 OF_STAGES = {
     "manifest": TORCH,
