@@ -1,19 +1,17 @@
 """Training steps of CoCoOp: launched one operation after another, and replayed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
-
-import torch
 
 from cocoop.bench import sides, timing
 from cocoop.bench.cases import Case
 from cocoop.bench.run import difference
 from cocoop.bench.sides import SEED, Work
 from cocoop.text.text_encoder import TextEncoder
+from cocoop.training.replay import Replayed
 
-WARM_UP = 3  # steps; CUDA graphs are recorded in them
+WARM_UP = 3  # steps
 
 
 @dataclass(frozen=True)
@@ -28,30 +26,17 @@ class Step:
 
 
 def measure(case: Case, geometry: Mapping[str, int], device: str, repeats: int) -> Step:
-    """Both ways with the same inputs."""
+    """Both ways with the same inputs; they differ in the second step, which is the first that is replayed."""
     text = sides.sides(device, geometry, case.precision)["fast"]
-    launched, again = _work(case, text), replayed(case, text, device)
-    expected = launched.outcome()
-    try:
-        differs = difference(expected, again.outcome())
-        seconds = _seconds(again, device, repeats)
-    except Exception as error:  # whatever a compiler says; the other figures are still wanted
-        return Step(case, _seconds(launched, device, repeats), None, None, str(error).strip().splitlines()[0])
-    return Step(case, _seconds(launched, device, repeats), seconds, differs)
-
-
-def replayed(case: Case, text: TextEncoder, device: str) -> Work:
-    """A step as a training replays it.
-
-    The switch of the training loop for replayed steps goes here. Until there is one, torch.compile records the prompt encoder,
-    forward and backward, with CUDA graphs. On a CPU it records but compiles nothing, which would take minutes.
-    """
-    how = {"mode": "reduce-overhead"} if device == "cuda" else {"backend": "aot_eager"}
-
-    def encoder(prompts: Any) -> Any:
-        return torch.compile(text.encoder(prompts), **how)
-
-    return _work(case, replace(text, encoder=encoder))
+    launched, again = _work(case, text), _work(case, text)
+    launched.run()
+    again.run()
+    again.trainer.replay_steps()
+    differs = difference(launched.outcome(), again.outcome())
+    seconds, step = _seconds(launched, device, repeats), again.trainer.gradients
+    if not isinstance(step, Replayed) or step.given_up:
+        return Step(case, seconds, None, None, "only a GPU replays" if device == "cpu" else "not possible, see the log")
+    return Step(case, seconds, _seconds(again, device, repeats), differs)
 
 
 def _work(case: Case, text: TextEncoder) -> Work:

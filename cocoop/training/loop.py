@@ -16,7 +16,8 @@ from cocoop.config.specs import TrainingSpec
 from cocoop.device import deterministic, number_of, seeded
 from cocoop.errors import UserError
 from cocoop.images.inputs import TrainingImages
-from cocoop.methods.base import Batch, Classifier, Method
+from cocoop.methods.base import Batch, Classifier, Losses, Method
+from cocoop.training import replay
 from cocoop.training.optimizer import State, optimizer_of, restore, set_rate, state_of
 from cocoop.training.scaling import SeedScaler, of_others
 from cocoop.training.schedule import Schedule, shuffled
@@ -78,6 +79,7 @@ class Trainer:
         self.schedule = Schedule(self.training, self.images.source.images)
         self.optimizer = optimizer_of(self.method, self.training)
         self.scaler = self._scaler({}) if self.precision == "fp16" else None
+        self.gradients: replay.Compute = self._gradients
 
     def _scaler(self, state: dict[str, list[float]]) -> SeedScaler:
         return SeedScaler(self.method.seeds, self.device, state, self.where)
@@ -106,6 +108,7 @@ class Trainer:
                     set_rate(self.optimizer, schedule.rate(epoch, step), schedule.warming_up(epoch))
                     if (epoch, step) == (first, 0):
                         terms, hit = deterministic(partial(self._first, epoch, batch), self.where)
+                        self.replay_steps()
                     else:
                         terms, hit = self.step(batch)
                     losses.append(terms)
@@ -150,16 +153,30 @@ class Trainer:
 
     def step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """One update; returns each seed's losses and accuracy (S,) without waiting for the device."""
-        with autocast(self.precision, self.device):
-            logits, losses = self.method.losses(self.classifier, batch)
         self.optimizer.zero_grad(set_to_none=True)
         if self.scaler:
+            losses, hits = self._forward(batch)
             self.scaler.step(self.method, losses, self.optimizer)
-        else:
-            self.method.backward(losses)
-            self.optimizer.step()
-        hits = (logits.detach().argmax(-1) == batch.labels).mean(1, dtype=torch.float32)
-        return {name: loss.detach().float() for name, loss in losses.items()}, hits
+            return _detached(losses), hits
+        found = self.gradients(batch)
+        self.optimizer.step()
+        return found
+
+    def _forward(self, batch: Batch) -> replay.Outcome:
+        with autocast(self.precision, self.device):
+            logits, losses = self.method.losses(self.classifier, batch)
+        return losses, (logits.detach().argmax(-1) == batch.labels).mean(1, dtype=torch.float32)
+
+    def _gradients(self, batch: Batch) -> replay.Outcome:
+        losses, hits = self._forward(batch)
+        self.method.backward(losses)
+        return _detached(losses), hits
+
+    def replay_steps(self) -> None:
+        """After the first step, replays those of which everything can be recorded."""
+        if replay.possible(self.method, self.device, self.images.validation is not None):
+            parameters = list(self.method.learned_parameters().values())
+            self.gradients = replay.Replayed(self._gradients, parameters, self.where)
 
     def _record(self, done: Progress, epoch: int, losses: list[dict[str, Tensor]], hits: list[Tensor]) -> None:
         """Records an epoch. The loop waits for the device only here and in the scaler's `after_epoch`."""
@@ -180,3 +197,7 @@ class Trainer:
             means = {name: float(values[:, i].mean()) for name, values in columns.items()}
             done.history.append({"seed": seed, "epoch": epoch + 1, "lr": rate} | means)
         done.epochs = epoch + 1
+
+
+def _detached(losses: Losses) -> Losses:
+    return {name: loss.detach().float() for name, loss in losses.items()}

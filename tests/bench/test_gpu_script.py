@@ -3,11 +3,12 @@
 import sys
 
 import pytest
-import torch
 
 from cocoop import io
 from cocoop.bench import run, starts
 from cocoop.planning.cost.throughput import Throughput
+from cocoop.training import replay
+from tests.training.test_replay import in_place
 
 STARTS = {starts.OWN: starts.Seconds(6.0, 6.1), starts.FORK: starts.Seconds(0.3, 0.3)}
 
@@ -50,17 +51,20 @@ def test_table_and_file(monkeypatch, tmp_path, capsys):
     assert Throughput(out, "fp32").curves["fast"].keys() == {(m, w) for m in ("cocoop", "coop") for w in run.PASSES}
 
 
-def test_a_compiler_that_fails_is_a_note_and_not_the_end(monkeypatch):
+@pytest.mark.parametrize("replays", [True, False])
+def test_a_step_that_replays_is_measured_beside_one_that_does_not(monkeypatch, replays):
     monkeypatch.syspath_prepend(str(io.REPOSITORY / "benchmarks"))
     from on_gpu import steps
 
     from cocoop.bench.cases import Case
 
-    class Broken(torch.nn.Module):
-        def forward(self, *_):
-            raise RuntimeError("no compiler\nfor this")
-
-    monkeypatch.setattr(torch, "compile", lambda module, **_: Broken())
+    if replays:  # with a stand-in for a CUDA graph, on the CPU
+        monkeypatch.setattr(replay, "possible", lambda *_: True)
+        monkeypatch.setattr(replay.Replayed.__init__, "__defaults__", (in_place,))
     geometry = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2, "output_dim": 32}
     step = steps.measure(Case("cocoop", "train", 2, 1), geometry, "cpu", repeats=1)
-    assert step.launched > 0 and (step.replayed, step.difference, step.note) == (None, None, "no compiler")
+    assert step.launched > 0
+    if replays:
+        assert step.replayed > 0 and step.difference == 0 and not step.note
+    else:
+        assert (step.replayed, step.difference, step.note) == (None, None, "only a GPU replays")
