@@ -36,7 +36,7 @@ def test_phases_of_a_training_by_hand(counter):
     found = phases.of(job, Modelled(DEVICE, counter), counter)
     steps = 10 * 32  # epochs x images, each with two classes for three seeds: 4 + 6 - 1 tokens and 4 of the context
     count = 2 * text_operations(steps * SEEDS * 13, steps * SEEDS * 2)  # forward and backward
-    launches = steps * 400 * (3 + LAYERS) / (3 + 12) * LAUNCH
+    launches = steps * 367 * (2 + LAYERS) / (2 + 12) * LAUNCH
     assert found.floor == pytest.approx(count / PEAK)
     assert (found.images, found.starts, found.literal) == (0, START, None)
     assert found.text == pytest.approx(count / (PEAK * TEXT))
@@ -105,7 +105,7 @@ def test_a_model_says_that_it_is_one(tmp_path, capsys):
     assert main(["plan", "--configfile", str(path), "--throughput", "a100", "--devices", "2"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert (
-        "NVIDIA A100 is a model, not a measurement: 20 TFLOP/s fp32, of which images reach 50% and text 50%; 400 "
+        "NVIDIA A100 is a model, not a measurement: 20 TFLOP/s fp32, of which images reach 50% and text 50%; 367 "
         in out
     )
     assert "Sources: peak: NVIDIA's A100 datasheet, dense; shares and starts: assumed, not measured: " in out

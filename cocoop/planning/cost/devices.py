@@ -10,7 +10,7 @@ from typing import Any
 from cocoop import io
 
 FILE = Path(__file__).with_name("devices.yaml")
-BESIDE_LAYERS = 3  # the operations of a training step that are not in a layer, in layers
+BESIDE_LAYERS = 2  # the operations of a training step that are not in a layer, in layers
 
 
 @dataclass(frozen=True)
