@@ -176,7 +176,7 @@ def unit(features: Tensor) -> Tensor:
 
     As in the authors' code, a zero has no direction and becomes NaN; F.normalize, which returns a zero, takes more operations.
     """
-    return features / features.norm(dim=-1, keepdim=True)
+    return features / torch.linalg.vector_norm(features, dim=-1, keepdim=True)
 
 
 def generator(seed: int) -> torch.Generator:

@@ -79,6 +79,7 @@ class Trainer:
         self.schedule = Schedule(self.training, self.images.source.images)
         self.optimizer = optimizer_of(self.method, self.training)
         self.scaler = self._scaler({}) if self.precision == "fp16" else None
+        self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.gradients: replay.Compute = self._gradients
 
     def _scaler(self, state: dict[str, list[float]]) -> SeedScaler:
@@ -153,7 +154,7 @@ class Trainer:
 
     def step(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """One update; returns each seed's losses and accuracy (S,) without waiting for the device."""
-        self.optimizer.zero_grad(set_to_none=True)
+        replay.forget(self.parameters)
         if self.scaler:
             losses, hits = self._forward(batch)
             self.scaler.step(self.method, losses, self.optimizer)
@@ -175,8 +176,7 @@ class Trainer:
     def replay_steps(self) -> None:
         """After the first step, replays those of which everything can be recorded."""
         if replay.possible(self.method, self.device, self.images.validation is not None):
-            parameters = list(self.method.learned_parameters().values())
-            self.gradients = replay.Replayed(self._gradients, parameters, self.where)
+            self.gradients = replay.Replayed(self._gradients, self.parameters, self.where)
 
     def _record(self, done: Progress, epoch: int, losses: list[dict[str, Tensor]], hits: list[Tensor]) -> None:
         """Records an epoch. The loop waits for the device only here and in the scaler's `after_epoch`."""

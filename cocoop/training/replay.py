@@ -41,10 +41,10 @@ def on_gpu(compute: Compute, batch: Batch, parameters: Sequence[nn.Parameter]) -
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(WARM_UP):
-            _forget(parameters)
+            forget(parameters)
             compute(batch)
     torch.cuda.current_stream().wait_stream(stream)
-    _forget(parameters)
+    forget(parameters)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         outcome = compute(batch)
@@ -86,7 +86,7 @@ class Replayed:
         shapes = tuple(each.shape if torch.is_tensor(each) else each is None for each in batch)
         if shapes not in self.recordings and not self.given_up and len(self.recordings) < MOST_SHAPES:
             self._try(shapes, batch)
-        _forget(self.parameters)
+        forget(self.parameters)
         recording = self.recordings.get(shapes)
         return recording.run(batch, self.parameters) if recording else self.compute(batch)
 
@@ -103,7 +103,7 @@ class Replayed:
             return
         recording = Recording(again, kept, outcome, [parameter.grad for parameter in self.parameters])
         found = self._numbers(recording.run(batch, self.parameters))
-        _forget(self.parameters)
+        forget(self.parameters)
         if _agree(self._numbers(self.compute(batch)), found):
             self.recordings[shapes] = recording
         else:
@@ -119,7 +119,8 @@ class Replayed:
         logger.info("%s: its steps %s; each operation is launched instead", self.where, why)
 
 
-def _forget(parameters: Sequence[nn.Parameter]) -> None:
+def forget(parameters: Sequence[nn.Parameter]) -> None:
+    """Drops gradients."""
     for parameter in parameters:
         parameter.grad = None
 
