@@ -15,7 +15,6 @@ from cocoop.errors import UserError
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-OWN = TemporaryDirectory(prefix="cocoop-")  # configs for open_clip, which reads them again whenever one is added
 
 
 def is_hub(spec: BackboneSpec) -> bool:
@@ -40,9 +39,15 @@ def config(spec: BackboneSpec) -> Path:
         raise UserError(
             f"{path}: expected open_clip's config with `model_cfg` ({type(error).__name__}: {error})."
         ) from error
-    out = Path(OWN.name) / f"{repository.replace('/', '--')}.json"
+    out = Path(_own().name) / f"{repository.replace('/', '--')}.json"
     io.write_text(out, json.dumps(content))
     return out
+
+
+@cache
+def _own() -> TemporaryDirectory:
+    """A folder for configs, which open_clip reads again whenever one is added; it goes with the process."""
+    return TemporaryDirectory(prefix="cocoop-")
 
 
 def weights(spec: BackboneSpec) -> Path:
