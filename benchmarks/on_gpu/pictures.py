@@ -11,8 +11,9 @@ import torch
 from cocoop.backbone import model as backbone
 from cocoop.backbone.model import Backbone
 from cocoop.bench import timing
-from cocoop.images import extraction, features, views
-from cocoop.images.extraction import BATCH_SIZE, Crops, Task
+from cocoop.images import features, views
+from cocoop.images.decoding import Decoder, Task
+from cocoop.images.extraction import BATCH_SIZE
 from cocoop.manifest import Manifest
 from cocoop.splits import load_few_shot
 from on_gpu.table1 import Made
@@ -60,11 +61,10 @@ def rates(table: Made, device: str, workers: int, per_image: int) -> list[Rate]:
 
 def _decoded(model: Backbone, tasks: list[Task], workers: int) -> float:
     """Crops a second from the decoding processes alone, with their start."""
-    size = max(1, BATCH_SIZE // max(1, len(tasks[0].keys)))
-    groups = [list(range(len(tasks)))[at : at + size] for at in range(0, len(tasks), size)]
-    batches = extraction.decoded(Crops(model.preprocessing, tasks), groups, workers, "pictures")
+    size = max(1, BATCH_SIZE // tasks[0].views)
+    batches = [tasks[at : at + size] for at in range(0, len(tasks), size)]
     start = time.perf_counter()
-    crops = sum(map(len, batches))
+    crops = sum(map(len, Decoder(model.preprocessing, workers, "pictures").crops(batches)))
     return crops / (time.perf_counter() - start)
 
 

@@ -161,7 +161,7 @@ def test_table_of_methods(monkeypatch, tmp_path, capsys):
         str(out),
     ]
     assert main(["bench", *words]) == 0
-    assert "| mma      | train  |         3 |       2 |" in capsys.readouterr().out
+    assert "| mma      | train  |         3 |       1 |       2 |" in capsys.readouterr().out
     (row,) = json.loads(out.read_text())["rows"]
     assert row["literal"]["seconds"] > 0 and row["towers"] is True
     assert row["disagreement"] < run.TOLERANCE["fp32"]

@@ -13,6 +13,12 @@ from tests.training.test_replay import in_place
 STARTS = {starts.OWN: starts.Seconds(6.0, 6.1), starts.FORK: starts.Seconds(0.3, 0.3)}
 
 
+def replaying_on_the_cpu(monkeypatch):
+    """With a stand-in for a CUDA graph."""
+    monkeypatch.setattr(replay, "possible", lambda *_: True)
+    monkeypatch.setattr(replay.Replayed.__init__, "__defaults__", (in_place,))
+
+
 @pytest.mark.slow
 def test_table_and_file(monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(str(io.REPOSITORY / "benchmarks"))
@@ -20,6 +26,7 @@ def test_table_and_file(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(run, "peak_mb", lambda case, side, *_: {"literal": 20.0, "fast": 2.0}[side])
     monkeypatch.setattr(starts, "measure", lambda: STARTS)
+    replaying_on_the_cpu(monkeypatch)
     out = tmp_path / "gpu.json"
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--small", "--json", str(out), "--workers", "1"])
     gpu.main()
@@ -58,9 +65,8 @@ def test_a_step_that_replays_is_measured_beside_one_that_does_not(monkeypatch, r
 
     from cocoop.bench.cases import Case
 
-    if replays:  # with a stand-in for a CUDA graph, on the CPU
-        monkeypatch.setattr(replay, "possible", lambda *_: True)
-        monkeypatch.setattr(replay.Replayed.__init__, "__defaults__", (in_place,))
+    if replays:
+        replaying_on_the_cpu(monkeypatch)
     geometry = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2, "output_dim": 32}
     step = steps.measure(Case("cocoop", "train", 2, 1), geometry, "cpu", repeats=1)
     assert step.launched > 0

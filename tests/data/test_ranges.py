@@ -202,7 +202,7 @@ CHECKED = {
         "problem: 20 of 20 images are of one colour once decoded: ",
     ]),
     "transparent": (".png", lambda p, n: save(p, np.stack([RAMP + np.uint8(n), 255 - RAMP], -1)), [
-        "note: 20 of 20 images have transparency, which is dropped, so that the colours below it show",
+        "note: 20 of 20 images are transparent, and pasted onto white",
     ]),
     "CMYK": (".jpg", lambda p, n: Image.fromarray(RAMP + np.uint8(n)).convert("CMYK").save(p), [
         "note: 20 of 20 images are CMYK, and become RGB without their colour profile",

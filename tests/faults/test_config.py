@@ -13,6 +13,7 @@ from cocoop import io
 from cocoop.cli import main
 from cocoop.config import Registry
 from cocoop.config import paper as papers
+from cocoop.config.validation import validate
 from cocoop.errors import UserError
 from cocoop.planning import Plan
 from cocoop.planning.files import load
@@ -77,6 +78,10 @@ def replaced(content: dict, place: tuple, value: Any) -> dict:
 
 def use(folder: Path, name: Path) -> Any:
     """All that Snakemake does with the file before the first job: the plan, its runs and evaluations."""
+    if name.name == papers.PUBLICATIONS.name:
+        content = io.read_yaml(folder / name)
+        validate(content, "publications", str(folder / name))
+        return content
     if name.parent == Path("."):
         config = io.read_yaml(folder / name) if name == DEFAULTS else load([folder / name])
         plan = Plan(config, Registry(folder, config.get("variants"), str(folder / name)), str(folder / name))
@@ -91,7 +96,10 @@ def use(folder: Path, name: Path) -> Any:
         return registry.backbone(stem, str(folder / name))
     if kind == "paper":
         return paper.load(folder / "paper"), papers.names(folder / "paper")
-    config = io.read_yaml(folder / "config.yaml") | {"experiments": {stem: {}}}
+    config = io.read_yaml(folder / "config.yaml") | {
+        "backbone": "tiny_vit",
+        "experiments": {stem: {}},
+    }  # for all methods
     plan = Plan(config, registry, str(folder / name))
     return plan.experiments, plan.evaluations, plan.runs
 

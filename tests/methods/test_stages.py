@@ -18,6 +18,7 @@ from tests.images.pictures import dataset, save_golden
 from tests.runs import evaluation_of, run_of
 
 SEEDS, SHOTS, TEMPLATES = (1, 2), 3, ("a photo of a {}.",)
+NEAR = 1e-4  # difference of logits that rounding may make
 CASES = {  # variant, backbone (a vision transformer, or the bundled ResNet), changed parameters
     "tcp": ("tcp", "golden", {"inject_before_block": 1}),
     "tcp that never enters": ("tcp", "golden", {}),
@@ -96,7 +97,10 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
     predicted, _ = io.read_tensors(out / "test/predictions.safetensors", "predictions")
     for seed in SEEDS:
         for subset in ("base", "new"):
-            assert predicted[f"seed{seed}.{subset}.predicted"].tolist() == expected[seed, subset]
+            found = predicted[f"seed{seed}.{subset}.predicted"].tolist()
+            assert all(label in nearly for label, nearly in zip(found, expected[seed, subset], strict=True))
+    told_apart = [len(nearly) == 1 for several in expected.values() for nearly in several]
+    assert any(told_apart) == (kind == "golden")  # to the bundled model, these class names are the same
     there = {key for key in predicted if ".other." in key}
     noted = [note for note in metrics["notes"] if "the logits of the two cannot be compared" in note]
     assert (len(there), len(noted)) == ((0, 1) if variant in ("mmrl", "dept_maple") else (12, 0))
@@ -106,8 +110,8 @@ def test_from_pictures_to_metrics(name, folder, monkeypatch):
         assert record["measures"]["openworld_auc"] is None or record["measures"]["openworld_auc"] <= record["accuracy"]
 
 
-def expected_labels(method, whole, encode, folder) -> dict[tuple[int, str], list[int]]:
-    """The predicted labels of all test pictures of a subset, by seed, with inputs computed here."""
+def expected_labels(method, whole, encode, folder) -> dict[tuple[int, str], list[set[int]]]:
+    """The labels of all test pictures of a subset, by seed, with inputs computed here; several if rounding decides between them."""
     manifest, found = dataset(folder), {}
     for subset, labels in (("base", [0, 1]), ("new", [2, 3])):
         items = [item for item in manifest.splits["test"] if item.label in labels]
@@ -117,6 +121,9 @@ def expected_labels(method, whole, encode, folder) -> dict[tuple[int, str], list
             logits = method.for_classes([manifest.classnames[label] for label in labels])(
                 features.expand(2, *features.shape)
             )
-        best = logits.argmax(-1)
-        found |= {(seed, subset): [labels[place] for place in best[i].tolist()] for i, seed in enumerate(method.seeds)}
+        near = logits >= logits.amax(-1, keepdim=True) - NEAR
+        for i, seed in enumerate(method.seeds):
+            found[seed, subset] = [
+                {label for label, is_near in zip(labels, row, strict=True) if is_near} for row in near[i].tolist()
+            ]
     return found
