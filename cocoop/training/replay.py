@@ -31,8 +31,9 @@ Record = Callable[[Compute, Batch, Sequence[nn.Parameter]], tuple[Callable[[], A
 
 def possible(method: Method, device: torch.device, selects: bool) -> bool:
     """Whether the steps of a method may be recorded, after its first one. selects: whether it selects on validation images."""
-    stays = type(method).after_epoch is Method.after_epoch and not method.noise.streams and not method.noise.drawn
-    return device.type == "cuda" and os.environ.get(SWITCH) != "0" and stays and not selects
+    if device.type != "cuda" or os.environ.get(SWITCH) == "0" or selects:
+        return False
+    return type(method).after_epoch is Method.after_epoch and not method.noise.streams and not method.noise.drawn
 
 
 def on_gpu(compute: Compute, batch: Batch, parameters: Sequence[nn.Parameter]) -> tuple[Callable[[], Any], Outcome]:
