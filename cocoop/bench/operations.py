@@ -17,6 +17,7 @@ depends on it.
 
 from typing import NamedTuple
 
+from cocoop.planning.cost import operations as counted
 from cocoop.text.prompt_encoder import PromptEncoder
 from cocoop.text.tower import TextTower
 
@@ -39,9 +40,9 @@ def required(encoder: PromptEncoder) -> Operations:
     tails, (_, prefix) = packing.tails, packing.prefix()
     rows, classes = packing.tail_entries + len(prefix), len(tails.leaves)
     slots = sum(row.entry < 0 for row in (*prefix, *tails.rows))
-    linear = slots * 3 * d * d + rows * 9 * d * d  # first layer
-    linear += (layers - 2) * rows * 12 * d * d
-    linear += rows * 2 * d * d + classes * (10 * d * d + d * tower.embed_dim)  # last layer
+    linear = 2 * slots * 3 * d * d + counted.TextTower(d, layers, tower.embed_dim, literal=False).operations(
+        rows, classes
+    )
     padding = tails.padding * (len(packing.shared) + 1)
     _, before, own, shared = layout.tiling
     _, own_rows, shared_rows = (layout.mask == 0).split([before, own, shared], 1)
@@ -50,12 +51,12 @@ def required(encoder: PromptEncoder) -> Operations:
     learned = len(prefix) * rows  # pairs of the first layer whose key depends on the context
     forward = 4 * d * ((layers - 1) * pairs + asked)
     backward = 8 * d * ((layers - 2) * pairs + asked) + 6 * d * learned
-    return Operations(2 * linear + forward, 2 * linear + backward)
+    return Operations(linear + forward, linear + backward)
 
 
 def literal(classes: int, tower: TextTower) -> Operations:
     """Operations of the reference: all 77 tokens of every class with gradients in all layers (CoOp trainers/cocoop.py:183-189)."""
     d, layers, length = tower.width, tower.facts.layers, tower.facts.context_length
-    linear = classes * (layers * length * 12 * d * d + d * tower.embed_dim)
+    linear = counted.TextTower(d, layers, tower.embed_dim, literal=True).operations(classes * length, classes)
     attention = classes * layers * length * length
-    return Operations(2 * linear + 4 * d * attention, 2 * linear + 8 * d * attention)
+    return Operations(linear + 4 * d * attention, linear + 8 * d * attention)
