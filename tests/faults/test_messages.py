@@ -158,7 +158,7 @@ TEXTS = [
 Text = str | bytes | object | None
 MISNAMED = "datasets/My Birds.yaml"
 KEPT = {  # so that a new file in config/ changes no message
-    "backbones": {"rn50", "tiny", "vit_b16"},
+    "backbones": {"rn50", "tiny", "tiny_vit", "vit_b16"},
     "datasets": {"counts", "digits", "dtd", "imagenet_a", "letters", "shapes", "textures"},
     "methods": {"clip", "cocoop", "coop"},
     "experiments": {"base_to_new", "parameter_matched"},

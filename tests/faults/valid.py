@@ -67,6 +67,13 @@ RULES: dict[str, list[tuple[str, str, str]]] = {
         (r"values\.\w+\.\w+\.parameters", "missing|7|1000000000", "a cell less, or any count"),
         (r"values\.\w+\.\w+\.verified", "missing", "as the whole table"),
     ],
+    "publications": [
+        (r"\w+\.(title|uses)", TEXT, "any text"),
+        (r"\w+\.venue", "None|" + TEXT, "any text, or not known"),
+        (r"\w+\.uses", "missing", "nothing but images and class names"),
+        (r"\w+\.year", "None|7", "any year, or not known"),
+        (r"\w+", "missing|wrong name", "any method, of which there need not be numbers"),
+    ],
     "methods": [
         (r"reference|variants\.\w+\.label|params\.\w+\.description", TEXT, "any text"),
         ("prompts|views|class_bound", "missing", "optional, with a default"),
