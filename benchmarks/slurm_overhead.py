@@ -1,12 +1,14 @@
 """Measures the overhead of Slurm jobs: runs a small base-to-new experiment on a one-node Slurm that this script starts and stops.
 
-    python benchmarks/slurm_overhead.py          (needs slurmctld, slurmd and munge)
+    python benchmarks/slurm_overhead.py --jobs 1                  (needs slurmctld, slurmd and munge)
+    python benchmarks/slurm_overhead.py --jobs 1 --no-forks       the same without the server that forks stages
 
 Computing time is the time in loops over images and training steps, from the progress bars. Everything else is overhead: outside
 the processes of the stages (Slurm, two starts of Snakemake and one more for each stage) and inside them (Python, torch, files).
 The last line is the wall time of the Snakemake that submits the jobs. It includes local stages, queueing and delayed status checks.
 """
 
+import argparse
 import json
 import re
 import sys
@@ -37,13 +39,20 @@ def seconds(job: dict[str, str], since: str, until: str) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument(
+        "--jobs", type=int, default=len(GPUS), help="jobs at a time; more than cores disturb each other"
+    )
+    parser.add_argument("--no-forks", action="store_true", help="forkserver: false")
+    options = parser.parse_args()
     if programs := missing():
         raise SystemExit(f"error: not installed: {', '.join(programs)}; on Debian: apt-get install slurm-wlm munge")
     with Cluster() as cluster, tempfile.TemporaryDirectory() as folder:
         content = {"variants": VARIANTS, "experiments": {"base_to_new": BASE_TO_NEW}}
+        content |= {"forkserver": not options.no_forks}
         clone = Clone(Path(folder) / "clone", REPOSITORY, cluster, content)
         start = time.monotonic()
-        if clone.snakemake().wait() != 0:
+        if clone.snakemake("--jobs", str(options.jobs)).wait() != 0:
             raise SystemExit(clone.log())
         in_head = time.monotonic() - start
         results, jobs = clone.folder / "results", cluster.submitted(clone.folder)
@@ -65,7 +74,7 @@ def main() -> None:
     rows = [[what, count, total, total / count, total / in_slurm] for what, count, total in rows]
     headers = ["", "jobs or stages", "seconds", "seconds each", "share"]
     print(tabulate(rows, headers, "github", floatfmt=("", "", ".1f", ".1f", ".0%")))
-    print(f"\nWall time of Snakemake: {in_head:.1f} s, with up to {len(GPUS)} jobs at a time.")
+    print(f"\nWall time of Snakemake: {in_head:.1f} s, with up to {options.jobs} jobs at a time.")
 
 
 if __name__ == "__main__":

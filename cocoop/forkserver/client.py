@@ -1,13 +1,15 @@
 """The process that Snakemake starts for a stage: it has the server fork the stage, and ends like it.
 
 The first stage of a workflow starts the server, which serves only the stages of one Snakemake, in the same folder with the same
-environment variables. No state is shared but imported libraries.
+environment variables. No state is shared but imported libraries. `python -m cocoop.forkserver.client STAGE` starts a server ahead
+of its first stage: a Slurm job does so, because it runs each stage in a job step, which a server of its own would not outlive.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -22,6 +24,10 @@ from cocoop.forkserver import libraries
 
 VARIABLE = "COCOOP_FORKSERVER"  # process id of the Snakemake whose stages share a server
 LONGEST_ADDRESS = 100  # bytes; Linux allows 107
+# Variables that differ between the steps of a Slurm job, and that no library reads when it is imported.
+OF_STEPS = re.compile(
+    r"_|SHLVL|TE?MP(DIR)?|(SLURM|SRUN)_\w+|(CUDA|ROCR)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
+)
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Reply = dict[str, Any]
 
@@ -42,6 +48,14 @@ def run(arguments: list[str]) -> int | None:
         return INTERRUPTED
 
 
+def start(stage: str) -> None:
+    """Starts a server that imports the stage's libraries at once; does nothing where there can be no server."""
+    head = os.environ.get(VARIABLE, "")
+    with suppress(OSError):
+        if head.isdigit() and hasattr(os, "pidfd_open") and (folder := _folder(head)):
+            _connected(folder, head, stage)
+
+
 def _folder(head: str) -> Path | None:
     """A private folder for the socket; None if there is no safe and short path."""
     folder = Path(os.environ.get("TMPDIR") or "/tmp", f"cocoop-{os.getuid()}-{head}-{_surroundings()}")
@@ -52,12 +66,12 @@ def _folder(head: str) -> Path | None:
 
 
 def _surroundings() -> str:
-    """A digest of what a fork inherits from the server and must therefore have in common with this process."""
-    variables = sorted(item for item in os.environ.items() if item[0] != "_")
+    """A digest of what libraries may have seen when the server imported them: a fork must see the same."""
+    variables = sorted(item for item in os.environ.items() if not OF_STEPS.fullmatch(item[0]))
     return hashlib.sha256(repr((variables, os.getcwd(), sys.executable, sys.path)).encode()).hexdigest()[:12]
 
 
-def _connected(folder: Path, head: str) -> socket.socket | None:
+def _connected(folder: Path, head: str, stage: str = "") -> socket.socket | None:
     """A connection to the server, which is started if it does not run. Only one process at a time tries."""
     if server := _connection(folder):
         return server
@@ -65,7 +79,7 @@ def _connected(folder: Path, head: str) -> socket.socket | None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if server := _connection(folder):
             return server
-        if _started(folder, head):
+        if _started(folder, head, stage):
             return _connection(folder)
         _remove(folder)
         return None
@@ -81,13 +95,13 @@ def _connection(folder: Path) -> socket.socket | None:
     return server
 
 
-def _started(folder: Path, head: str) -> bool:
-    """Starts the server and waits until it is ready."""
+def _started(folder: Path, head: str, stage: str) -> bool:
+    """Starts the server and waits until it is ready for clients."""
     import subprocess
 
     program = Path(__file__).with_name("server.py")
     server = subprocess.Popen(
-        [sys.executable, "-P", str(program), str(folder), head],
+        [sys.executable, "-P", str(program), str(folder), head, stage],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     assert server.stdout is not None
@@ -112,7 +126,8 @@ def _ran(server: socket.socket, arguments: list[str]) -> int | None:
     socket.send_fds(server, [b"{}\n"], files)
     mask = os.umask(0o077)
     os.umask(mask)
-    _send(server, {"arguments": arguments, "files": files, "umask": mask, "ignored": ignored})
+    request = {"arguments": arguments, "files": files, "umask": mask, "ignored": ignored, "environment": {**os.environ}}
+    _send(server, request)
     replies = server.makefile("rb")
     if not _read(replies).get("forked"):
         return None
@@ -139,3 +154,7 @@ def _read(replies: Any) -> Reply:
         return json.loads(replies.readline() or b"{}")
     except (OSError, ValueError):
         return {}
+
+
+if __name__ == "__main__":
+    start(sys.argv[1])

@@ -6,7 +6,7 @@ TORCH = (
     "open_clip",
     "safetensors.torch",
     "jsonschema",
-    "pydantic.dataclasses",
+    "pydantic.type_adapter",
     "PIL.Image",
 )
 TABLES = ("pandas", "scipy.stats", "tabulate", "jsonschema")

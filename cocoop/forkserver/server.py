@@ -1,4 +1,4 @@
-"""`python server.py FOLDER HEAD`: imports libraries and forks a stage for each client, until the process HEAD ends.
+"""`python server.py FOLDER HEAD STAGE`: imports libraries and forks a stage for each client, until the process HEAD ends.
 
 It also ends after a minute without work. If a client dies, its stage is killed; if the server dies, so are all stages. This file
 imports nothing from `cocoop`, so that each fork reads the package as it is on disk at that moment.
@@ -104,9 +104,12 @@ class Server:
         if client.process and not client.ended:
             os.killpg(client.process, number)
 
-    def fork(self, client: Client, request: dict[str, Any]) -> None:
-        for library in self.libraries[request["arguments"][0]]:
+    def import_for(self, stage: str) -> None:
+        for library in self.libraries.get(stage, ()):
             importlib.import_module(library)
+
+    def fork(self, client: Client, request: dict[str, Any]) -> None:
+        self.import_for(request["arguments"][0])
         gc.freeze()  # the collectors of forks leave these objects, and thus their memory, shared
         server = os.getpid()
         client.process = os.fork()
@@ -147,6 +150,8 @@ def become(files: list[int], request: dict[str, Any], server: int) -> None:
             signal.signal(number, signal.SIG_IGN if number in request["ignored"] else default)
         _take(files, request["files"])
         os.umask(request["umask"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
         del os.environ[VARIABLE]
         sys.path.insert(0, os.getcwd())  # as `python -m` does
         sys.argv = ["cocoop", *request["arguments"]]
@@ -183,7 +188,7 @@ def _run() -> int:
     return code
 
 
-def main(folder: Path, head: int) -> None:
+def main(folder: Path, head: int, first: str) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -192,8 +197,9 @@ def main(folder: Path, head: int) -> None:
         return
     print("ready", flush=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    server.import_for(first)
     server.serve()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -70,8 +70,11 @@ class _NoTorch(ModuleType):
 def _tokenizer_module() -> ModuleType:
     """Imports only open_clip/tokenizer.py, without torch: the whole package also imports torchvision and timm, which takes seconds.
 
-    Token ids need no tensors, and stages that only process names and images must start quickly.
+    Token ids need no tensors, and stages that only process names and images must start quickly. If the package is already imported,
+    its module has read the vocabulary.
     """
+    if imported := sys.modules.get("open_clip.tokenizer"):
+        return imported
     package = importlib.util.find_spec("open_clip")
     assert package is not None and package.submodule_search_locations is not None  # a dependency, and a folder
     path = f"{package.submodule_search_locations[0]}/tokenizer.py"

@@ -126,7 +126,9 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", FILES, ids=str)
 def test_every_key(name, folder, full, figures, monkeypatch, capsys):
     content, path = io.read_yaml(CONFIG / name), folder / name
-    kind = name.parent.name or {str(DEFAULTS): "config", papers.PUBLICATIONS.name: "publications"}.get(str(name), "overlay")
+    kind = name.parent.name or {str(DEFAULTS): "config", papers.PUBLICATIONS.name: "publications"}.get(
+        str(name), "overlay"
+    )
     monkeypatch.chdir(folder.parent)
     monkeypatch.setattr(papers, "FOLDER", folder / "paper")
     crashed, missed = [], []

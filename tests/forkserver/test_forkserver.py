@@ -31,12 +31,16 @@ class World:
         (self.folder / "cocoop" / "__main__.py").write_text(PACKAGE)
         self.head = subprocess.Popen(["sleep", "1000"])
 
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ, client.VARIABLE: str(self.head.pid), "TMPDIR": str(self.tmp), "PYTHONPATH": str(REPOSITORY),
+        }  # fmt: skip
+
     def start(self, code: str, stage: str = STAGE, **options) -> subprocess.Popen:
         changed = options.pop("environment", {})
-        surroundings = {client.VARIABLE: str(self.head.pid), "TMPDIR": str(self.tmp), "PYTHONPATH": str(REPOSITORY)}
         return subprocess.Popen(
             [sys.executable, "-P", "-c", CLIENT, stage, code],
-            cwd=self.folder, env={**os.environ, **surroundings, **changed}, text=True,
+            cwd=self.folder, env={**self.environment(), **changed}, text=True,
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )  # fmt: skip
 
@@ -144,6 +148,25 @@ def test_other_variables_get_another_server(world):
     one, two = (world.run(threads, environment={"OMP_NUM_THREADS": number})[1].split() for number in "12")
     assert (one[0], two[0]) == ("1", "2")
     assert one[1] != two[1]
+
+
+def test_steps_of_a_slurm_job_share_a_server_and_keep_their_variables(world):
+    code = "import os; print(os.environ['SLURM_STEP_ID'], os.environ['CUDA_VISIBLE_DEVICES'], os.getppid())"
+    said = [
+        world.run(code, environment={"SLURM_STEP_ID": step, "CUDA_VISIBLE_DEVICES": card})[1].split()
+        for step, card in (("0", "3"), ("1", "5"))
+    ]
+    assert [words[:2] for words in said] == [["0", "3"], ["1", "5"]]
+    assert said[0][2] == said[1][2]
+
+
+def test_a_server_that_is_started_ahead_has_imported_the_libraries(world):
+    ahead = [sys.executable, "-P", "-c", f"from cocoop.forkserver import client; client.start({STAGE!r})"]
+    before = world.servers()
+    subprocess.run(ahead, cwd=world.folder, env=world.environment(), check=True, timeout=SECONDS)
+    (server,) = {*world.servers()} - {*before}
+    assert eventually(lambda: "/pandas/" in Path(f"/proc/{server}/maps").read_text())
+    assert world.run("import os; print(os.getppid())")[1] == f"{server}\n"
 
 
 def test_changed_code_is_used_by_the_next_stage(world):

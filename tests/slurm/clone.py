@@ -125,6 +125,11 @@ class Clone:
 
     def process(self, *words: str) -> int | None:
         """The process of a stage that runs in this folder, by words of its command line: its fork, if it is one."""
+        client = self.client(*words)
+        return client and (_fork_of(Path("/proc", str(client))) or client)
+
+    def client(self, *words: str) -> int | None:
+        """The process that Snakemake started for a stage."""
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 command = (entry / "cmdline").read_bytes().decode().split("\0")
@@ -133,7 +138,7 @@ class Clone:
                     and set(words) <= set(command)
                     and (entry / "cwd").samefile(self.folder)
                 ):
-                    return _fork_of(entry) or int(entry.name)
+                    return int(entry.name)
             except OSError:  # it has just ended
                 continue
         return None

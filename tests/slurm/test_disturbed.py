@@ -55,6 +55,11 @@ class Training:
             os.kill(process, signal.SIGSTOP)
         return process
 
+    def client(self) -> int:
+        found = self.clone.client("train", f"results/runs/{self.run}")
+        assert found
+        return found
+
     def continued(self) -> bool:
         """Whether the latest attempt found epochs in a checkpoint."""
         log = self.clone.folder / f"results/logs/train/{self.run}.log"
@@ -89,7 +94,8 @@ def test_disturbances_change_no_byte(cluster, clone, expected):
     cluster.resume()
     held = hold(first, drained, hung, other)
     assert clone.status()["running"] >= 1
-    sees_its_gpu(held[first])
+    sees_its_gpu(first)
+    is_forked_in_the_batch_step(held[first])
 
     since = first.written()
     cluster.run("scontrol", "requeue", first.jobs()[0]["JobId"])  # what a preemption does
@@ -158,11 +164,21 @@ def hold(*trainings: Training) -> dict[Training, int]:
     return held
 
 
-def sees_its_gpu(process: int) -> None:
-    """The stage's own process, below two Snakemakes and srun."""
-    environment = Path(f"/proc/{process}/environ").read_text()
+def sees_its_gpu(training: Training) -> None:
+    """The process that Snakemake started, below two Snakemakes and srun; its fork gets its variables."""
     for name in ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS"):
-        assert re.search(rf"(^|\0){name}=\d\0", environment), name
+        assert re.search(rf"(^|\0){name}=\d\0", environment_of(training.client())), name
+
+
+def is_forked_in_the_batch_step(process: int) -> None:
+    """Its server is not of the job step of one stage, with which it would be killed."""
+    server = environment_of(process)  # a fork shows that of its server
+    assert "SLURM_JOB_ID=" in server
+    assert "SLURM_STEP_ID=" not in server
+
+
+def environment_of(process: int) -> str:
+    return Path(f"/proc/{process}/environ").read_text()
 
 
 def needed_memory(cluster: Cluster, clone: Clone) -> None:

@@ -76,15 +76,37 @@ def exports():
     own = str(Path(sys.executable).parent)
     activated = own in os.environ.get("PATH", "").split(os.pathsep)
     path = "" if activated or DEPLOYED else f'export PATH={shlex.quote(own)}:"$PATH"; '
-    # PPID: the Snakemake that runs the job.
-    server = f"export {FORKSERVER}=$PPID; " if PLAN.config["forkserver"] else ""
+    # PPID: the Snakemake that runs the job. In a Slurm job, that of the batch step, which start_server names.
+    server = (
+        f"export {FORKSERVER}=${{{FORKSERVER}:-$PPID}}; "
+        if PLAN.config["forkserver"]
+        else ""
+    )
     variables = (
         f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()
     )
     return "".join([path, server, *variables])
 
 
-shell.prefix(exports())
+shell.prefix(exports().replace("{", "{{").replace("}", "}}"))
+
+
+def start_server():
+    """In the batch step of a Slurm job: starts the server for the job's stages, each of which is a step with its own Snakemake.
+
+    It imports torch while the first of these Snakemakes starts.
+    """
+    in_batch_step = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
+    wanted = PLAN.config["forkserver"] and workflow.remote_exec and not DEPLOYED
+    if in_batch_step and wanted:
+        os.environ[FORKSERVER] = str(os.getpid())
+        shell(
+            f"python -m cocoop.forkserver.client {stages.TRAIN.name} < /dev/null &> /dev/null &",
+            threads=os.environ.get("SLURM_CPUS_PER_TASK", 1),
+        )
+
+
+start_server()
 
 
 wildcard_constraints:
