@@ -6,6 +6,7 @@ TORCH = (
     "open_clip",
     "safetensors.torch",
     "jsonschema",
+    "pydantic.dataclasses",
     "pydantic.type_adapter",
     "PIL.Image",
 )
