@@ -5,7 +5,7 @@ Planning creates runs, paths contain their identities, the command line passes t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """JSON values of everything that affects the numbers."""
         content = {part.name: getattr(self, part.name) for part in fields(self)}
-        training = None if self.training is None else asdict(self.training)
+        training = None if self.training is None else {**vars(self.training)}
         content |= {"backbone": self.backbone.settings, "training": training, "draw": self.draw.settings}
         return {name: value for name, value in content.items() if name not in LATER or value not in LATER[name]}
 

@@ -1,7 +1,7 @@
 """Typed values of the YAML files: backbones, datasets, variants."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -219,7 +219,7 @@ class VariantSpec:
             selection = "none"
         params = {**self.params, **{name: value for one in special for name, value in one.get("params", {}).items()}}
         settings.pop("params", None)
-        training = self.training and TrainingSpec(**asdict(self.training) | settings)
+        training = self.training and replace(self.training, **settings)
         return replace(self, params=params, training=training, selection=selection)
 
     def prompts_for(self, dataset: str) -> PromptsFrom | None:

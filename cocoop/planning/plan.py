@@ -32,6 +32,7 @@ class Plan:
         misplaced.check(config, where)
         validate(config, "config", where)
         self.config, self.where = config, where
+        self._variants: dict[tuple, VariantSpec] = {}
         self._made: dict[tuple, Run] = {}
         self._tested: dict[tuple, Evaluation] = {}
         self.contents: dict[str, dict[str, Any]] = {}  # results of `cocoop.planning.content.experiment_content`
@@ -160,7 +161,7 @@ class Plan:
         draw: Draw,
     ) -> Run:
         spec = self.datasets[dataset]
-        variant = variant.on(dataset, shots)
+        variant = self._trained(variant.name, dataset, shots)
         prompts = prompts_of(variant, spec, self.where) if variant.trainable else Prompts()
         return Run(
             backbone=self.backbones[backbone],
@@ -185,6 +186,13 @@ class Plan:
             draw=draw,
             temperature=variant.temperature,
         )
+
+    def _trained(self, variant: str, dataset: str, shots: int) -> VariantSpec:
+        """The variant as it trains on a dataset; the same for all seeds."""
+        key = (variant, dataset, shots)
+        if key not in self._variants:
+            self._variants[key] = self.registry.variant(variant, self.where).on(dataset, shots)
+        return self._variants[key]
 
     def without_temperature(self, run: Run) -> Run | None:
         """The training whose logits a run's temperature divides; None if nothing is trained."""
