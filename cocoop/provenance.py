@@ -1,16 +1,21 @@
 """The origin of a result: code version, libraries, machine and device."""
 
+import hashlib
 import json
 import platform
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
 
-from cocoop import __version__
+from cocoop import __version__, io, source_code
+from cocoop.errors import UserError
 from cocoop.places import REPOSITORY, SHIPPED
-from cocoop.source_code import digest
 
+KEPT = Path(".snakemake", "code")
 NUMERIC = ("backbone", "text", "images", "training", "evaluation")
 LIBRARIES = ("torch", "open_clip_torch", "torchvision", "numpy", "pillow", "safetensors", "snakemake")
 
@@ -49,9 +54,23 @@ def _built_from() -> str | None:
 
 @cache
 def code(*parts: str) -> str:
-    """sha256 of the code in parts of this package, without comments, docstrings and layout."""
+    """sha256 of the code in parts of this package, without comments, docstrings and layout.
+
+    Parsing takes longer than a small stage computes, so Snakemake's folder, where there is one, keeps the digest by the bytes of
+    the files.
+    """
     files = sorted(path for part in parts for path in (REPOSITORY / "cocoop" / part).rglob("*.py"))
-    return digest(files, REPOSITORY)
+    contents = {str(path.relative_to(REPOSITORY)): path.read_bytes() for path in files}
+    how = Path(source_code.__file__).read_bytes()
+    kept = KEPT / hashlib.sha256(repr((how, contents)).encode()).hexdigest()
+    with suppress(OSError, UnicodeError):
+        if re.fullmatch("[0-9a-f]{64}", found := kept.read_text()):
+            return found
+    found = source_code.digest(contents)
+    if KEPT.parent.is_dir():
+        with suppress(OSError, UserError):  # a full or read-only disk
+            io.write_text(kept, found)
+    return found
 
 
 def numeric_code() -> str:

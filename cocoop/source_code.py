@@ -1,16 +1,10 @@
 """Digests of source code that ignore comments, docstrings and layout."""
 
 import ast
-import hashlib
-import re
-from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping
 
-from cocoop.errors import UserError
-from cocoop.io import canonical_json, sha256_text, write_text
+from cocoop.io import canonical_json, sha256_text
 
-KEPT = Path(".snakemake", "code")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -31,19 +25,6 @@ def canonical(node: object) -> object:
     return [type(node).__name__, fields]
 
 
-def digest(paths: Iterable[Path], root: Path) -> str:
-    """sha256 of source files and their paths relative to `root`.
-
-    Parsing takes longer than a small stage computes, so Snakemake's folder, where there is one, keeps the digest by the bytes of
-    the files.
-    """
-    contents = {str(path.relative_to(root)): path.read_bytes() for path in paths}
-    kept = KEPT / hashlib.sha256(repr((Path(__file__).read_bytes(), sorted(contents.items()))).encode()).hexdigest()
-    with suppress(OSError, UnicodeError):
-        if re.fullmatch("[0-9a-f]{64}", found := kept.read_text()):
-            return found
-    found = sha256_text(canonical_json({name: canonical(ast.parse(content)) for name, content in contents.items()}))
-    if KEPT.parent.is_dir():
-        with suppress(OSError, UserError):  # a full or read-only disk
-            write_text(kept, found)
-    return found
+def digest(contents: Mapping[str, bytes]) -> str:
+    """sha256 of source files by their names."""
+    return sha256_text(canonical_json({name: canonical(ast.parse(content)) for name, content in contents.items()}))
