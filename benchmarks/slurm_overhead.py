@@ -4,7 +4,7 @@
     python benchmarks/slurm_overhead.py --jobs 1 --no-forks       the same without the server that forks stages
 
 Computing time is the time in loops over images and training steps, from the progress bars. Everything else is overhead: outside
-the processes of the stages (Slurm, two starts of Snakemake and one more for each stage) and inside them (Python, torch, files).
+the processes of the stages (Slurm, a start of Snakemake for the job and one for each stage) and inside them (Python, torch, files).
 The last line is the wall time of the Snakemake that submits the jobs. It includes local stages, queueing and delayed status checks.
 """
 
@@ -48,8 +48,8 @@ def main() -> None:
     if programs := missing():
         raise SystemExit(f"error: not installed: {', '.join(programs)}; on Debian: apt-get install slurm-wlm munge")
     with Cluster() as cluster, tempfile.TemporaryDirectory() as folder:
-        content = {"variants": VARIANTS, "experiments": {"base_to_new": BASE_TO_NEW}}
-        content |= {"forkserver": not options.no_forks}
+        experiments = {"base_to_new": BASE_TO_NEW}
+        content = {"variants": VARIANTS, "experiments": experiments, "forkserver": not options.no_forks}
         clone = Clone(Path(folder) / "clone", REPOSITORY, cluster, content)
         start = time.monotonic()
         if clone.snakemake("--jobs", str(options.jobs)).wait() != 0:

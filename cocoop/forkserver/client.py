@@ -34,12 +34,10 @@ Reply = dict[str, Any]
 
 def run(arguments: list[str]) -> int | None:
     """The exit code of a stage that the server has run; None if it must run in this process."""
-    head = os.environ.get(VARIABLE, "")
-    if not head.isdigit() or not arguments or arguments[0] not in libraries.OF_STAGES or not hasattr(os, "pidfd_open"):
+    if not arguments or arguments[0] not in libraries.OF_STAGES:
         return None
     try:
-        folder = _folder(head)
-        server = _connected(folder, head) if folder else None
+        server = _server(arguments[0])
         return _ran(server, arguments) if server else None
     except OSError:
         return None
@@ -49,11 +47,18 @@ def run(arguments: list[str]) -> int | None:
 
 
 def start(stage: str) -> None:
-    """Starts a server that imports the stage's libraries at once; does nothing where there can be no server."""
-    head = os.environ.get(VARIABLE, "")
+    """Starts the server ahead of a first stage; does nothing where there can be none."""
     with suppress(OSError):
-        if head.isdigit() and hasattr(os, "pidfd_open") and (folder := _folder(head)):
-            _connected(folder, head, stage)
+        _server(stage)
+
+
+def _server(stage: str) -> socket.socket | None:
+    """A connection to the server, which is started with the libraries of a stage if it does not run; None if there can be none."""
+    head = os.environ.get(VARIABLE, "")
+    if not head.isdigit() or not hasattr(os, "pidfd_open"):
+        return None
+    folder = _folder(head)
+    return _connected(folder, head, stage) if folder else None
 
 
 def _folder(head: str) -> Path | None:
@@ -71,7 +76,7 @@ def _surroundings() -> str:
     return hashlib.sha256(repr((variables, os.getcwd(), sys.executable, sys.path)).encode()).hexdigest()[:12]
 
 
-def _connected(folder: Path, head: str, stage: str = "") -> socket.socket | None:
+def _connected(folder: Path, head: str, stage: str) -> socket.socket | None:
     """A connection to the server, which is started if it does not run. Only one process at a time tries."""
     if server := _connection(folder):
         return server

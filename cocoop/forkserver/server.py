@@ -105,7 +105,7 @@ class Server:
             os.killpg(client.process, number)
 
     def import_for(self, stage: str) -> None:
-        for library in self.libraries.get(stage, ()):
+        for library in self.libraries[stage]:
             importlib.import_module(library)
 
     def fork(self, client: Client, request: dict[str, Any]) -> None:

@@ -161,7 +161,7 @@ class Plan:
         draw: Draw,
     ) -> Run:
         spec = self.datasets[dataset]
-        variant = self._trained(variant.name, dataset, shots)
+        variant = self._on(variant, dataset, shots)
         prompts = prompts_of(variant, spec, self.where) if variant.trainable else Prompts()
         return Run(
             backbone=self.backbones[backbone],
@@ -187,11 +187,11 @@ class Plan:
             temperature=variant.temperature,
         )
 
-    def _trained(self, variant: str, dataset: str, shots: int) -> VariantSpec:
-        """The variant as it trains on a dataset; the same for all seeds."""
-        key = (variant, dataset, shots)
+    def _on(self, variant: VariantSpec, dataset: str, shots: int) -> VariantSpec:
+        """`VariantSpec.on`, once for all seeds."""
+        key = (variant.name, dataset, shots)
         if key not in self._variants:
-            self._variants[key] = self.registry.variant(variant, self.where).on(dataset, shots)
+            self._variants[key] = variant.on(dataset, shots)
         return self._variants[key]
 
     def without_temperature(self, run: Run) -> Run | None:
