@@ -77,18 +77,15 @@ def exports():
     activated = own in os.environ.get("PATH", "").split(os.pathsep)
     path = "" if activated or DEPLOYED else f'export PATH={shlex.quote(own)}:"$PATH"; '
     # PPID: the Snakemake that runs the job. In a Slurm job, that of the batch step, which start_server names.
-    server = (
-        f"export {FORKSERVER}=${{{FORKSERVER}:-$PPID}}; "
-        if PLAN.config["forkserver"]
-        else ""
-    )
+    head = os.environ.get(FORKSERVER, "$PPID")
+    server = f"export {FORKSERVER}={head}; " if PLAN.config["forkserver"] else ""
     variables = (
         f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()
     )
     return "".join([path, server, *variables])
 
 
-shell.prefix(exports().replace("{", "{{").replace("}", "}}"))
+shell.prefix(exports().replace("{", "{{").replace("}", "}}"))  # which Snakemake formats
 
 
 def start_server():
