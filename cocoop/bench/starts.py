@@ -100,13 +100,14 @@ def _forked(out: Path, head: int, server: int) -> Seconds:
 
 
 def _server(head: int) -> int | None:
-    """The process id of the server of a head, the last word of its command line."""
+    """The process id of the server of a head: `python server.py FOLDER HEAD STAGE`."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_text().rstrip("\0").split("\0")
         except (OSError, ValueError):  # it has just ended, or is not ours
             continue
-        if words[-1] == str(head) and any(word.endswith("forkserver/server.py") for word in words):
+        at = next((at for at, word in enumerate(words) if word.endswith("forkserver/server.py")), len(words))
+        if words[at + 2 : at + 3] == [str(head)]:
             return int(entry.name)
     return None
 
