@@ -11,7 +11,7 @@ from cocoop.text.entries import Entries, Slots
 from cocoop.text.layers import additive, attention_output, feed_forward, own_rows_mask, project
 from cocoop.text.packing import Packing, Row
 from cocoop.text.prompts import Prompts
-from cocoop.text.tiling import Tiling, attend
+from cocoop.text.tiling import Tiling, attend, in_tiles
 from cocoop.text.tower import TextTower
 
 FRONT = 1  # inserted tokens follow SOS
@@ -151,7 +151,8 @@ class Layout(nn.Module):
         for layer, block in enumerate(self.tower.blocks):
             qkv = project(block, x, self.tower.facts.epsilon)[None]
             yield x, qkv[:, None]
-            mixed = attend(qkv, constants[layer : layer + 1], mask, tiling, heads)[:, :, tiling.before :]
+            mixed = attend(qkv, constants[layer : layer + 1], mask, tiling, heads)
+            mixed = in_tiles(mixed, tiling)[:, :, tiling.before :]
             x = feed_forward(self.tower, block, x + attention_output(block, mixed.flatten(0, 2)))
 
     def _run_heads(self, device: torch.device) -> tuple[list[Tensor], Tensor]:

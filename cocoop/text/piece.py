@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cocoop.text.changes import LowRank, TextChanges
 from cocoop.text.layout import Layout
-from cocoop.text.tiling import Chosen, FromTiles, attend
+from cocoop.text.tiling import Chosen, FromHeads, attend, in_tiles
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,11 @@ class Piece:
         """Attention: queries, keys and values (N * rows, 3D) to (N * rows, D), or (N * classes, D) with `leaves`."""
         tiling = self.layout.tiling._replace(tiles=self.last - self.first)
         before = self.layout.before(layer, self.first, self.last)
-        tiled = attend(self.by_context(qkv), before, self.mask, tiling, self.layout.tower.facts.heads)
+        mixed = attend(self.by_context(qkv), before, self.mask, tiling, self.layout.tower.facts.heads)
         if leaves:
             places = self.layout.leaves(self.first, self.last)[1]
-            return Chosen.apply(tiled.flatten(1, 2), places).flatten(0, 1)
-        if tiling.before or tiling.shared:
-            return FromTiles.apply(tiled, self.layout.zero, tiling).flatten(0, 1)
-        return tiled.flatten(0, 2)
+            return Chosen.apply(in_tiles(mixed, tiling).flatten(1, 2), places).flatten(0, 1)
+        return FromHeads.apply(mixed, self.layout.zero, tiling).flatten(0, 1)
 
     def put(self, layer: int, x: Tensor) -> Tensor:
         """A layer's input x (N * rows, D) with the method's vectors in their slots."""
