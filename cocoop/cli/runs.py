@@ -2,8 +2,9 @@
 
 from cocoop.cli.arguments import parsed
 from cocoop.config.draw import Draw
-from cocoop.config.registry import Registry, check_params, check_selection
+from cocoop.config.registry import Registry
 from cocoop.config.validation import definition, of_key, validate
+from cocoop.config.variants import check_params, check_selection
 from cocoop.errors import UserError
 from cocoop.run import Evaluation, Run, parsed_as
 from cocoop.splits import SUBSET, half_of

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import NamedTuple
 
 from cocoop.errors import UserError, unknown
 from cocoop.io import canonical_json, sha256_text
@@ -31,20 +32,31 @@ def digest(implementation: str, where: str) -> str:
     Ignores comments, docstrings and layout. Empty for a compiled module.
     """
     found = _modules(implementation, where)
-    return "" if found is None else sha256_text(canonical_json({name: code for name, (code, _) in found.items()}))
+    if found is None:
+        return ""
+    pairs = (f"{canonical_json(name)}:{found[name].code}" for name in sorted(found))
+    return sha256_text(f"{{{','.join(pairs)}}}")  # the JSON of a mapping, whose parts are cached
 
 
 def imports(implementation: str, where: str) -> frozenset[str]:
     """Names of everything that these modules import, wherever in them. Empty for a compiled module."""
     found = _modules(implementation, where) or {}
-    return frozenset(name for _, names in found.values() for name in names)
+    return frozenset(name for module in found.values() for name in module.imports)
 
 
-def _modules(implementation: str, where: str) -> dict[str, tuple[object, tuple[str, ...]]] | None:
-    """The `_content` of a method's module and of the modules it imports from the same package; None if one is compiled."""
+class Content(NamedTuple):
+    """A module: what it computes, as JSON; the names of what it imports, and those that are modules of its package."""
+
+    code: str
+    imports: tuple[str, ...]
+    of_package: tuple[str, ...]
+
+
+def _modules(implementation: str, where: str) -> dict[str, Content] | None:
+    """A method's module and the modules it imports from the same package; None if one is compiled."""
     start = implementation.split(":")[0]
     package, todo = start.rpartition(".")[0], [start]
-    found: dict[str, tuple[object, tuple[str, ...]]] = {}
+    found: dict[str, Content] = {}
     while todo:
         module = todo.pop()
         if module in found:
@@ -52,15 +64,18 @@ def _modules(implementation: str, where: str) -> dict[str, tuple[object, tuple[s
         path = Path(str(_module(module, where).origin))
         if path.suffix != ".py":
             return None
-        found[module] = _content(_parsed(path, where))
-        todo += [name for name in found[module][1] if package and _within(name, package, where)]
+        found[module] = _content(_parsed(path, where), package)
+        todo += found[module].of_package
     return found
 
 
 @cache
-def _content(tree: ast.Module) -> tuple[object, tuple[str, ...]]:
-    """A module by what it computes, and the names of what it imports; the variants of a method share it."""
-    return canonical(tree), tuple(dict.fromkeys(_imported(tree)))
+def _content(tree: ast.Module, package: str) -> Content:
+    """Read once, as methods share modules."""
+    names = tuple(dict.fromkeys(_imported(tree)))
+    return Content(
+        canonical_json(canonical(tree)), names, tuple(name for name in names if package and _within(name, package))
+    )
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -72,12 +87,12 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _within(name: str, package: str, where: str) -> bool:
+def _within(name: str, package: str) -> bool:
     """Whether `name` is a module (not a class or function) inside a package."""
     if not name.startswith(f"{package}."):
         return False
     try:
-        return Path(str(_module(name, where).origin)).suffix == ".py"
+        return Path(str(_module(name, "").origin)).suffix == ".py"
     except UserError:
         return False
 

@@ -160,9 +160,15 @@ def using(name: Path, folder: Path) -> str:
         "backbones": {"backbone": stem},
         "experiments": {"experiments": {stem: {}}},
         "datasets": {"experiments": {"cross_dataset": {"targets" if test_only else "train_datasets": [stem]}}},
+        "methods": {"backbone": "tiny_vit", "experiments": {"base_to_new": {"variants": variants_of(name)}}},
     }
     (folder / "using.json").write_text(json.dumps(io.read_yaml(CONFIG / "config.yaml") | over.get(kind, {})))
     return "config/using.json"
+
+
+def variants_of(name: Path) -> list[str]:
+    """The first variant of a method's file, with which all of the file is checked."""
+    return [*io.read_yaml(CONFIG / name).get("variants", {})][:1]
 
 
 def assert_exit_2(file: str, capsys) -> None:
