@@ -52,8 +52,13 @@ class Manifest:
             "classnames": list(self.classnames),
             "splits": {split: [list(item) for item in self.splits[split]] for split in SPLITS},
             **({"image_bytes": self.image_bytes} if self.image_bytes else {}),
-            **({"on_white": True} if self.on_white else {}),
+            **self.background,
         }
+
+    @property
+    def background(self) -> dict[str, bool]:
+        """What the metadata of files made from its images say of transparency: `on_white`, or nothing."""
+        return {"on_white": True} if self.on_white else {}
 
     def save(self, path: str | Path) -> None:
         """Writes the manifest as checksummed JSON."""

@@ -53,7 +53,7 @@ def inputs_of(
     """The pictures in batches; unreadable: as of `pictures.crops`."""
     image, like = towers.image, towers.text.table
     encode = _encoder(recipe, image)
-    for crops in pictures.crops(asked, image.preprocessing, BATCH_SIZE, unreadable):
+    for crops in pictures.crops(asked, image.preprocessing, BATCH_SIZE, recipe.on_white, unreadable):
         values = encode(image.preprocessing.normalise(torch.from_numpy(crops.pixels).to(image.device)))
         if recipe.inputs != "images":
             values = values.to(like.dtype)

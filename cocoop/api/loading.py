@@ -161,7 +161,8 @@ def _of_run(file: Path, seed: int | None) -> tuple[Recipe, dict[str, Tensor], li
     start = f"seed{chosen}."
     own = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
     results = results_of(file.parent, run, chosen)
-    return Recipe.of_run(run, metadata["classnames"], chosen), own, results, str(file)
+    on_white = metadata["made"].get("on_white", False)
+    return Recipe.of_run(run, metadata["classnames"], chosen, on_white), own, results, str(file)
 
 
 def _exported(

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cocoop.backbone.transforms import Preprocessing
-from cocoop.data.images import open_rgb
+from cocoop.data.images import flat, reader_of
 from cocoop.data.readers.base import images_below
 from cocoop.errors import UserError, shown
 
@@ -67,18 +67,17 @@ def _on_disk(path: Path) -> list[Picture]:
     return [Picture(str(path / name), path / name) for name in names]
 
 
-def rgb(picture: Picture) -> Image.Image:
+def rgb(picture: Picture, on_white: bool) -> Image.Image:
     """The picture as RGB, decoded like the images of a dataset. Raises a UserError that names it."""
     source = picture.source
     if isinstance(source, str | Path):
-        return open_rgb(source)
+        return reader_of(on_white)(source)
     image = _of_array(source, picture.name) if isinstance(source, np.ndarray) else source
     if image.mode not in EIGHT_BITS:
         raise UserError(
             f"{picture.name}: mode {image.mode!r} has more than 8 bits per value; scale it to 0..255 and convert it to RGB."
         )
-    transparent_palette = image.mode == "P" and "transparency" in image.info  # Pillow warns about a direct conversion
-    return (image.convert("RGBA") if transparent_palette else image).convert("RGB")
+    return flat(image, on_white)
 
 
 def _of_array(array: np.ndarray, name: str) -> Image.Image:
@@ -92,17 +91,22 @@ def _of_array(array: np.ndarray, name: str) -> Image.Image:
 
 
 def crops(
-    pictures: Sequence[Picture], preprocessing: Preprocessing, at_once: int, unreadable: Unreadable | None = None
+    pictures: Sequence[Picture],
+    preprocessing: Preprocessing,
+    at_once: int,
+    on_white: bool = False,
+    unreadable: Unreadable | None = None,
 ) -> Iterator[Crops]:
     """The test transform of all pictures in batches.
 
+    on_white: whether what is transparent is pasted onto white.
     unreadable: called for each picture that cannot be read, which is then left out; without it, the first one is a UserError.
     """
     for start in range(0, len(pictures), at_once):
         places, pixels = [], []
         for place, picture in enumerate(pictures[start : start + at_once], start):
             try:
-                pixels.append(preprocessing.test(rgb(picture)))
+                pixels.append(preprocessing.test(rgb(picture, on_white)))
                 places.append(place)
             except UserError as error:
                 if unreadable is None:

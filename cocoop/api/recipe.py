@@ -31,6 +31,8 @@ class Recipe:
         dataset: name of the dataset trained on, or "".
         seed: the seed that was trained.
         origin: where the tensors come from: {"run": settings}, {"checkpoint": facts}, or {}.
+        on_white: whether what is transparent in a picture is pasted onto white, as in the training images; else transparency
+            is dropped.
     """
 
     backbone: BackboneSpec
@@ -50,14 +52,16 @@ class Recipe:
     dataset: str
     seed: int
     origin: Mapping[str, Any]
+    on_white: bool = False
 
     @classmethod
-    def of_run(cls, run: Run, classnames: Sequence[str], seed: int) -> "Recipe":
+    def of_run(cls, run: Run, classnames: Sequence[str], seed: int, on_white: bool) -> "Recipe":
         """The recipe of one seed of a run; classnames: those trained on."""
         same = {part.name for part in fields(cls)} & {part.name for part in fields(Run)}
         return cls(
             **{name: getattr(run, name) for name in same}, fingerprint=None, sentences=run.descriptions is not None,
             classnames=tuple(classnames), seed=seed, origin={"run": json.loads(run.to_json())},
+            on_white=on_white,
         )  # fmt: skip
 
     @classmethod

@@ -119,7 +119,7 @@ def _to_rgb(image: Image.Image, on_white: bool) -> tuple[Image.Image, ranges.Rul
     if said and image.mode in ranges.DEEP:
         grey, rule = ranges.to_eight_bits(image, said)
         return grey.convert("RGB"), rule
-    picture = _on_white(image) if on_white and image.has_transparency_data else _without_alpha(image)
+    picture = flat(image, on_white)
     if image.has_transparency_data and _is_one_colour(picture):
         least, most = _alpha(image)
         if least < most:
@@ -127,6 +127,11 @@ def _to_rgb(image: Image.Image, on_white: bool) -> tuple[Image.Image, ranges.Rul
                 "all colours are the same, only the transparency differs; paste it onto a background and save the result."
             )
     return picture, ranges.check_colours(picture, said) if said else None
+
+
+def flat(image: Image.Image, on_white: bool) -> Image.Image:
+    """An image with 8 bits per value as RGB. on_white: paste what is transparent onto white, instead of dropping transparency."""
+    return _on_white(image) if on_white and image.has_transparency_data else _without_alpha(image)
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:

@@ -80,13 +80,20 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
         facts.append(metadata)
     _check_epochs(paths, [metadata["epochs"] for metadata in facts], run.views)
     subset = names_of(run, facts[0])
-    made = {key: facts[0][key] for key in ALIKE} | {"views": digest(run, facts), "notes": facts[0]["notes"]}
+    made = made_of(run, facts)
     if run.local:
         source: Source = CachedLocal(parts, device)
         return TrainingImages(source, labels.to(device), subset, made, source)
     source = Cached(torch.cat([torch.stack(part) for part in parts], 1).to(device))  # (S, V, N, E)
     second = source.second() if "second_view" in run.needs else None
     return TrainingImages(source, labels.to(device), subset, made, source, second=second)
+
+
+def made_of(run: Run, facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`TrainingImages.made` of files of features with this metadata."""
+    first = facts[0]
+    said = {key: first[key] for key in (*ALIKE, "notes", "on_white") if key in first}
+    return said | {"views": digest(run, facts)}
 
 
 def names_of(run: Run, facts: Mapping[str, Any]) -> tuple[str, ...]:

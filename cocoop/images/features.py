@@ -42,6 +42,7 @@ def extract_test(
         "split": split,
         "classnames": list(manifest.classnames),
         "manifest": manifest.fingerprint,
+        **manifest.background,
         "images": len(items),
         "width": backbone.embed_dim,
         **({"local": True} if local else {}),

@@ -71,6 +71,7 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone, split: str = "tra
         "preprocessing": whole.preprocessing.settings,
         "notes": list(manifest.notes),
         "views": digest(run, paths),
+        **manifest.background,
     }
     live = Live(whole, files.root, selected, run.views if split == "train" else 0, files.workers)
     return TrainingImages(live, labels.to(whole.device), tuple(manifest.classnames[label] for label in inside), made)

@@ -108,6 +108,7 @@ def extract(
         "epochs": [epochs.start, epochs.stop] if epochs else None,
         "classnames": list(manifest.classnames),
         "manifest": manifest.fingerprint,
+        **manifest.background,
         "notes": list(manifest.notes),
         "width": backbone.embed_dim,
         **({"local": True} if local else {}),

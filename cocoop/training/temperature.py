@@ -100,9 +100,8 @@ def validation_images(run: Run, files: TrainingFiles, text: TextEncoder, whole) 
     if files.validation is None:
         raise UserError(f"{run.variant} uses the validation draw; add --validation.")
     (features, labels), facts = cached.load_validation(run, files.validation, text.fingerprint, text.device)
-    made = {key: facts[key] for key in ALIKE} | {"views": cached.digest(run, [facts]), "notes": facts["notes"]}
     source = cached.Cached(features[:, None].to(text.dtype))
-    return TrainingImages(source, labels, cached.names_of(run, facts), made)
+    return TrainingImages(source, labels, cached.names_of(run, facts), cached.made_of(run, [facts]))
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +177,32 @@ def test_a_folder_of_ones_own_is_learned(tmp_path):
     assert learned.classnames == ("blue", "green", "red")
     assert learned.predict(tmp_path / "colours/red").pictures[0].endswith("red/0.png")
     assert learned.results[0]["total"] > 0
+
+
+def test_transparent_pictures_are_seen_as_in_training(prompt, digits, tmp_path):
+    """A prompt learned from transparent pictures, which its dataset pastes onto white, predicts with them on white."""
+    paths, names, _ = digits.of("base")
+    transparent = [with_hole(path) for path in paths[::9]]
+    for number, (image, name) in enumerate(zip(transparent, names[::9], strict=True)):
+        (tmp_path / "own" / name).mkdir(parents=True, exist_ok=True)
+        image.save(tmp_path / "own" / name / f"{number}.png")
+    settings = {"shots": 1, "backbone": "tiny", "device": "cpu", "training": {"epochs": 1}}
+    own = cocoop.train(tmp_path / "own", "coop", out=tmp_path / "out", **settings)
+    on_white = [Image.alpha_composite(Image.new("RGBA", image.size, "white"), image) for image in transparent]
+    dropped = [image.convert("RGB") for image in transparent]
+    for seen, expected, other in ((own, on_white, dropped), (prompt, dropped, on_white)):
+        found = seen.logits(transparent)
+        torch.testing.assert_close(found, seen.logits(expected), rtol=0, atol=0)
+        assert not torch.equal(found, seen.logits(other))
+    again = cocoop.load(own.export(tmp_path / "exported"), device="cpu")
+    torch.testing.assert_close(again.logits(transparent), own.logits(on_white), rtol=0, atol=0)
+
+
+def with_hole(path: Path) -> Image.Image:
+    """A picture whose left half is transparent."""
+    image = Image.open(path).convert("RGBA")
+    image.paste((200, 30, 30, 0), (0, 0, image.width // 2, image.height))
+    return image
 
 
 @pytest.mark.parametrize(
