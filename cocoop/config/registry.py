@@ -81,8 +81,8 @@ class Registry:
     def variants(self) -> Mapping[str, VariantSpec]:
         """The variants of all method files by name, with the configuration's changes.
 
-        A method is checked when one of its variants is first asked for, so that no start of Snakemake checks those that
-        nobody uses; those that the configuration changes are checked here.
+        What a schema cannot check of a method's file is checked when one of its variants is first asked for, so that no start
+        of Snakemake does so for methods that nobody uses; those that the configuration changes are checked here.
         """
         found = Variants(self.methods, self.overrides, self.where, self.check_datasets)
         found.check(self.overrides)

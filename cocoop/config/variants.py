@@ -21,7 +21,7 @@ IMAGE_LAYER = "image_layer_from"
 
 
 class Variants(Mapping[str, VariantSpec]):
-    """Variants by name. Names come from the methods' files; a file is checked when one of its variants is asked for.
+    """Variants by name. A method's file, which fits its schema, is checked further when one of its variants is asked for.
 
     methods: the content of the methods' files by path, with the variants that the configuration adds.
     overrides: what a configuration changes, by variant; where: its name in messages.
@@ -53,6 +53,9 @@ class Variants(Mapping[str, VariantSpec]):
         if name not in self._found:
             self._found |= self._read(self._files[name])
         return self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)

@@ -110,7 +110,7 @@ class FromHeads(Function):
             for rows in others:
                 found += [*front, rows, zeros[:, tiling.before :]]
         whole = torch.cat(found, 1) if len(found) > 1 else gradient
-        return whole.view(n * tiling.tiles, -1, ctx.heads, width // ctx.heads).transpose(1, 2), None, None
+        return whole.reshape(n * tiling.tiles, -1, ctx.heads, width // ctx.heads).transpose(1, 2), None, None
 
 
 class Chosen(Function):

@@ -9,7 +9,8 @@ from PIL import Image
 from cocoop import places
 from cocoop.config import Registry, paper, weights
 from cocoop.data.new import write_yaml
-from cocoop.planning import files
+from cocoop.errors import UserError
+from cocoop.planning import Plan, files
 from cocoop.planning.cost.groups import profile
 
 METHOD = "methods/coop.yaml"
@@ -60,6 +61,17 @@ def test_a_variant_of_two_files_is_an_error():
         Exception, match=r"config/methods/mine.yaml: variant 'coop' is also defined in methods/coop.yaml"
     ):
         Registry().variant("coop", "here")
+
+
+def test_a_method_is_checked_when_a_configuration_uses_or_changes_it():
+    copied(METHOD, "coop:CoOp", "coop:Nothing")
+    plan = {"variants": ["clip", "cocoop"], "train_datasets": ["digits"]}
+    config = files.load() | {"experiments": [{"base_to_new": plan}]}
+    assert {run.variant for run in Plan(config, Registry()).runs} == {"cocoop"}
+    plan["variants"].append("coop")
+    for uses in (lambda: Plan(config, Registry()), lambda: Registry(overrides={"coop": {}}).variants):
+        with pytest.raises(UserError, match=r"config/methods/coop.yaml: class: unknown class"):
+            uses()
 
 
 def test_own_configuration_has_only_the_keys_that_differ():
