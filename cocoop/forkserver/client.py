@@ -1,8 +1,9 @@
 """The process that Snakemake starts for a stage: it has the server fork the stage, and ends like it.
 
-The first stage of a workflow starts the server, which serves only the stages of one Snakemake, in the same folder with the same
-environment variables. No state is shared but imported libraries. `python -m cocoop.forkserver.client STAGE` starts a server ahead
-of its first stage: a Slurm job does so, because it runs each stage in a job step, which a server of its own would not outlive.
+The first stage of a workflow, or a download before it, starts the server, which serves only the stages of one Snakemake, in
+the same folder with the same environment variables. No state is shared but imported libraries. `python -m
+cocoop.forkserver.client STAGE` starts a server ahead of its first stage: a Slurm job does so, because it runs each stage in a job
+step, which a server of its own would not outlive.
 """
 
 import fcntl
@@ -34,10 +35,13 @@ Reply = dict[str, Any]
 
 def run(arguments: list[str]) -> int | None:
     """The exit code of a stage that the server has run; None if it must run in this process."""
-    if not arguments or arguments[0] not in libraries.OF_STAGES:
-        return None
+    stage = arguments[0] if arguments else ""
     try:
-        server = _server(arguments[0])
+        if stage in libraries.AHEAD:
+            start(libraries.AHEAD[stage])
+        if stage not in libraries.OF_STAGES:
+            return None
+        server = _server(stage)
         return _ran(server, arguments) if server else None
     except OSError:
         return None

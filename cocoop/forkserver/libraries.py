@@ -10,6 +10,8 @@ TORCH = (
     "pydantic.type_adapter",
     "PIL.Image",
 )
+AHEAD = {"download": "manifest"}
+"""Stages that run by themselves, and the one that follows: the server imports for that one meanwhile."""
 TABLES = ("pandas", "scipy.stats", "tabulate", "jsonschema")
 OF_STAGES = {
     "manifest": TORCH,

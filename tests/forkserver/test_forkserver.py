@@ -169,6 +169,18 @@ def test_a_server_that_is_started_ahead_has_imported_the_libraries(world):
     assert world.run("import os; print(os.getppid())")[1] == f"{server}\n"
 
 
+def test_a_download_runs_by_itself_while_a_server_starts(tmp_path):
+    alone = World(tmp_path)
+    try:
+        assert alone.run("", stage=next(iter(libraries.AHEAD)))[0] == NO_SERVER
+        (server,) = alone.servers()
+        assert eventually(lambda: "/torch/lib/" in Path(f"/proc/{server}/maps").read_text())
+    finally:
+        alone.head.kill()
+        alone.head.wait()
+    assert eventually(lambda: not alive(server))
+
+
 def test_changed_code_is_used_by_the_next_stage(world):
     (world.folder / "changing.py").write_text("VALUE = 1")
     assert world.run("import changing; print(changing.VALUE)")[1] == "1\n"
