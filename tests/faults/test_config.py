@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,14 @@ def at(content: Any, place: tuple) -> Any:
     return content
 
 
-def mutants(content: dict) -> Iterator[tuple[str, tuple, dict]]:
-    """(what was done, to which key, the content with it done), for every key."""
+def mutants(content: dict) -> Iterator[tuple[str, tuple, Callable[[], dict]]]:
+    """(what is done, to which key, a function that gives the content with it done), for every key."""
     for place in keys(content):
         value = at(content, place)
         if isinstance(at(content, place[:-1]), dict):
-            yield "missing", place, without(content, place)
-            yield "wrong name", place, replaced(without(content, place), (*place[:-1], f"{place[-1]}_x"), value)
-            yield "stranger", place, replaced(content, (*place[:-1], STRANGER), 1)
+            yield "missing", place, partial(without, content, place)
+            yield "wrong name", place, partial(renamed, content, place, f"{place[-1]}_x")
+            yield "stranger", place, partial(replaced, content, (*place[:-1], STRANGER), 1)
         others = [other for other in WRONG_TYPES if type(other) is not type(value)]
         if isinstance(value, int | float) and not isinstance(value, bool):
             others += [-1, 0, 10**9, float("nan"), float("inf"), "2e-3"]
@@ -61,13 +62,17 @@ def mutants(content: dict) -> Iterator[tuple[str, tuple, dict]]:
             others += ["", "no_such_name", value.upper(), f"{value} ", "../x", "$(touch canary)", "{}{}", "a\nb"]
         for other in others:
             if other != value or type(other) is not type(value):
-                yield repr(other), place, replaced(content, place, other)
+                yield repr(other), place, partial(replaced, content, place, other)
 
 
 def without(content: dict, place: tuple) -> dict:
     changed = copy.deepcopy(content)
     del at(changed, place[:-1])[place[-1]]
     return changed
+
+
+def renamed(content: dict, place: tuple, name: str) -> dict:
+    return replaced(without(content, place), (*place[:-1], name), at(content, place))
 
 
 def replaced(content: dict, place: tuple, value: Any) -> dict:
@@ -136,7 +141,7 @@ def test_every_key(name, folder, full, figures, monkeypatch, capsys):
     step = 1 if full else max(1, len(everything) // MUTANTS_IN_CI)
     try:
         for how, place, changed in everything[::step]:
-            path.write_text(yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
+            path.write_text(yaml.safe_dump(changed(), sort_keys=False, allow_unicode=True))
             found, text = outcome(folder, name)
             figures.add("config keys", found)
             crashed += [(how, place, text)] if found == "crashed" else []
