@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import stat
@@ -29,6 +30,7 @@ LONGEST_ADDRESS = 100  # bytes; Linux allows 107
 OF_STEPS = re.compile(
     r"_|SHLVL|TE?MP(DIR)?|(SLURM|SRUN)_\w+|(CUDA|ROCR)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
 )
+PATIENCE = 0.5  # seconds in which a server that is not busy answers
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Reply = dict[str, Any]
 
@@ -125,13 +127,24 @@ def _remove(folder: Path) -> None:
 
 
 def _ran(server: socket.socket, arguments: list[str]) -> int | None:
-    """Asks for a stage and waits for its end; passes on signals, and ends by the same signal as the stage."""
+    """Asks for a stage and waits for its end; passes on signals, and ends by the same signal as the stage.
+
+    A signal before the stage has begun ends this process, instead of waiting for a server that still imports libraries.
+    """
+    begun = False
+
+    def pass_on(number: int, _: Any) -> None:
+        with suppress(OSError):  # it has ended, and its answer is on the way
+            _send(server, {"signal": number})
+        if not begun and not select.select([server], [], [], PATIENCE)[0]:
+            _end_by(number)
+
     # A fork inherits no files from this process, so it gets them all: a stage may read from its stdin or /dev/fd/63.
     files = [file for file in map(int, os.listdir("/dev/fd")) if os.path.exists(f"/dev/fd/{file}")]
     files.remove(server.fileno())
     ignored = [number for number in FORWARDED if signal.getsignal(number) == signal.SIG_IGN]  # by nohup, for example
     for number in {*FORWARDED} - {*ignored}:
-        signal.signal(number, lambda number, _: _pass_on(server, number))
+        signal.signal(number, pass_on)
     socket.send_fds(server, [b"{}\n"], files)
     mask = os.umask(0o077)
     os.umask(mask)
@@ -140,17 +153,23 @@ def _ran(server: socket.socket, arguments: list[str]) -> int | None:
     replies = server.makefile("rb")
     if not _read(replies).get("forked"):
         return None
+    begun = True
     code = _read(replies).get("code", -signal.SIGKILL)  # no answer: the server was killed, and its forks with it
     if code < 0:
-        if -code in FORWARDED:
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
+        _die_by(-code)
     return code
 
 
-def _pass_on(server: socket.socket, number: int) -> None:
-    with suppress(OSError):  # it has ended, and its answer is on the way
-        _send(server, {"signal": number})
+def _end_by(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    _die_by(number)
+
+
+def _die_by(number: int) -> None:
+    if number in FORWARDED:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _send(server: socket.socket, message: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cocoop.errors import INTERRUPTED, INTERRUPTION
 from cocoop.forkserver import client, libraries
 from cocoop.io import REPOSITORY
 
@@ -186,6 +187,29 @@ def test_changed_code_is_used_by_the_next_stage(world):
     assert world.run("import changing; print(changing.VALUE)")[1] == "1\n"
     (world.folder / "changing.py").write_text("VALUE = 'two'")
     assert world.run("import changing; print(changing.VALUE)")[1] == "two\n"
+
+
+def test_an_interrupt_does_not_wait_for_a_server_that_imports(tmp_path):
+    alone = World(tmp_path)
+    try:
+        assert alone.run("print(1)")[1] == "1\n"
+        (server,) = alone.servers()
+        os.kill(server, signal.SIGSTOP)  # as busy as one that imports torch
+        process = alone.start("import time; time.sleep(1000)")
+        assert eventually(lambda: any(map(is_socket, Path(f"/proc/{process.pid}/fd").iterdir())))
+        time.sleep(0.2)  # until it reads
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=SECONDS) == INTERRUPTED
+        os.kill(server, signal.SIGCONT)
+        assert process.communicate(timeout=SECONDS) == ("", f"{INTERRUPTION}\n")  # and the stage, which has the same pipes
+        assert alone.run("print(2)")[1] == "2\n"
+    finally:
+        alone.head.kill()
+        alone.head.wait()
+
+
+def is_socket(file: Path) -> bool:
+    return os.path.exists(file) and os.readlink(file).startswith("socket:")
 
 
 def test_an_interrupt_reaches_the_stage_and_its_processes(world):
