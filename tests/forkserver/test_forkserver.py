@@ -191,9 +191,9 @@ def test_changed_code_is_used_by_the_next_stage(world):
 
 def test_an_interrupt_does_not_wait_for_a_server_that_imports(tmp_path):
     alone = World(tmp_path)
+    assert alone.run("print(1)")[1] == "1\n"
+    (server,) = alone.servers()
     try:
-        assert alone.run("print(1)")[1] == "1\n"
-        (server,) = alone.servers()
         os.kill(server, signal.SIGSTOP)  # as busy as one that imports torch
         process = alone.start("import time; time.sleep(1000)")
         assert eventually(lambda: any(map(is_socket, Path(f"/proc/{process.pid}/fd").iterdir())))
@@ -201,9 +201,13 @@ def test_an_interrupt_does_not_wait_for_a_server_that_imports(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=SECONDS) == INTERRUPTED
         os.kill(server, signal.SIGCONT)
-        assert process.communicate(timeout=SECONDS) == ("", f"{INTERRUPTION}\n")  # and the stage, which has the same pipes
+        assert process.communicate(timeout=SECONDS) == (
+            "",
+            f"{INTERRUPTION}\n",
+        )  # and the stage, which has the same pipes
         assert alone.run("print(2)")[1] == "2\n"
     finally:
+        os.kill(server, signal.SIGCONT)
         alone.head.kill()
         alone.head.wait()
 
