@@ -170,8 +170,8 @@ def test_a_server_that_is_started_ahead_has_imported_the_libraries(world):
     assert world.run("import os; print(os.getppid())")[1] == f"{server}\n"
 
 
-def test_a_download_runs_by_itself_while_a_server_starts(tmp_path):
-    alone = World(tmp_path)
+def test_a_download_runs_by_itself_while_a_server_starts(tmp_path_factory):
+    alone = World(tmp_path_factory.mktemp("d"))  # short, as the path of a socket
     try:
         assert alone.run("", stage=next(iter(libraries.AHEAD)))[0] == NO_SERVER
         (server,) = alone.servers()
@@ -189,8 +189,8 @@ def test_changed_code_is_used_by_the_next_stage(world):
     assert world.run("import changing; print(changing.VALUE)")[1] == "two\n"
 
 
-def test_an_interrupt_does_not_wait_for_a_server_that_imports(tmp_path):
-    alone = World(tmp_path)
+def test_an_interrupt_does_not_wait_for_a_server_that_imports(tmp_path_factory):
+    alone = World(tmp_path_factory.mktemp("i"))
     assert alone.run("print(1)")[1] == "1\n"
     (server,) = alone.servers()
     try:
