@@ -94,7 +94,7 @@ def crops(
     pictures: Sequence[Picture],
     preprocessing: Preprocessing,
     at_once: int,
-    on_white: bool = False,
+    on_white: bool,
     unreadable: Unreadable | None = None,
 ) -> Iterator[Crops]:
     """The test transform of all pictures in batches.

@@ -82,11 +82,9 @@ class Registry:
         """The variants of all method files by name, with the configuration's changes.
 
         What a schema cannot check of a method's file is checked when one of its variants is first asked for, so that no start
-        of Snakemake does so for methods that nobody uses; those that the configuration changes are checked here.
+        of Snakemake does so for methods that nobody uses; those that the configuration changes are checked at once.
         """
-        found = Variants(self.methods, self.overrides, self.where, self.check_datasets)
-        found.check(self.overrides)
-        return found
+        return Variants(self.methods, self.overrides, self.where, self.check_datasets)
 
     @cached_property
     def methods(self) -> dict[Path, dict[str, Any]]:

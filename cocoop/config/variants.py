@@ -21,7 +21,8 @@ IMAGE_LAYER = "image_layer_from"
 
 
 class Variants(Mapping[str, VariantSpec]):
-    """Variants by name. A method's file, which fits its schema, is checked further when one of its variants is asked for.
+    """Variants by name. A method's file, which fits its schema, is checked further when one of its variants is asked for,
+    or at once if the configuration changes one.
 
     methods: the content of the methods' files by path, with the variants that the configuration adds.
     overrides: what a configuration changes, by variant; where: its name in messages.
@@ -48,6 +49,8 @@ class Variants(Mapping[str, VariantSpec]):
             if name not in self._files:
                 raise unknown("variant", over.get(BASED_ON, name), self._files, f"{where}: variants")
         self._found: dict[str, VariantSpec] = {}
+        for path in dict.fromkeys(self._files[name] for name in overrides):
+            self._found |= self._read(path)
 
     def __getitem__(self, name: str) -> VariantSpec:
         if name not in self._found:
@@ -62,11 +65,6 @@ class Variants(Mapping[str, VariantSpec]):
 
     def __len__(self) -> int:
         return len(self._files)
-
-    def check(self, names: Iterable[str]) -> None:
-        """Raises a UserError if the file of one of these variants is not valid."""
-        for name in names:
-            self[name]
 
     def _read(self, path: Path) -> dict[str, VariantSpec]:
         """The variants of a method's file."""

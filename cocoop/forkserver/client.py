@@ -137,7 +137,9 @@ def _ran(server: socket.socket, arguments: list[str]) -> int | None:
         with suppress(OSError):  # it has ended, and its answer is on the way
             _send(server, {"signal": number})
         if not begun and not select.select([server], [], [], PATIENCE)[0]:
-            _end_by(number)
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            _die_by(number)
 
     # A fork inherits no files from this process, so it gets them all: a stage may read from its stdin or /dev/fd/63.
     files = [file for file in map(int, os.listdir("/dev/fd")) if os.path.exists(f"/dev/fd/{file}")]
@@ -158,12 +160,6 @@ def _ran(server: socket.socket, arguments: list[str]) -> int | None:
     if code < 0:
         _die_by(-code)
     return code
-
-
-def _end_by(number: int) -> None:
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    _die_by(number)
 
 
 def _die_by(number: int) -> None:
