@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cocoop.backbone.products import linear
+
 Rows = Callable[[Tensor], Tensor]  # a function of tokens (..., D) that treats each token separately
 
 
@@ -34,7 +36,7 @@ class Affine:
 
     def __call__(self, x: Tensor) -> Tensor:
         """x (..., in) -> (..., out)."""
-        return F.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 @dataclass(frozen=True)

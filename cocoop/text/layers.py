@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cocoop.backbone.products import linear
 from cocoop.text.tiles import Tiles
 from cocoop.text.tower import Block, TextTower
 
@@ -25,12 +26,12 @@ def first_norm(block: Block, x: Tensor, epsilon: float) -> Tensor:
 
 def project_normed(block: Block, normed: Tensor) -> Tensor:
     """Like `project`, but for the result of `first_norm`."""
-    return F.linear(normed.to(block.in_weight.dtype), block.in_weight, block.in_bias)
+    return linear(normed.to(block.in_weight.dtype), block.in_weight, block.in_bias)
 
 
 def attention_output(block: Block, mixed: Tensor) -> Tensor:
     """The output projection (…, D) of the result of attention (…, D)."""
-    return F.linear(mixed, block.out_weight, block.out_bias)
+    return linear(mixed, block.out_weight, block.out_bias)
 
 
 def feed_forward(tower: TextTower, block: Block, x: Tensor) -> Tensor:

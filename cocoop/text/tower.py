@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cocoop.backbone.products import linear
+
 BLOCK_TENSORS = {
     "ln_1.weight": "ln_1_weight",
     "ln_1.bias": "ln_1_bias",
@@ -85,10 +87,10 @@ class TextTower(nn.Module):
         """
         x = x.to(block.fc_weight.dtype)
         if self.facts.activation == "quick_gelu":
-            hidden = F.silu(torch.addmm(block.fc_bias, x, block.fc_weight.T, beta=QUICK, alpha=QUICK))
-            return torch.addmm(block.proj_bias, hidden, block.proj_weight.T, alpha=1 / QUICK)
+            hidden = F.silu(linear(x, block.fc_weight, block.fc_bias, beta=QUICK, alpha=QUICK))
+            return linear(hidden, block.proj_weight, block.proj_bias, alpha=1 / QUICK)
         activation = F.gelu if self.facts.activation == "gelu" else F.silu
-        return F.linear(activation(F.linear(x, block.fc_weight, block.fc_bias)), block.proj_weight, block.proj_bias)
+        return linear(activation(linear(x, block.fc_weight, block.fc_bias)), block.proj_weight, block.proj_bias)
 
     @classmethod
     def from_open_clip(cls, model: nn.Module, sot: int, eot: int) -> "TextTower":
