@@ -8,6 +8,7 @@ from cocoop.forkserver.client import VARIABLE as FORKSERVER
 from cocoop.planning import files, stages
 from cocoop.planning.environment import environment
 from cocoop.planning.jobs import jobs_of
+from cocoop.planning.priority import priority
 from cocoop.provenance import NUMERIC
 
 REPOSITORY = places.REPOSITORY
@@ -142,6 +143,11 @@ def inputs_of(stage):
 def command_of(stage):
     """A params function that returns the arguments of a job after `python -m cocoop`."""
     return lambda wildcards: job_of(stage, wildcards).command
+
+
+def priority_of(stage):
+    """A priority function."""
+    return lambda wildcards: priority(job_of(stage, wildcards))
 
 
 def final_outputs():

@@ -6,6 +6,7 @@ rule download:
     localrule: True
     conda:
         "../../environment.yml"
+    priority: priority_of(stages.DOWNLOAD)
     params:
         command=command_of(stages.DOWNLOAD),
     message:
@@ -24,6 +25,7 @@ rule manifest:
     localrule: True
     conda:
         "../../environment.yml"
+    priority: priority_of(stages.MANIFEST)
     params:
         command=command_of(stages.MANIFEST),
     message:
@@ -42,6 +44,7 @@ rule fewshot:
     localrule: True
     conda:
         "../../environment.yml"
+    priority: priority_of(stages.FEWSHOT)
     params:
         command=command_of(stages.FEWSHOT),
     message:

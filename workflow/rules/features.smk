@@ -8,6 +8,7 @@ rule text_tower:
     localrule: True
     conda:
         "../../environment.yml"
+    priority: priority_of(stages.TEXT_TOWER)
     params:
         command=command_of(stages.TEXT_TOWER),
     message:
@@ -25,6 +26,7 @@ rule features:
         stages.FEATURES.log,
     conda:
         "../../environment.yml"
+    priority: priority_of(stages.FEATURES)
     resources:
         gpu=1,
     params:
@@ -44,6 +46,7 @@ rule views:
         stages.VIEWS.log,
     conda:
         "../../environment.yml"
+    priority: priority_of(stages.VIEWS)
     resources:
         gpu=1,
     params:

@@ -7,7 +7,7 @@ rule train:
         stages.TRAIN.log,
     conda:
         "../../environment.yml"
-    priority: 1  # the long jobs first, or the last one runs alone
+    priority: priority_of(stages.TRAIN)
     resources:
         gpu=1,
     params:
