@@ -4,6 +4,7 @@ from cocoop.planning import stages
 from cocoop.planning.job import Job
 from cocoop.run import Run
 
+
 def priority(job: Job) -> float:
     """A number that is higher for a job to start earlier.
 

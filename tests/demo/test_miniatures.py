@@ -168,3 +168,10 @@ def test_wrong_requests_are_one_line_and_write_nothing(tmp_path):
 def test_drawing_does_not_import_torch():
     code = "import sys, cocoop.demo.miniatures.writing as w; next(w.groups('shapes')); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=io.REPOSITORY).returncode == 0
+
+
+def test_digits_are_those_that_scikit_learn_loads():
+
+    images, labels = digits._source()
+    assert np.array_equal(images, load_digits().images)
+    assert np.array_equal(labels, load_digits().target)

@@ -1,12 +1,15 @@
 """The only miniature with real images: scikit-learn's handwritten digits (UCI, 1,797 images of 8 x 8 pixels)."""
 
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from cocoop.demo.drawing.canvas import SIZE
 
+SOURCE = Path("datasets", "data", "digits.csv.gz")
 INK_LEVELS = 16
 SCALED = 52  # pixels: a margin of six on each side
 SHARES = (0.5, 0.2)  # train, val (the rest is test): the CoOp authors' fractions without an official split (dtd.py)
@@ -24,10 +27,15 @@ def split(label: int, seed: int) -> dict[str, np.ndarray]:
 @lru_cache(maxsize=1)
 def _source() -> tuple[np.ndarray, np.ndarray]:
     """Images with ink 0..16, (1797, 8, 8), and labels (1797,)."""
-    from sklearn.datasets import load_digits
+    table = np.loadtxt(_installed() / SOURCE, delimiter=",", dtype=np.uint8)
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1]
 
-    source = load_digits()
-    return source.images, source.target
+
+def _installed() -> Path:
+    """The folder of scikit-learn. To import it, for `load_digits`, would take longer than all else here."""
+    found = find_spec("sklearn")
+    assert found and found.origin  # one of our dependencies
+    return Path(found.origin).parent
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
