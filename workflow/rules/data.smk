@@ -3,10 +3,10 @@ rule download:
         stamp=stages.DOWNLOAD.outputs["stamp"].replace("{data_root}", DATA),
     log:
         stages.DOWNLOAD.log,
+    priority: priority_of(stages.DOWNLOAD)
     localrule: True
     conda:
         "../../environment.yml"
-    priority: priority_of(stages.DOWNLOAD)
     params:
         command=command_of(stages.DOWNLOAD),
     message:
@@ -22,10 +22,10 @@ rule manifest:
         **stages.MANIFEST.outputs,
     log:
         stages.MANIFEST.log,
+    priority: priority_of(stages.MANIFEST)
     localrule: True
     conda:
         "../../environment.yml"
-    priority: priority_of(stages.MANIFEST)
     params:
         command=command_of(stages.MANIFEST),
     message:
@@ -41,10 +41,10 @@ rule fewshot:
         **stages.FEWSHOT.outputs,
     log:
         stages.FEWSHOT.log,
+    priority: priority_of(stages.FEWSHOT)
     localrule: True
     conda:
         "../../environment.yml"
-    priority: priority_of(stages.FEWSHOT)
     params:
         command=command_of(stages.FEWSHOT),
     message:

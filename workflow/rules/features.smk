@@ -5,10 +5,10 @@ rule text_tower:
         **stages.TEXT_TOWER.outputs,
     log:
         stages.TEXT_TOWER.log,
+    priority: priority_of(stages.TEXT_TOWER)
     localrule: True
     conda:
         "../../environment.yml"
-    priority: priority_of(stages.TEXT_TOWER)
     params:
         command=command_of(stages.TEXT_TOWER),
     message:
@@ -24,9 +24,9 @@ rule features:
         **stages.FEATURES.outputs,
     log:
         stages.FEATURES.log,
+    priority: priority_of(stages.FEATURES)
     conda:
         "../../environment.yml"
-    priority: priority_of(stages.FEATURES)
     resources:
         gpu=1,
     params:
@@ -44,9 +44,9 @@ rule views:
         **stages.VIEWS.outputs,
     log:
         stages.VIEWS.log,
+    priority: priority_of(stages.VIEWS)
     conda:
         "../../environment.yml"
-    priority: priority_of(stages.VIEWS)
     resources:
         gpu=1,
     params:

@@ -5,9 +5,9 @@ rule train:
         **stages.TRAIN.outputs,
     log:
         stages.TRAIN.log,
+    priority: priority_of(stages.TRAIN)
     conda:
         "../../environment.yml"
-    priority: priority_of(stages.TRAIN)
     resources:
         gpu=1,
     params:
