@@ -15,6 +15,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 SMALLEST = 512 * 512  # elements of a matrix; smaller products gain less than it costs to call a Function
+UNCHANGED: tuple[str, list[float], str] = ("none", [], "")  # no function of the result
 
 
 def _onednn() -> Callable[..., Tensor] | None:
@@ -27,13 +28,11 @@ def _onednn() -> Callable[..., Tensor] | None:
 ONEDNN = _onednn()
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta * bias + alpha * x weight^T for rows x (..., in) and a frozen weight (out, in). Factors need 2-D rows and a bias."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x weight^T + bias, for rows x (..., in) and a frozen weight (out, in)."""
     if weight.numel() >= SMALLEST and ONEDNN and _plain(x, weight):
-        return Product.apply(x, weight, bias, beta, alpha)
-    if bias is None or beta == alpha == 1:
-        return F.linear(x, weight, bias)
-    return torch.addmm(bias, x, weight.T, beta=beta, alpha=alpha)
+        return Product.apply(x, weight, bias)
+    return F.linear(x, weight, bias)
 
 
 def _plain(x: Tensor, weight: Tensor) -> bool:
@@ -45,36 +44,14 @@ class Product(Function):
     """`linear` by oneDNN."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, beta: float, alpha: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        assert ONEDNN is not None
         ctx.save_for_backward(weight)
-        ctx.alpha = alpha
-        if bias is not None and beta != 1:
-            bias = beta * bias
-        if alpha == 1:
-            return _product(x, weight, bias)
-        if _widens(weight):
-            return _product(alpha * x, weight, bias)
-        found = _product(x, weight).mul_(alpha)
-        return found if bias is None else found.add_(bias)
+        return ONEDNN(x, weight, bias, *UNCHANGED)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (weight,), alpha = ctx.saved_tensors, ctx.alpha
-        if alpha == 1:
-            found = _product(gradient, weight.T)
-        elif _widens(weight):
-            found = _product(gradient, weight.T).mul_(alpha)
-        else:
-            found = _product(alpha * gradient, weight.T)
-        return found, None, None, None, None
-
-
-def _widens(weight: Tensor) -> bool:
-    """Whether there are fewer inputs than outputs: the factor is for the shorter rows."""
-    return weight.shape[1] < weight.shape[0]
-
-
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    assert ONEDNN is not None
-    return ONEDNN(x, weight, bias, "none", [], "")
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        assert ONEDNN is not None
+        (weight,) = ctx.saved_tensors
+        return ONEDNN(gradient, weight.T, None, *UNCHANGED), None, None

@@ -9,7 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cocoop import __version__
-from cocoop.cli import backbones, bench, cluster, datasets, draws, experiments, prompts, stages, tools, usage, workflow
+from cocoop.cli import (
+    backbones,
+    bench,
+    cluster,
+    datasets,
+    draws,
+    experiments,
+    interrupts,
+    prompts,
+    stages,
+    tools,
+    usage,
+    workflow,
+)
 from cocoop.errors import EXIT_CODE, INTERRUPTED, INTERRUPTION, UserError
 from cocoop.planning import environment
 
@@ -37,31 +50,38 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one stage; a UserError becomes one line and exit code 2."""
+    """Runs one stage; a UserError becomes one line and exit code 2, and Ctrl-C one line and exit code 130."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("cocoop").setLevel(logging.INFO)  # of libraries only warnings: fontTools alone writes 500 lines
-    try:
-        arguments = vars(parser().parse_args(argv))
-        stage, used = arguments.pop("stage"), arguments.pop("usage", None)
-        if (
-            stage.__module__ in (stages.__name__, experiments.__name__) and not sys.stdout.isatty()
-        ):  # write the command to the job's log
-            print(
-                "command:",
-                *(f"{name}={shlex.quote(os.environ[name])}" for name in environment.ALL if name in os.environ),
-                shlex.join(["python", "-m", "cocoop", *(sys.argv[1:] if argv is None else argv)]),
-                flush=True,
-            )
-        with usage.measured(used):
-            stage(**arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has closed the pipe, and Python would flush again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CUT_OFF
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_CODE
-    except KeyboardInterrupt:
-        print(INTERRUPTION, file=sys.stderr)
-        return INTERRUPTED
+    with interrupts.remembered() as interrupted:
+        try:
+            _run(argv)
+        except BrokenPipeError:  # `| head` has closed the pipe, and Python would flush again at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return CUT_OFF
+        except (Exception, KeyboardInterrupt) as error:
+            if interrupted or isinstance(error, KeyboardInterrupt):
+                print(INTERRUPTION, file=sys.stderr)
+                return INTERRUPTED
+            if isinstance(error, UserError):
+                print(f"error: {error}", file=sys.stderr)
+                return EXIT_CODE
+            raise
     return 0
+
+
+def _run(argv: Sequence[str] | None) -> None:
+    arguments = vars(parser().parse_args(argv))
+    stage, used = arguments.pop("stage"), arguments.pop("usage", None)
+    if (
+        stage.__module__ in (stages.__name__, experiments.__name__) and not sys.stdout.isatty()
+    ):  # write the command to the job's log
+        print(
+            "command:",
+            *(f"{name}={shlex.quote(os.environ[name])}" for name in environment.ALL if name in os.environ),
+            shlex.join(["python", "-m", "cocoop", *(sys.argv[1:] if argv is None else argv)]),
+            flush=True,
+        )
+    with usage.measured(used):
+        stage(**arguments)
+    sys.stdout.flush()

@@ -87,8 +87,8 @@ class TextTower(nn.Module):
         """
         x = x.to(block.fc_weight.dtype)
         if self.facts.activation == "quick_gelu":
-            hidden = F.silu(linear(x, block.fc_weight, block.fc_bias, beta=QUICK, alpha=QUICK))
-            return linear(hidden, block.proj_weight, block.proj_bias, alpha=1 / QUICK)
+            hidden = F.silu(torch.addmm(block.fc_bias, x, block.fc_weight.T, beta=QUICK, alpha=QUICK))
+            return torch.addmm(block.proj_bias, hidden, block.proj_weight.T, alpha=1 / QUICK)
         activation = F.gelu if self.facts.activation == "gelu" else F.silu
         return linear(activation(linear(x, block.fc_weight, block.fc_bias)), block.proj_weight, block.proj_bias)
 

@@ -4,12 +4,15 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from cocoop import io
 from tests.faults import processes, workflow
 from tests.faults.world import STAGES
 
@@ -84,3 +87,29 @@ def again(folder: Path, rule: str, target: str) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     for log in (folder / "results/logs" / LOGS.get(rule, rule)).rglob("*.log"):
         log.unlink()
+
+
+SWALLOWED = """
+import os, signal, sys
+from cocoop import cli
+from cocoop.cli import usage
+from cocoop.errors import UserError
+
+def measured(used):
+    if sys.argv[1] == "interrupted":
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+    raise UserError("x.safetensors: not a valid file.")
+
+usage.measured = measured
+sys.exit(cli.main(["status"]))
+"""
+
+
+@pytest.mark.parametrize(("how", "code", "said"), [("interrupted", 130, CONTINUES), ("damaged", 2, "not a valid file")])
+def test_a_library_that_takes_the_interrupt_for_an_error(how, code, said):
+    done = subprocess.run([sys.executable, "-c", SWALLOWED, how], capture_output=True, text=True, cwd=io.REPOSITORY)
+    assert done.returncode == code
+    assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
