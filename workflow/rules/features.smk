@@ -24,7 +24,6 @@ rule features:
         **stages.FEATURES.outputs,
     log:
         stages.FEATURES.log,
-    priority: priority_of(stages.FEATURES)
     conda:
         "../../environment.yml"
     resources:
