@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import selectors
 import shutil
 import signal
@@ -93,7 +94,11 @@ class Server:
             if "signal" in message:
                 self.pass_on(client, message["signal"])
             elif "arguments" in message:
-                self.fork(client, message)
+                self.import_for(message["arguments"][0])
+                if not gone(client.connection):  # interrupted meanwhile
+                    self.fork(client, message)
+                for file in client.files:
+                    os.close(file)
         if not received:
             self.selector.unregister(client.connection)
             client.connection.close()
@@ -109,14 +114,11 @@ class Server:
             importlib.import_module(library)
 
     def fork(self, client: Client, request: dict[str, Any]) -> None:
-        self.import_for(request["arguments"][0])
         gc.freeze()  # the collectors of forks leave these objects, and thus their memory, shared
         server = os.getpid()
         client.process = os.fork()
         if not client.process:
             become(client.files, request, server)
-        for file in client.files:
-            os.close(file)
         with suppress(OSError):  # it has done so itself, or has ended
             os.setpgid(client.process, client.process)
         self.answer(client, {"forked": client.process})
@@ -135,6 +137,13 @@ class Server:
     def answer(self, client: Client, message: dict[str, Any]) -> None:
         with suppress(OSError):  # the client has died, which `read` will see
             client.connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def gone(connection: socket.socket) -> bool:
+    """Whether the other end has closed it, even if something that it sent before has not been read."""
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def become(files: list[int], request: dict[str, Any], server: int) -> None:
