@@ -15,14 +15,18 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 SMALLEST = 512 * 512  # elements of a matrix; smaller products gain less than it costs to call a Function
+SCHEMA = (
+    "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, str? algorithm) -> Tensor Y"
+)
 UNCHANGED: tuple[str, list[float], str] = ("none", [], "")  # no function of the result
 
 
 def _onednn() -> Callable[..., Tensor] | None:
-    """torch's operation for a product by oneDNN, where there is one."""
+    """torch's operation for a product by oneDNN. It is private, so only one with the known arguments is taken."""
     if platform.machine() not in ("x86_64", "AMD64") or not torch.backends.mkldnn.is_available():
         return None
-    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    found = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    return found if found and str(found.default._schema) == SCHEMA else None
 
 
 ONEDNN = _onednn()

@@ -1,5 +1,7 @@
 """Products by oneDNN are torch's own, to rounding, forward and backward."""
 
+import platform
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 from cocoop.backbone import products
 
 WIDE = (2048, 512)
-X86 = pytest.mark.skipif(products.ONEDNN is None, reason="oneDNN's product is for x86 CPUs")
+X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN's product is for x86 CPUs")
 
 
 def taken(out: torch.Tensor) -> bool:
@@ -40,6 +42,13 @@ def test_rows_need_not_be_contiguous():
     (gradient,) = torch.autograd.grad(out, x, torch.ones(2048, 9).T)
     assert torch.allclose(out, F.linear(x, weight), atol=1e-4)
     assert torch.allclose(gradient, weight.sum(0).expand(9, -1), atol=1e-3)
+
+
+@X86
+def test_an_operation_with_other_arguments_is_not_taken(monkeypatch):
+    assert products._onednn() is products.ONEDNN is not None
+    monkeypatch.setattr(products, "SCHEMA", products.SCHEMA.replace("Tensor? B, ", ""))
+    assert products._onednn() is None
 
 
 @pytest.mark.parametrize("case", ["small", "double", "autocast", "trained", "elsewhere"])
