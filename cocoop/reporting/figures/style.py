@@ -157,7 +157,8 @@ def mark_empty(axes: Axes, part: pd.DataFrame) -> None:
 
 def save(figure: Figure, path: Path, notes: Sequence[str] = ()) -> list[Path]:
     """Writes a figure with notes below as SVG, PDF and PNG of the same layout, without dates or versions; returns the paths."""
-    figure.draw_without_rendering()
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
     figure.set_layout_engine(None)  # with "none", matplotlib would draw everything once more for each file
     area = Bbox.from_bounds(0, 0, figure.get_figwidth(), figure.get_figheight())
     if notes:
