@@ -53,20 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one stage; a UserError becomes one line and exit code 2, and Ctrl-C one line and exit code 130."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("cocoop").setLevel(logging.INFO)  # of libraries only warnings: fontTools alone writes 500 lines
-    with interrupts.remembered() as interrupted:
-        try:
+    try:
+        with interrupts.remembered():
             _run(argv)
-        except BrokenPipeError:  # `| head` has closed the pipe, and Python would flush again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return CUT_OFF
-        except (Exception, KeyboardInterrupt) as error:
-            if interrupted or isinstance(error, KeyboardInterrupt):
-                print(INTERRUPTION, file=sys.stderr)
-                return INTERRUPTED
-            if isinstance(error, UserError):
-                print(f"error: {error}", file=sys.stderr)
-                return EXIT_CODE
-            raise
+    except BrokenPipeError:  # `| head` has closed the pipe, and Python would flush again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CUT_OFF
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_CODE
+    except KeyboardInterrupt:
+        print(INTERRUPTION, file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

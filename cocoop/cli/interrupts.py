@@ -1,4 +1,4 @@
-"""Remembers that Ctrl-C was pressed: a library may report its exception as another, such as a damaged file."""
+"""Ctrl-C stays Ctrl-C: a library may report its exception as another, such as a damaged file."""
 
 import signal
 import threading
@@ -8,20 +8,27 @@ from types import FrameType
 
 
 @contextmanager
-def remembered() -> Iterator[list[int]]:
-    """A list that gets the number of each SIGINT, which still raises KeyboardInterrupt. Other handlers stay as they are."""
-    arrived: list[int] = []
+def remembered() -> Iterator[None]:
+    """Raises KeyboardInterrupt in place of an error that follows a SIGINT. Where SIGINT has another handler, nothing changes."""
+    arrived = False
 
     def remember(number: int, frame: FrameType | None) -> None:
-        arrived.append(number)
+        nonlocal arrived
+        arrived = True
         signal.default_int_handler(number, frame)
 
     in_main = threading.current_thread() is threading.main_thread()  # the only thread that may set handlers
     if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield arrived
+        yield
         return
     signal.signal(signal.SIGINT, remember)
     try:
-        yield arrived
+        yield
+    except BrokenPipeError:  # a reader that has gone
+        raise
+    except Exception as error:
+        if arrived:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

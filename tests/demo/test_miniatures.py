@@ -171,7 +171,6 @@ def test_drawing_does_not_import_torch():
 
 
 def test_digits_are_those_that_scikit_learn_loads():
-
     images, labels = digits._source()
     assert np.array_equal(images, load_digits().images)
     assert np.array_equal(labels, load_digits().target)

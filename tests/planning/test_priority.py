@@ -13,7 +13,7 @@ from cocoop.run import Run
 
 
 def order(config):
-    """Names of stages and variants of a configuration's jobs in the order of their priorities, and the priorities by stage."""
+    """The variants of a configuration's trainings in the order of their priorities, and the priorities of each stage."""
     plan = plan_of([REPOSITORY / "config" / config])
     numbers = {job: priority(job, plan.datasets) for job in jobs_of(plan)}
     by_stage = {}
