@@ -96,8 +96,16 @@ def seeded(device: torch.device, *moment: object) -> Iterator[None]:
     """Runs a block in which torch's random numbers depend only on `moment` (JSON values), and restores their state afterwards."""
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
-        torch.manual_seed(number_of(*moment))
+        reseed(device, *moment)
         yield
+
+
+def reseed(device: torch.device, *moment: object) -> None:
+    """Restarts torch's random numbers on the CPU and this device. (`torch.manual_seed` also takes notes for devices not in use.)"""
+    number = number_of(*moment)
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(number)
 
 
 def number_of(*moment: object) -> int:

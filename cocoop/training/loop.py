@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cocoop import progress
 from cocoop.config.specs import TrainingSpec
-from cocoop.device import deterministic, number_of, seeded
+from cocoop.device import deterministic, reseed, seeded
 from cocoop.errors import UserError
 from cocoop.images.inputs import TrainingImages
 from cocoop.methods.base import Batch, Classifier, Losses, Method
@@ -129,7 +129,7 @@ class Trainer:
 
     def _restart(self, epoch: int) -> None:
         """Restarts the random numbers, so that those of an epoch do not depend on earlier epochs and a training can continue."""
-        torch.manual_seed(number_of("epoch", self.method.seeds, epoch))
+        reseed(self.device, "epoch", self.method.seeds, epoch)
         self.method.noise.restart("epoch", epoch)
 
     def _first(self, epoch: int, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:

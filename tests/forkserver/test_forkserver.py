@@ -279,7 +279,7 @@ def test_without_a_server_the_process_runs_the_stage(world, environment):
 
 
 def test_other_stages_run_in_their_own_process(world):
-    assert world.run("", stage="fewshot")[0] == NO_SERVER
+    assert world.run("", stage="experiment")[0] == NO_SERVER
 
 
 def test_a_folder_that_others_can_write_is_not_used(tmp_path_factory, monkeypatch):

@@ -1,0 +1,46 @@
+"""Snakemake's scheduler looks for jobs to start when a job has ended, and otherwise rests."""
+
+import os
+import subprocess
+import sys
+
+from cocoop.io import REPOSITORY
+
+QUICK = 12
+SNAKEFILE = f"""
+from cocoop.planning import scheduling
+
+onstart:
+    scheduling.rest(workflow)
+
+rule all:
+    input: expand("quick/{{i}}", i=range({QUICK})), expand("slow/{{i}}", i=range(2))
+
+rule quick:
+    output: "quick/{{i}}"
+    priority: 1
+    shell: "touch {{output}}"
+
+rule slow:
+    output: "slow/{{i}}"
+    shell: "sleep 2.5; touch {{output}}"
+"""
+
+
+def looks(folder, *options):
+    """How often the scheduler examines the jobs that could start; a slow job waits while the other one runs."""
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--scheduler", "greedy", "--verbose", *options]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr.count("Ready jobs")
+
+
+def test_the_scheduler_rests_while_a_job_runs(tmp_path):
+    assert looks(tmp_path) <= QUICK + 3
+
+
+def test_a_limit_of_the_users_stays(tmp_path):
+    assert looks(tmp_path, "--max-jobs-per-timespan", "99/1s") >= QUICK + 3 + QUICK
