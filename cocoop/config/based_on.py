@@ -27,7 +27,9 @@ def with_new(content: Mapping[str, Any], overrides: Overrides, where: str) -> di
             )
         if base in there:
             same = not over.keys() - {BASED_ON, LABEL, TEMPERATURE}
-            label = f"{there[base][LABEL]} " + ("+ temperature" if over.get(TEMPERATURE) == "val" else f"({name})")
+            label = f"{there[base][LABEL]} " + (
+                "+ temperature" if same and over.get(TEMPERATURE) == "val" else f"({name})"
+            )
             added[name] = {**there[base], LABEL: label, TRAINED_AS: base if same else name}
     return {**content, "variants": {**there, **added}}
 

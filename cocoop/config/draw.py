@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from cocoop.errors import counted
+
 ALL_SHOTS = 10**9  # `shots: all`: more than any class has, so all images are taken
 ALL = "all"
 SYMMETRIC, PAIR_FLIP = "symmetric", "pair_flip"
@@ -21,6 +23,11 @@ def shots_of(written: int | str) -> int:
 def shots_text(shots: int) -> str:
     """The number of shots as written in a configuration, in paths and in tables."""
     return ALL if shots == ALL_SHOTS else str(shots)
+
+
+def shots_in_words(shots: int) -> str:
+    """`16 shots`, or `all training images`."""
+    return "all training images" if shots == ALL_SHOTS else counted(shots, "shot", "shots")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,14 @@ def movable(evaluation: Evaluation, variant: VariantSpec, where: str) -> None:
         )
 
 
+def distinct(labels: Mapping[str, str], where: str, word: str = "label") -> None:
+    """Raises a UserError if two names have the same label, by which tables and figures tell them apart."""
+    names: dict[str, str] = {}
+    for name, label in labels.items():
+        if (other := names.setdefault(label, name)) != name:
+            raise UserError(f"{where}: {other} and {name} have the same {word} {label!r}; give one of them another.")
+
+
 def measurable(content: Mapping[str, Any], where: str) -> None:
     """Raises a UserError if an experiment asks for a measure of both halves, but does not test on both.
 

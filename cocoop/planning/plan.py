@@ -49,12 +49,7 @@ class Plan:
         names = backbones_of(self.config, self.where)
         over = {"precision": self.config["precision"]} if self.config.get("precision") else {}
         found = {name: replace(self.registry.backbone(name, f"{self.where}: {key}"), **over) for name in names}
-        labels: dict[str, str] = {}
-        for name, spec in found.items():
-            if (other := labels.setdefault(spec.label, name)) != name:
-                raise UserError(
-                    f"{self.where}: backbones: {other} and {name} have the same label {spec.label!r}; change it in one file."
-                )
+        checks.distinct({name: spec.label for name, spec in found.items()}, f"{self.where}: backbones")
         return found
 
     def _experiment(self, name: str, over: Mapping[str, Any]) -> ExperimentSpec:
@@ -77,6 +72,11 @@ class Plan:
         return sorted({n for e in self.experiments.values() for n in (*e.train_datasets, *e.targets)})
 
     def _check(self) -> None:
+        variants = {name for experiment in self.experiments.values() for name in experiment.variants}
+        labels = {name: self.registry.variant(name, self.where).label for name in sorted(variants)}
+        checks.distinct(labels, f"{self.where}: variants")
+        titles = {name: spec.title for name, spec in self.datasets.items()}
+        checks.distinct(titles, f"{self.where}: datasets", "title")
         for experiment in self.experiments.values():
             place = f"{self.where}: experiments.{experiment.name}"
             for name in experiment.train_datasets:

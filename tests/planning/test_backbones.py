@@ -107,6 +107,13 @@ def test_backbones_with_the_same_label_are_refused(monkeypatch):
         plan_of([MINIATURE])
 
 
+def test_variants_and_datasets_with_the_same_name_in_tables_are_refused(tmp_path):
+    experiments = [{"base_to_new": {"train_datasets": ["digits"], "variants": ["coop", "mine"]}}]
+    variants = {"mine": {"based_on": "coop", "label": "CoOp", "training": {"epochs": 2}}}
+    with pytest.raises(UserError, match="variants: coop and mine have the same label 'CoOp'; give one of them another"):
+        plan_of([file(tmp_path, variants=variants, experiments=experiments)])
+
+
 def test_variants_that_change_a_transformer_are_refused_beside_a_resnet(tmp_path):
     """Before the first job, with the backbone's name; those on features, or on pixels, are not."""
     path = file(

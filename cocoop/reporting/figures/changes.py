@@ -46,14 +46,16 @@ def draw(data: Data, method: str) -> Figure | None:
 def against(data: Data, reference: str) -> pd.DataFrame:
     """Change of every series against a reference, in percentage points: source, target, metric, series, change, std, one_class.
 
-    Paired by class half and seed; the single value of an untrained reference is compared with every seed.
+    Paired by class half and seed; the single value of an untrained reference is compared with every seed, that of all classes
+    also with every half.
     """
     keys = ["source", "target", "metric"]
     own = data.values[data.values["series"] != reference]
     other = data.values[data.values["series"] == reference].rename(columns={"value": "other", "shots": "other_shots"})
     single = (other["other_shots"] == 0).all()
-    on = [*keys, "half"] if single else [*keys, "half", "seed"]
-    joined = own.merge(other[[*on, "other"]], on=on, how="left")
+    own = own.assign(of_half=own["half"].mask((own["metric"] == "all") & single, 0))
+    on = [*keys, "of_half"] if single else [*keys, "of_half", "seed"]
+    joined = own.merge(other.rename(columns={"half": "of_half"})[[*on, "other"]], on=on, how="left")
     if not single:
         joined = _with_single_values(joined, other, keys)
     joined["change"] = 100 * (joined["value"] - joined["other"])

@@ -18,6 +18,7 @@ from cocoop.reporting.figures import style
 from cocoop.reporting.figures.data import METRICS, Data
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records.records import KEY
+from cocoop.reporting.records.statistics import TRANSFER_KINDS
 from cocoop.splits import half_of
 
 KEPT = ("reliability", "risk_coverage")
@@ -28,12 +29,12 @@ FEW = 0.01  # bins with a smaller share of the images are only outlined
 def read(experiment: Mapping[str, Any], records: pd.DataFrame, metrics: Sequence[Path]) -> pd.DataFrame:
     """The expected records with what their metrics.json keeps for the figures (`KEPT`), None where it is missing.
 
-    Adds `series` as `experiments.select` does. If a series has several numbers of shots, only the largest is there, and
-    groups of a single class are left out.
+    Adds `series` as `experiments.select` does. If a series has several numbers of shots, only the largest is there. The
+    datasets are those of the average rows in tables.
     """
     selected = experiments.select(experiment, records)
     selected = selected[selected["shots"] == selected.groupby("series", observed=True)["shots"].transform("max")]
-    selected = selected[selected["classes"] != 1]
+    selected = _averaged(experiment, selected)
     found = [
         _plain({"draw": ""} | {name: record[name] for name in (*KEY, *KEPT) if name in record})
         for path in progress.track(metrics, "confidence", "file")
@@ -44,18 +45,32 @@ def read(experiment: Mapping[str, Any], records: pd.DataFrame, metrics: Sequence
     return selected[[*key, "series"]].merge(kept, on=key, how="left")
 
 
+def _averaged(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
+    """Without datasets that have a group of a single class, and without tests on the dataset trained on if there are others."""
+    selected = selected[~selected["target"].isin(selected.loc[selected["classes"] == 1, "target"])]
+    if experiment["table"] not in TRANSFER_KINDS:
+        return selected
+    trained = selected["shots"] > 0
+    sources = set(selected.loc[trained, "dataset"])
+    untrained_on = next(iter(sources)) if len(sources) == 1 else ""
+    others = selected[selected["target"] != selected["dataset"].where(trained, untrained_on)]
+    return others if others["target"].nunique() > 1 else selected
+
+
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
     """A record with the number of its class halves as `half`, and base or new as its target, as in `experiments.select`."""
     target, half = half_of(record["target_subset"])
     return record | {"target_subset": target, "half": half or half_of(record["subset"])[1]}
 
 
-def reliability(data: Data, kept: pd.DataFrame) -> Figure:
+def reliability(data: Data, kept: pd.DataFrame) -> Figure | None:
     """A panel per series and group of classes: the accuracy of each bin of confidence, and how many images it has.
 
-    A panel with missing runs says so. kept: result of `read`.
+    A panel with missing runs says so. kept: result of `read`. None if no dataset is left to show.
     """
     groups = groups_of(kept)
+    if not groups:
+        return None
     columns = max(1, COLUMNS // len(groups)) * len(groups)
     lines = math.ceil(len(data.labels) * len(groups) / columns)
     figure = style.canvas(0.9 + PANEL_INCHES * lines)
@@ -76,12 +91,14 @@ def reliability(data: Data, kept: pd.DataFrame) -> Figure:
     return figure
 
 
-def risk_coverage(data: Data, kept: pd.DataFrame) -> Figure:
+def risk_coverage(data: Data, kept: pd.DataFrame) -> Figure | None:
     """A panel per group of classes: the error of the most confident images over their share, a mean over datasets and seeds.
 
-    A series with missing runs is left out, and named in the panel. kept: result of `read`.
+    A series with missing runs is left out, and named in the panel. kept: result of `read`. None if no dataset is left to show.
     """
     groups = groups_of(kept)
+    if not groups:
+        return None
     figure = style.canvas(3.1)
     grid = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
     for axes, group in zip(grid, groups, strict=True):

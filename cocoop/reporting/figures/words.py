@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from cocoop.config.draw import ALL_SHOTS, shots_text
-from cocoop.errors import counted
+from cocoop.config.draw import shots_in_words, shots_text
 from cocoop.reporting.figures import changes, confidence, cost, encoder, training
 from cocoop.reporting.figures.data import METRICS, Data, Part
 from cocoop.reporting.figures.style import signed
@@ -115,8 +114,7 @@ def _training(data: Data, histories: pd.DataFrame) -> Words:
     last = shown[shown["progress"] == 1]
     ends = {labels[str(name)]: value for name, value in last.groupby("variant")["accuracy"].mean().items()}
     ordered = {label: ends[label] for label in labels.values() if label in ends}
-    most = int(shown["shots"].max())
-    shots = "all training images" if most == ALL_SHOTS else counted(most, "shot", "shots")
+    shots = shots_in_words(int(shown["shots"].max()))
     return Words(
         "Training curves",
         f"Training loss and accuracy on the training images over the epochs, {shots}: mean over seeds; bands from the lowest to "

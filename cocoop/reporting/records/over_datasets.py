@@ -26,20 +26,23 @@ def compare(experiment: Mapping[str, Any], summary: pd.DataFrame) -> pd.DataFram
 
     summary: result of `statistics.summarize`. The pairs are those of `paired.compare`; the datasets are those of the average
     rows. Each dataset counts once, with the mean over seeds. difference: mean of second minus first, with Student's t interval
-    over datasets, cut to -1 and 1; wins: datasets where the second is higher. A pair with missing results has only its names.
+    over datasets, cut to -1 and 1; wins: datasets where the second is higher. A pair with missing results has only its names. Two
+    untrained variants are compared once, with 0 shots.
     Columns: `COLUMNS`, fractions.
     """
     reference = experiments.reference_of(experiment)
-    rows = []
+    untrained = set(summary.loc[summary["shots"] == 0, "variant"])
+    rows: dict[tuple, dict[str, Any]] = {}
     for group, numbers in _groups(experiment, summary):
         for first, second in combinations(numbers.columns, 2):
             if reference not in (None, first, second):
                 continue
             if second == reference:
                 first, second = second, first
-            pair = {**group, "first": first, "second": second, "datasets": len(numbers)}
-            rows.append(pair | _row((numbers[second] - numbers[first]).tolist()))
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+            alike = {"shots": 0, "draw": ""} if {first, second} <= untrained else {}
+            pair = {**group, **alike, "first": first, "second": second, "datasets": len(numbers)}
+            rows[tuple(pair.values())] = pair | _row((numbers[second] - numbers[first]).tolist())
+    frame = pd.DataFrame(list(rows.values()), columns=COLUMNS)
     frame = frame.astype({name: "Int64" for name in ("datasets", "wins", "ties", "losses")})
     frame = frame.astype({name: "float64" for name in COLUMNS if name.endswith(("_p", "_low", "_high", "difference"))})
     return frame.assign(**{f"{name}_holm": significance.holm(frame[name]) for name in ("t_p", "wilcoxon_p")})

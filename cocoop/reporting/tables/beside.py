@@ -25,8 +25,8 @@ def join(experiment: Mapping[str, Any], summary: pd.DataFrame, paper: PaperTable
     targets = frozenset(without_single_classes(summary["target"], summary)) - {*summary["source"], AVERAGE}
     rows: list[tuple[Any, ...]] = []
     for place, number in enumerate(summary.to_dict("records")):
-        comparable = not number["draw"] and not experiment.get("drawn")
-        for name in (rows_of(experiment, paper, number["variant"]) if comparable else []) or [""]:
+        rows_beside = rows_of(experiment, paper, number["variant"]) if of_the_authors_draw(experiment, number) else []
+        for name in rows_beside or [""]:
             printed = _find(paper, name, number, targets)
             rows.append((place, name, *(printed[:4] if printed else (None, pd.NA, pd.NA, pd.NA))))
     columns = [PLACE, PUBLISHED, "paper", "paper_verified", *MARKS]
@@ -41,6 +41,11 @@ def join(experiment: Mapping[str, Any], summary: pd.DataFrame, paper: PaperTable
         within_std=(difference.abs() <= joined["std"]).astype("boolean").where(comparable),
     )
     return joined[[*summary.columns, *ADDED, PLACE, PUBLISHED, *MARKS]]
+
+
+def of_the_authors_draw(experiment: Mapping[str, Any], number: Mapping[str, Any]) -> bool:
+    """Whether a number of an experiment is of the authors' training images, labels and class halves."""
+    return not number["draw"] and not experiment.get("drawn")
 
 
 def first(joined: pd.DataFrame) -> pd.DataFrame:

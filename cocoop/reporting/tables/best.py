@@ -76,10 +76,10 @@ def _leads(
     if not one["shots"] and not other["shots"]:
         return True
     first, second = values[place(one)], values[place(other)]
-    runs = first if one["shots"] else second  # one without training has a single value of a half, of seed 0
-    differences = [
-        (first[run] if run in first else first[run[0], 0]) - (second[run] if run in second else second[run[0], 0])
-        for run in runs
-    ]
-    spread = metrics.sample_std(differences)
+    spread = metrics.sample_std([_of(first, run) - _of(second, run) for run in (first if one["shots"] else second)])
     return spread is not None and round(lead - spread, 9) > 0
+
+
+def _of(values: Mapping[tuple[int, int], float], run: tuple[int, int]) -> float:
+    """The value of a run (half, seed). Without training, there is one for each half, or for all classes a single one."""
+    return next(values[key] for key in (run, (run[0], 0), (0, 0)) if key in values)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.config.draw import ALL_SHOTS
+from cocoop.config.draw import shots_in_words
 from cocoop.errors import counted
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import notes, over_datasets, paired, records, statistics
@@ -152,7 +152,8 @@ def _images(experiment: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) ->
     labels, titles = experiments.named(experiment["variants"]), experiments.dataset_titles(experiment)
     return [
         [
-            titles[row["target"]], row["target_subset"], *_pair(experiment, labels, row), *_difference(row),
+            titles[row["target"]] + _trained_on(experiment, row["dataset"]), row["target_subset"],
+            *_pair(experiment, labels, row), *_difference(row),
             p_value(row["p"]), p_value(row["p_holm"]), per_cent(row["std"]), per_cent(row["detectable"]),
         ]
         for row in rows
@@ -193,16 +194,20 @@ def _pair(experiment: Mapping[str, Any], labels: Mapping[str, str], row: Mapping
 
 
 def _shots(experiment: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    if len(experiment["shots"]) == 1:
+    if len(experiment["shots"]) == 1 or not row["shots"]:
         return ""
-    return ", all images" if row["shots"] == ALL_SHOTS else f", {counted(row['shots'], 'shot', 'shots')}"
+    return f", {shots_in_words(row['shots'])}"
 
 
 def _classes(experiment: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """The group of classes, and the dataset trained on where there are several."""
-    several = bool(row["source"]) and len(experiment["train_datasets"]) > 1
-    trained = f", trained on {experiments.dataset_titles(experiment)[row['source']]}" if several else ""
-    return METRICS[row["metric"]] + trained
+    return METRICS[row["metric"]] + _trained_on(experiment, row["source"])
+
+
+def _trained_on(experiment: Mapping[str, Any], dataset: str) -> str:
+    """Words for the dataset trained on, where tests on another dataset make it one of several."""
+    several = experiment["table"] in statistics.TRANSFER_KINDS and len(experiment["train_datasets"]) > 1
+    return f", trained on {experiments.dataset_titles(experiment)[dataset]}" if dataset and several else ""
 
 
 def _difference(row: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from cocoop.config.draw import shots_in_words
 from cocoop.errors import counted
 from cocoop.reporting.records.significance import DIGITS, detectable
 from cocoop.reporting.records.statistics import AVERAGE, RUN
@@ -27,9 +28,7 @@ def footnotes(per_seed: pd.DataFrame) -> tuple[str, ...]:
         for shots, part in rows[rows["metric"] == metric].groupby("shots"):
             least = detectable(_spread(part), len(part[RUN].drop_duplicates()))
             if least is not None:
-                about = [METRICS[metric]] * (rows["metric"].nunique() > 1) + [
-                    counted(shots, "shot", "shots")
-                ] * several_shots
+                about = [METRICS[metric]] * (rows["metric"].nunique() > 1) + [shots_in_words(shots)] * several_shots
                 texts.append(per_cent(least) + f" ({', '.join(about)})" * bool(about))
     if not texts:
         return ()

@@ -12,6 +12,7 @@ from cocoop.config.paper import publications
 from cocoop.config.registry import Registry
 from cocoop.errors import counted
 from cocoop.reporting.records.statistics import AVERAGE, without_single_classes
+from cocoop.reporting.tables.beside import of_the_authors_draw
 from cocoop.reporting.tables.grids import METRICS
 from cocoop.reporting.tables.paper import PaperTable, Printed, Row
 from cocoop.reporting.tables.provenance import RUN_BY, SELECTED
@@ -45,11 +46,15 @@ def published(paper: PaperTable) -> Iterator[Entry]:
     """The published rows; a row that stands beside several variants comes once."""
     known = set()
     for name, row in paper.rows.items():
-        method = _method(row.method, row.variant)
-        if (method["title"], row.source) not in known:
-            known.add((method["title"], row.source))
-            numbers = _numbers(paper, name, row)
-            yield Entry(method, RUN_BY[str(row.run_by)], row.backbone or UNKNOWN, _source(row), numbers)
+        method, backbone, numbers = (
+            _method(row.method, row.variant),
+            row.backbone or UNKNOWN,
+            _numbers(paper, name, row),
+        )
+        key = method["title"], row.source, backbone, frozenset(numbers.items())
+        if key not in known:
+            known.add(key)
+            yield Entry(method, RUN_BY[str(row.run_by)], backbone, _source(row), numbers)
 
 
 def _method(name: str | None, variant: str | None) -> Mapping[str, Any]:
@@ -88,7 +93,7 @@ def _numbers(paper: PaperTable, name: str, row: Row) -> dict[Place, Printed]:
 
 
 def own(paper: PaperTable, ours: Sequence[tuple[Mapping[str, Any], pd.DataFrame]]) -> Iterator[Entry]:
-    """Our complete numbers at places that the file has for the same backbone."""
+    """Our complete numbers, of the authors' draw, at places that the file has for the same backbone."""
     printed: dict[str, set[Place]] = {}
     for name, row in paper.rows.items():
         printed.setdefault(row.backbone or UNKNOWN, set()).update(_numbers(paper, name, row))
@@ -101,7 +106,8 @@ def own(paper: PaperTable, ours: Sequence[tuple[Mapping[str, Any], pd.DataFrame]
         for (variant, label), part in summary[summary["mean"].notna()].groupby(["variant", "label"], observed=True):
             numbers: dict[Place, Printed] = {}
             for number in part.to_dict("records"):
-                if number["target"] == AVERAGE and averaged != paper.average_over:
+                other_datasets = number["target"] == AVERAGE and averaged != paper.average_over
+                if other_datasets or not of_the_authors_draw(experiment, number):
                     continue
                 std = None if pd.isna(number["std"]) else number["std"]
                 for shots in [number["shots"]] if number["shots"] else [0, *shots_of]:

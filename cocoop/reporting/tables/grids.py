@@ -71,7 +71,7 @@ def grid(experiment: Mapping[str, Any], summary: pd.DataFrame) -> Grid:
         return _targets(experiment, summary)
     if kind == "curves":
         return _shots(experiment, summary)
-    return _blocks(experiment, summary, with_parameters=kind == "parameter_matched")
+    return _blocks(experiment, summary, with_parameters=kind == "parameter_matched" and "trained" in summary)
 
 
 def _blocks(experiment: Mapping[str, Any], summary: pd.DataFrame, with_parameters: bool) -> Grid:

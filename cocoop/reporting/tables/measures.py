@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cocoop.config.draw import shots_text
 from cocoop.config.measures import JOINT
 from cocoop.reporting.records.experiment import dataset_titles
 from cocoop.reporting.records.measures import BOTH, summarize
@@ -128,7 +129,7 @@ def _lines(
             title += " (source)" if target == source else ""
             of_target = of_source[of_source["target"] == target]
             for (_, shots), part in of_target.groupby(["series", "shots"], observed=True):
-                labels = (*first, title, part["label"].iloc[0], *((str(shots),) * _several_shots(experiment)))
+                labels = (*first, title, part["label"].iloc[0], *((shots_text(shots),) * _several_shots(experiment)))
                 yield labels, {(row["measure"], row["metric"]): row for row in part.to_dict("records")}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.errors import counted
+from cocoop.config.draw import shots_in_words
 from cocoop.reporting.records.statistics import AVERAGE
 from cocoop.reporting.records.text import per_cent
 from cocoop.reporting.tables.entries import UNKNOWN, Entry, own, published, registry
@@ -73,7 +73,7 @@ def _tables(paper: PaperTable, title: str, entries: Sequence[Entry], numbered: N
     if any(len(row.shots) > 1 for row in paper.rows.values()):
         shots = sorted({place[2] for place in places})
         for target, name in targets.items():
-            yield table(f": {name}", {(target, metrics[0], number): _shots(number) for number in shots})
+            yield table(f": {name}", {(target, metrics[0], number): shots_in_words(number) for number in shots})
         return
     if len(metrics) > 1:
         yield table(": averages", {(AVERAGE, metric, None): METRICS[metric] for metric in metrics})
@@ -164,10 +164,6 @@ def _notes(entries: Sequence[Entry], numbered: Numbered, texts: Sequence[str]) -
     for mark, meaning in marks.items():
         if any(mark in text for text in texts):
             yield f"{mark} {meaning}"
-
-
-def _shots(shots: int) -> str:
-    return counted(shots, "shot", "shots")
 
 
 def _title(target: str) -> str:

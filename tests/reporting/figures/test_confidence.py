@@ -91,3 +91,21 @@ def test_figures_of_measures_come_from_the_command_line_and_only_if_asked(folder
         figures.names(content | {"measures": []})
     )
     assert figures.names(content | {"measures": ["nll"]}) == figures.NAMES["base_to_new"]
+
+
+def test_the_datasets_are_those_of_the_average_in_tables(tmp_path):
+    """Not the one trained on; and not one with a group of a single class, which is in no average of base and new."""
+    datasets = {"digits": "Digits", "shapes": "Shapes", "letters": "Letters"}
+    transfer = made.transfer(datasets, variants=[made.CLIP, made.COOP], measures=MEASURES)
+    metrics = made.results_folder(tmp_path / "transfer", transfer)
+    results.collect(metrics, tmp_path / "records.csv")
+    kept = confidence.read(transfer, results.load(tmp_path / "records.csv"), metrics)
+    assert {series: set(rows["target"]) for series, rows in kept.groupby("series", observed=True)} == {
+        "clip": {"shapes", "letters"}, "coop": {"shapes", "letters"},
+    }  # fmt: skip
+    both = made.experiment(variants=[made.CLIP, made.COOP], measures=MEASURES)
+    metrics = made.results_folder(tmp_path / "single", both, one_class=("shapes",))
+    results.collect(metrics, tmp_path / "single.csv")
+    kept = confidence.read(both, results.load(tmp_path / "single.csv"), metrics)
+    assert set(kept["target"]) == {"digits"}
+    assert confidence.reliability(gather(both, results.load(tmp_path / "single.csv")), kept.iloc[:0]) is None

@@ -50,6 +50,12 @@ def labels(axes):
     return [tick.get_text() for tick in axes.get_yticklabels()]
 
 
+def test_an_untrained_reference_on_all_classes_is_that_of_every_random_half():
+    found = changes.against(data(train_subset="base-1", target_subsets=["all"]), "clip").set_index(["target", "series"])
+    assert found.loc[("digits", "coop"), "change"] == pytest.approx(12)
+    assert not found["change"].isna().any()
+
+
 def test_bars_are_the_changes_against_the_reference():
     found = changes.against(data(), "clip").set_index(["target", "metric", "series"])
     assert found.loc[("digits", "base", "coop"), "change"] == pytest.approx(12)

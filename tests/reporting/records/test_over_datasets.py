@@ -130,3 +130,15 @@ def test_intervals_over_datasets_stay_in_their_range():
     row = frame.iloc[0]
     assert row["interval_high"] == 1.0 and row["interval_low"] < row["difference"] < 1
     assert math.isclose(row["wilcoxon_p"], 0.5), "the least that two datasets can give"
+
+
+def test_two_untrained_variants_are_one_pair_whatever_the_numbers_of_shots():
+    ensemble = made.CLIP | {"name": "cocoop", "label": "CLIP, ensemble"}
+    curves = content(table="curves", shots=[1, 4], variants=[made.CLIP, ensemble, made.COOP])
+    frame = over_datasets.compare(curves, summary_of(curves))
+    pairs = frame[["first", "second", "shots"]].itertuples(index=False, name=None)
+    assert sorted(pairs) == [
+        ("clip", "cocoop", 0), ("clip", "coop", 1), ("clip", "coop", 4), ("cocoop", "coop", 1), ("cocoop", "coop", 4),
+    ]  # fmt: skip
+    smallest = frame["t_p"].min()
+    assert frame.loc[frame["t_p"].idxmin(), "t_p_holm"] == pytest.approx(min(1, 5 * smallest))

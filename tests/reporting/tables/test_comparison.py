@@ -2,6 +2,7 @@
 
 import pytest
 
+from cocoop.config.draw import ALL_SHOTS
 from cocoop.reporting import tables
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records as results
@@ -101,3 +102,18 @@ def test_each_number_of_shots_has_its_own_detectable_difference():
         content, lambda key: 0.3 + key["seed"] * (key["variant"] == "coop") * (0.1 if key["shots"] == 1 else 0.05)
     )
     assert " (1 shot), " in note and " (16 shots) percentage points in the average" in note
+
+
+def test_all_training_images_are_no_number_of_shots():
+    content = made.experiment("curves", shots=[16, ALL_SHOTS], target_subsets=["all"], train_subset="all")
+    (note,) = noted(content, lambda key: 0.3 + 0.1 * key["seed"] * (key["variant"] == "coop"))
+    assert " (16 shots), " in note and " (all training images) percentage points" in note
+
+
+def test_rows_name_the_dataset_trained_on_where_there_are_several(tmp_path):
+    datasets = [{"name": name, "title": name.title()} for name in ("digits", "shapes")]
+    grid = {"train_datasets": datasets, "targets": datasets, "target_subsets": ["all"], "train_subset": "all"}
+    _, (images, *_) = built(tmp_path, kind="transfer", variants=[made.CLIP, made.COOP], **grid)
+    assert [row[0] for row in texts(images)] == [
+        f"{target}, trained on {source}" for target in ("Digits", "Shapes") for source in ("Digits", "Shapes")
+    ]

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from cocoop.config.draw import ALL_SHOTS
 from cocoop.reporting import tables
 from cocoop.reporting.tables import paper
 from tests.reporting.records import made
@@ -87,10 +88,10 @@ def test_other_kinds_of_tables_have_their_sources_and_shots():
         ("Digits (source)", "CLIP", "10.00"), ("Digits (source)", "CoOp", "20.00 ± 1.00"),
         ("Shapes", "CLIP", "14.00"), ("Shapes", "CoOp", "30.00 ± 1.00"),
     ]  # fmt: skip
-    shots = {"shots": [1, 4], "target_subsets": ["all"], "train_subset": "all"}
+    shots = {"shots": [1, ALL_SHOTS], "target_subsets": ["all"], "train_subset": "all"}
     curves = made.experiment("curves", variants=[made.CLIP, made.COOP], measures=["ece"], **shots, **DIGITS)
     assert rows(build(curves)["calibration"]) == [
-        ("Digits", "CLIP", "0", "10.00"), ("Digits", "CoOp", "1", "20.00 ± 1.00"), ("Digits", "CoOp", "4", "20.00 ± 1.00"),
+        ("Digits", "CLIP", "0", "10.00"), ("Digits", "CoOp", "1", "20.00 ± 1.00"), ("Digits", "CoOp", "all", "20.00 ± 1.00"),
     ]  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from cocoop.reporting import page as report
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records import records as results
 from cocoop.reporting.records import statistics
-from cocoop.reporting.tables import paper, published, published_page
+from cocoop.reporting.tables import entries, paper, published, published_page
+from cocoop.reporting.tables.grids import METRICS
 from tests.reporting.records import made
 
 PAGE = "docs/published.md"
@@ -65,6 +66,29 @@ def test_every_published_row_is_on_the_page_with_its_source():
             assert row.source.replace("\\", "") in page
 
 
+def test_every_published_number_is_there_with_its_backbone():
+    for table in (table for table in paper.load().values() if table.described):
+        printed = {
+            (row.backbone, target, metric, values)
+            for name, row in table.rows.items()
+            for target, rows in table.values.items()
+            for metric, values in rows.get(name, {}).items()
+            if metric in METRICS
+        }
+        found = {(entry.backbone, *place[:2]) for entry in entries.published(table) for place in entry.numbers}
+        assert found == {(backbone or entries.UNKNOWN, target, metric) for backbone, target, metric, _ in printed}
+        rows = {(entry.backbone, frozenset(entry.numbers.items())) for entry in entries.published(table)}
+        assert len(rows) <= len(list(entries.published(table))) <= len(table.rows)
+
+
+def test_rows_of_a_table_differ_by_backbone(tmp_path):
+    rows = {name: ROWS["coop"] | {"backbone": backbone} for name, backbone in (("small", "tiny"), ("large", "vit_b16"))}
+    table, *_ = published.tables(
+        papers(tmp_path, rows, {"digits": {"small": {"base": 60.0}, "large": {"base": 90.0}}}).values()
+    )
+    assert [(row[2], row[-1]) for row in texts(table)] == [("tiny", "60.00"), ("vit_b16", "90.00")]
+
+
 def test_every_row_belongs_to_a_publication_that_is_described():
     variants, known = Registry().variants, set()
     for table in (table for table in paper.load().values() if table.described):
@@ -101,9 +125,10 @@ def test_ours_stand_below_the_published_row_of_the_same_place(tmp_path):
     [
         {"backbone": {"name": "rn50", "label": "RN50"}},
         {"shots": [4]},
+        {"drawn": {"label_noise": {"rates": [0.5]}}},
         {"train_datasets": [{"name": "letters", "title": "L"}]},
     ],
-    ids=["backbone", "shots", "dataset"],
+    ids=["backbone", "shots", "draw", "dataset"],
 )
 def test_ours_of_another_setting_do_not_join(tmp_path, changes):
     table, *_ = published.tables(papers(tmp_path).values(), ours(**changes))

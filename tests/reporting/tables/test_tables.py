@@ -337,3 +337,19 @@ def test_how_hyper_parameters_were_selected_is_a_note():
         "Shapes: CoOp; chosen on training images that were held out: CoCoOp."
     ]
     assert selected({"coop": "val"}) == ["Hyper-parameters: chosen on the few-shot validation images: CoOp."]
+
+
+def test_untrained_methods_on_all_classes_are_compared_with_every_random_half():
+    content = made.experiment("incremental", train_subset="base-1", target_subsets=["all"])
+    table = build(content | {"train_subset": "base", "drawn": {"halves": [1]}})["table"]
+    best = [(row[0].text, row[1].text) for row in table.rows if row[2].best]
+    assert best == [("Average over 2 datasets", "CoOp"), ("Digits", "CoOp")]
+
+
+def test_published_measures_stand_beside_a_table_of_parameters():
+    content = made.experiment(
+        "parameter_matched", paper_measures={"calibration_base_to_new": ""}, measures=["ece"],
+        backbone={"name": "vit_b16", "label": "ViT-B/16"},
+    )  # fmt: skip
+    rows = made.records(content, accuracy).assign(backbone="vit_b16")
+    assert "ece_10_against_paper" in {table.name for table in tables.build(content, rows, PAPERS)}
