@@ -80,7 +80,7 @@ def selection_from(path: Path, manifest: Manifest, shots: int, seed: int) -> dic
             f"{path}: was changed since {beside(path).name} was written (sha256 differs); delete that file to use it as it is."
         )
     reader = _Reader(path, manifest)
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # a class name may contain other line separators
         if line.strip():
             reader.read(number, line)
     subset = about.get("subset", "all")
@@ -134,16 +134,31 @@ class _Reader:
         """Every class has as many images as the file beside says; or else `shots` of train and min(shots, 4) of val, or all that
         it has if these are fewer. A draw may lack validation images.
         """
-        there, inside = Counter(self.manifest.labels(split)), splits.class_subset(self.manifest.labels("train"), subset)
-        most = min(shots, splits.MOST_VAL_SHOTS) if split == "val" else shots
-        for label, name in enumerate(self.manifest.classnames):
-            wanted = min(most, there[label]) * (label in inside) if said is None else said.get(name, 0)
-            if self.images[split][label] != wanted and (split == "train" or self.found[split]):
-                has = counted(self.images[split][label], f"{split} image", f"{split} images")
+        if split != "train" and not self.found[split]:
+            return
+        counts = self._as_drawn(split, shots, subset) if said is None else self._as_said(split, said)
+        for name, number, wanted in counts:
+            if number != wanted:
+                has = counted(number, f"{split} image", f"{split} images")
                 raise UserError(
                     f"{self.path}: class {shown(cut(name))} has {has}, expected {wanted} ({shots_text(shots)} shots); numbers "
                     f"that differ on purpose are listed as {split}_images in {beside(self.path).name}."
                 )
+
+    def _as_drawn(self, split: str, shots: int, subset: str) -> Iterator[tuple[str, int, int]]:
+        """The name, the number of images and the expected number of each class."""
+        there, inside = Counter(self.manifest.labels(split)), splits.class_subset(self.manifest.labels("train"), subset)
+        most = min(shots, splits.MOST_VAL_SHOTS) if split == "val" else shots
+        for label, name in enumerate(self.manifest.classnames):
+            yield name, self.images[split][label], min(most, there[label]) * (label in inside)
+
+    def _as_said(self, split: str, said: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+        """The same by name, as the file beside counts: classes of the same name together."""
+        names, images = self.manifest.classnames, Counter[str]()
+        for label, number in self.images[split].items():
+            images[names[label]] += number
+        for name in dict.fromkeys(names):
+            yield name, images[name], said.get(name, 0)
 
 
 def _parsed(line: str, where: str) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from cocoop.errors import UserError
+
 PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = PACKAGE.parent  # the clone; of an installed package, the folder that Python imports it from
 _INSIDE = PACKAGE / "shipped"  # exists in an installed package only (pyproject.toml)
@@ -29,3 +31,19 @@ def found(name: str | Path) -> Path | None:
         if (folder / name).is_file():
             return Path(os.path.relpath(folder / name)) if folder != Path() else Path(name)
     return None
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that may begin with `~`, the home folder, or with `~user`; a file or folder of exactly this name comes first.
+
+    Raises a UserError if there is neither.
+    """
+    if os.path.lexists(path):
+        return Path(path)
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        home = Path(path).parts[0]
+        raise UserError(
+            f"{path}: no such file or folder, and no home folder {home!r} either; to make one of this name, write ./{path}."
+        ) from error

@@ -112,12 +112,10 @@ def uneven(labels: Sequence[int], classnames: Sequence[str], shots: int, given: 
     shares = {label: given.imbalance ** (-place / steps) for place, label in enumerate(present)}
     most = {label: images[label] if shots == ALL_SHOTS else shots for label in present}
     counts = {label: max(1, math.floor(most[label] * share + 1e-9)) for label, share in shares.items()}
-    numbers = {classnames[label]: label for label in present}
     for name, number in given.class_shots:
         if name not in classnames:
             raise unknown("class", name, classnames, "class_shots")
-        if name in numbers:
-            counts[numbers[name]] = number
+        counts |= {label: number for label in present if classnames[label] == name}
     return counts
 
 

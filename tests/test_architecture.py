@@ -26,8 +26,8 @@ ROWS = [
 ]
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 WITHIN_ROW = {  # the only edges inside a row, all downwards: (importer, imported)
-    ("io", "errors"), ("io", "places"), ("io", "yaml_loader"), ("source_code", "io"), ("config", "manifest"),
-    ("device", "gpus"), ("draws", "splits"),
+    ("io", "errors"), ("io", "places"), ("io", "yaml_loader"), ("places", "errors"), ("source_code", "io"),
+    ("config", "manifest"), ("device", "gpus"), ("draws", "splits"),
     ("demo.miniatures", "demo.drawing"), ("data", "splits"), ("data", "demo.miniatures"), ("images", "backbone"),
     ("images", "text"), ("text", "backbone"), ("evaluation", "training"), ("bench", "planning.cost"),
     ("planning.cost", "planning"), ("planning.status", "planning"), ("planning.status", "planning.cost"),

@@ -13,6 +13,7 @@ from cocoop.config.validation import validate
 from cocoop.data.naming import from_path
 from cocoop.data.new import write_yaml
 from cocoop.errors import UserError
+from cocoop.places import expanded
 from cocoop.text.tokenizer import byte_pair
 
 logger = logging.getLogger(__name__)
@@ -40,10 +41,14 @@ class WithOwn(Registry):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset and the data root that it is in."""
+    """A dataset and the data root that it is in.
+
+    notes: what was said about it when it was described.
+    """
 
     spec: DatasetSpec
     root: Path
+    notes: tuple[str, ...] = ()
 
     def registry(
         self, backbone: BackboneSpec, experiments: Mapping[str, dict[str, Any]], overrides: Mapping[str, Any]
@@ -60,18 +65,19 @@ def dataset_of(
     """The dataset in a folder or table of pictures, or else the one of this name in config/datasets; as for `training.train`.
 
     scratch: a folder for its description and for a link to the pictures.
+    Warns of what `dataset new` notes, such as pictures that are left out.
     """
-    path, registry = Path(pictures).expanduser(), Registry()
+    path, registry = expanded(pictures), Registry()
     if path.exists():
         called = from_path(path) if name is None else name
         written, notes = write_yaml(
             path, called, template=template, folder=scratch / "datasets", tokenize=byte_pair().whole
         )
         for note in notes:
-            logger.info("%s: %s", path, note)
-        return Dataset(DatasetSpec(written.stem, io.read_yaml(written)), scratch / "data")
+            logger.warning("dataset %r: %s", written.stem, note)
+        return Dataset(DatasetSpec(written.stem, io.read_yaml(written)), scratch / "data", tuple(notes))
     if str(pictures) in registry.names("datasets"):
-        return Dataset(registry.dataset(str(pictures), "train"), Path(data_root).expanduser())
+        return Dataset(registry.dataset(str(pictures), "train"), expanded(data_root))
     raise UserError(
         f"{pictures}: no such folder, table or dataset; expected a folder with one folder of pictures per class."
     )

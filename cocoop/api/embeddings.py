@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cocoop.errors import UserError, listed, shown
+from cocoop.errors import UserError, shown
 from cocoop.text.prompts import PLACEHOLDER, spoken
 from cocoop.text.text_encoder import TextEncoder
 
@@ -89,8 +89,6 @@ def names_of(suffix: Tensor, text: TextEncoder, where: str) -> tuple[str, ...]:
             )
         decoded = text.tokenizer.inner.decode([token for [token] in of_name])
         names.append(" ".join(decoded.split()).removesuffix(".").strip())
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"{where}: its class names cannot be read ({listed(twice)} occur twice); give classnames.")
     return tuple(names)
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from cocoop import io
+from cocoop.api.loading import located
 from cocoop.api.prompt import Prompt
-from cocoop.api.results import PREDICTIONS, Tested, records_in
+from cocoop.api.results import PREDICTIONS, Tested, records_in, tests_of
 from cocoop.api.words import MEANING, nearest
 from cocoop.errors import UserError, counted
 from cocoop.manifest import Manifest
+from cocoop.places import expanded
 from cocoop.planning import stages
 from cocoop.run import Run
 
@@ -60,6 +62,7 @@ def explain(prompt: Prompt, source: str | Path, k: int = 5, against: str | Path 
     source: what the prompt was loaded from.
     k: words per context vector.
     against: folder of a run of zero-shot CLIP; by default it is searched in the same results.
+    Raises a UserError for a source that does not exist, and for a folder whose tests are all of other runs.
     """
     notes: list[str] = []
     try:
@@ -68,9 +71,9 @@ def explain(prompt: Prompt, source: str | Path, k: int = 5, against: str | Path 
     except UserError as error:
         words = NO_WORDS
         notes.append(str(error))
-    path = Path(source)
+    path = located(source)
     folder = path if path.is_dir() else path.parent
-    tests = list(records_in(folder, prompt.recipe.seed)) if "run" in prompt.recipe.origin else []
+    tests = _tests(prompt, folder)
     if not tests:
         notes.append(f"{folder}: has no tests, so confused and changed pictures are unknown; evaluate the run.")
     confused = [row for test in tests for row in _confused(test)]
@@ -83,6 +86,18 @@ def explain(prompt: Prompt, source: str | Path, k: int = 5, against: str | Path 
             changed += _changed(folder, test, reference)
     frames = pd.DataFrame(confused, columns=list(CONFUSED)), pd.DataFrame(changed, columns=list(CHANGED))
     return Explanation(words, *frames, tuple(notes))
+
+
+def _tests(prompt: Prompt, folder: Path) -> list[Tested]:
+    """The tests of the prompt's own run. Raises a UserError if the folder has those of other runs only."""
+    run, seed = prompt.recipe.origin.get("run"), prompt.recipe.seed
+    own = list(tests_of(folder, io.canonical_json(run), seed)) if run else []
+    if not own and any(test.run != run for test in records_in(folder)):
+        raise UserError(
+            f"{folder}: has tests of another run than this prompt's ({prompt.recipe.variant}, seed {seed}); give the folder that "
+            "the prompt was loaded from."
+        )
+    return own
 
 
 def _names(test: Tested) -> dict[int, str]:
@@ -98,9 +113,9 @@ def _confused(test: Tested) -> Iterator[tuple[Any, ...]]:
 def _references(folder: Path, test: Tested, against: str | Path | None) -> Iterator[Tested]:
     """Tests of zero-shot CLIP on the same pictures."""
     if against is not None:
-        if not Path(against).is_dir():
+        if not (given := expanded(against)).is_dir():
             raise UserError(f"{against}: no such folder.")
-        found = list(records_in(Path(against)))
+        found = list(records_in(given))
         if not found:
             raise UserError(f"{against}: has no tests; expected the folder of a run of zero-shot CLIP.")
     else:

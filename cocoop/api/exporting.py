@@ -8,6 +8,7 @@ from cocoop.api.card import card_of
 from cocoop.api.loading import KIND, SETTINGS, TENSORS
 from cocoop.api.prompt import Prompt
 from cocoop.errors import UserError
+from cocoop.places import expanded
 
 CARD = "README.md"
 LAYOUTS = ("ours", "official")
@@ -24,7 +25,7 @@ def export(prompt: Prompt, folder: str | Path, *, layout: str = "ours", licence:
         raise UserError(f"layout {layout!r}: expected one of {', '.join(LAYOUTS)}.")
     if not prompt.tensors:
         raise UserError(f"{prompt.recipe.variant}: nothing was learned, so there is nothing to export.")
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if layout == "official":
         return official.write(prompt, folder)[0]
     _refuse_other_files(folder)

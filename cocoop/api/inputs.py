@@ -33,8 +33,11 @@ class Inputs(NamedTuple):
         return self.values if self.tokens == 1 else self.values[:, 0]
 
 
-def names_of(classnames: Sequence[str]) -> tuple[str, ...]:
-    """The class names asked for. Raises a UserError for none, for others than texts, and for the same name twice."""
+def names_of(classnames: Sequence[str], trained: Sequence[str] = ()) -> tuple[str, ...]:
+    """The class names asked for. Raises a UserError for none, for others than texts, and for the same name twice.
+
+    trained: the names trained on, which are taken as they are: ImageNet's list has two names twice.
+    """
     if isinstance(classnames, str):
         raise UserError(f"classnames: expected a list of names, got the text {shown(classnames)}.")
     names = tuple(classnames)
@@ -42,7 +45,7 @@ def names_of(classnames: Sequence[str]) -> tuple[str, ...]:
         raise UserError("classnames: give at least one class name; nothing was trained, so there is no default.")
     if odd := [name for name in names if not isinstance(name, str) or not name.strip()]:
         raise UserError(f"classnames: {shown(odd[0])} is not a class name.")
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names) and names != tuple(trained):
         raise UserError(f"classnames: listed twice: {listed(sorted({n for n in names if names.count(n) > 1}))}.")
     return names
 

@@ -16,6 +16,7 @@ from cocoop.api.recipe import Recipe
 from cocoop.api.results import results_of
 from cocoop.config.specs import BackboneSpec
 from cocoop.errors import UserError, listed
+from cocoop.places import expanded
 from cocoop.run import Run
 from cocoop.training.run import LEARNED
 
@@ -55,14 +56,14 @@ def load(
     precision: fp32, bf16, fp16 or reference-fp16; by default the backbone's, but fp32 instead of half precision on a CPU.
     Raises a UserError with one line for everything that is missing, damaged, unsafe, or does not belong together.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     if found := official.locate(path):
         recipe, tensors = official.read(found, backbone, classnames, words, position, towers.device_of(device))
         where, results = str(found), list[dict[str, Any]]()
     else:
         if words or classnames or position != "end":
             raise UserError(f"{source}: classnames, words and position are only for checkpoints of the authors' code.")
-        recipe, tensors, results, where = _ours(_local(path, source), seed, backbone)
+        recipe, tensors, results, where = _ours(located(source), seed, backbone)
     recipe = recipe.trusted(where).with_templates(templates)
     if recipe.other_code():
         logger.warning(
@@ -105,8 +106,9 @@ def zero_shot(
     return prompt_of(recipe.with_templates(templates), {}, "zero_shot", device, precision)
 
 
-def _local(path: Path, source: str | Path) -> Path:
-    """The folder or file of a prompt of ours; a name of the Hugging Face Hub is downloaded into its cache."""
+def located(source: str | Path) -> Path:
+    """The folder or file that a prompt is loaded from; a name of the Hugging Face Hub is downloaded into its cache."""
+    path = expanded(source)
     if path.exists():
         return path
     if ON_THE_HUB.fullmatch(str(source)):

@@ -1,6 +1,7 @@
 """Pictures of any kind (paths, folders, PIL images, arrays) as RGB images with names, and as crops for the image tower."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,12 +9,14 @@ import numpy as np
 from PIL import Image
 
 from cocoop.backbone.transforms import Preprocessing
-from cocoop.data.images import flat, reader_of
+from cocoop.data.images import decoding, reader_of, to_rgb
 from cocoop.data.readers.base import images_below
 from cocoop.errors import UserError, shown
+from cocoop.places import expanded
 
 EIGHT_BITS = ("1", "CMYK", "HSV", "L", "LA", "LAB", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "YCbCr")
 CHANNELS = (3, 4)
+REMEDY = "open it again, or leave it out"
 
 
 class Picture(NamedTuple):
@@ -46,7 +49,7 @@ def listed(images: Any) -> list[Picture]:
     found: list[Picture] = []
     for number, one in enumerate(many, 1):
         if isinstance(one, str | Path):
-            found += _on_disk(Path(one).expanduser())
+            found += _on_disk(Path(one))
         elif isinstance(one, Image.Image | np.ndarray):
             found.append(Picture(f"picture {number}", one))
         else:
@@ -59,6 +62,8 @@ def listed(images: Any) -> list[Picture]:
 
 
 def _on_disk(path: Path) -> list[Picture]:
+    with suppress(UserError):  # reading a picture of an unknown user's says that there is none, as of any other
+        path = expanded(path)
     if not path.is_dir():
         return [Picture(str(path), path)]
     names, _ = images_below(path)
@@ -68,23 +73,24 @@ def _on_disk(path: Path) -> list[Picture]:
 
 
 def rgb(picture: Picture, on_white: bool) -> Image.Image:
-    """The picture as RGB, decoded like the images of a dataset. Raises a UserError that names it."""
+    """The picture as RGB, decoded and checked like the images of a dataset. Raises a UserError that names it."""
     source = picture.source
     if isinstance(source, str | Path):
         return reader_of(on_white)(source)
-    image = _of_array(source, picture.name) if isinstance(source, np.ndarray) else source
-    if image.mode not in EIGHT_BITS:
-        raise UserError(
-            f"{picture.name}: mode {image.mode!r} has more than 8 bits per value; scale it to 0..255 and convert it to RGB."
-        )
-    return flat(image, on_white)
+    with decoding(picture.name, REMEDY):
+        image = _of_array(source) if isinstance(source, np.ndarray) else source
+        if image.mode not in EIGHT_BITS:
+            raise UserError(
+                f"mode {image.mode!r} has more than 8 bits per value; scale it to 0..255 and convert it to RGB."
+            )
+        return to_rgb(image, on_white)[0]
 
 
-def _of_array(array: np.ndarray, name: str) -> Image.Image:
+def _of_array(array: np.ndarray) -> Image.Image:
     shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in CHANNELS)
     if array.dtype != np.uint8 or not shape_fits or not array.size:
         raise UserError(
-            f"{name}: expected an array of uint8 (0..255) with the shape (height, width) or (height, width, 3), "
+            "expected an array of uint8 (0..255) with the shape (height, width) or (height, width, 3), "
             f"got {array.dtype} {shown(array.shape)}."
         )
     return Image.fromarray(array)

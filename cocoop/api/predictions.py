@@ -24,7 +24,7 @@ class Predictions:
 
     Attributes:
         pictures: names of the N pictures: their paths, or `picture 1`, `picture 2`, ...
-        classnames: the C class names.
+        classnames: the C class names. Two may be equal, if they were trained on; each has its column.
         probabilities: (N, C), float32; each row sums to 1.
     """
 

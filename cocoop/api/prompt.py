@@ -99,7 +99,7 @@ class Prompt:
         """Probabilities of each picture among the classes.
 
         images: a path, a folder, a PIL image, an array (height, width, 3) of uint8, or a list of these.
-        classnames: any class names; by default those trained on.
+        classnames: any class names; by default those trained on. Only these may have the same name twice.
         unreadable: called with the place in the list and the reason for a picture that cannot be read, which is then left
             out; by default it is a UserError.
         """
@@ -173,7 +173,7 @@ class Prompt:
         return f"<Prompt {recipe.variant}{data} ({learned}), backbone {recipe.backbone.name}, {self.device}>"
 
     def _names(self, classnames: Sequence[str] | None) -> tuple[str, ...]:
-        return names_of(self.classnames if classnames is None else classnames)
+        return names_of(self.classnames if classnames is None else classnames, self.classnames)
 
     def _rows(
         self, asked: Sequence[pictures.Picture], names: Sequence[str], unreadable: Unreadable | None

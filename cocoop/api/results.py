@@ -33,7 +33,12 @@ def records_in(folder: Path, seed: int | None = None) -> Iterator[Tested]:
                 yield Tested(file, content["run"], record)
 
 
+def tests_of(folder: Path, run: str, seed: int) -> Iterator[Tested]:
+    """The records of a run's seed, without those of other runs in the folder; run: its settings as canonical JSON."""
+    return (test for test in records_in(folder, seed) if io.canonical_json(test.run) == run)
+
+
 def results_of(folder: Path, run: Run, seed: int) -> list[dict[str, Any]]:
     """The measured accuracies of a seed, for a model card."""
-    tests = (test for test in records_in(folder, seed) if io.canonical_json(test.run) == run.to_json())
+    tests = tests_of(folder, run.to_json(), seed)
     return [{key: test.record[key] for key in SHOWN if key in test.record} for test in tests]

@@ -1,5 +1,6 @@
 """`train`: learn a prompt on a folder of pictures by running the workflow's stages in this process, without Snakemake."""
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from cocoop.errors import UserError
 from cocoop.evaluation.run import evaluate
 from cocoop.images import features, views
 from cocoop.images.inputs import TestFiles, TrainingFiles
+from cocoop.manifest import Manifest
+from cocoop.places import expanded
 from cocoop.planning import files
 from cocoop.planning.job import VALIDATION, Views, views_of
 from cocoop.planning.plan import Plan
@@ -31,6 +34,7 @@ from cocoop.text.prompt_encoder import DEFAULT_BUDGET_MB
 from cocoop.text.tokenizer import byte_pair
 from cocoop.training.run import train as train_run
 
+logger = logging.getLogger(__name__)
 EXPERIMENT = "train"
 REFERENCE = "clip"
 
@@ -65,7 +69,8 @@ def train(
     backbone: the name of a file in config/backbones; tiny is bundled, the weights of others are downloaded.
     subset: the classes to learn: all, base (the first half) or new.
     views: augmented versions of each picture, a number or per_epoch; plain trains on the pictures as they are.
-    training, params: settings that differ from those of the method's file, such as {"epochs": 50} and {"n_ctx": 16}.
+    training, params: settings that differ from those of the method's file, such as {"epochs": 50} and
+        {"n_ctx": 16, "ctx_init": None}: 16 context vectors, drawn at random, as CoOp's initial words are four.
     template: the hand-crafted prompt for methods that use one, and for zero-shot CLIP; a named dataset has its own.
     name: the dataset's name in results; by default from the folder's.
     data_root: where a named dataset is, or is downloaded to.
@@ -79,7 +84,7 @@ def train(
         data = dataset_of(pictures, scratch, data_root, template, name)
         spec = towers.fitting(towers.spec_of(backbone, "train: backbone"), chosen, None)
         plan = _plan(data, spec, method, shots, seed, subset, views, training, params)
-        folder = Path(out).expanduser() if out else scratch / "run"
+        folder = expanded(out) if out else scratch / "run"
         Stages(plan, data, scratch, folder, chosen, tensorboard).run()
         return load(folder, device=chosen, precision=spec.precision)
 
@@ -153,7 +158,7 @@ class Stages:
     def run(self) -> None:
         """Lists the pictures, draws, encodes, trains and tests."""
         prepare.download(self.data.spec, self.data.root, self.scratch / "source.json", offline=False)
-        self.manifest = prepare.manifest(self.data.spec, self.data.root, self.manifest_file, byte_pair().whole)
+        self.manifest = self._listed()
         self.backbone = towers.load(self.trained.backbone, self.device).image
         spec = self.backbone.spec
         text_encoder.save(self.tower, self.backbone.model, spec.name, self.backbone.fingerprint, hf_tokenizer.of(spec))
@@ -162,6 +167,15 @@ class Stages:
         self._train()
         for evaluation in self.plan.evaluations:
             self._test(evaluation)
+
+    def _listed(self) -> Manifest:
+        """The manifest; warns of its notes that the description of the pictures did not have."""
+        found = prepare.checked(self.data.spec, self.data.root, byte_pair().whole)
+        for note in found.notes:
+            if note not in self.data.notes:
+                logger.warning("dataset %r: %s", found.dataset, note)
+        found.save(self.manifest_file)
+        return found
 
     def _train(self) -> None:
         run = self.trained

@@ -87,7 +87,7 @@ def _named(classes: list[str] | None, file: Path | None) -> list[str] | None:
     if file is None:
         return classes
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--classes-file: {file}: cannot be read ({error}).") from error
     return [line.strip() for line in lines if line.strip()]
@@ -163,8 +163,9 @@ def import_checkpoint(
 ) -> None:  # fmt: skip
     from cocoop import api
     from cocoop.api.official import locate
+    from cocoop.places import expanded
 
-    if locate(Path(checkpoint).expanduser()) is None:
+    if locate(expanded(checkpoint)) is None:
         raise UserError(f"{checkpoint}: no checkpoint; expected a file model.pth.tar-N, or a folder with one.")
     names = _named(classes, classes_file)
     loaded = api.load(checkpoint, backbone=backbone, classnames=names, words=words, position=position)

@@ -116,20 +116,30 @@ def _unreadable(spec: DatasetSpec, bad: dict[str, str]) -> list[str]:
 
 
 def _leaks(spec: DatasetSpec, folder: Path, listing: Listing, paths: list[str]) -> Iterator[str]:
-    """Images with the same content, which are leakage if they are in two splits."""
-    where = {item.path: split for split in SPLITS for item in listing.splits.get(split, ())}
+    """Images with the same content, which are leakage if they are in two splits, as is an image that is listed in two."""
+    where = _splits_by_path(listing)
     groups = same_content(folder, paths)
-    across = [group for group in groups if len({where[path] for path in group}) > 1]
+    copied = {path for group in groups for path in group}
+    groups += [[path] for path, splits in where.items() if len(splits) > 1 and path not in copied]
+    across = [group for group in groups if len({split for path in group for split in where[path]}) > 1]
     within = len(groups) - len(across)
     if across:
         number = counted(len(across), "image occurs", "images occur")
         yield f"{PROBLEM}leakage: {number} with the same content in two splits{_remedy(spec)}:"
         for group in across:
-            yield "  " + " = ".join(f"{path} ({where[path]})" for path in group)
+            yield "  " + " = ".join(f"{path} ({', '.join(where[path])})" for path in group)
     else:
         yield "duplicates across splits: none"
     if within:
         yield f"note: {counted(within, 'image occurs', 'images occur')} more than once inside a split"
+
+
+def _splits_by_path(listing: Listing) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for split in SPLITS:
+        for path in dict.fromkeys(item.path for item in listing.splits.get(split, ())):
+            found.setdefault(path, []).append(split)
+    return found
 
 
 def _remedy(spec: DatasetSpec) -> str:

@@ -20,6 +20,7 @@ MOST_PIXELS = 500_000_000
 # Pillow's limit is lower and rejects images that are only large.
 Image.MAX_IMAGE_PIXELS = None
 
+REMEDY = "replace it, or remove it from the dataset"
 ORIENTATION = 0x0112  # EXIF tag
 NEARLY_BLACK = 15  # largest value, of 255, of an image that counts as nearly black
 
@@ -48,13 +49,13 @@ def open_rgb(path: str | Path) -> Image.Image:
     colour: `ranges` scales values of more than 8 bits, and an image whose only content is its transparency is rejected.
     """
     with _opened(path) as image:
-        return _to_rgb(image, on_white=False)[0]
+        return to_rgb(image, on_white=False)[0]
 
 
 def open_on_white(path: str | Path) -> Image.Image:
     """Decodes an image like `open_rgb`, but pastes transparent images onto white, for datasets with `transparency: white`."""
     with _opened(path) as image:
-        return _to_rgb(image, on_white=True)[0]
+        return to_rgb(image, on_white=True)[0]
 
 
 def reader_of(on_white: bool) -> Callable[[str | Path], Image.Image]:
@@ -67,14 +68,14 @@ def has_transparency(path: str | Path) -> bool:
     try:
         with Image.open(path, formats=FORMATS) as image:
             return image.mode not in ranges.DEEP and image.has_transparency_data
-    except Exception:  # as in `_opened`; reading the pixels reports it
+    except Exception:  # as in `decoding`; reading the pixels reports it
         return False
 
 
 def examine(path: str | Path, on_white: bool = False) -> Examined:
     """Decodes an image like `open_rgb` or `open_on_white`, with the same errors, and returns unusual properties."""
     with _opened(path) as image:
-        picture, rule = _to_rgb(image, on_white)
+        picture, rule = to_rgb(image, on_white)
         bands = ranges.extrema(picture)
         one_colour = all(low == high for low, high in bands)
         found = {
@@ -90,21 +91,24 @@ def examine(path: str | Path, on_white: bool = False) -> Examined:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """An image file, its pixels not yet loaded; every error of decoding inside the block becomes a UserError."""
+    """An image file, its pixels not yet loaded, inside `decoding`."""
     if not os.path.isfile(path) and os.path.lexists(path):  # opening a pipe would block forever
-        raise UserError(f"{path}: not an image file, but {_what(path)}; replace it, or remove it from the dataset.")
+        raise UserError(f"{path}: not an image file, but {_what(path)}; {REMEDY}.")
+    with decoding(path), Image.open(path, formats=FORMATS) as image:
+        yield image
+
+
+@contextmanager
+def decoding(name: str | Path, remedy: str = REMEDY) -> Iterator[None]:
+    """Turns every error of decoding inside the block into a UserError that names the image; remedy: what to do then."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _refuse_huge(image)
-            yield image
+        yield
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise UserError(f"{name}: {error}") from error
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image.") from error
+        raise UserError(f"{name}: no such image.") from error
     except Exception as error:  # Pillow's decoders can raise nearly any error for a corrupt file
-        raise UserError(
-            f"{path}: unreadable image ({_reason(path, error)}); replace it, or remove it from the dataset."
-        ) from error
+        raise UserError(f"{name}: unreadable image ({_reason(name, error)}); {remedy}.") from error
 
 
 def _what(path: str | Path) -> str:
@@ -113,13 +117,15 @@ def _what(path: str | Path) -> str:
     return "a pipe, socket, or device" if os.path.exists(path) else "a broken link"
 
 
-def _to_rgb(image: Image.Image, on_white: bool) -> tuple[Image.Image, ranges.Rule | None]:
+def to_rgb(image: Image.Image, on_white: bool) -> tuple[Image.Image, ranges.Rule | None]:
+    """An image as RGB, and the rule that scaled its values, if they had more than 8 bits; see `open_rgb`."""
+    _refuse_size(image)
     said = ranges.depth(image)
     image.load()
     if said and image.mode in ranges.DEEP:
         grey, rule = ranges.to_eight_bits(image, said)
         return grey.convert("RGB"), rule
-    picture = flat(image, on_white)
+    picture = _on_white(image) if on_white and image.has_transparency_data else _without_alpha(image)
     if image.has_transparency_data and _is_one_colour(picture):
         least, most = _alpha(image)
         if least < most:
@@ -127,11 +133,6 @@ def _to_rgb(image: Image.Image, on_white: bool) -> tuple[Image.Image, ranges.Rul
                 "all colours are the same, only the transparency differs; paste it onto a background and save the result."
             )
     return picture, ranges.check_colours(picture, said) if said else None
-
-
-def flat(image: Image.Image, on_white: bool) -> Image.Image:
-    """An image with 8 bits per value as RGB. on_white: paste what is transparent onto white, instead of dropping transparency."""
-    return _on_white(image) if on_white and image.has_transparency_data else _without_alpha(image)
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:
@@ -169,7 +170,9 @@ def _is_turned(image: Image.Image) -> bool:
         return False
 
 
-def _refuse_huge(image: Image.Image) -> None:
+def _refuse_size(image: Image.Image) -> None:
+    if not image.width * image.height:
+        raise UserError(f"{image.width} x {image.height} pixels: the image is empty.")
     if image.width * image.height > MOST_PIXELS:
         raise UserError(f"{image.width} x {image.height} pixels is too large (limit {MOST_PIXELS:,}); scale it down.")
 

@@ -108,6 +108,7 @@ def _split_folders(place: Place) -> Draft | None:
     used = [name for name in parts.values() if name]
     notes = place.rest(*used)
     if test is None:
+        _refuse_classes_beside(place, train)
         notes.insert(0, f"no test folder with class folders: {train} is split into train, val, and test")
         return Draft({"kind": "image_folder", "images": place.inside(train)}, True, notes)
     if parts["test"] is None:
@@ -124,6 +125,17 @@ def _has_folders(place: Place, name: str) -> bool:
 def _is_lone_train(place: Place, train: str) -> bool:
     """Whether the folders next to a train folder are not classes, so that the classes are inside the train folder."""
     return all(name == train or not _has_folders(place, name) for name in place.full) and not place.tables
+
+
+def _refuse_classes_beside(place: Place, train: str) -> None:
+    """Raises a UserError if folders of images next to a lone train folder may be classes, and it one of them."""
+    usual = {name for names in SPLIT_NAMES.values() for name in names}
+    beside = [name for name in place.full if name != train and name.lower() not in usual]
+    if beside:
+        raise UserError(
+            f"{place.path}: cannot tell whether {train} holds the training images, or is a class like {listed(beside, 4)}."
+            f" If it holds them, give {place.path / train}; if it is a class, move the images in its folders up into it."
+        )
 
 
 def _listed(place: Place) -> Draft | None:

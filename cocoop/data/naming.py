@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from cocoop.errors import UserError, shown
+from cocoop.places import expanded
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LONGEST = 60  # the name becomes part of file names
@@ -13,7 +14,7 @@ LONGEST = 60  # the name becomes part of file names
 
 def from_path(path: Path) -> str:
     """The dataset name for a folder or listing. Raises a UserError that suggests a `--name` if there is no valid one."""
-    path = Path(os.path.abspath(Path(path).expanduser()))
+    path = Path(os.path.abspath(expanded(path)))
     if not path.exists():
         raise UserError(f"{path}: no such file or folder.")
     text = path.stem if path.is_file() else path.name

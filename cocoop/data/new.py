@@ -17,6 +17,7 @@ from cocoop.data.readers import Listing
 from cocoop.data.readers.building import TooFew
 from cocoop.data.verify import problems
 from cocoop.errors import UserError, counted, cut, listed, shown
+from cocoop.places import expanded
 
 DATASETS = Path("config/datasets")
 FRACTIONS = {"train": 0.5, "val": 0.2, "test": 0.3, "seed": 1, "duplicates": "together"}
@@ -42,7 +43,7 @@ def write_yaml(
     tokenize: see `observations`.
     Reads the dataset first and raises a UserError if that fails. The images are not moved; the data root gets a link to them.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path).absolute()
     out = Path(folder) / f"{naming.checked(name)}.yaml"
     if not re.fullmatch(r"[^{}]*\{\}[^{}]*", template):
         raise UserError(f"template {template!r}: expected exactly one {{}} for the class name.")

@@ -9,7 +9,7 @@ from cocoop import io
 from cocoop.api.explaining import explain, text_of
 from cocoop.api.results import records_in
 from cocoop.errors import UserError
-from tests.api.conftest import train
+from tests.api.conftest import line_of, train
 
 
 def test_untrained_words_are_their_own_nearest_words(run_folder):
@@ -107,3 +107,26 @@ def test_a_method_without_contexts_says_so(trained):
         learned.nearest_words()
     found = explain(learned, folder)
     assert not len(found.words) and np.isfinite(found.confused["pictures"]).all()
+
+
+def test_only_the_tests_of_the_prompts_own_run_count(digits, run_folder, trained, tmp_path):
+    loaded, other = cocoop.load(run_folder, device="cpu"), trained("taskres")
+    with pytest.raises(UserError) as error:
+        explain(loaded, other.folder)
+    assert line_of(error).startswith(f"{other.folder}: has tests of another run than this prompt's (coop, seed 1)")
+    for folder in (run_folder, other.folder):
+        for file in folder.glob("tests/*/*/*/*"):
+            copied(file, tmp_path / file.relative_to(folder))
+    alone = explain(loaded, run_folder)
+    both = explain(loaded, tmp_path, against=run_folder / "zero_shot")
+    assert len(list(records_in(tmp_path))) == 2 and both.confused.equals(alone.confused)
+    assert both.changed[["true", "learned"]].equals(alone.changed[["true", "learned"]])
+
+
+def test_a_source_is_found_as_by_load(run_folder, monkeypatch, tmp_path):
+    loaded = cocoop.load(run_folder, device="cpu")
+    for missing in (tmp_path / "nowhere", "~unknown/run"):
+        with pytest.raises(UserError, match="no such file or folder"):
+            explain(loaded, missing)
+    monkeypatch.setenv("HOME", str(run_folder.parent))
+    assert len(explain(loaded, f"~/{run_folder.name}", against=f"~/{run_folder.name}/zero_shot").changed)

@@ -70,6 +70,21 @@ def test_report_of_problems(tmp_path):
     assert "prompts: 'a cat.', 'a horse.'" in text
 
 
+def test_an_image_listed_in_two_splits_is_a_problem(tmp_path):
+    rows = [("cat/0.jpg", "train"), ("cat/1.jpg", "train"), ("cat/0.jpg", "test"), ("cat/2.jpg", "test")]
+    rows += [(path.replace("cat", "horse"), split) for path, split in rows[1::2]]
+    table = "path,class,split\n" + "".join(f"{path},{path.split('/')[0]},{split}\n" for path, split in rows)
+    spec = own(tmp_path, TREE | {"list.csv": table.encode()}, reader={"kind": "listing", "file": "list.csv"})
+    lines = report(spec, tmp_path).splitlines()
+    place = lines.index("problem: leakage: 1 image occurs with the same content in two splits:")
+    assert lines[place + 1] == "  cat/0.jpg (train, test)"
+    assert "duplicates across splits: none" not in lines
+    (tmp_path / "own/cat/1.jpg").write_bytes((tmp_path / "own/cat/0.jpg").read_bytes())
+    lines = report(spec, tmp_path).splitlines()
+    assert lines.count("problem: leakage: 1 image occurs with the same content in two splits:") == 1
+    assert "  cat/0.jpg (train, test) = cat/1.jpg (train)" in lines
+
+
 def check_prompts(tmp_path, **keys) -> list[str]:
     """What `dataset check` says about the prompts besides the template, with one token for each byte."""
     text = report(own(tmp_path, **keys), tmp_path, tokenize=lambda prompt: [1, *prompt.encode(), 2])

@@ -76,6 +76,14 @@ def test_a_folder_that_does_not_exist_is_named_first(workplace, tmp_path):
     assert workplace.refused("dataset", "new", tmp_path / "水果") == f"error: {tmp_path}/水果: no such file or folder."
 
 
+def test_a_name_that_begins_with_a_tilde_is_a_home_or_a_file(workplace, tmp_path):
+    assert "~birds: no such file or folder, and no home folder '~birds' either" in workplace.refused(
+        "dataset", "new", "~birds"
+    )
+    lay_out(CLASSES, tmp_path / "~birds")
+    assert workplace.run("dataset", "new", "~birds")[0] == 0
+
+
 def test_an_endless_class_name_is_shortened_in_messages(workplace, tmp_path):
     long = "very " * 400 + "large"
     rows = {"train": [["cat/0.jpg", 0, long], ["dog/0.jpg", 0, "dog"]], "val": [], "test": [["dog/1.jpg", 0, "dog"]]}

@@ -44,6 +44,15 @@ def test_a_link_follows_a_copy_that_moved(tmp_path):
     assert (tmp_path / "data" / "own").resolve() == tmp_path / "moved"
 
 
+def test_a_link_into_an_unknown_home_is_named(tmp_path):
+    spec = own_copy(tmp_path)
+    spec.settings["link"] = "~unknown/mine"
+    with pytest.raises(
+        UserError, match="dataset 'own': link: ~unknown/mine: no such file or folder, and no home folder"
+    ):
+        prepare.download(spec, tmp_path / "data", tmp_path / "source.json")
+
+
 def test_a_link_does_not_replace_existing_files(tmp_path):
     spec = own_copy(tmp_path)
     lay_out({"x.jpg": b""}, tmp_path / "data" / "own")

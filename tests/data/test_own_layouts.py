@@ -21,6 +21,18 @@ def test_train_and_val_without_test(val, own):
     assert sizes(own) == {"train": 20, "val": 0, "test": 20}
 
 
+@pytest.mark.parametrize("outer", ["", "archive/"])
+def test_a_folder_train_beside_classes_may_be_one_of_them(outer, own):
+    own.lay_out(*(f"{outer}{path}" for path in per_class("bus", "car", "train/diesel", "train/steam")))
+    inside = own.pictures / outer
+    assert own.refused() == (
+        f"error: {inside}: cannot tell whether train holds the training images, or is a class like bus, car."
+        f" If it holds them, give {inside / 'train'}; if it is a class, move the images in its folders up into it."
+    )
+    assert own.new(f"{outer}train").code == 0
+    assert own.settings["reader"]["names"] == ["diesel", "steam"]
+
+
 @pytest.mark.parametrize("with_val", [True, False])
 def test_a_test_folder_without_labels(with_val, own):
     parts = ["train", "val"] if with_val else ["train"]

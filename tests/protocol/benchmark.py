@@ -44,7 +44,7 @@ def plan(config: Path) -> Plan:
 def made(config: Path) -> list[Job]:
     """Runs every job that is not done yet, up to the tables; all jobs. The working folder is that of the results."""
     jobs = jobs_of(plan(config))
-    for job in jobs:
+    for job in sorted(jobs, key=_turn):
         done = all(Path(path).exists() for path in job.outputs.values())
         if not done and stages.ORDER.index(job.stage) <= stages.ORDER.index(stages.CONTENT):
             run(*job.command)
@@ -58,6 +58,11 @@ def made(config: Path) -> list[Job]:
     experiment = ["--experiment", tables.inputs["experiment"], "--records", collect.outputs["records"]]
     run("tables", *experiment, "--costs", "costs.txt", "--out", tables.outputs["tables"])
     return jobs
+
+
+def _turn(job: Job) -> tuple[int, bool]:
+    """Stages in their order, and temperatures after the trainings that they are fitted to."""
+    return stages.ORDER.index(job.stage), job.stage is stages.TRAIN and job.about.temperature != "none"
 
 
 def recorded() -> pd.DataFrame:

@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from cocoop import draws, io
+from cocoop import draws, io, splits
 from cocoop.cli import main
+from cocoop.errors import UserError
 from cocoop.manifest import Item, Manifest
 from tests.protocol.benchmark import configured, draw_of, learned, made, plan, recorded, run
 
@@ -143,3 +145,29 @@ def test_the_file_beside_a_draw_must_fit_it(tmp_path):
     file.write_text(json.dumps(line(number=1)))
     with pytest.raises(Exception, match="was changed since shots1_seed1.json was written"):
         draws.selection_from(file, manifest(), 1, 1)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("missile", "dog", "missile"), ("cat\u2028fish", "dog\x85", "fish\u2029\x0b")],
+    ids=["a name twice", "line separators"],
+)
+def test_what_was_exported_is_read_whatever_the_names(names, tmp_path):
+    file, of = draws.file_of(tmp_path, "pets", 2, 1), replace(manifest(), classnames=names)
+    selection = splits.selection_of(of, 2, 1)
+    draws.write(file, of, selection)
+    read = draws.selection_from(file, of, 2, 1)
+    assert {key: read[key] for key in ("train", "val", "labels")} == {
+        key: selection[key] for key in ("train", "val", "labels")
+    }
+
+
+def test_each_class_of_a_name_has_its_shots_in_a_file_of_others(tmp_path):
+    file, of = tmp_path / "shots1_seed1.jsonl", replace(manifest(), classnames=("missile", "dog", "missile"))
+    both = line(classname="missile"), line(name="fish", classname="missile")
+    file.write_text("".join(json.dumps(one) + "\n" for one in [*both, line(name="dog")]))
+    assert draws.selection_from(file, of, 1, 1)["labels"] == [0, 2, 1]
+    again = line(number=1, classname="missile")
+    file.write_text("".join(json.dumps(one) + "\n" for one in [both[0], again, line(name="dog")]))
+    with pytest.raises(UserError, match=r"class 'missile' has 2 train images, expected 1 \(1 shots\)"):
+        draws.selection_from(file, of, 1, 1)

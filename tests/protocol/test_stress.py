@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,12 @@ def test_shots_of_single_classes_and_unknown_ones():
     assert Counter(splits.selection_of(manifest(), 2, 1, given)["labels"]) == {0: 2, 1: 3, 2: 2, 3: 2, 4: 2}
     with pytest.raises(UserError, match="class_shots: unknown class 'one'"):
         splits.selection_of(manifest(), 2, 1, Draw(class_shots=(("one", 3),)))
+
+
+def test_shots_of_a_name_are_those_of_all_its_classes():
+    crane = replace(manifest(classes=3), classnames=("crane", "dog", "crane"))
+    selection = splits.selection_of(crane, 2, 1, Draw(class_shots=(("crane", 3),)))
+    assert Counter(selection["labels"]) == {0: 3, 1: 2, 2: 3}
 
 
 def test_clip_lora_draws_validation_images_first_and_repeats():

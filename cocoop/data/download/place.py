@@ -6,6 +6,7 @@ from typing import Any
 
 from cocoop.config.specs import DatasetSpec
 from cocoop.errors import UserError, listed
+from cocoop.places import expanded
 
 
 def gives(file: Mapping[str, Any]) -> Sequence[str]:
@@ -44,10 +45,17 @@ def link(spec: DatasetSpec, folder: Path) -> None:
     links = spec.settings["link"]
     pairs = {".": links} if isinstance(links, str) else links
     for place, own in pairs.items():
-        target = Path(own).expanduser()
+        target = _copy_of(spec, own)
         if not target.exists():
             raise UserError(f"dataset {spec.name!r}: link: {target} does not exist; give the path of your copy.")
         _link(spec, folder / place, target)
+
+
+def _copy_of(spec: DatasetSpec, own: str) -> Path:
+    try:
+        return expanded(own)
+    except UserError as error:
+        raise UserError(f"dataset {spec.name!r}: link: {error}") from error
 
 
 def _link(spec: DatasetSpec, path: Path, target: Path) -> None:
