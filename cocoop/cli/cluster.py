@@ -1,10 +1,11 @@
 """The `plan`, `status` and `prune` commands: the cost of a benchmark, its progress, and results no longer needed."""
 
+import argparse
+import math
 from pathlib import Path
 from typing import Any
 
 from cocoop.cli.arguments import command, configfile, whole
-from cocoop.errors import UserError
 
 
 def add(commands: Any) -> None:
@@ -23,13 +24,13 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--images-per-second",
-        type=float,
+        type=_rate,
         metavar="N",
         help="images decoded and encoded per second, from the log of a features job; overrides the bench",
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=whole(0),
         metavar="N",
         help="processes that decode images for one GPU (default: as in slurm/profile.yaml; 0: the encoding process decodes)",
     )
@@ -42,6 +43,17 @@ def add(commands: Any) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only list them, with their sizes")
 
 
+def _rate(text: str) -> float:
+    """The type of --images-per-second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number > 0, got {text!r}")
+    return value
+
+
 def plan(
     configfile: list[Path],
     throughput: str | None,
@@ -52,9 +64,6 @@ def plan(
     from cocoop.planning.cost import table
     from cocoop.planning.files import plan_of
 
-    for option, value in (("--images-per-second", images_per_second or 1), ("--workers", workers or 0)):
-        if value < 0:
-            raise UserError(f"{option}: expected a number >= 0, got {value}.")
     table.show(plan_of(configfile), Path(), throughput, images_per_second, workers, devices)
 
 

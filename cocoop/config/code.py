@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import NamedTuple
 from cocoop.errors import UserError, unknown
 from cocoop.io import canonical_json, sha256_text
 from cocoop.source_code import canonical
+
+COCOOP, METHODS = "cocoop", "cocoop.methods"
+INSTALLED = ("site-packages", "dist-packages")
 
 
 def check_class(implementation: str, where: str) -> None:
@@ -27,7 +31,8 @@ def check_class(implementation: str, where: str) -> None:
 
 
 def digest(implementation: str, where: str) -> str:
-    """Digest of the code of a method's module and of the modules it imports from the same package.
+    """Digest of the code of a method: its module and the modules that this imports, if they are of `cocoop.methods`, of its own
+    package or, unless it is installed, from the folder in which it lies.
 
     Ignores comments, docstrings and layout. Empty for a compiled module.
     """
@@ -45,17 +50,16 @@ def imports(implementation: str, where: str) -> frozenset[str]:
 
 
 class Content(NamedTuple):
-    """A module: what it computes, as JSON; the names of what it imports, and those that are modules of its package."""
+    """A module: what it computes, as JSON; the names of what it imports, and those that are modules of the method."""
 
     code: str
     imports: tuple[str, ...]
-    of_package: tuple[str, ...]
+    of_method: tuple[str, ...]
 
 
 def _modules(implementation: str, where: str) -> dict[str, Content] | None:
-    """A method's module and the modules it imports from the same package; None if one is compiled."""
-    start = implementation.split(":")[0]
-    package, todo = start.rpartition(".")[0], [start]
+    """The modules with a method's code by name; None if its own is compiled."""
+    todo = [implementation.split(":")[0]]
     found: dict[str, Content] = {}
     while todo:
         module = todo.pop()
@@ -64,33 +68,49 @@ def _modules(implementation: str, where: str) -> dict[str, Content] | None:
         path = Path(str(_module(module, where).origin))
         if path.suffix != ".py":
             return None
-        found[module] = _content(_parsed(path, where), package)
-        todo += found[module].of_package
+        found[module] = _content(_parsed(path, where), module, path.name == "__init__.py")
+        todo += found[module].of_method
     return found
 
 
 @cache
-def _content(tree: ast.Module, package: str) -> Content:
+def _content(tree: ast.Module, module: str, is_package: bool) -> Content:
     """Read once, as methods share modules."""
-    names = tuple(dict.fromkeys(_imported(tree)))
-    return Content(
-        canonical_json(canonical(tree)), names, tuple(name for name in names if package and _within(name, package))
-    )
+    names = tuple(dict.fromkeys(_imported(tree, module if is_package else module.rpartition(".")[0])))
+    of_method = tuple(name for name in names if _of_method(name, module) and _is_module(name))
+    return Content(canonical_json(canonical(tree)), names, of_method)
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+    """Names of what a module of a package imports. With `from a import b`, both `a` and `a.b`, which may be a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            with suppress(ImportError):  # more dots than packages
+                origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                yield origin
+                yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def _within(name: str, package: str) -> bool:
-    """Whether `name` is a module (not a class or function) inside a package."""
-    if not name.startswith(f"{package}."):
-        return False
+def _of_method(name: str, importer: str) -> bool:
+    """Whether what a method's module imports is the method's code too, rather than a library or code that all methods share."""
+    package, own = name.split(".")[0], importer.split(".")[0]
+    if package == COCOOP or own == COCOOP:
+        return name.startswith((f"{METHODS}.", f"{importer.rpartition('.')[0]}."))
+    folder = _folder(own)
+    return package == own or (folder.name not in INSTALLED and _folder(package) == folder)
+
+
+def _folder(package: str) -> Path:
+    """The folder in which a module or package lies that is not part of another; for one that is unknown, one that is nowhere."""
+    spec = _top_level(package)
+    places = list(spec.submodule_search_locations or [spec.origin or ""]) if spec else [""]
+    return Path(places[0]).parent
+
+
+def _is_module(name: str) -> bool:
+    """Whether `name` is a module, not a class or function, and not compiled."""
     try:
         return Path(str(_module(name, "").origin)).suffix == ".py"
     except UserError:

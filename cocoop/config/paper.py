@@ -10,7 +10,7 @@ from cocoop.config.validation import validate
 from cocoop.errors import UserError, unknown
 
 FOLDER = places.SHIPPED / "config" / "paper"
-PUBLICATIONS = places.SHIPPED / "config" / "publications.yaml"
+PUBLICATIONS = Path("config/publications.yaml")
 ACCURACY = "accuracy"
 
 
@@ -85,14 +85,17 @@ def _check_row(content: Mapping[str, Any], name: str, row: Mapping[str, Any], wh
 
 
 def publications() -> dict[str, dict[str, Any]]:
-    """The content of config/publications.yaml: the methods behind published numbers by name, validated."""
-    return _publications(PUBLICATIONS.read_bytes())
+    """The methods behind published numbers by name: the shipped config/publications.yaml under the working folder's."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in places.layers(str(PUBLICATIONS))[::-1]:
+        found |= _publications(path, path.read_bytes())
+    return found
 
 
 @cache
-def _publications(_: bytes) -> dict[str, dict[str, Any]]:
-    content = io.read_yaml(PUBLICATIONS)
-    validate(content, "publications", str(PUBLICATIONS))
+def _publications(path: Path, _: bytes) -> dict[str, dict[str, Any]]:
+    content = io.read_yaml(path)
+    validate(content, "publications", str(path))
     return content
 
 

@@ -3,6 +3,31 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cocoop.errors import UserError
+
+PER = ("per_dataset", "per_shots")
+
+
+def with_texts(settings: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Settings in which `per_dataset` and `per_shots` have texts as keys: YAML reads `4: ...` as a number.
+
+    place: what stands before these keys in messages.
+    """
+    return {**settings, **{key: _with_texts(settings[key], f"{place}{key}") for key in PER if key in settings}}
+
+
+def _with_texts(table: Mapping[Any, Any], place: str) -> dict[Any, Any]:
+    """Raises a UserError for both 4 and "4", because the order in which files are merged would decide which one counts."""
+    found: dict[Any, Any] = {}
+    for key, value in table.items():
+        text = str(key) if type(key) is int else key
+        if text in found:
+            raise UserError(
+                f"{place}: both {text} and '{text}' are there; keep one, and write it the same way in all files."
+            )
+        found[text] = value
+    return found
+
 
 def merged(key: str, content: Mapping[str, Any], own: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, dict]:
     """Settings of single datasets or shots.

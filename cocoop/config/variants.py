@@ -10,7 +10,7 @@ from cocoop.config.code import check_class
 from cocoop.config.code import digest as code_digest
 from cocoop.config.draw import shots_of
 from cocoop.config.prompts import DEFAULT, PromptsFrom
-from cocoop.config.special import merged
+from cocoop.config.special import PER, merged, with_texts
 from cocoop.config.specs import TrainingSpec, VariantSpec
 from cocoop.config.validation import check_schema, definition, validate
 from cocoop.errors import UserError, listed, unknown
@@ -36,7 +36,8 @@ class Variants(Mapping[str, VariantSpec]):
         where: str,
         check_datasets: Callable[[Iterable[str], str], None],
     ) -> None:
-        self._methods, self._overrides, self._where, self._check_datasets = methods, overrides, where, check_datasets
+        self._methods, self._where, self._check_datasets = methods, where, check_datasets
+        self._overrides = {name: with_texts(over, f"{where}: variants.{name}.") for name, over in overrides.items()}
         self._files: dict[str, Path] = {}
         for path, content in methods.items():
             for name in content["variants"]:
@@ -47,7 +48,7 @@ class Variants(Mapping[str, VariantSpec]):
                 self._files[name] = path
         for name, over in overrides.items():
             if name not in self._files:
-                raise unknown("variant", over.get(BASED_ON, name), self._files, f"{where}: variants")
+                raise self._not_there(over.get(BASED_ON, name), name)
         self._found: dict[str, VariantSpec] = {}
         for path in dict.fromkeys(self._files[name] for name in overrides):
             self._found |= self._read(path)
@@ -66,9 +67,19 @@ class Variants(Mapping[str, VariantSpec]):
     def __len__(self) -> int:
         return len(self._files)
 
+    def _not_there(self, wanted: str, name: str) -> UserError:
+        """The error for an entry `name` of a configuration that changes, or is based on, a variant of no file."""
+        place = f"{self._where}: variants"
+        if wanted == name or BASED_ON not in self._overrides.get(wanted, {}):
+            return unknown("variant", wanted, self._files, place)
+        return UserError(
+            f"{place}.{name}.{BASED_ON}: {wanted!r} is new itself; name one of a file in config/methods, and write down the "
+            f"settings of {wanted!r} again."
+        )
+
     def _read(self, path: Path) -> dict[str, VariantSpec]:
         """The variants of a method's file."""
-        content, method, found = self._methods[path], path.stem, {}
+        content, method, found = with_texts(self._methods[path], f"{path}: "), path.stem, {}
         check_schema(params_schema(content), f"{path}: params", (ONE_WORD_EACH,))
         if content.get(IMAGE_LAYER) not in (None, *content["params"]):
             raise unknown("parameter", content[IMAGE_LAYER], content["params"], f"{path}: {IMAGE_LAYER}")
@@ -119,7 +130,7 @@ def _variant(
     place: str, method: str, code: str, content: Mapping[str, Any], name: str, over: Mapping[str, Any]
 ) -> VariantSpec:
     """place: where the variant's settings come from, for messages; code: digest of the method's code."""
-    own = content["variants"][name]
+    own = with_texts(content["variants"][name], f"{place}.")
     params = {**content.get("defaults", {}), **own.get("params", {}), **over.get("params", {})}
     check_params(params, content, f"{place}.params")
     changes = {**content.get("training", {}), **own.get("training", {}), **over.get("training", {})}
@@ -129,9 +140,7 @@ def _variant(
             f" learns: {content['learns']}; remove the key."
         )
     validate(changes, definition("method", "training"), f"{place}.training")
-    for per in (over.get("per_dataset", {}), over.get("per_shots", {})):
-        validate(per, definition("method", "per"), place)
-    validate(over, {"properties": {PROMPTS_FROM: definition("method", PROMPTS_FROM)}}, place)
+    validate(over, {"properties": {key: definition("method", key) for key in (*PER, PROMPTS_FROM)}}, place)
     prompts = over.get(PROMPTS_FROM, own.get(PROMPTS_FROM, content.get(PROMPTS_FROM, {})))
     if prompts and PROMPTS_FROM not in content:
         raise UserError(f"{place}.{PROMPTS_FROM}: {method} uses no hand-crafted prompts; remove the key.")
@@ -142,7 +151,7 @@ def _variant(
         raise UserError(f"{place}: training lacks {', '.join(missing)}.")
     selection = over.get("selection", own.get("selection", content.get("selection", "none")))
     check_selection(selection, content, place)
-    per_dataset, per_shots = (merged(key, content, own, over) for key in ("per_dataset", "per_shots"))
+    per_dataset, per_shots = (merged(key, content, own, over) for key in PER)
     for key, table in (("per_dataset", per_dataset), ("per_shots", per_shots)):
         for of, special in table.items():
             _check_special(special, params, content, f"{place}.{key}.{of}")

@@ -1,16 +1,18 @@
 """A backbone's files on this machine, by content: another checkpoint under the same name is another backbone."""
 
-import hashlib
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cocoop import io, places
+from cocoop.errors import UserError
 
-READ_WHOLE = 64 * 2**20  # bytes
-SAMPLES, SAMPLE_BYTES = 256, 65536
+KEPT = Path(".snakemake", "checkpoints")
+READ_EACH_TIME = 64 * 2**20  # bytes, read in a tenth of a second
 
 
 def local_files(backbone: Mapping[str, Any]) -> tuple[str, ...]:
@@ -26,13 +28,20 @@ def digest(backbone: Mapping[str, Any]) -> str | None:
 
 
 @cache
-def _content(path: str, size: int, _: int) -> str:
-    """Of a large file its size and samples from all parts, as Snakemake asks at every start and in every cluster job."""
-    if size <= READ_WHOLE:
+def _content(path: str, size: int, changed: int) -> str:
+    """sha256 of a file's bytes.
+
+    Snakemake asks at every start and in every cluster job, so its folder, where there is one, keeps that of a large file by the
+    file's path, size and time of change.
+    """
+    if size <= READ_EACH_TIME:
         return io.sha256_file(path)
-    found = hashlib.sha256(str(size).encode())
-    with Path(path).open("rb") as file:
-        for number in range(SAMPLES):
-            file.seek((size - SAMPLE_BYTES) * number // (SAMPLES - 1))
-            found.update(file.read(SAMPLE_BYTES))
-    return found.hexdigest()
+    kept = KEPT / io.sha256_text(io.canonical_json([os.path.abspath(path), size, changed]))
+    with suppress(OSError, UnicodeError):
+        if re.fullmatch("[0-9a-f]{64}", found := kept.read_text()):
+            return found
+    found = io.sha256_file(path)
+    if KEPT.parent.is_dir():
+        with suppress(OSError, UserError):  # a full or read-only disk
+            io.write_text(kept, found)
+    return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cocoop import io, places
@@ -15,7 +16,7 @@ DEMO = Path("config/config.yaml")
 
 def defaults() -> list[Path]:
     """The demo's configuration, which other files override, then that of the working folder, unless it is the same file."""
-    return places.layers(str(DEMO))[::-1]
+    return places.layers(str(DEMO))[::-1] or [DEMO]
 
 
 def load(paths: Sequence[Path] = ()) -> dict[str, Any]:
@@ -35,19 +36,29 @@ def plan_of(paths: Sequence[Path] = ()) -> Plan:
     return Plan(content, where=where)
 
 
-def plan_from(config: Mapping[str, Any], paths: Sequence[Path] = ()) -> Plan:
+def plan_from(
+    config: Mapping[str, Any], paths: Sequence[Path] = (), said: Mapping[str, Any] = MappingProxyType({})
+) -> Plan:
     """The plan of the defaults under what Snakemake has read: the files of --configfile (`paths`), and --config.
 
     Reads the files itself: Snakemake accepts repeated keys, and `configfile:` would run code in the demo's file (`__use_yte__`).
+
+    config: what Snakemake merged, and perhaps a Snakefile that includes ours has changed. said: the values of --config alone,
+    which may be those of a file that a later one replaces.
     """
     content, where = _read(paths)
     misplaced.check(content, where)
     validate(content, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
-    files: dict[str, Any] = {}  # as Snakemake merges them, in which `backbone` and `backbones` may both be
+    merged = _over(content, {**_beyond(config, paths), **said})
+    return Plan(merged, where=where if merged == content else f"{where} + --config")
+
+
+def _beyond(config: Mapping[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
+    """What differs from the files as Snakemake merges them, in which `backbone` and `backbones` may both be."""
+    files: dict[str, Any] = {}
     for path in paths:
         files = merging.merged(files, io.read_yaml(path))
-    merged = _over(content, {key: value for key, value in config.items() if value != files.get(key)})
-    return Plan(merged, where=where if merged == content else f"{where} + --config")
+    return {key: value for key, value in config.items() if value != files.get(key)}
 
 
 def _read(paths: Sequence[Path]) -> tuple[dict[str, Any], str]:

@@ -39,7 +39,7 @@ class Plan:
         self.registry = registry or Registry(overrides=config.get("variants"), where=where)
         self.backbones = self._backbones()
         self.papers = paper.names()
-        self.experiments = {name: self._experiment(name, over) for name, over in experiments_of(config).items()}
+        self.experiments = {name: self._experiment(name, over) for name, over in experiments_of(config, where).items()}
         self.datasets: dict[str, DatasetSpec] = self.registry.datasets(self._dataset_names(), f"{where}: datasets")
         self._check()
 
@@ -231,13 +231,15 @@ def backbones_of(config: Mapping[str, Any], where: str) -> list[str]:
     return config.get("backbones") or [config["backbone"]]
 
 
-def experiments_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def experiments_of(config: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
     """Names of experiments with the keys to replace, from a mapping or from a list of names and one-key mappings."""
-    listed = config["experiments"]
-    if isinstance(listed, Mapping):
-        return {name: over or {} for name, over in listed.items()}
-    return {
-        name: over or {}
-        for item in listed
-        for name, over in (item.items() if isinstance(item, Mapping) else [(item, {})])
-    }
+    wanted, found = config["experiments"], {}
+    for item in [wanted] if isinstance(wanted, Mapping) else wanted:
+        for name, over in item.items() if isinstance(item, Mapping) else [(item, {})]:
+            if name in found:
+                raise UserError(
+                    f"{where}: experiments: {name!r} is there twice; to run it with other keys too, copy its file under another "
+                    "name in config/experiments, and name both."
+                )
+            found[name] = over or {}
+    return found

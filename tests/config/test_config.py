@@ -8,6 +8,8 @@ import yaml
 
 from cocoop import io
 from cocoop.config import Registry
+from cocoop.config.draw import ALL_SHOTS
+from cocoop.config.validation import validate
 from cocoop.errors import UserError
 from cocoop.planning import Plan, experiment_content
 from cocoop.planning.files import plan_of
@@ -75,9 +77,15 @@ def test_templates_have_one_place_for_the_name():
         ({"data_root": "a\nb"}, "data_root: .* is not valid"),
         ({"data_root": "a\n"}, "data_root: .* is not valid"),
         ({"data_root": "~/data"}, "data_root: .* is not valid"),
+        ({"data_root": "$HOME/data"}, r"data_root: .* is not valid; .* variables \(\$HOME\)"),
+        ({"data_root": "/scratch/$USER/data"}, "data_root: .* is not valid"),
         ({"views": "per_epoc"}, "views: 'per_epoc' is not valid; expected a number of augmented views"),
         ({"device": "gpu"}, "device: 'gpu' is not one of auto, cpu, cuda"),
         ({"experiments": {"base_to_old": {}}}, "unknown experiment 'base_to_old'.* Did you mean 'base_to_new'"),
+        (
+            {"experiments": ["base_to_new", {"base_to_new": {"shots": [4]}}]},
+            "experiments: 'base_to_new' is there twice; .* copy its file under another name in config/experiments",
+        ),
         ({"experiments": {"base_to_new": {"variants": ["coOp"]}}}, "unknown variant 'coOp'.* Did you mean 'coop'"),
         ({"experiments": {"base_to_new": {"train_datasets": ["digit"]}}}, "unknown dataset 'digit'.*'digits'"),
         ({"experiments": {"base_to_new": {"dataset": []}}}, "experiments.base_to_new: .*unknown key 'dataset'"),
@@ -103,6 +111,26 @@ def test_templates_have_one_place_for_the_name():
         (
             {"variants": {"coop": {"per_dataset": {"digit": {"epochs": 2}}}}},
             "per_dataset: unknown dataset 'digit'.*'digits'",
+        ),
+        *(
+            (
+                {"variants": {"coop": {"per_shots": {key: {"lr": 0.1}}}}},
+                f"variants.coop: per_shots: {key!r} is not valid",
+            )
+            for key in ("x", 1.5, True, None, "-4")
+        ),
+        (
+            {"variants": {"coop": {"per_shots": {-4: {"lr": 0.1}}}}},
+            "per_shots: '-4' is not valid; expected a number of shots",
+        ),
+        (
+            {"variants": {"coop": {"per_shots": {4: {"lr": 0.1}, "4": {"lr": 0.2}}}}},
+            "per_shots: both 4 and '4' are there",
+        ),
+        ({"variants": {7: {"based_on": "coop"}}}, "variants: expected text, got 7; write '7'"),
+        (
+            {"variants": {"one": {"based_on": "coop", "training": {"epochs": 3}}, "two": {"based_on": "one"}}},
+            "variants.two.based_on: 'one' is new itself; name one of a file in config/methods",
         ),
         ({"variants": {"clip": {"training": {"epochs": 3}}}}, "clip has learns: nothing"),
         ({"variants": {"coop": {"params": {"csc": True}}}}, "is tied to the classes it was trained on"),
@@ -134,6 +162,37 @@ def test_a_configuration_wins_over_a_methods_special_cases():
         4,
         2,
     ]
+
+
+@pytest.mark.parametrize(("key", "shots"), [(1, 1), ("1", 1), ("all", ALL_SHOTS)])
+def test_a_number_of_shots_is_the_same_as_a_number_and_as_text(key, shots):
+    """Of the method's file, which has epochs for 1 shot, nothing else changes."""
+    variant = Registry(overrides={"coop_fewshot": {"per_shots": {key: {"lr": 0.01}}}}).variant("coop_fewshot", "test")
+    training = variant.training_on("dtd", shots)
+    assert (training.epochs, training.lr) == (50 if shots == 1 else 200, 0.01)
+
+
+def test_what_a_new_variant_is_based_on_may_write_shots_in_the_other_way():
+    over = {"coop": {"per_shots": {1: {"lr": 0.01}}}, "mine": {"based_on": "coop", "per_shots": {"1": {"epochs": 3}}}}
+    training = Registry(overrides=over).variant("mine", "test").training_on("dtd", 1)
+    assert (training.epochs, training.lr) == (3, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("key", "valid"), [(1, True), ("all", True), (True, False), (1.5, False), (-4, False), ("x", False)]
+)
+def test_numbers_of_shots_in_a_methods_file(key, valid, tmp_path):
+    shutil.copytree(CONFIG / "methods", tmp_path / "methods")
+    path = tmp_path / "methods/coop.yaml"
+    content = io.read_yaml(path)
+    content["variants"]["coop_fewshot"]["per_shots"] = {key: {"epochs": 7}}
+    path.write_text(yaml.safe_dump(content))
+    if valid:
+        spec = Registry(tmp_path).variant("coop_fewshot", "test")
+        assert spec.training_on("dtd", 1 if key == 1 else ALL_SHOTS).epochs == 7
+        return
+    with pytest.raises(UserError, match=f"coop_fewshot.per_shots: {key!r} is not valid; expected a number of shots"):
+        Registry(tmp_path).variant("coop_fewshot", "test")
 
 
 def test_missing_key(config):
@@ -242,3 +301,10 @@ def test_an_unknown_reference_is_named(config):
     assert message(config).startswith(
         "configuration: experiments.base_to_new.reference: unknown variant 'clipp'; known: "
     )
+
+
+def test_class_names_are_texts():
+    content = io.read_yaml(CONFIG / "datasets/digits.yaml")
+    content["reader"]["rename"] = {3: "three"}
+    with pytest.raises(UserError, match="mine: reader.rename: expected text, got 3; write '3'"):
+        validate(content, "dataset", "mine")

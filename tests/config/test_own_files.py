@@ -1,12 +1,14 @@
 """Files of the working folder beside the shipped ones: registries, configurations, published numbers, checkpoints."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
-from cocoop import places
+from cocoop import io, places
 from cocoop.config import Registry, paper, weights
 from cocoop.data.new import write_yaml
 from cocoop.errors import UserError
@@ -95,6 +97,18 @@ def test_own_published_numbers_are_found():
     assert paper.digest("ours") == paper.digest("table1_base_to_new")
 
 
+def test_own_publications_lie_over_the_shipped_ones():
+    shipped = paper.publications()
+    mine = {"title": "Mine", "venue": None, "year": None, "protocol": "inductive"}
+    Path("config").mkdir()
+    Path(paper.PUBLICATIONS).write_text(yaml.safe_dump({"mine": mine, "coop": shipped["coop"] | {"title": "My CoOp"}}))
+    found = paper.publications()
+    assert (found["mine"], found["coop"]["title"], found["cocoop"]) == (mine, "My CoOp", shipped["cocoop"])
+    Path(paper.PUBLICATIONS).write_text("mine: {titel: Mine}\n")
+    with pytest.raises(UserError, match=r"^config/publications.yaml: mine: .*unknown key 'titel'"):
+        paper.publications()
+
+
 def test_a_new_dataset_is_written_into_the_working_folder():
     for number in range(8):
         path = Path("birds", ("owl", "wren")[number % 2], f"{number}.png")
@@ -113,3 +127,52 @@ def test_a_checkpoint_may_be_given_relative_to_the_working_folder():
     assert weights.local_files(settings)[1] == "mine.safetensors"
     same = {**settings, "pretrained": "cocoop/assets/tiny_clip/weights.safetensors"}
     assert weights.digest(settings) == weights.digest(same)
+
+
+LARGE = {"model": "ViT-B-16", "pretrained": "large.pt"}
+
+
+@pytest.fixture
+def large(monkeypatch) -> list[str]:
+    """A checkpoint of zeros above the limit, in a folder in which Snakemake has run; the files that were read whole."""
+    with Path("large.pt").open("wb") as file:
+        file.truncate(weights.READ_EACH_TIME + 1)
+    Path(".snakemake").mkdir()
+    read, whole = [], weights.io.sha256_file
+    monkeypatch.setattr(weights.io, "sha256_file", lambda path: read.append(path) or whole(path))
+    weights._content.cache_clear()
+    return read
+
+
+def overwritten(at: int) -> None:
+    """Changes one byte of the checkpoint, a second later."""
+    before = os.stat("large.pt").st_mtime_ns
+    with Path("large.pt").open("r+b") as file:
+        file.seek(at)
+        file.write(b"x")
+    os.utime("large.pt", ns=(before + 10**9,) * 2)
+
+
+def test_any_changed_byte_of_a_large_checkpoint_is_noticed(large):
+    found = {weights.digest(LARGE)}
+    for at in (100_000, weights.READ_EACH_TIME // 2 + 70_001, weights.READ_EACH_TIME):
+        overwritten(at)
+        found.add(weights.digest(LARGE))
+    assert len(found) == len(large) == 4
+
+
+def test_a_large_checkpoint_is_read_once(large):
+    found = set()
+    for _ in range(2):
+        found.add(weights.digest(LARGE))
+        weights._content.cache_clear()  # as in another process
+    assert len(found) == len(large) == 1
+    (kept,) = weights.KEPT.iterdir()
+    kept.write_text("damaged")
+    assert {weights.digest(LARGE)} == found and len(large) == 2
+
+
+def test_where_no_snakemake_has_run_nothing_is_kept(large):
+    Path(".snakemake").rmdir()
+    assert weights.digest(LARGE) == io.identity([io.sha256_file("large.pt")])
+    assert [path.name for path in Path().iterdir()] == ["large.pt"]

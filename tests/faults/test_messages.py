@@ -57,7 +57,20 @@ MISTAKES = [
     (CONFIGURATION, "backbones said twice", ("backbones",), ["tiny", "vit_b16"]),
     (CONFIGURATION, "an unknown experiment", ("experiments", 0), "base_to_nwe"),
     (CONFIGURATION, "an unknown variant to change", ("variants", "cop"), {}),
+    (CONFIGURATION, "an experiment named twice", ("experiments",), ["base_to_new", "base_to_new"]),
     (CONFIGURATION, "a new variant with an existing name", ("variants", "cocoop"), {"based_on": "coop"}),
+    (
+        CONFIGURATION,
+        "a new variant based on another new one",
+        ("variants",),
+        {"one": {"based_on": "coop", "training": {"epochs": 3}}, "two": {"based_on": "one"}},
+    ),
+    (
+        CONFIGURATION,
+        "shots as a number and as text",
+        ("variants", "coop"),
+        {"per_shots": {4: {"lr": 0.1}, "4": {"lr": 0.2}}},
+    ),
     (CONFIGURATION, "a parameter the method does not have", ("variants", "coop"), {"params": {"context": 8}}),
     (CONFIGURATION, "an unknown dataset", ("experiments", 0, "base_to_new", "train_datasets"), ["digit"]),
     (

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from snakemake.settings.types import ConfigSettings
 
 from cocoop.cli import main
 from cocoop.errors import UserError
@@ -69,6 +70,16 @@ def test_the_command_line_replaces_both_keys(said, expected, tmp_path):
     paths = [file(tmp_path, "one.yaml", backbone="tiny_vit"), file(tmp_path, "several.yaml", backbones=TWO)]
     merged = {"backbone": "tiny_vit", "backbones": TWO} | said
     assert list(plan_from(merged, paths).backbones) == expected
+
+
+@pytest.mark.parametrize("said", [{}, {"backbone": "tiny_vit"}, {"backbone": "tiny"}, {"backbones": ["tiny_vit"]}])
+def test_the_command_line_wins_with_what_an_earlier_file_says(said, tmp_path):
+    """`--config backbone=tiny_vit` leaves no trace in what Snakemake merged, because the first file says so too."""
+    paths = [file(tmp_path, "one.yaml", backbone="tiny_vit"), file(tmp_path, "several.yaml", backbones=TWO)]
+    given = ConfigSettings(config=said, configfiles=paths)
+    plan = plan_from(given.overwrite_config, given.configfiles, given.config)
+    assert list(plan.backbones) == (said.get("backbones") or [said["backbone"]] if said else TWO)
+    assert plan.where.endswith("--config") == bool(said)
 
 
 @pytest.mark.parametrize(

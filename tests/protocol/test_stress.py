@@ -194,6 +194,14 @@ REFUSED = {
     "a rate above one": ({"label_noise": {"rates": [2]}}, "label_noise.rates.0: 2 is greater than the maximum of 1"),
     "no draw at all": ({"drawn_like": "clip_lora", "shots": ["all"]}, "does not go with shots: all"),
     "shots of nobody": ({"class_shots": {"letters": {}}}, "class_shots: unknown training dataset 'letters'"),
+    "a class that YAML reads as a number": (
+        {"class_shots": {"digits": {3: 1, "digit one": 2}}},
+        "class_shots.digits: expected text, got 3; write '3'.",
+    ),
+    "a dataset that YAML reads as a number": (
+        {"class_shots": {3: {}}},
+        "class_shots: expected text, got 3; write '3'.",
+    ),
     "a kind of noise": (
         {"label_noise": {"kind": "random", "rates": [0.5]}},
         "label_noise.kind: 'random' is not one of",
