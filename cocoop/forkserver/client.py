@@ -58,6 +58,19 @@ def start(stage: str) -> None:
         _server(stage)
 
 
+def tidy(head: int) -> None:
+    """Removes what killed servers of a Snakemake have left, at its end. A server that still runs removes its own folder."""
+    import shutil
+    import tempfile
+
+    for folder in Path(tempfile.gettempdir()).glob(_named(str(head), "*")):
+        with suppress(OSError):
+            if server := _connection(folder):
+                server.close()
+            else:
+                shutil.rmtree(folder)
+
+
 def _server(stage: str) -> socket.socket | None:
     """A connection to the server, which is started with the libraries of a stage if it does not run; None if there can be none."""
     head = os.environ.get(VARIABLE, "")
@@ -69,11 +82,17 @@ def _server(stage: str) -> socket.socket | None:
 
 def _folder(head: str) -> Path | None:
     """A private folder for the socket; None if there is no safe and short path."""
-    folder = Path(os.environ.get("TMPDIR") or "/tmp", f"cocoop-{os.getuid()}-{head}-{_surroundings()}")
+    folder = Path(os.environ.get("TMPDIR") or "/tmp", _named(head, _surroundings()))
+    if len(os.fsencode(folder / "socket")) > LONGEST_ADDRESS:
+        return None
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
-    return folder if private and len(os.fsencode(folder / "socket")) <= LONGEST_ADDRESS else None
+    return folder if private else None
+
+
+def _named(head: str, surroundings: str) -> str:
+    return f"cocoop-{os.getuid()}-{head}-{surroundings}"
 
 
 def _surroundings() -> str:
@@ -90,10 +109,7 @@ def _connected(folder: Path, head: str, stage: str) -> socket.socket | None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if server := _connection(folder):
             return server
-        if _started(folder, head, stage):
-            return _connection(folder)
-        _remove(folder)
-        return None
+        return _connection(folder) if _started(folder, head, stage) else None
 
 
 def _connection(folder: Path) -> socket.socket | None:
@@ -119,47 +135,65 @@ def _started(folder: Path, head: str, stage: str) -> bool:
     return server.stdout.readline() == b"ready\n"
 
 
-def _remove(folder: Path) -> None:
-    """Removes the folder of a server that cannot start: its head has ended, or is in another namespace."""
-    with suppress(OSError):
-        (folder / "lock").unlink()
-        folder.rmdir()
-
-
 def _ran(server: socket.socket, arguments: list[str]) -> int | None:
     """Asks for a stage and waits for its end; passes on signals, and ends by the same signal as the stage.
 
-    A signal before the stage has begun ends this process, instead of waiting for a server that still imports libraries.
+    A signal before the stage has begun ends this process, instead of waiting for a server that still imports libraries. If the
+    stage cannot begin, signals have the effect that they had before, even those that came meanwhile.
     """
-    begun = False
+    begun, early = False, list[int]()
 
     def pass_on(number: int, _: Any) -> None:
         with suppress(OSError):  # it has ended, and its answer is on the way
             _send(server, {"signal": number})
-        if not begun and not select.select([server], [], [], PATIENCE)[0]:
+        if begun:
+            return
+        early.append(number)
+        if not select.select([server], [], [], PATIENCE)[0]:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
             _die_by(number)
 
-    # A fork inherits no files from this process, so it gets them all: a stage may read from its stdin or /dev/fd/63.
-    files = [file for file in map(int, os.listdir("/dev/fd")) if os.path.exists(f"/dev/fd/{file}")]
-    files.remove(server.fileno())
-    ignored = [number for number in FORWARDED if signal.getsignal(number) == signal.SIG_IGN]  # by nohup, for example
-    for number in {*FORWARDED} - {*ignored}:
+    before = {number: handler for number in FORWARDED if (handler := signal.getsignal(number)) != signal.SIG_IGN}
+    for number in before:
         signal.signal(number, pass_on)
-    socket.send_fds(server, [b"{}\n"], files)
-    mask = os.umask(0o077)
-    os.umask(mask)
-    request = {"arguments": arguments, "files": files, "umask": mask, "ignored": ignored, "environment": {**os.environ}}
-    _send(server, request)
-    replies = server.makefile("rb")
-    if not _read(replies).get("forked"):
+    replies = _asked(server, arguments, [number for number in FORWARDED if number not in before])
+    if not replies:
+        _take_back(before, early)
         return None
     begun = True
     code = _read(replies).get("code", -signal.SIGKILL)  # no answer: the server was killed, and its forks with it
     if code < 0:
         _die_by(-code)
     return code
+
+
+def _asked(server: socket.socket, arguments: list[str], ignored: list[int]) -> Any:
+    """Hands over a stage; returns the server's replies when the stage has begun, None if it cannot.
+
+    ignored: signals that this process ignores, by nohup, for example.
+    """
+    # A fork inherits no files from this process, so it gets them all: a stage may read from its stdin or /dev/fd/63.
+    files = [file for file in map(int, os.listdir("/dev/fd")) if os.path.exists(f"/dev/fd/{file}")]
+    files.remove(server.fileno())
+    mask = os.umask(0o077)
+    os.umask(mask)
+    request = {"arguments": arguments, "files": files, "umask": mask, "ignored": ignored, "environment": {**os.environ}}
+    try:
+        socket.send_fds(server, [b"{}\n"], files)
+        _send(server, request)
+    except OSError:  # it has ended, or there are too many files
+        return None
+    replies = server.makefile("rb")
+    return replies if _read(replies).get("forked") else None
+
+
+def _take_back(before: Mapping[signal.Signals, Any], early: list[int]) -> None:
+    """Gives signals the handlers that they had before, which then handle those that came early."""
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    for number in early:
+        signal.raise_signal(number)
 
 
 def _die_by(number: int) -> None:

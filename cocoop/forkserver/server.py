@@ -6,9 +6,9 @@ imports nothing from `cocoop`, so that each fork reads the package as it is on d
 
 import atexit
 import ctypes
-import fcntl
 import gc
 import importlib
+import itertools
 import json
 import os
 import runpy
@@ -26,8 +26,8 @@ from typing import Any
 
 VARIABLE = "COCOOP_FORKSERVER"  # as in client.py
 IDLE = 60  # seconds
+STDERR = 2
 MOST_FILES = 250  # that a client may have open (Linux: SCM_MAX_FD is 253)
-ABOVE_ALL = 512  # numbers of files from which a stage uses none
 PR_SET_PDEATHSIG = 1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # to a whole cluster job: its stages decide what to do
 
@@ -94,11 +94,7 @@ class Server:
             if "signal" in message:
                 self.pass_on(client, message["signal"])
             elif "arguments" in message:
-                self.import_for(message["arguments"][0])
-                if not gone(client.connection):  # interrupted meanwhile
-                    self.fork(client, message)
-                for file in client.files:
-                    os.close(file)
+                self.begin(client, message)
         if not received:
             self.selector.unregister(client.connection)
             client.connection.close()
@@ -109,16 +105,29 @@ class Server:
         if client.process and not client.ended:
             os.killpg(client.process, number)
 
+    def begin(self, client: Client, request: dict[str, Any]) -> None:
+        """Forks the stage, unless the client was interrupted meanwhile. If that fails, it hangs up: the client runs the stage."""
+        try:
+            self.import_for(request["arguments"][0])
+            if not gone(client.connection):
+                self.fork(client, request)
+        except Exception:  # a library or a file too many, for example
+            with suppress(OSError):
+                client.connection.shutdown(socket.SHUT_RDWR)
+        for file in client.files:
+            os.close(file)
+
     def import_for(self, stage: str) -> None:
         for library in self.libraries[stage]:
             importlib.import_module(library)
 
     def fork(self, client: Client, request: dict[str, Any]) -> None:
+        files = dict(zip(request["files"], client.files, strict=True))
         gc.freeze()  # the collectors of forks leave these objects, and thus their memory, shared
         server = os.getpid()
         client.process = os.fork()
         if not client.process:
-            become(client.files, request, server)
+            become(files, request, server)
         with suppress(OSError):  # it has done so itself, or has ended
             os.setpgid(client.process, client.process)
         self.answer(client, {"forked": client.process})
@@ -146,36 +155,52 @@ def gone(connection: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def become(files: list[int], request: dict[str, Any], server: int) -> None:
-    """The forked process, to its end: the one that its client would have been."""
+def become(files: dict[int, int], request: dict[str, Any], server: int) -> None:
+    """The forked process, to its end: the one that its client would have been.
+
+    files: numbers of the client's files, by their numbers there.
+    """
     code = 1
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:  # it has just died
             return
         os.setpgid(0, 0)
+        _take(files)
         for number in SIGNALS:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, signal.SIG_IGN if number in request["ignored"] else default)
-        _take(files, request["files"])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         os.umask(request["umask"])
         os.environ.clear()
         os.environ.update(request["environment"])
         del os.environ[VARIABLE]
         sys.path.insert(0, os.getcwd())  # as `python -m` does
         sys.argv = ["cocoop", *request["arguments"]]
-        code = _run()
-    finally:
+        ended = _run()
         sys.stdout.flush()
         sys.stderr.flush()
+        code = ended
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
         os._exit(code)
 
 
-def _take(files: list[int], numbers: list[int]) -> None:
-    """Gives the client's files the numbers that they have there, and closes those of the server."""
-    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, ABOVE_ALL) for file in files]
-    os.closerange(0, ABOVE_ALL)
-    for file, number in zip(moved, numbers, strict=True):
+def _take(files: dict[int, int]) -> None:
+    """Gives the client's files the numbers that they have there, first stderr, for what fails, and closes the server's."""
+    if STDERR in files:
+        os.dup2(files[STDERR], STDERR)
+    taken = {*files, *files.values(), STDERR}
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number not in {*files.values(), STDERR}:
+            with suppress(OSError):  # the listing's own
+                os.close(number)
+    free = (number for number in itertools.count() if number not in taken)
+    moved = {number: os.dup2(file, next(free)) for number, file in files.items()}
+    for file in files.values():
+        os.close(file)
+    for number, file in moved.items():
         os.dup2(file, number)
         os.close(file)
 
@@ -198,11 +223,11 @@ def _run() -> int:
 
 
 def main(folder: Path, head: int, first: str) -> None:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         server = Server(folder, head)
     except OSError:  # the head has ended, or is in another namespace
+        shutil.rmtree(folder, ignore_errors=True)
         return
     print("ready", flush=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,96 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cocoop.errors import INTERRUPTED, INTERRUPTION
 from cocoop.forkserver import client, libraries
-from cocoop.io import REPOSITORY
-
-STAGE = next(stage for stage, names in libraries.OF_STAGES.items() if names == libraries.TABLES)  # imports no torch
-CLIENT = "import sys; from cocoop.forkserver import client; code = client.run(sys.argv[1:]); sys.exit(77 if code is None else code)"
-NO_SERVER = 77
-PACKAGE = "import sys\nexec(sys.argv[2])\n"  # the stand-in: each stage runs the code that it is given
-SECONDS = 60
-
-
-class World:
-    """A folder with the stand-in, and a head."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.tmp = folder / "here", folder / "tmp"
-        for made in (self.folder / "cocoop", self.tmp):
-            made.mkdir(parents=True)
-        (self.folder / "cocoop" / "__init__.py").touch()
-        (self.folder / "cocoop" / "__main__.py").write_text(PACKAGE)
-        self.head = subprocess.Popen(["sleep", "1000"])
-
-    def environment(self) -> dict[str, str]:
-        return {
-            **os.environ, client.VARIABLE: str(self.head.pid), "TMPDIR": str(self.tmp), "PYTHONPATH": str(REPOSITORY),
-        }  # fmt: skip
-
-    def start(self, code: str, stage: str = STAGE, **options) -> subprocess.Popen:
-        changed = options.pop("environment", {})
-        return subprocess.Popen(
-            [sys.executable, "-P", "-c", CLIENT, stage, code],
-            cwd=self.folder, env={**self.environment(), **changed}, text=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-        )  # fmt: skip
-
-    def run(self, code: str, **options) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a stage."""
-        process = self.start(code, **options)
-        out, err = process.communicate(timeout=SECONDS)
-        return process.returncode, out, err
-
-    def waiting(self, code: str = "", **options) -> tuple[subprocess.Popen, int]:
-        """A stage that has begun and waits, and its process id."""
-        process = self.start(f"import os, time\nprint(os.getpid(), flush=True)\n{code}\ntime.sleep(1000)", **options)
-        return process, int(process.stdout.readline())
-
-    def servers(self) -> list[int]:
-        found = subprocess.run(["pgrep", "-f", f"server.py {self.tmp}"], capture_output=True, text=True)
-        return [
-            int(number)
-            for number in found.stdout.split()
-            if parent_of(int(number)) not in map(int, found.stdout.split())
-        ]
-
-
-def parent_of(process: int) -> int:
-    try:
-        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    end = time.monotonic() + SECONDS
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return true()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Iterator[World]:
-    world = World(tmp_path_factory.mktemp("w"))
-    yield world
-    world.head.kill()
-    world.head.wait()
-    assert eventually(lambda: not world.servers())
-    assert not list(world.tmp.iterdir())
+from tests.forkserver.world import NO_SERVER, SECONDS, STAGE, alive, eventually, parent_of
 
 
 @pytest.mark.parametrize(
@@ -170,15 +87,11 @@ def test_a_server_that_is_started_ahead_has_imported_the_libraries(world):
     assert world.run("import os; print(os.getppid())")[1] == f"{server}\n"
 
 
-def test_a_download_runs_by_itself_while_a_server_starts(tmp_path_factory):
-    alone = World(tmp_path_factory.mktemp("d"))  # short, as the path of a socket
-    try:
-        assert alone.run("", stage=next(iter(libraries.AHEAD)))[0] == NO_SERVER
-        (server,) = alone.servers()
-        assert eventually(lambda: "/torch/lib/" in Path(f"/proc/{server}/maps").read_text())
-    finally:
-        alone.head.kill()
-        alone.head.wait()
+def test_a_download_runs_by_itself_while_a_server_starts(alone):
+    assert alone.run("", stage=next(iter(libraries.AHEAD)))[0] == NO_SERVER
+    (server,) = alone.servers()
+    assert eventually(lambda: "/torch/lib/" in Path(f"/proc/{server}/maps").read_text())
+    alone.end()
     assert eventually(lambda: not alive(server))
 
 
@@ -189,29 +102,14 @@ def test_changed_code_is_used_by_the_next_stage(world):
     assert world.run("import changing; print(changing.VALUE)")[1] == "two\n"
 
 
-def test_an_interrupt_does_not_wait_for_a_server_that_imports(tmp_path_factory):
-    alone = World(tmp_path_factory.mktemp("i"))
-    assert alone.run("print(1)")[1] == "1\n"
-    (server,) = alone.servers()
-    try:
-        os.kill(server, signal.SIGSTOP)  # as busy as one that imports torch
-        process = alone.start("import time; time.sleep(1000)")
-        assert eventually(lambda: any(map(is_socket, Path(f"/proc/{process.pid}/fd").iterdir())))
-        time.sleep(0.2)  # until it reads
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=SECONDS) == INTERRUPTED
-        os.kill(server, signal.SIGCONT)
-        said = process.communicate(timeout=SECONDS)  # until the stage has ended, too, which has the same pipes
-        assert said == ("", f"{INTERRUPTION}\n")
-        assert alone.run("print(2)")[1] == "2\n"
-    finally:
-        os.kill(server, signal.SIGCONT)
-        alone.head.kill()
-        alone.head.wait()
-
-
-def is_socket(file: Path) -> bool:
-    return os.path.exists(file) and os.readlink(file).startswith("socket:")
+def test_an_interrupt_does_not_wait_for_a_server_that_imports(alone):
+    process, server = alone.asking()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=SECONDS) == INTERRUPTED
+    os.kill(server, signal.SIGCONT)
+    said = process.communicate(timeout=SECONDS)  # until the stage has ended, too, which has the same pipes
+    assert said == ("", f"{INTERRUPTION}\n")
+    assert alone.run("print(2)")[1] == "2\n"
 
 
 def test_an_interrupt_reaches_the_stage_and_its_processes(world):
@@ -260,17 +158,15 @@ def test_a_killed_server_takes_its_stages_along(world):
     assert later[-1][0] == 0 and later[-1][1] != f"{server}\n"
 
 
-def test_a_killed_head_leaves_running_stages_alone(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("h"))
-    process = world.start("print('begun', flush=True); print(sys.stdin.read())", stdin=subprocess.PIPE)
+def test_a_killed_head_leaves_running_stages_alone(alone):
+    process = alone.start("print('begun', flush=True); print(sys.stdin.read())", stdin=subprocess.PIPE)
     assert process.stdout.readline() == "begun\n"
-    world.head.kill()
-    world.head.wait()
-    assert eventually(lambda: not list(world.tmp.iterdir()))
-    assert world.run("")[0] == NO_SERVER
+    alone.end()
+    assert eventually(lambda: not list(alone.tmp.iterdir()))
+    assert alone.run("")[0] == NO_SERVER
     assert process.communicate("finished", timeout=SECONDS)[0] == "finished\n"
     assert process.returncode == 0
-    assert eventually(lambda: not world.servers())
+    assert eventually(lambda: not alone.servers())
 
 
 @pytest.mark.parametrize("environment", [{client.VARIABLE: ""}, {"TMPDIR": "/nowhere"}, {client.VARIABLE: "999999999"}])
@@ -292,3 +188,4 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path_factory, monkeypatc
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("long" * 30)))
     (tmp_path / ("long" * 30)).mkdir()
     assert client._folder("1") is None
+    assert not list((tmp_path / ("long" * 30)).iterdir())

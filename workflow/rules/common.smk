@@ -4,7 +4,7 @@ import shlex
 from snakemake.exceptions import WorkflowError
 
 from cocoop.errors import UserError
-from cocoop.forkserver.client import VARIABLE as FORKSERVER
+from cocoop.forkserver import client
 from cocoop.planning import files, stages
 from cocoop.planning.environment import environment
 from cocoop.planning.jobs import jobs_of
@@ -42,7 +42,13 @@ if workflow.modifier.path_modifier.replace_prefix("results") != "results":
     )
 try:
     # The `config` of a module is complete; the files of --configfile are its caller's.
-    PLAN = files.plan_from(config, () if IS_MODULE else workflow.overwrite_configfiles)
+    PLAN = (
+        files.plan_from(config)
+        if IS_MODULE
+        else files.plan_from(
+            config, workflow.overwrite_configfiles, workflow.config_settings.config
+        )
+    )
     if not IS_MODULE:  # for Snakemake's report
         config.update(PLAN.config, backbones=list(PLAN.backbones))
     JOBS = {job.key: job for job in jobs_of(PLAN)}
@@ -78,8 +84,8 @@ def exports():
     activated = own in os.environ.get("PATH", "").split(os.pathsep)
     path = "" if activated or DEPLOYED else f'export PATH={shlex.quote(own)}:"$PATH"; '
     # PPID: the Snakemake that runs the job. In a Slurm job, that of the batch step, which start_server names.
-    head = os.environ.get(FORKSERVER, "$PPID")
-    server = f"export {FORKSERVER}={head}; " if PLAN.config["forkserver"] else ""
+    head = os.environ.get(client.VARIABLE, "$PPID")
+    server = f"export {client.VARIABLE}={head}; " if PLAN.config["forkserver"] else ""
     variables = (
         f"export {key}={shlex.quote(value)}; " for key, value in ENVIRONMENT.items()
     )
@@ -97,7 +103,7 @@ def start_server():
     in_batch_step = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
     wanted = PLAN.config["forkserver"] and workflow.remote_exec and not DEPLOYED
     if in_batch_step and wanted:
-        os.environ[FORKSERVER] = str(os.getpid())
+        os.environ[client.VARIABLE] = str(os.getpid())
         shell(
             f"python -m cocoop.forkserver.client {stages.TRAIN.name} < /dev/null &> /dev/null &",
             threads=os.environ.get("SLURM_CPUS_PER_TASK", 1),
@@ -124,8 +130,14 @@ wildcard_constraints:
 
 
 def job_of(stage, wildcards):
-    """The planned job of a rule with these wildcards; a KeyError if the configuration does not need such a job."""
-    return JOBS[stage.name, frozenset(wildcards.items())]
+    """The planned job of a rule with these wildcards. A target of another configuration is refused."""
+    if job := JOBS.get((stage.name, frozenset(wildcards.items()))):
+        return job
+    path = next(iter(stage.outputs.values())).format(**wildcards, data_root=DATA)
+    refuse(
+        f"{path}: not a result of {PLAN.where}; other settings give other paths: name the --configfile and --config that it"
+        " was made with, or leave out the target to make all results."
+    )
 
 
 def inputs_of(stage):
@@ -189,7 +201,7 @@ def say_what_failed():
     from cocoop.planning.status.report import show_failures
 
     named = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
-    show_failures(PLAN, Path(), named)
+    show_failures(PLAN, Path(), named, workflow.config_settings.config)
 
 
 def say_what_to_know():

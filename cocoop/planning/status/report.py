@@ -1,9 +1,11 @@
 """The `status` command, and Snakemake's final report if jobs failed."""
 
+import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -29,7 +31,7 @@ def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
     print(_table(seen))
     print(
         *_running(plan, seen),
-        *failures(plan, folder, seen, undone, configfiles),
+        *failures(plan, folder, seen, undone, _options(configfiles, {})),
         *_time(plan, seen, folder),
         *silence.of_everything(seen, folder),
         *leftovers.note([one.job for one in seen], plan.config["data_root"], folder),
@@ -37,10 +39,14 @@ def show(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
     )
 
 
-def show_failures(plan: Plan, folder: Path, configfiles: Sequence[Path]) -> None:
-    """Prints the failed jobs (none after Ctrl-C) and how to continue. For Snakemake's onerror."""
+def show_failures(plan: Plan, folder: Path, configfiles: Sequence[Path], config: Mapping[str, Any]) -> None:
+    """Prints the failed jobs (none after Ctrl-C) and how to continue. For Snakemake's onerror.
+
+    config: the values of --config, as Snakemake has read them.
+    """
     seen, undone = _look(plan, folder)
-    print(*failures(plan, folder, seen, undone, configfiles), "", CONTINUE, sep="\n", flush=True)
+    lines = failures(plan, folder, seen, undone, _options(configfiles, config))
+    print(*lines, "", CONTINUE, sep="\n", flush=True)
 
 
 def _look(plan: Plan, folder: Path) -> tuple[list[Seen], int]:
@@ -68,10 +74,11 @@ def _running(plan: Plan, seen: Sequence[Seen]) -> Iterator[str]:
             yield f"  and {len(running) - MOST_SHOWN} more"
 
 
-def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, configfiles: Sequence[Path]) -> Iterator[str]:
+def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, options: Sequence[str]) -> Iterator[str]:
     """A paragraph for each failed job, those with an error in their log first: reason, log, and two commands to run it again.
 
     undone: number of jobs that were undone because another job of their group failed.
+    options: Snakemake's, which name the configuration.
     """
     failed = sorted((one for one in seen if one.state is State.FAILED), key=lambda one: one.end.error is None)
     profile = head.profile(folder)
@@ -79,7 +86,7 @@ def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, config
         yield ""
         yield f"failed: {_name(plan, one.job)}: {one.reason}"
         yield f"  log:    {one.job.log}"
-        yield f"  again:  {_through_snakemake(one.job, configfiles, profile)}"
+        yield f"  again:  {_through_snakemake(one.job, options, profile)}"
         if number < MOST_SHOWN and one.job.needs_gpu:
             yield f"  alone:  {alone(plan, one.job)}"
     if undone:
@@ -87,12 +94,25 @@ def failures(plan: Plan, folder: Path, seen: Sequence[Seen], undone: int, config
         yield f"undone because another job of their group failed: {undone} jobs; they run again together with the failed ones."
 
 
-def _through_snakemake(job: Job, configfiles: Sequence[Path], profile: str | None) -> str:
+def _options(configfiles: Sequence[Path], config: Mapping[str, Any]) -> list[str]:
+    """The options that name a configuration."""
+    files = ["--configfile", *map(str, configfiles)] if configfiles else []
+    values = ["--config", *(f"{key}={_written(value)}" for key, value in config.items())] if config else []
+    return [*files, *values]
+
+
+def _written(value: Any) -> str:
+    """What --config reads as this value: lists and mappings as YAML, null as nothing, all else as it is."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)
+
+
+def _through_snakemake(job: Job, options: Sequence[str], profile: str | None) -> str:
     """The Snakemake command that runs the job and its missing inputs, with the profile of the last run."""
     how = ["--profile", profile] if profile else ["--cores", "all", "--rerun-incomplete"]
-    files = ["--configfile", *map(str, configfiles)] if configfiles else []
     program = ["snakemake"] if Path("workflow/Snakefile").exists() else ["cocoop", "run"]
-    return shlex.join([*program, *how, *files, "--", next(iter(job.outputs.values()))])
+    return shlex.join([*program, *how, *options, "--", next(iter(job.outputs.values()))])
 
 
 def alone(plan: Plan, job: Job) -> str:
