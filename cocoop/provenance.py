@@ -16,7 +16,11 @@ from cocoop.errors import UserError
 from cocoop.places import REPOSITORY, SHIPPED
 
 KEPT = Path(".snakemake", "code")
-NUMERIC = ("backbone", "text", "images", "training", "evaluation")
+NUMERIC = (
+    "backbone", "text", "images", "training", "evaluation", "data/images.py", "data/ranges.py", "splits.py", "draws.py",
+    "device.py", "metrics.py",
+)  # fmt: skip
+UNKNOWN = "unknown"
 LIBRARIES = ("torch", "open_clip_torch", "torchvision", "numpy", "pillow", "safetensors", "snakemake")
 
 
@@ -59,7 +63,8 @@ def code(*parts: str) -> str:
     Parsing takes longer than a small stage computes, so Snakemake's folder, where there is one, keeps the digest by the bytes of
     the files.
     """
-    files = sorted(path for part in parts for path in (REPOSITORY / "cocoop" / part).rglob("*.py"))
+    places = [REPOSITORY / "cocoop" / part for part in parts]
+    files = sorted(file for place in places for file in ([place] if place.suffix else place.rglob("*.py")))
     contents = {str(path.relative_to(REPOSITORY)): path.read_bytes() for path in files}
     how = Path(source_code.__file__).read_bytes()
     kept = KEPT / hashlib.sha256(repr((how, contents)).encode()).hexdigest()
@@ -76,6 +81,20 @@ def code(*parts: str) -> str:
 def numeric_code() -> str:
     """sha256 of the code that computes numbers for all methods. The code of each method is part of its runs."""
     return code(*NUMERIC)
+
+
+def code_of(*inputs: Path | None) -> str:
+    """`numeric_code()` for a result, followed by what its inputs say of theirs where they differ.
+
+    inputs: safetensors files that the result is computed from, with the key `code` in their metadata.
+    """
+    from safetensors import safe_open
+
+    found = {numeric_code()}
+    for path in filter(None, inputs):
+        with safe_open(path, "numpy") as file:
+            found |= set(json.loads((file.metadata() or {}).get("code", f'"{UNKNOWN}"')).split())
+    return " ".join(sorted(found))
 
 
 def library_versions() -> dict[str, str]:

@@ -209,8 +209,11 @@ def _check_special(
 
 def check_selection(selection: str, content: Mapping[str, Any], place: str) -> None:
     """Checks that the method's class supports a way to choose hyper-parameters."""
-    if selection == "hold_one_out" and content.get("inputs") == "images":
-        raise UserError(f"{place}.selection: hold_one_out requires inputs: features, not images.")
+    odd = content.get("inputs") == "images" or "local_features" in content.get("needs", ())
+    if selection == "hold_one_out" and odd:
+        raise UserError(
+            f"{place}.selection: hold_one_out requires inputs: features, not images, and no local_features."
+        )
     supported = content.get("selections", ["none"])
     if selection not in supported:
         raise UserError(

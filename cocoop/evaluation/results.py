@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cocoop import io, provenance
+from cocoop import io
 from cocoop.config.measures import OF_BOTH
 from cocoop.evaluation import measures
 from cocoop.evaluation.counts import tally
@@ -60,11 +60,12 @@ def write(
     notes: Sequence[str],
     precision: str,
     temperatures: Mapping[int, float],
+    code: str,
 ) -> None:
     """Writes predictions.safetensors and metrics.json.
 
     methods: one with all seeds, or one per seed; classnames: the target's; notes: for readers of the results; precision: that
-    of this job; temperatures: what divides the logits of each seed.
+    of this job; temperatures: what divides the logits of each seed; code: result of `provenance.code_of`.
     """
     run, shapes = evaluation.run, methods[0].shapes()
     sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
@@ -90,7 +91,7 @@ def write(
             },
             "records": list(records_of(evaluation, methods, classnames, predicted, temperatures)),
             "notes": sorted([*notes, *_not_comparable(evaluation, predicted)]),
-            "code": provenance.numeric_code(),
+            "code": code,
         },
     )
 

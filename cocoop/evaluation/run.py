@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cocoop import io, methods
+from cocoop import io, methods, provenance
 from cocoop.device import seeded
 from cocoop.errors import UserError
 from cocoop.evaluation.notes import notes_of
@@ -22,6 +22,7 @@ from cocoop.methods.base import Classifier, Method, Task
 from cocoop.run import Evaluation, Run
 from cocoop.splits import class_subset
 from cocoop.text import descriptions, text_encoder
+from cocoop.training.blocks import alike
 from cocoop.training.loop import autocast
 from cocoop.training.run import LEARNED, same_precision, write_cost
 from cocoop.training.temperature import scaled, temperatures
@@ -32,7 +33,7 @@ class Loaded:
     """The inputs of an evaluation.
 
     precision: the precision of this job, as the evaluation may have `auto`; methods: one with all seeds, or one per seed if
-    the method is not `stacked`; temperatures: what divides the logits of each seed.
+    the method is not `stacked`, or their tensors differ in shape; temperatures: what divides the logits of each seed.
     """
 
     evaluation: Evaluation
@@ -54,7 +55,8 @@ def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, b
     loaded = load(evaluation, files, device, budget_mb)
     predicted = [predict_subset(loaded, subset) for subset in evaluation.subsets]
     classnames, precision = loaded.images.classnames, loaded.precision
-    write(out, evaluation, loaded.methods, classnames, predicted, loaded.notes, precision, loaded.temperatures)
+    code = provenance.code_of(files.features, files.learned)
+    write(out, evaluation, loaded.methods, classnames, predicted, loaded.notes, precision, loaded.temperatures, code)
     write_cost(out / "cost.json", evaluation.run, device, start, loaded.methods[0].text.about)
 
 
@@ -73,7 +75,7 @@ def load(evaluation: Evaluation, files: TestFiles, device: str, budget_mb: int) 
         text, run.seeds, trained_on, described or evaluation.templates, evaluation.template or "", whole, evaluation.target,
         transfer=run.trainable and evaluation.target != run.dataset,
     )  # fmt: skip
-    built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task)]
+    built = [_method(run, each, tensors, files.learned) for each in _tasks(run, task, tensors)]
     notes = notes_of(evaluation, manifest, made, text, images.classnames)
     divisors = dict(zip(run.seeds, temperatures(run, tensors, run.seeds, str(files.learned)), strict=True))
     return Loaded(evaluation, run.backbone.precision, built, images, files.learned, budget_mb, notes, divisors)
@@ -94,8 +96,8 @@ def _learned(run: Run, path: Path | None, device: str) -> tuple[dict[str, Tensor
     return tensors, metadata
 
 
-def _tasks(run: Run, task: Task) -> Iterator[Task]:
-    if run.stacked:
+def _tasks(run: Run, task: Task, tensors: Mapping[str, Tensor]) -> Iterator[Task]:
+    if run.stacked and alike(tensors, run.seeds):
         yield task
     else:
         yield from (replace(task, seeds=(seed,)) for seed in run.seeds)

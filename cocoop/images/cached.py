@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from cocoop import io
+from cocoop.config.draw import CLIP_LORA
 from cocoop.errors import UserError
 from cocoop.images import feature_file
-from cocoop.images.inputs import ALIKE, Source, TestImages, TrainingImages, check_draw, made_with
+from cocoop.images.inputs import ALIKE, Source, TestImages, TrainingImages, check_draw, made_with, stacked
 from cocoop.run import Run
 from cocoop.splits import class_subset
 
@@ -69,7 +70,7 @@ def load_views(run: Run, paths: Sequence[Path], fingerprint: str, device: torch.
 
     fingerprint: fingerprint of the weights that must have encoded the views.
     Raises a UserError for a file with different settings, seeds, weights or precision, for files from different lists of
-    images, and for views that are missing or not finite.
+    images, and for views that are missing or not finite; Unequal if the seeds have different numbers of images.
     """
     expect = _expected(run, fingerprint, "train")
     parts, facts = [], []
@@ -103,15 +104,26 @@ def names_of(run: Run, facts: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def load_validation(
-    run: Run, path: Path, fingerprint: str, device: torch.device
+    run: Run, path: Path, fingerprint: str, device: torch.device, split: str = "val"
 ) -> tuple[tuple[Tensor, Tensor], dict[str, Any]]:
     """Features (S, Nv, ...) and labels (S, Nv) without augmentation, and the settings that produced them.
 
-    They are those of the validation draw or, for the selection hold_one_out, of all training images.
+    split: val for the validation draw, train for all training images.
     """
-    split = "train" if run.selection == "hold_one_out" else "val"
     features, labels, facts = _read(run, path, _expected(run, fingerprint, split) | {"epochs": None})
     return (torch.stack([of[0] for of in features]).to(device).float(), labels.to(device)), facts
+
+
+def originals(run: Run, path: Path, facts: Mapping[str, Any], labels: Tensor) -> Tensor:
+    """For each of the training images with these labels (S, N), where its first copy is among them (S, N).
+
+    path, facts: their file and its metadata. Raises a UserError if the file does not say it, but the draw may repeat images.
+    """
+    if run.draw.like != CLIP_LORA:
+        return torch.arange(labels.shape[1]).expand(len(labels), -1)
+    if missing := [seed for seed in run.seeds if f"seed{seed}.originals" not in facts]:
+        raise UserError(f"{path}: does not say which images of seed {missing[0]} are copies; delete it and run again.")
+    return torch.tensor([facts[f"seed{seed}.originals"] for seed in run.seeds])
 
 
 def load_test(path: Path, expect: Mapping[str, Any], like: Tensor) -> TestImages:
@@ -146,7 +158,7 @@ def _read(run: Run, path: Path, expect: Mapping[str, Any]) -> tuple[list[Tensor]
         raise UserError(f"{path}: has no views of seed {min(missing)}; delete it and run again.")
     check_draw(run, {seed: metadata.get(f"seed{seed}.draw", {}) for seed in run.seeds}, str(path))
     features = [tensors[f"seed{seed}.features"] for seed in run.seeds]
-    labels = torch.stack([tensors[f"seed{seed}.labels"] for seed in run.seeds])
+    labels = stacked([tensors[f"seed{seed}.labels"] for seed in run.seeds])
     if not all(view.isfinite().all() for of_seed in features for view in of_seed):
         raise UserError(f"{path}: features of {run.dataset} hold NaN or infinity; delete the file and run again.")
     return features, labels, metadata

@@ -48,6 +48,7 @@ def extract_test(
         **({"local": True} if local else {}),
         **backbone.identity,
         "computed_on": provenance.computed_on(str(backbone.device)),
+        "code": provenance.numeric_code(),
     }
     job = extraction.Job(
         backbone=backbone,

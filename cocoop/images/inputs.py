@@ -1,10 +1,11 @@
 """The input files of trainings and evaluations, their contents, and the conditions that they must meet for a run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 from torch import Tensor
 
 from cocoop.errors import UserError
@@ -18,6 +19,17 @@ ALIKE = (
     "manifest",
     "preprocessing",
 )  # must be equal in all view files of a run and in the test features of its dataset
+
+
+class Unequal(Exception):
+    """The seeds of a run have different numbers of images, so they cannot train in one batch."""
+
+
+def stacked(of_seeds: Sequence[Tensor]) -> Tensor:
+    """The tensors of each seed as one, (S, ...). Raises Unequal if they differ in shape, which those of one seed never do."""
+    if len({tensor.shape for tensor in of_seeds}) > 1:
+        raise Unequal
+    return torch.stack(list(of_seeds))
 
 
 @dataclass(frozen=True)

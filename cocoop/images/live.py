@@ -12,7 +12,7 @@ from cocoop.errors import UserError
 from cocoop.images import extraction, views
 from cocoop.images.cached import digest
 from cocoop.images.decoding import Decoder, Task, on_device
-from cocoop.images.inputs import TestFiles, TestImages, TrainingFiles, TrainingImages, check_draw
+from cocoop.images.inputs import TestFiles, TestImages, TrainingFiles, TrainingImages, check_draw, stacked
 from cocoop.manifest import Manifest
 from cocoop.run import Run
 from cocoop.splits import class_subset, load_few_shot
@@ -53,6 +53,7 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone, split: str = "tra
     """The images of a run; like `cached.load_views`, which reads their features.
 
     split: train, or val for the validation draw, without augmentation.
+    Raises Unequal if the seeds have different numbers of images.
     """
     assert files.manifest is not None and files.root is not None  # the stage has asked for them
     manifest = Manifest.load(files.manifest)
@@ -63,7 +64,7 @@ def load_live(run: Run, files: TrainingFiles, whole: Backbone, split: str = "tra
         )
     check_draw(run, {seed: drawn[seed].get("draw", {}) for seed in run.seeds}, "--fewshot")
     selected = {seed: views.select(manifest, drawn[seed], run.subset, split) for seed in run.seeds}
-    labels = torch.tensor([of.labels for of in selected.values()])
+    labels = stacked([torch.tensor(of.labels) for of in selected.values()])
     inside = class_subset(range(len(manifest.classnames)), run.subset)
     paths = [[seed, *of.paths] for seed, of in selected.items()]
     made = {

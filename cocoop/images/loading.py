@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def training_images(run: Run, files: TrainingFiles, text: "TextEncoder", whole: "Backbone | None") -> TrainingImages:
-    """The training data of a run. Raises a UserError for a missing option."""
+    """The training data of a run. Raises a UserError for a missing option, and Unequal if the seeds have different numbers of
+    images.
+    """
     source = text.fingerprint, text.device
     if whole is None:
         if not files.views:
@@ -34,12 +36,16 @@ def training_images(run: Run, files: TrainingFiles, text: "TextEncoder", whole: 
     if files.validation is None:
         what = "training images without augmentation" if held_out else "the validation draw"
         raise UserError(f"{run.variant} uses {what}; add --validation.")
-    validation, facts = cached.load_validation(run, files.validation, *source)
+    split = "train" if held_out else "val"
+    validation, facts = cached.load_validation(run, files.validation, *source, split)
     if differ := [key for key in ALIKE if facts[key] != images.made[key]]:
         raise UserError(f"{files.validation}: its {differ[0]} differs from that of the views; delete it and run again.")
     made = images.made | {"views": cached.digest(run, [images.made["views"], facts])}
     images = replace(images, validation=validation, made=made)
-    return hold_one_out(images, validation[0], run.seeds) if held_out else images
+    if not held_out:
+        return images
+    plain, labels = validation
+    return hold_one_out(images, plain, run.seeds, cached.originals(run, files.validation, facts, labels))
 
 
 def _noisy(run: Run, images: TrainingImages) -> Tensor:

@@ -14,6 +14,7 @@ import numpy as np
 from cocoop import provenance, splits
 from cocoop.backbone.model import Backbone
 from cocoop.backbone.transforms import view_key
+from cocoop.config.draw import CLIP_LORA
 from cocoop.errors import UserError
 from cocoop.images import extraction, feature_file
 from cocoop.images.decoding import Task
@@ -33,6 +34,12 @@ class Selected:
     paths: tuple[str, ...]
     labels: tuple[int, ...]
     on_white: bool = False
+
+    @property
+    def originals(self) -> list[int]:
+        """For each image, the place of its first copy among them."""
+        first: dict[str, int] = {}
+        return [first.setdefault(path, place) for place, path in enumerate(self.paths)]
 
 
 def select(manifest: Manifest, selection: Mapping[str, Any], subset: str, split: str = "train") -> Selected:
@@ -105,6 +112,7 @@ def extract(
         "shots": shots[0],
         "seeds": list(selected),
         **{f"seed{seed}.draw": selection["draw"] for seed, selection in selections.items() if "draw" in selection},
+        **_originals(selections, selected, split, epochs),
         "epochs": [epochs.start, epochs.stop] if epochs else None,
         "classnames": list(manifest.classnames),
         "manifest": manifest.fingerprint,
@@ -114,12 +122,23 @@ def extract(
         **({"local": True} if local else {}),
         **backbone.identity,
         "computed_on": provenance.computed_on(str(backbone.device)),
+        "code": provenance.numeric_code(),
     }
     which = f"training views {epochs.start}-{epochs.stop}" if epochs else f"plain {SPLITS[split]} images"
     title = f"{manifest.dataset} {subset} {which} through {backbone.spec.name}"
     job = extraction.Job(backbone, images, Path(out), metadata, title, "view", batch_size, workers, local)
     labels = {f"seed{seed}.labels": np.array(of.labels, dtype=np.int64) for seed, of in selected.items()}
     extraction.run(job, labels, spans, flat=False)
+
+
+def _originals(
+    selections: Mapping[int, Mapping[str, Any]], selected: Mapping[int, Selected], split: str, epochs: range | None
+) -> dict[str, list[int]]:
+    """`Selected.originals` of plain training images, some of which may be held out, where the draw may repeat images."""
+    if split != "train" or epochs:
+        return {}
+    repeating = [seed for seed, of in selections.items() if of.get("draw", {}).get("like") == CLIP_LORA]
+    return {f"seed{seed}.originals": selected[seed].originals for seed in repeating}
 
 
 def _tasks(

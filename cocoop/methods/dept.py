@@ -1,5 +1,6 @@
 """DePT: a prompt method with a second head on unnormalised features (Zhang et al., CVPR 2024; DePT trainers/elp_coop.py)."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,9 +75,9 @@ class DePT(Method):
     def for_classes(self, classnames: Sequence[str]) -> Classifier:
         base, trained_on = super().for_classes(classnames), self.task.classnames  # type: ignore[safe-super]
         assert isinstance(base, SharedText)
-        if not set(classnames) <= set(trained_on):
+        if not Counter(classnames) <= Counter(trained_on):
             return base
-        return Both(base, self.head, self.share, [trained_on.index(name) for name in classnames])
+        return Both(base, self.head, self.share, places_of(classnames, trained_on))
 
     def losses(self, classify: Both, batch: Batch) -> tuple[Tensor, Losses]:
         image, text = classify.image(batch.inputs), classify.raw()
@@ -92,6 +93,16 @@ class DePT(Method):
         new = list(self.head.parameters())
         prompts = [p for p in self.learned_parameters().values() if not any(p is other for other in new)]
         return [{"params": prompts}, {"params": new, "lr_scale": RATE}]
+
+
+def places_of(classnames: Sequence[str], trained_on: Sequence[str]) -> list[int]:
+    """The place of each class among those trained on. ImageNet has two pairs of classes with the same name: the first that is
+    asked for is the first trained on, and the second the second.
+    """
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(trained_on):
+        places.setdefault(name, []).append(place)
+    return [places[name].pop(0) for name in classnames]
 
 
 class DePTCoOp(DePT, CoOp):

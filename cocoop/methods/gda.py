@@ -8,19 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.methods.base import Classifier, FewShot, Method, Task
+from cocoop.methods.base import FewShot, Task
+from cocoop.methods.class_head import ClassHead
 from cocoop.methods.selection import first_best, right
-from cocoop.methods.shared_text import refuse_other_classes
 
 CLIP_SCALE = 100.0  # a constant in the code, whatever the backbone's logit scale is
 
 
-class GDA(Method):
+class GDA(ClassHead):
     """Logits 100 f·t_c + alpha (f·w_c + b_c) with unit vectors f and t, in closed form (main_few_shots.py:42-81).
 
     w_c = P mu_c and b_c = log(1 / C) - mu_c·P mu_c / 2 with the class means mu_c and a shared precision matrix P.
     alpha: its fixed value; alphas: the values among which a run that selects takes the first best.
     """
+
+    name = "GDA"
 
     def __init__(self, task: Task, *, alpha: float, alphas: Sequence[float]) -> None:
         super().__init__(task)
@@ -65,10 +67,5 @@ class GDA(Method):
         return CLIP_SCALE * image @ text.mT, torch.baddbmm(self.bias[:, None], image, self.weight.mT)
 
     def logits(self, image: Tensor) -> Tensor:
-        """Logits (S, B, C) of image features (S, B, E) among the training classes."""
         zero_shot, of_samples = self.parts(image)
         return zero_shot + self.alpha[:, None, None] * of_samples
-
-    def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        refuse_other_classes("GDA", self.task.classnames, classnames)
-        return self.logits

@@ -1,15 +1,14 @@
 """Linear probe: scikit-learn's logistic regression on the image features of the few-shot images."""
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cocoop.methods.base import Classifier, FewShot, Method, Task
-from cocoop.methods.shared_text import refuse_other_classes
+from cocoop.methods.base import FewShot, Task
+from cocoop.methods.class_head import ClassHead
 
 FIRST = (
     6,
@@ -20,13 +19,17 @@ FIRST = (
     -4,
     -6,
 )  # log10 of the values of C that the search begins with (CoOp lpclip/linear_probe.py:54)
+ABSENT = -1e4  # the logit of a class without any training image: no other is as low, and it is finite in fp16, too
 
 
-class LinearProbe(Method):
+class LinearProbe(ClassHead):
     """A softmax layer on raw image features (like CoOp lpclip/linear_probe.py), which does not use class names.
 
+    scikit-learn leaves out classes without a training image; here their logit is `ABSENT`.
     C: inverse strength of the l2 penalty; iterations: maximal iterations of lbfgs; search_steps: bisections of the search of C.
     """
+
+    name = "a linear probe"
 
     def __init__(self, task: Task, *, C: float, iterations: int, search_steps: int) -> None:
         super().__init__(task)
@@ -40,20 +43,24 @@ class LinearProbe(Method):
     @torch.no_grad()
     def fit(self, few_shot: FewShot) -> None:
         """Fits every seed's layer."""
-        if self.weight.shape[1] == 1:
-            return  # zeros are right for a single class, and scikit-learn requires two
         assert few_shot.features is not None  # inputs: features
         for run, (x, y) in enumerate(zip(few_shot.features, few_shot.labels, strict=True)):
             images, labels = x.flatten(0, 1).float().cpu().numpy(), y.repeat(len(x)).cpu().numpy()
+            self.weight[run], self.bias[run] = 0, ABSENT
+            if len(set(labels)) == 1:
+                self.bias[run, labels[0]] = 0  # scikit-learn requires two classes
+                continue
             if few_shot.val_features is None or few_shot.val_labels is None:
                 probe = self.probe(self.fixed, images, labels)
             else:
                 val = few_shot.val_features[run].float().cpu().numpy(), few_shot.val_labels[run].cpu().numpy()
                 probe = self.search(images, labels, *val)
             weight, bias = torch.from_numpy(probe.coef_), torch.from_numpy(probe.intercept_)
-            if len(weight) == 1:  # two classes share one decision function
+            if len(probe.classes_) == 2:  # which share one decision function
                 weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-            self.weight[run], self.bias[run], self.C[run] = weight.to(self.weight), bias.to(self.bias), probe.C
+            self.weight[run, probe.classes_] = weight.to(self.weight)
+            self.bias[run, probe.classes_] = bias.to(self.bias)
+            self.C[run] = probe.C
 
     def probe(self, C: float, images: np.ndarray, labels: np.ndarray) -> Any:
         """scikit-learn's classifier of features (N, E) with labels (N,)."""
@@ -81,6 +88,5 @@ class LinearProbe(Method):
             left, right = (middle, right) if better else (left, middle)
         return chosen
 
-    def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        refuse_other_classes("a linear probe", self.task.classnames, classnames)
-        return lambda image: torch.baddbmm(self.bias[:, None], image.float(), self.weight.mT)
+    def logits(self, image: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias[:, None], image.float(), self.weight.mT)

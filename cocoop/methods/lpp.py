@@ -1,25 +1,27 @@
 """LP++: a linear probe on image features and, weighted by class, on text features (Huang et al., CVPR 2024;
 FewShot-CLIP-Strong-Baseline methods/linear_probe_p2.py)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cocoop.methods.base import Classifier, FewShot, Method, Task, cross_entropy, generator, like_linear
+from cocoop.methods.base import FewShot, Task, cross_entropy, generator, like_linear
+from cocoop.methods.class_head import ClassHead
 from cocoop.methods.selection import right
-from cocoop.methods.shared_text import refuse_other_classes
 
 MOMENTUM = 0.9
 ALPHA_EVERY = 10  # epochs
 
 
-class LPP(Method):
+class LPP(ClassHead):
     """Logits f·w_c + b_c + alpha_c f·t_c with unit vectors f and t and no temperature (linear_probe_p2.py:94-158).
 
     epochs: steps, each on all images; alpha_scale: initial alpha, in units of the mean cosine of images and their class.
     """
+
+    name = "LP++"
 
     def __init__(self, task: Task, *, epochs: int, alpha_scale: float) -> None:
         super().__init__(task)
@@ -98,11 +100,6 @@ class LPP(Method):
         return F.normalize(self.task.hand_crafted(self.task.classnames).float(), dim=-1)
 
     def logits(self, image: Tensor) -> Tensor:
-        """Logits (S, B, C) of image features (S, B, E) among the training classes."""
         image = F.normalize(image.float(), dim=-1)
         of_text = self.alpha[:, None] * (image @ self.text_features().mT)
         return torch.baddbmm(self.bias[:, None], image, self.weight.mT) + of_text
-
-    def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        refuse_other_classes("LP++", self.task.classnames, classnames)
-        return self.logits

@@ -64,4 +64,4 @@ class ProGrad(CoOp):
 
 def _flat(gradients: Sequence[Tensor]) -> Tensor:
     """One vector per seed: (S, n)."""
-    return torch.cat([gradient.flatten(1) for gradient in gradients], 1)
+    return torch.cat([gradient.reshape(len(gradient), -1) for gradient in gradients], 1)

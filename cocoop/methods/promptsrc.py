@@ -73,4 +73,5 @@ class PromptSRC(IVLP):
 
     def flat(self) -> Tensor:
         """All learned tensors of each seed in one vector, (S, n)."""
-        return torch.cat([parameter.detach().flatten(1) for parameter in self.learned_parameters().values()], 1)
+        learned = [parameter.detach() for parameter in self.learned_parameters().values()]
+        return torch.cat([tensor.reshape(len(tensor), -1) for tensor in learned], 1)

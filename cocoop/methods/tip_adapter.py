@@ -7,19 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from cocoop.methods.base import Classifier, FewShot, Method, Task
+from cocoop.methods.base import FewShot, Task
+from cocoop.methods.class_head import ClassHead
 from cocoop.methods.selection import first_best, right
-from cocoop.methods.shared_text import refuse_other_classes
 
 CLIP_SCALE = 100.0  # a constant in the code, whatever the backbone's logit scale is (main.py:30)
 
 
-class TipAdapter(Method):
+class TipAdapter(ClassHead):
     """Logits 100 f·t + alpha exp(-beta (1 - f·k)) v with unit vectors f, t, k and one-hot values v (main.py:27-63).
 
     alpha, beta: their fixed values; search_scale, search_step: upper ends and numbers of steps of the grid (beta, alpha) of
     `search`; cache_views: a key averages at most so many views of its image.
     """
+
+    name = "a cache"
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class TipAdapter(Method):
 
     def compared(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Zero-shot logits (S, B, C) of image features (S, B, E), and their similarities (S, B, N) to the keys."""
-        text = self.task.hand_crafted(self.task.classnames)  # (C, E)
+        text = self.task.hand_crafted(self.task.classnames).to(image.dtype)  # (C, E)
         image = F.normalize(image, dim=-1)
         return CLIP_SCALE * image @ text.mT, image @ self.keys.mT
 
@@ -91,13 +93,8 @@ class TipAdapter(Method):
         return torch.exp(beta * (similarity - 1)) @ values
 
     def logits(self, image: Tensor) -> Tensor:
-        """Logits (S, B, C) of image features (S, B, E) among the training classes."""
         zero_shot, similarity = self.compared(image)
         return zero_shot + self.alpha[:, None, None] * self.votes(similarity, self.beta[:, None, None])
-
-    def for_classes(self, classnames: Sequence[str]) -> Classifier:
-        refuse_other_classes("a cache", self.task.classnames, classnames)
-        return self.logits
 
 
 def fill(lazy: Tensor, values: Tensor) -> None:

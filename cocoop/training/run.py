@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from cocoop.methods.base import FewShot, Method, Task
 from cocoop.run import Run
 from cocoop.text import descriptions, text_encoder
 from cocoop.training import live
+from cocoop.training.blocks import Block, blocks_of, made_of, parts_of
 from cocoop.training.checkpoint import Keeper, resume
 from cocoop.training.loop import Progress, Row, Trainer, autocast
 from cocoop.training.schedule import Schedule
@@ -52,21 +53,23 @@ def train(
     exact = run.on(device)
     text = text_encoder.load(files.text_tower, exact.backbone.settings, device, budget_mb)
     whole = image_side(exact, text.fingerprint, device)
-    images = training_images(exact, files, text, whole)
-    described = descriptions.of(run.descriptions, files.descriptions, images.classnames)
+    blocks = blocks_of(exact, lambda own: training_images(own, files, text, whole))
+    classnames = blocks[0][1].classnames
+    described = descriptions.of(run.descriptions, files.descriptions, classnames)
     prompts = described or run.templates
-    task = Task(text, run.seeds, images.classnames, prompts, run.template or "", whole, run.dataset)
+    task = Task(text, run.seeds, classnames, prompts, run.template or "", whole, run.dataset)
     tensors: dict[str, Tensor] = {}
     history: list[Row] = []
     earlier, part_start = 0.0, start
-    for part in parts(exact, images, task, out, states_mb, tensorboard):
+    for part in parts(blocks, task, out, states_mb, tensorboard):
         method, done, before = part.trained(part_start)
         tensors |= method.learned()
         history += done.history
         earlier, part_start = earlier + before, time.perf_counter()
     write_history(out / "history.csv", history)
     metadata = {"kind": LEARNED, "run": run.to_dict(), "precision": exact.backbone.precision}
-    metadata |= {"classnames": images.classnames, "made": images.made}
+    code = provenance.code_of(*files.views, files.validation)
+    metadata |= {"classnames": classnames, "made": made_of(exact, blocks), "code": code}
     io.write_tensors(out / "learned.safetensors", tensors, metadata)
     write_cost(out / "cost.json", run, device, start - earlier, text.about)
 
@@ -141,22 +144,13 @@ class Part:
 
 
 def parts(
-    run: Run, images: TrainingImages, task: Task, out: Path, states_mb: int = 0, tensorboard: bool = False
+    blocks: Sequence[Block], task: Task, out: Path, states_mb: int = 0, tensorboard: bool = False
 ) -> Iterator[Part]:
-    """All seeds at once, or one after another for a method that is not `stacked`."""
-    for part in parts_of(run, images, task):
-        name = "checkpoint" if run.stacked else f"checkpoint_seed{part[0].seeds[0]}"
+    """All seeds at once; or one after another for a method that is not `stacked`, or if their numbers of images differ."""
+    stacked = blocks[0][0].stacked
+    for part in parts_of(blocks, task, stacked):
+        name = "checkpoint" if stacked and len(blocks) == 1 else f"checkpoint_seed{part[0].seeds[0]}"
         yield Part(*part, out / f"{name}.safetensors", states_mb, tensorboard)
-
-
-def parts_of(run: Run, images: TrainingImages, task: Task) -> Iterator[tuple[Run, TrainingImages, Task]]:
-    """The run, its images and its task for all seeds at once, or for one after another."""
-    if run.stacked:
-        yield run, images, task
-        return
-    for index, seed in enumerate(run.seeds):
-        draw = run.draw.of_seed(index)
-        yield replace(run, seeds=(seed,), draw=draw), images.of_seed(index), replace(task, seeds=(seed,))
 
 
 def few_shot(images: TrainingImages) -> FewShot:

@@ -46,7 +46,7 @@ class SeedScaler:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         for parameter in parameters:
             parameter.grad /= _beside(self.scale, parameter)
-        finite = torch.stack([p.grad.isfinite().flatten(1).all(1) for p in parameters]).all(0)  # (S,)
+        finite = torch.stack([p.grad.isfinite().reshape(len(p), -1).all(1) for p in parameters]).all(0)  # (S,)
         before = [_state(optimizer, parameter) for parameter in parameters]
         optimizer.step()
         for parameter, old in zip(parameters, before, strict=True):

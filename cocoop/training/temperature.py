@@ -6,15 +6,16 @@ the classes trained on. Predicted classes stay as they are; their probabilities 
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cocoop import io, methods
+from cocoop import io, methods, provenance
 from cocoop.device import seeded
 from cocoop.errors import UserError
 from cocoop.images import cached
@@ -24,8 +25,9 @@ from cocoop.methods.shared_text import holding
 from cocoop.run import Run
 from cocoop.text import descriptions, text_encoder
 from cocoop.text.text_encoder import TextEncoder
+from cocoop.training.blocks import alike, blocks_of, made_of, parts_of
 from cocoop.training.loop import autocast
-from cocoop.training.run import LEARNED, parts_of, same_precision, write_cost, write_history
+from cocoop.training.run import LEARNED, same_precision, write_cost, write_history
 
 TEMPERATURE = "temperature"  # the name of the tensor, after its seed
 LEAST, MOST = 0.05, 20.0
@@ -43,12 +45,13 @@ def fit(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) 
     precision = exact.backbone.precision
     text = text_encoder.load(files.text_tower, exact.backbone.settings, device, budget_mb)
     whole = image_side(exact, text.fingerprint, device)
-    images = validation_images(exact, files, text, whole)
-    tensors, seconds = _trained(run, files.trained, images, device)
-    described = descriptions.of(run.descriptions, files.descriptions, images.classnames)
-    task = Task(text, run.seeds, images.classnames, described or run.templates, run.template or "", whole, run.dataset)
+    blocks = blocks_of(exact, lambda own: validation_images(own, files, text, whole))
+    classnames, made = blocks[0][1].classnames, made_of(exact, blocks)
+    tensors, seconds = _trained(run, files.trained, made, device)
+    described = descriptions.of(run.descriptions, files.descriptions, classnames)
+    task = Task(text, run.seeds, classnames, described or run.templates, run.template or "", whole, run.dataset)
     found: dict[int, float] = {}
-    for part, own, of in parts_of(exact, images, task):
+    for part, own, of in parts_of(blocks, task, run.stacked and alike(tensors, run.seeds)):
         with seeded(text.device, "start", part.seeds), autocast(precision, text.device):
             method = methods.build(part, of)
         method.load_learned(tensors, str(files.trained))
@@ -56,9 +59,10 @@ def fit(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) 
         pairs = zip(logits.cpu().double().numpy(), own.labels.cpu().numpy(), strict=True)
         found |= {seed: best(*pair) for seed, pair in zip(part.seeds, pairs, strict=True)}
     tensors |= {name_of(seed): torch.tensor(value) for seed, value in found.items()}
-    made = images.made | {"notes": [*images.made["notes"], *_at_the_limit(run, found)]}
+    made = made | {"notes": [*made["notes"], *_at_the_limit(run, found)]}
     metadata = {"kind": LEARNED, "run": run.to_dict(), "precision": precision}
-    metadata |= {"classnames": images.classnames, "made": made}
+    code = provenance.code_of(*files.views, files.validation, files.trained)
+    metadata |= {"classnames": classnames, "made": made, "code": code}
     io.write_tensors(out / "learned.safetensors", tensors, metadata)
     write_history(out / "history.csv", [])
     write_cost(out / "cost.json", run, device, start - seconds, text.about)
@@ -90,7 +94,10 @@ def scaled(classifier: Classifier, divisors: Sequence[float]) -> Classifier:
 
 
 def validation_images(run: Run, files: TrainingFiles, text: TextEncoder, whole) -> TrainingImages:
-    """The validation draw of each seed, without augmentation. Raises a UserError for a missing option."""
+    """The validation draw of each seed, without augmentation, also for a run that selects on other images.
+
+    Raises a UserError for a missing option, and Unequal if the seeds have different numbers of images.
+    """
     if whole is not None:
         if not (files.manifest and files.root and files.fewshot):
             raise UserError(f"{run.variant} takes images; give --manifest, --fewshot and --root.")
@@ -136,8 +143,11 @@ def best(logits: np.ndarray, labels: np.ndarray) -> float:
     return math.exp(found.x)
 
 
-def _trained(run: Run, path: Path | None, images: TrainingImages, device: str) -> tuple[dict[str, Tensor], float]:
-    """The tensors of the training, and its seconds; nothing for a method that learns nothing."""
+def _trained(run: Run, path: Path | None, made: Mapping[str, Any], device: str) -> tuple[dict[str, Tensor], float]:
+    """The tensors of the training, and its seconds; nothing for a method that learns nothing.
+
+    made: how the validation images were made.
+    """
     if path is None:
         return {}, 0.0
     tensors, metadata = io.read_tensors(path, LEARNED)
@@ -145,7 +155,7 @@ def _trained(run: Run, path: Path | None, images: TrainingImages, device: str) -
     if replace(trained, variant=run.variant) != replace(run, temperature="none"):
         raise UserError(f"{path}: was trained with other settings than {run.variant}; train it again.")
     same_precision(run, metadata, device, path)
-    if differ := [key for key in ALIKE if metadata["made"][key] != images.made[key]]:
+    if differ := [key for key in ALIKE if metadata["made"][key] != made[key]]:
         raise UserError(f"{path}: its {differ[0]} differs from that of the validation images; train it again.")
     cost = path.with_name("cost.json")
     return tensors, io.read_json(cost, "cost")["seconds"] if cost.exists() else 0.0

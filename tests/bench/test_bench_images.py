@@ -134,6 +134,18 @@ def test_plan_shows_each_kind_of_hours_by_itself(tmp_path, capsys):
     assert given == [image, text]
 
 
-def test_negative_numbers_are_one_line(capsys):
-    assert main(["plan", "--configfile", str(PAPER), "--workers", "-1"]) == 2
-    assert capsys.readouterr().err == "error: --workers: expected a number >= 0, got -1.\n"
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--workers", "-1", "expected an integer >= 0, got '-1'"),
+        *(
+            ("--images-per-second", text, f"expected a number > 0, got {text!r}")
+            for text in ("nan", "0", "-3", "inf", "x")
+        ),
+    ],
+)
+def test_numbers_that_cannot_be_are_one_line(option, value, expected, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["plan", "--configfile", str(PAPER), option, value])
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: argument {option}: {expected}") and said.count("\n") == 1

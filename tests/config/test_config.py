@@ -10,6 +10,7 @@ from cocoop import io
 from cocoop.config import Registry
 from cocoop.config.draw import ALL_SHOTS
 from cocoop.config.validation import validate
+from cocoop.config.variants import check_selection
 from cocoop.errors import UserError
 from cocoop.planning import Plan, experiment_content
 from cocoop.planning.files import plan_of
@@ -308,3 +309,11 @@ def test_class_names_are_texts():
     content["reader"]["rename"] = {3: "three"}
     with pytest.raises(UserError, match="mine: reader.rename: expected text, got 3; write '3'"):
         validate(content, "dataset", "mine")
+
+
+def test_local_features_are_not_held_out():
+    content = {"needs": ["local_features"], "selections": ["none", "hold_one_out"]}
+    with pytest.raises(
+        UserError, match="mine.selection: hold_one_out requires inputs: features, not images, and no local_features"
+    ):
+        check_selection("hold_one_out", content, "mine")

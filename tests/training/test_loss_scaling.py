@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from cocoop.errors import UserError
-from cocoop.methods.base import Batch, Classifier
+from cocoop.methods.base import Batch, Classifier, Task
+from cocoop.methods.coop import CoOp
 from cocoop.text.text_encoder import TextEncoder
 from cocoop.text.tower import TextTower
 from cocoop.training import scaling
@@ -197,3 +199,24 @@ def test_training_without_any_update_is_an_error(text, data, monkeypatch):
     monkeypatch.setattr(scaling, "FIRST_SCALE", 2.0**60)
     with pytest.raises(UserError, match="seed 1 made no update in epoch 3, .* now 2.2518e.15. Training stopped"):
         fitted(text, METHODS["cocoop"], SEEDS, data, [1.0, 1.0, 1.0])
+
+
+class WithNumber(CoOp):
+    """A learned tensor (S,), which has the seeds as its first dimension and no other."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task, n_ctx=2, ctx_init=None, class_token_position="end", csc=False)
+        self.factor = nn.Parameter(torch.ones(len(task.seeds)))
+
+    def for_classes(self, classnames):
+        classify = super().for_classes(classnames)
+        return lambda image: self.factor[:, None, None] * classify(image)
+
+
+def test_one_number_per_seed_is_a_learned_tensor_like_others(text, data):
+    method, scaler = WithNumber(Task(text, SEEDS)), SeedScaler(SEEDS, data[0].device)
+    one, start = stepper(method, data, scaler, STEEP), method.factor.detach().clone()
+    scaler.scale[1] = 2.0**40
+    one.step(batch(data))
+    assert scaler.updates.tolist() == [1, 0, 1]
+    assert (method.factor != start).tolist() == [True, False, True]

@@ -5,14 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from cocoop import cli, io
 from cocoop.config import Registry
 from cocoop.errors import UserError
-from cocoop.images.cached import Cached
-from cocoop.images.held_out import hold_one_out
-from cocoop.images.inputs import TrainingImages
 from cocoop.planning import stages
 from cocoop.planning.files import load
 from cocoop.planning.jobs import jobs_of
@@ -200,36 +196,3 @@ def test_settings_of_single_datasets_and_shots():
         variant(per_dataset={"dtd": {"params": {"beta": "much"}}})
     with pytest.raises(UserError, match=r"per_dataset.dtd: epochs: only methods with learns: by_gradient"):
         variant(per_dataset={"dtd": {"epochs": 3}})
-
-
-def few_shot(labels: list[list[int]]) -> tuple[TrainingImages, torch.Tensor]:
-    """Images whose features (S, V, N, 1) and plain features (S, N, 1) say which they are."""
-    found = torch.tensor(labels)
-    plain = torch.arange(found.numel(), dtype=torch.float32).view(*found.shape, 1)
-    source = Cached(torch.stack([plain + 100, plain + 200], 1))
-    return TrainingImages(source, found, ("a", "b", "c"), {}, source), plain
-
-
-def test_hold_one_out_takes_one_image_of_each_class_with_several():
-    images, plain = few_shot([[0, 0, 1, 1, 1, 2], [0, 0, 1, 1, 1, 2]])
-    held = hold_one_out(images, plain, (1, 2))
-    features, labels = held.validation
-    assert labels.sort(1).values.tolist() == [[0, 1], [0, 1]]
-    assert held.labels.sort(1).values.tolist() == [[0, 1, 1, 2]] * 2
-    for seed in range(2):
-        out, rest = features[seed, :, 0], held.source.features[seed, :, :, 0]
-        assert sorted([*out.tolist(), *(rest[0] - 100).tolist()]) == plain[seed, :, 0].tolist()
-        assert torch.equal(rest[0] + 100, rest[1])
-        assert torch.equal(images.labels[seed, (out - 6 * seed).long()], labels[seed])
-    assert held.frozen is held.source and held.source.images == 4
-
-
-def test_hold_one_out_of_a_seed_does_not_depend_on_the_others():
-    images, plain = few_shot([[0] * 4 + [1] * 4] * 3)
-    together = hold_one_out(images, plain, (1, 2, 3))
-    for index, seed in enumerate((1, 2, 3)):
-        alone = hold_one_out(images.of_seed(index), plain[[index]], (seed,))
-        assert torch.equal(alone.validation[0][0], together.validation[0][index])
-    assert len({tuple((f[:, 0] - 8 * i).tolist()) for i, f in enumerate(together.validation[0])}) > 1
-    with pytest.raises(UserError, match="hold_one_out: no class has two images"):
-        hold_one_out(*few_shot([[0, 1, 2]]), (1,))

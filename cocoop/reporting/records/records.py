@@ -58,7 +58,8 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
     if older:
         said.add(
             f"{older} of {len(metrics)} result files were computed by other code than the current "
-            f"cocoop/{{{','.join(provenance.NUMERIC)}}}; `snakemake --forcerun features views train evaluate` recomputes them"
+            f"cocoop/{{{','.join(provenance.NUMERIC)}}}, or from files that were; "
+            "`snakemake --forcerun fewshot features views train evaluate` recomputes them"
         )
     if len(+precisions) > 1:
         counts = " and ".join(f"{number} in {name}" for name, number in sorted((+precisions).items()))
