@@ -57,13 +57,16 @@ def repository(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder: Path, text: str, *arguments: str, code: int = 0, package: Path = io.REPOSITORY):
-    """Snakemake with this Snakefile, where the package can be imported from a folder, as if it was installed."""
+def run(folder: Path, text: str, *arguments: str, code: int = 0, package: Path = io.REPOSITORY, said: str = ""):
+    """Snakemake with this Snakefile, where the package can be imported from a folder, as if it was installed.
+
+    said: what Snakemake itself tells with a traceback.
+    """
     (folder / "Snakefile").write_text(text)
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(package), "PATH": os.defpath}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr[-4000:]
+    assert ("Traceback" in done.stdout + done.stderr) == bool(said) and said in done.stdout, done.stderr[-4000:]
     assert done.returncode == code, done.stdout[-4000:] + done.stderr[-4000:]
     return done
 
@@ -89,6 +92,20 @@ def test_a_module_of_a_git_repository_runs(repository, tmp_path):
     text = OUTER.format(snakefile=sources(repository)["git"], config=SMALL, more="")
     run(tmp_path, text, "--until", "cocoop_fewshot")
     assert list((tmp_path / "results/datasets/digits").rglob("shots16_seed1.json"))
+
+
+@pytest.mark.slow
+def test_files_of_the_callers_own_may_look_like_results(repository, tmp_path):
+    own = """
+rule own:
+    output:
+        directory("results/experiments/mine/tables"),
+    shell:
+        "mkdir -p {output}"
+"""
+    text = OUTER.format(snakefile=sources(repository)["folder"], config=SMALL, more="") + own
+    done = run(tmp_path, text, "-n", "results/experiments/mine/tables", said="rule cocoop_tables")
+    assert planned(done.stdout)["own"] == 1
 
 
 @pytest.mark.slow

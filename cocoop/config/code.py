@@ -31,8 +31,8 @@ def check_class(implementation: str, where: str) -> None:
 
 
 def digest(implementation: str, where: str) -> str:
-    """Digest of the code of a method: its module and the modules that this imports, if they are of `cocoop.methods`, of its own
-    package or, unless it is installed, from the folder in which it lies.
+    """Digest of the code of a method: its module, and those that this imports from `cocoop.methods`, from its own package, or (if
+    it is not installed) from the same folder.
 
     Ignores comments, docstrings and layout. Empty for a compiled module.
     """
@@ -69,8 +69,15 @@ def _modules(implementation: str, where: str) -> dict[str, Content] | None:
         if path.suffix != ".py":
             return None
         found[module] = _content(_parsed(path, where), module, path.name == "__init__.py")
-        todo += found[module].of_method
+        todo += [*found[module].of_method, *_packages(module)]
     return found
+
+
+def _packages(module: str) -> Iterator[str]:
+    """The packages that an own module is in, whose `__init__.py` Python runs before it."""
+    names = module.split(".")[:-1]
+    above = [".".join(names[: number + 1]) for number in range(len(names))]
+    return (name for name in above if names[0] != COCOOP and _is_module(name))
 
 
 @cache

@@ -67,8 +67,7 @@ def write(
     methods: one with all seeds, or one per seed; classnames: the target's; notes: for readers of the results; precision: that
     of this job; temperatures: what divides the logits of each seed; code: result of `provenance.code_of`.
     """
-    run, shapes = evaluation.run, methods[0].shapes()
-    sizes = {name: torch.Size(shape).numel() for name, shape in shapes.items()}
+    run = evaluation.run
     tensors: dict[str, Tensor] = {}
     for one in predicted:
         tensors |= {f"{one.subset}.index": one.index.int(), f"{one.subset}.labels": one.truth.int()}
@@ -84,16 +83,19 @@ def write(
             "run": run.to_dict(),
             "variant": {"name": run.variant, "method": run.method},
             "precision": precision,
-            "parameters": {
-                "trained": sum(sizes.values()),
-                "without_biases": sum(size for name, size in sizes.items() if not name.endswith("bias")),
-                "tensors": shapes,
-            },
+            "parameters": parameters_of(methods[0]) | {"tensors": methods[0].shapes()},
             "records": list(records_of(evaluation, methods, classnames, predicted, temperatures)),
             "notes": sorted([*notes, *_not_comparable(evaluation, predicted)]),
             "code": code,
         },
     )
+
+
+def parameters_of(method: Method) -> dict[str, int]:
+    """The numbers of trained parameters of a seed, with and without biases."""
+    sizes = {name: torch.Size(shape).numel() for name, shape in method.shapes().items()}
+    without_biases = sum(size for name, size in sizes.items() if not name.endswith("bias"))
+    return {"trained": sum(sizes.values()), "without_biases": without_biases}
 
 
 def records_of(
@@ -105,13 +107,16 @@ def records_of(
 ) -> Iterator[dict[str, Any]]:
     """A record with counts and measures for each subset and seed.
 
-    selection: empty for a method that has no hyper-parameters to choose. measures: by name; None is shown blank.
+    selection: empty for a method that has no hyper-parameters to choose. measures: by name; None is shown blank. parameters:
+    `parameters_of` a seed, if it differs from that of the first one.
     """
     run = evaluation.run
     described = {key: getattr(run, key) for key in ("dataset", "subset", "variant", "method", "shots")}
     described["draw"] = run.draw.text
     chosen = {seed: values for method in methods for seed, values in method.chosen().items()}
     both = of_both(predicted) if evaluation.together else {}
+    first, *others = ((method.seeds, parameters_of(method)) for method in methods)
+    differing = {seed: {"parameters": found} for seeds, found in others if found != first[1] for seed in seeds}
     for one in predicted:
         for seed, answers in one.by_seed.items():
             tested = {"seed": seed, "target": evaluation.target, "target_subset": one.subset}
@@ -121,7 +126,8 @@ def records_of(
                 selected["chosen"] = chosen[seed] | {"temperature": float(f"{temperatures[seed]:.6g}")}
             found = _measured(one.truth, answers)
             found["measures"] |= both.get((one.subset, seed), {})
-            yield {"backbone": run.backbone.name, **described, **selected, **tested, **counts, **found}
+            of_seed = differing.get(seed, {})
+            yield {"backbone": run.backbone.name, **described, **selected, **tested, **counts, **found, **of_seed}
 
 
 def of_both(predicted: Sequence[Predicted]) -> dict[tuple[str, int], dict[str, float | None]]:

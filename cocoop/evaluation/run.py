@@ -53,9 +53,9 @@ def evaluate(evaluation: Evaluation, files: TestFiles, out: Path, device: str, b
     """
     start = time.perf_counter()
     loaded = load(evaluation, files, device, budget_mb)
+    code = provenance.code_of(files.features, files.learned)
     predicted = [predict_subset(loaded, subset) for subset in evaluation.subsets]
     classnames, precision = loaded.images.classnames, loaded.precision
-    code = provenance.code_of(files.features, files.learned)
     write(out, evaluation, loaded.methods, classnames, predicted, loaded.notes, precision, loaded.temperatures, code)
     write_cost(out / "cost.json", evaluation.run, device, start, loaded.methods[0].text.about)
 

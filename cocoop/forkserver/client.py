@@ -63,7 +63,8 @@ def tidy(head: int) -> None:
     import shutil
     import tempfile
 
-    for folder in Path(tempfile.gettempdir()).glob(_named(str(head), "*")):
+    places = {Path(os.environ.get("TMPDIR") or "/tmp"), Path(tempfile.gettempdir())}
+    for folder in (found for place in places for found in place.glob(_named(str(head), "*"))):
         with suppress(OSError):
             if server := _connection(folder):
                 server.close()

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "COCOOP_FORKSERVER"  # as in client.py
+INTERRUPTED = 130  # this and the next as in cocoop/errors.py
+INTERRUPTION = "interrupted: finished work is kept; run the same command again to continue."
 IDLE = 60  # seconds
 STDERR = 2
 MOST_FILES = 250  # that a client may have open (Linux: SCM_MAX_FD is 253)
@@ -181,6 +183,9 @@ def become(files: dict[int, int], request: dict[str, Any], server: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         code = ended
+    except KeyboardInterrupt:
+        print(INTERRUPTION, file=sys.stderr)
+        code = INTERRUPTED
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

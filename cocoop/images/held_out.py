@@ -36,13 +36,17 @@ def hold_one_out(images: TrainingImages, plain: Tensor, seeds: tuple[int, ...], 
 
 
 def _drawn(labels: Tensor, originals: Tensor, seed: int) -> Tensor:
-    """Which of the images (N,) are held out: the first of its class in a random order, if the class has others."""
+    """Which of the images (N,) are held out: the first of its class in a random order, if each class keeps others."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(number_of("hold_one_out", seed)))
     first: dict[int, int] = {}
     for place in order.tolist():
         first.setdefault(int(labels[place]), place)
-    chosen = [place for label, place in first.items() if (originals[labels == label] != originals[place]).any()]
-    return torch.isin(originals, originals[chosen])
+    held = torch.zeros(len(labels), dtype=torch.bool)
+    for place in first.values():
+        copies = originals == originals[place]
+        if all((labels[~(held | copies)] == label).any() for label in labels[copies].unique()):
+            held |= copies
+    return held
 
 
 def _places(masks: list[Tensor]) -> Tensor:

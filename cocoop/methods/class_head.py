@@ -1,4 +1,4 @@
-"""A classifier of image features among the classes trained on alone, which computes in fp32."""
+"""A classifier of image features that knows only the classes trained on; it computes outside autocast."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,16 +9,20 @@ from torch import Tensor
 from cocoop.methods.base import Classifier, Method
 from cocoop.methods.shared_text import refuse_other_classes
 
+UNSEEN = -1e4
+"""The logit of a class that nothing is known of, because no training image has its label: lower than any other, and finite in
+fp16. Each of its test images adds about 1e4 to the sum that is the NLL."""
+
 
 class ClassHead(Method):
     """Implement `logits` instead of `for_classes`.
 
     A method that learns by itself fits and selects outside autocast, so its classifier leaves autocast, too: a backbone in
-    bf16 or fp16 gives features of that precision, but tests compute with them what the selection computed.
+    bf16 or fp16 gives features of that precision, but a test then computes exactly what the selection computed.
     """
 
     name: str
-    """Of what was learned, in the message for other classes."""
+    """What the message for other classes calls the learned tensors."""
 
     @abstractmethod
     def logits(self, image: Tensor) -> Tensor:

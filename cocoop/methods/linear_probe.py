@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cocoop.methods.base import FewShot, Task
-from cocoop.methods.class_head import ClassHead
+from cocoop.methods.class_head import UNSEEN, ClassHead
 
 FIRST = (
     6,
@@ -19,13 +19,12 @@ FIRST = (
     -4,
     -6,
 )  # log10 of the values of C that the search begins with (CoOp lpclip/linear_probe.py:54)
-ABSENT = -1e4  # the logit of a class without any training image: no other is as low, and it is finite in fp16, too
 
 
 class LinearProbe(ClassHead):
     """A softmax layer on raw image features (like CoOp lpclip/linear_probe.py), which does not use class names.
 
-    scikit-learn leaves out classes without a training image; here their logit is `ABSENT`.
+    scikit-learn leaves out classes without a training image; here their logit is `UNSEEN`.
     C: inverse strength of the l2 penalty; iterations: maximal iterations of lbfgs; search_steps: bisections of the search of C.
     """
 
@@ -46,7 +45,7 @@ class LinearProbe(ClassHead):
         assert few_shot.features is not None  # inputs: features
         for run, (x, y) in enumerate(zip(few_shot.features, few_shot.labels, strict=True)):
             images, labels = x.flatten(0, 1).float().cpu().numpy(), y.repeat(len(x)).cpu().numpy()
-            self.weight[run], self.bias[run] = 0, ABSENT
+            self.weight[run], self.bias[run] = 0, UNSEEN
             if len(set(labels)) == 1:
                 self.bias[run, labels[0]] = 0  # scikit-learn requires two classes
                 continue

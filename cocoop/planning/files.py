@@ -8,6 +8,7 @@ from typing import Any
 from cocoop import io, places
 from cocoop.config import merging
 from cocoop.config.validation import validate
+from cocoop.errors import UserError
 from cocoop.planning import misplaced
 from cocoop.planning.plan import BACKBONES, Plan
 
@@ -43,13 +44,17 @@ def plan_from(
 
     Reads the files itself: Snakemake accepts repeated keys, and `configfile:` would run code in the demo's file (`__use_yte__`).
 
-    config: what Snakemake merged, and perhaps a Snakefile that includes ours has changed. said: the values of --config alone,
-    which may be those of a file that a later one replaces.
+    config: what Snakemake merged, and perhaps a Snakefile that includes ours has changed. said: the values of --config alone;
+    one that equals a file's counts as well, if a later file replaced it (`backbone` by `backbones`).
     """
     content, where = _read(paths)
+    if empty := [key for key, value in said.items() if value is None]:
+        raise UserError(
+            f"--config {empty[0]}=: no value; write `{empty[0]}: null` in a file and name it with --configfile."
+        )
     misplaced.check(content, where)
     validate(content, "config", where)  # `__use_yte__`, which Snakemake obeys and drops
-    merged = _over(content, {**_beyond(config, paths), **said})
+    merged = _over(content, {**said, **_beyond(config, paths)})
     return Plan(merged, where=where if merged == content else f"{where} + --config")
 
 

@@ -238,7 +238,7 @@ def experiments_of(config: Mapping[str, Any], where: str) -> dict[str, dict[str,
         for name, over in item.items() if isinstance(item, Mapping) else [(item, {})]:
             if name in found:
                 raise UserError(
-                    f"{where}: experiments: {name!r} is there twice; to run it with other keys too, copy its file under another "
+                    f"{where}: experiments: {name!r} is listed twice; to run it with other keys too, copy its file under another "
                     "name in config/experiments, and name both."
                 )
             found[name] = over or {}

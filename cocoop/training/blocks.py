@@ -18,7 +18,8 @@ Block = tuple[Run, TrainingImages]
 def blocks_of(run: Run, load: Callable[[Run], TrainingImages]) -> list[Block]:
     """The run with its images; or each seed with its own, if the seeds have different numbers of images.
 
-    These differ if label noise leaves other classes with an image to hold out, or if imported draws have other numbers.
+    They differ if the held-out images have different numbers of copies, if label noise leaves a different number of classes with
+    an image to spare, or if imported draws differ in size.
     """
     try:
         return [(run, load(run))]

@@ -54,7 +54,7 @@ def train(
     text = text_encoder.load(files.text_tower, exact.backbone.settings, device, budget_mb)
     whole = image_side(exact, text.fingerprint, device)
     blocks = blocks_of(exact, lambda own: training_images(own, files, text, whole))
-    classnames = blocks[0][1].classnames
+    classnames, code = blocks[0][1].classnames, provenance.code_of(*files.views, files.validation)
     described = descriptions.of(run.descriptions, files.descriptions, classnames)
     prompts = described or run.templates
     task = Task(text, run.seeds, classnames, prompts, run.template or "", whole, run.dataset)
@@ -68,7 +68,6 @@ def train(
         earlier, part_start = earlier + before, time.perf_counter()
     write_history(out / "history.csv", history)
     metadata = {"kind": LEARNED, "run": run.to_dict(), "precision": exact.backbone.precision}
-    code = provenance.code_of(*files.views, files.validation)
     metadata |= {"classnames": classnames, "made": made_of(exact, blocks), "code": code}
     io.write_tensors(out / "learned.safetensors", tensors, metadata)
     write_cost(out / "cost.json", run, device, start - earlier, text.about)
@@ -138,7 +137,7 @@ class Part:
 
     def fingerprint(self) -> str:
         """Digest of everything that affects the training's numbers."""
-        code = provenance.code("backbone", "text", "images", "methods", "training")
+        code = provenance.code(*provenance.NUMERIC, "methods")
         computed_on = provenance.computed_on(str(self.task.text.device))
         return io.sha256_text(io.canonical_json([self.run.to_dict(), self.images.made, code, computed_on]))
 
@@ -147,9 +146,9 @@ def parts(
     blocks: Sequence[Block], task: Task, out: Path, states_mb: int = 0, tensorboard: bool = False
 ) -> Iterator[Part]:
     """All seeds at once; or one after another for a method that is not `stacked`, or if their numbers of images differ."""
-    stacked = blocks[0][0].stacked
-    for part in parts_of(blocks, task, stacked):
-        name = "checkpoint" if stacked and len(blocks) == 1 else f"checkpoint_seed{part[0].seeds[0]}"
+    together = blocks[0][0].stacked and len(blocks) == 1
+    for part in parts_of(blocks, task, together):
+        name = "checkpoint" if together else f"checkpoint_seed{part[0].seeds[0]}"
         yield Part(*part, out / f"{name}.safetensors", states_mb, tensorboard)
 
 

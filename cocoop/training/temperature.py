@@ -21,6 +21,7 @@ from cocoop.errors import UserError
 from cocoop.images import cached
 from cocoop.images.inputs import ALIKE, TrainingFiles, TrainingImages, image_side
 from cocoop.methods.base import Classifier, Method, Task
+from cocoop.methods.class_head import UNSEEN
 from cocoop.methods.shared_text import holding
 from cocoop.run import Run
 from cocoop.text import descriptions, text_encoder
@@ -48,10 +49,11 @@ def fit(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) 
     blocks = blocks_of(exact, lambda own: validation_images(own, files, text, whole))
     classnames, made = blocks[0][1].classnames, made_of(exact, blocks)
     tensors, seconds = _trained(run, files.trained, made, device)
+    code = provenance.code_of(*files.views, files.validation, files.trained)
     described = descriptions.of(run.descriptions, files.descriptions, classnames)
     task = Task(text, run.seeds, classnames, described or run.templates, run.template or "", whole, run.dataset)
     found: dict[int, float] = {}
-    for part, own, of in parts_of(blocks, task, run.stacked and alike(tensors, run.seeds)):
+    for part, own, of in parts_of(blocks, task, run.stacked and len(blocks) == 1 and alike(tensors, run.seeds)):
         with seeded(text.device, "start", part.seeds), autocast(precision, text.device):
             method = methods.build(part, of)
         method.load_learned(tensors, str(files.trained))
@@ -61,7 +63,6 @@ def fit(run: Run, files: TrainingFiles, out: Path, device: str, budget_mb: int) 
     tensors |= {name_of(seed): torch.tensor(value) for seed, value in found.items()}
     made = made | {"notes": [*made["notes"], *_at_the_limit(run, found)]}
     metadata = {"kind": LEARNED, "run": run.to_dict(), "precision": precision}
-    code = provenance.code_of(*files.views, files.validation, files.trained)
     metadata |= {"classnames": classnames, "made": made, "code": code}
     io.write_tensors(out / "learned.safetensors", tensors, metadata)
     write_history(out / "history.csv", [])
@@ -129,10 +130,16 @@ def logits_of(method: Method, images: TrainingImages, precision: str, where: str
 def best(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature from LEAST to MOST with the lowest cross-entropy, from logits (N, C) and labels (N,).
 
-    The cross-entropy is convex in the inverse temperature, so it has one minimum.
+    The cross-entropy is convex in the inverse temperature, so it has one minimum. Images of classes that the method knows nothing
+    of (`UNSEEN`) do not count; 1 if there are no others.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
+
+    seen = logits[np.arange(len(labels)), labels] > UNSEEN
+    logits, labels = logits[seen], labels[seen]
+    if not len(labels):
+        return 1.0
 
     def loss(logarithm: float) -> float:
         return float(-log_softmax(logits / math.exp(logarithm), axis=1)[np.arange(len(labels)), labels].mean())

@@ -85,7 +85,7 @@ def test_templates_have_one_place_for_the_name():
         ({"experiments": {"base_to_old": {}}}, "unknown experiment 'base_to_old'.* Did you mean 'base_to_new'"),
         (
             {"experiments": ["base_to_new", {"base_to_new": {"shots": [4]}}]},
-            "experiments: 'base_to_new' is there twice; .* copy its file under another name in config/experiments",
+            "experiments: 'base_to_new' is listed twice; .* copy its file under another name in config/experiments",
         ),
         ({"experiments": {"base_to_new": {"variants": ["coOp"]}}}, "unknown variant 'coOp'.* Did you mean 'coop'"),
         ({"experiments": {"base_to_new": {"train_datasets": ["digit"]}}}, "unknown dataset 'digit'.*'digits'"),

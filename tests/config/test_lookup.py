@@ -160,6 +160,8 @@ def test_a_module_of_the_working_folder_belongs_to_the_code_of_a_method(text, ot
         ("from . import tools", "deep/tools.py"),
         ("from ..shared import x", "shared.py"),
         ("from .. import x", "__init__.py"),
+        ("x = 1", "__init__.py"),  # which Python runs before
+        ("x = 1", "deep/__init__.py"),
     ],
 )
 def test_a_relative_import_belongs_to_the_code_of_a_method(text, other, own, monkeypatch):

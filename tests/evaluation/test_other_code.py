@@ -27,7 +27,8 @@ def made(tmp_path, monkeypatch):
 def noted(folder) -> bool:
     records.collect([folder / f"fp32/{name}/metrics.json" for name in ("clip", "coop")], folder / "records.csv")
     return any(
-        "2 of 2 result files were computed by other code" in note for note in records.load_notes(folder / "records.csv")
+        "2 of 2 result files were computed by code that differs" in note
+        for note in records.load_notes(folder / "records.csv")
     )
 
 

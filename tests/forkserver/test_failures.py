@@ -115,7 +115,7 @@ def test_a_signal_that_comes_with_the_request_ends_the_stage(alone):
         ask(server, alone, [nowhere.fileno()], request(), {"signal": signal.SIGINT})
         replies = server.makefile("rb")
         assert client._read(replies).get("forked")
-        assert client._read(replies) == {"code": 1}
+        assert client._read(replies) == {"code": INTERRUPTED}
 
 
 def test_output_on_a_full_disk_is_a_failure(world):

@@ -72,6 +72,17 @@ def test_the_command_line_replaces_both_keys(said, expected, tmp_path):
     assert list(plan_from(merged, paths).backbones) == expected
 
 
+def test_what_a_snakefile_changes_counts_over_the_command_line(tmp_path):
+    paths = [file(tmp_path, "one.yaml", offline=False)]
+    assert plan_from({"offline": True}, paths, {"offline": False}).config["offline"] is True
+
+
+def test_no_value_on_the_command_line_is_refused():
+    """Snakemake would hand it to the jobs of a cluster as the text 'None'."""
+    with pytest.raises(UserError, match=r"--config precision=: no value; write `precision: null` in a file"):
+        plan_from({"precision": None}, [], {"precision": None})
+
+
 @pytest.mark.parametrize("said", [{}, {"backbone": "tiny_vit"}, {"backbone": "tiny"}, {"backbones": ["tiny_vit"]}])
 def test_the_command_line_wins_with_what_an_earlier_file_says(said, tmp_path):
     """`--config backbone=tiny_vit` leaves no trace in what Snakemake merged, because the first file says so too."""

@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 
 from cocoop import io
 from cocoop.cli import main
+from cocoop.methods.class_head import UNSEEN
 from cocoop.planning import stages
 from cocoop.training.temperature import LEAST, best
 from tests.protocol.benchmark import configured, learned, made, recorded, table
@@ -37,6 +38,15 @@ def test_the_temperature_of_calibrated_logits_is_found(right):
 
 def test_all_right_answers_end_at_the_limit():
     assert best(np.eye(3), np.arange(3)) == pytest.approx(LEAST, rel=1e-3)
+
+
+def test_images_of_a_class_without_training_images_do_not_count():
+    generator = np.random.default_rng(0)
+    logits, labels = 3 * generator.standard_normal((300, 4)), generator.integers(0, 4, 300)
+    without = logits.copy()
+    without[:, 3] = UNSEEN
+    assert best(without, labels) == pytest.approx(best(logits[labels < 3][:, :3], labels[labels < 3]))
+    assert best(without[labels == 3], labels[labels == 3]) == 1
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,9 @@ def same(jobs, others, variant) -> None:
 
 
 def measured() -> list:
-    return recorded().sort_values(["variant", "seed"])[["variant", "seed", "accuracy", "nll"]].values.tolist()
+    return (
+        recorded().sort_values(["variant", "seed"])[["variant", "seed", "accuracy", "nll", "trained"]].values.tolist()
+    )
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import atexit
 import os
 import shlex
 
@@ -104,6 +105,7 @@ def start_server():
     wanted = PLAN.config["forkserver"] and workflow.remote_exec and not DEPLOYED
     if in_batch_step and wanted:
         os.environ[client.VARIABLE] = str(os.getpid())
+        atexit.register(client.tidy, os.getpid())  # a job's Snakemake has no onsuccess
         shell(
             f"python -m cocoop.forkserver.client {stages.TRAIN.name} < /dev/null &> /dev/null &",
             threads=os.environ.get("SLURM_CPUS_PER_TASK", 1),
@@ -131,8 +133,9 @@ wildcard_constraints:
 
 def job_of(stage, wildcards):
     """The planned job of a rule with these wildcards. A target of another configuration is refused."""
-    if job := JOBS.get((stage.name, frozenset(wildcards.items()))):
-        return job
+    key = (stage.name, frozenset(wildcards.items()))
+    if key in JOBS or IS_MODULE:  # of a module's KeyError Snakemake learns that the file is not this rule's
+        return JOBS[key]
     path = next(iter(stage.outputs.values())).format(**wildcards, data_root=DATA)
     refuse(
         f"{path}: not a result of {PLAN.where}; other settings give other paths: name the --configfile and --config that it"

@@ -102,10 +102,18 @@ def _options(configfiles: Sequence[Path], config: Mapping[str, Any]) -> list[str
 
 
 def _written(value: Any) -> str:
-    """What --config reads as this value: lists and mappings as YAML, null as nothing, all else as it is."""
-    if isinstance(value, list | dict):
+    """What --config reads as this value: lists, mappings and texts that look like a number as YAML, null as nothing."""
+    if isinstance(value, list | dict) or (isinstance(value, str) and _is_number(value)):
         return json.dumps(value, ensure_ascii=False)
     return "" if value is None else str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _through_snakemake(job: Job, options: Sequence[str], profile: str | None) -> str:

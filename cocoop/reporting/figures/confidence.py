@@ -46,7 +46,9 @@ def read(experiment: Mapping[str, Any], records: pd.DataFrame, metrics: Sequence
 
 
 def _averaged(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataFrame:
-    """Without datasets that have a group of a single class, and without tests on the dataset trained on if there are others."""
+    """Without datasets that have a group of a single class, and, if there are several others, without tests on the dataset trained
+    on.
+    """
     selected = selected[~selected["target"].isin(selected.loc[selected["classes"] == 1, "target"])]
     if experiment["table"] not in TRANSFER_KINDS:
         return selected

@@ -39,8 +39,8 @@ def compare(experiment: Mapping[str, Any], summary: pd.DataFrame) -> pd.DataFram
                 continue
             if second == reference:
                 first, second = second, first
-            alike = {"shots": 0, "draw": ""} if {first, second} <= untrained else {}
-            pair = {**group, **alike, "first": first, "second": second, "datasets": len(numbers)}
+            without_training = {"shots": 0, "draw": ""} if {first, second} <= untrained else {}
+            pair = {**group, **without_training, "first": first, "second": second, "datasets": len(numbers)}
             rows[tuple(pair.values())] = pair | _row((numbers[second] - numbers[first]).tolist())
     frame = pd.DataFrame(list(rows.values()), columns=COLUMNS)
     frame = frame.astype({name: "Int64" for name in ("datasets", "wins", "ties", "losses")})

@@ -57,9 +57,9 @@ def collect(metrics: Sequence[Path], out: Path, fewshot: Sequence[Path] = ()) ->
                 raise UserError(f"{path}: other numbers than {first} for {describe(row)}; delete the outdated one.")
     if older:
         said.add(
-            f"{older} of {len(metrics)} result files were computed by other code than the current "
-            f"cocoop/{{{','.join(provenance.NUMERIC)}}}, or from files that were; "
-            "`snakemake --forcerun fewshot features views train evaluate` recomputes them"
+            f"{older} of {len(metrics)} result files were computed by code that differs from the current "
+            f"cocoop/{{{','.join(provenance.NUMERIC)}}}, or from features or tensors that such code made; "
+            "`snakemake --forcerun fewshot text_tower features views train evaluate` recomputes them"
         )
     if len(+precisions) > 1:
         counts = " and ".join(f"{number} in {name}" for name, number in sorted((+precisions).items()))
@@ -130,8 +130,9 @@ def _rows(path: Path, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     selection: how hyper-parameters were chosen; empty if the file does not say. Measures that it does not contain are missing.
     """
     try:
-        parameters = {name: content["parameters"][name] for name in PARAMETERS}
         for record in content["records"]:
+            of_seed = record.get("parameters", content["parameters"])
+            parameters = {name: of_seed[name] for name in PARAMETERS}
             record = {"selection": "", "draw": "", "precision": _precision(content), **record}
             row = {name: record[name] for name in STATED}
             row = {name: "" if value is None and name in TEXTS else value for name, value in row.items()}

@@ -46,11 +46,8 @@ def published(paper: PaperTable) -> Iterator[Entry]:
     """The published rows; a row that stands beside several variants comes once."""
     known = set()
     for name, row in paper.rows.items():
-        method, backbone, numbers = (
-            _method(row.method, row.variant),
-            row.backbone or UNKNOWN,
-            _numbers(paper, name, row),
-        )
+        method, numbers = _method(row.method, row.variant), _numbers(paper, name, row)
+        backbone = row.backbone or UNKNOWN
         key = method["title"], row.source, backbone, frozenset(numbers.items())
         if key not in known:
             known.add(key)

@@ -12,7 +12,8 @@ from tests import forked
 SNAKEFILE = ("--snakefile", str(io.REPOSITORY / "workflow/Snakefile"))
 VALUES = [
     "backbone=broken", "data_root=/my data/it's", "seeds_per_job=2", "offline=True", "precision=", "views=plain",
-    "experiments=[base_to_new, {few_shot_curves: {variants: [coop]}}]", "variants={coop: {label: 'a $HOME: b'}}",
+    "data_root='2024'", "data_root=a: b: c", "experiments=[base_to_new, {few_shot_curves: {variants: [coop]}}]",
+    "variants={coop: {label: 'a $HOME: b'}}",
 ]  # fmt: skip
 BROKEN = {"label": "broken", "model": "ViT-B-16", "pretrained": "weights.pt", "precision": "fp32"}
 
