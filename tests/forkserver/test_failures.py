@@ -14,8 +14,10 @@ from cocoop.io import REPOSITORY
 from tests.forkserver.world import NO_SERVER, SECONDS, STAGE
 
 BY_ITSELF = """
-import sys, time
+import signal, sys, time
 from cocoop.forkserver import client
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup, around the tests, would ignore
 {first}
 assert client.run(sys.argv[1:]) is None
 print("by itself", flush=True)
