@@ -77,6 +77,7 @@ def killed_at_image(number, *job):
             return original(self, image)
 
         Preprocessing.test = test
+        torch.set_num_threads(1)  # a fork has none of this process's OpenMP threads, and would wait for them
         features.extract_test(*job, **SMALL)
 
     process = multiprocessing.get_context("fork").Process(target=run)
