@@ -3,19 +3,15 @@
 import hashlib
 import json
 import platform
-import re
 import subprocess
 import sys
-from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
-from cocoop import __version__, io, source_code
-from cocoop.errors import UserError
+from cocoop import __version__, kept, source_code
 from cocoop.places import REPOSITORY, SHIPPED
 
-KEPT = Path(".snakemake", "code")
 NUMERIC = (
     "backbone", "text", "images", "training", "evaluation", "data/images.py", "data/ranges.py", "splits.py", "draws.py",
     "device.py", "metrics.py",
@@ -67,15 +63,8 @@ def code(*parts: str) -> str:
     files = sorted(file for place in places for file in ([place] if place.suffix else place.rglob("*.py")))
     contents = {str(path.relative_to(REPOSITORY)): path.read_bytes() for path in files}
     how = Path(source_code.__file__).read_bytes()
-    kept = KEPT / hashlib.sha256(repr((how, contents)).encode()).hexdigest()
-    with suppress(OSError, UnicodeError):
-        if re.fullmatch("[0-9a-f]{64}", found := kept.read_text()):
-            return found
-    found = source_code.digest(contents)
-    if KEPT.parent.is_dir():
-        with suppress(OSError, UserError):  # a full or read-only disk
-            io.write_text(kept, found)
-    return found
+    key = hashlib.sha256(repr((how, contents)).encode()).hexdigest()
+    return kept.digest("code", key, lambda: source_code.digest(contents))
 
 
 def numeric_code() -> str:

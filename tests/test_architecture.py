@@ -12,7 +12,7 @@ from cocoop.io import REPOSITORY
 PACKAGE = REPOSITORY / "cocoop"
 NESTED = {"planning", "reporting", "demo"}  # folders whose subfolders are rooms of their own
 ROWS = [
-    {"errors", "fonts", "io", "metrics", "places", "progress", "source_code", "yaml_loader"},
+    {"errors", "fonts", "io", "kept", "metrics", "places", "progress", "source_code", "yaml_loader"},
     {"config", "manifest", "provenance", "gpus", "device", "forkserver"},
     {"run"},
     {"splits", "draws", "demo.drawing", "demo.miniatures", "data"},
@@ -27,7 +27,7 @@ ROWS = [
 ROW = {name: row for row, names in enumerate(ROWS) for name in names}
 WITHIN_ROW = {  # the only edges inside a row, all downwards: (importer, imported)
     ("io", "errors"), ("io", "places"), ("io", "yaml_loader"), ("places", "errors"), ("source_code", "io"),
-    ("config", "manifest"), ("device", "gpus"), ("draws", "splits"),
+    ("kept", "io"), ("kept", "errors"), ("config", "manifest"), ("device", "gpus"), ("draws", "splits"),
     ("demo.miniatures", "demo.drawing"), ("data", "splits"), ("data", "demo.miniatures"), ("images", "backbone"),
     ("images", "text"), ("text", "backbone"), ("evaluation", "training"), ("bench", "planning.cost"),
     ("planning.cost", "planning"), ("planning.status", "planning"), ("planning.status", "planning.cost"),

@@ -1,17 +1,12 @@
 """A backbone's files on this machine, by content: another checkpoint under the same name is another backbone."""
 
 import os
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from cocoop import io, places
-from cocoop.errors import UserError
+from cocoop import io, kept, places
 
-KEPT = Path(".snakemake", "checkpoints")
 READ_EACH_TIME = 64 * 2**20  # bytes, read in a tenth of a second
 
 
@@ -36,12 +31,5 @@ def _content(path: str, size: int, changed: int) -> str:
     """
     if size <= READ_EACH_TIME:
         return io.sha256_file(path)
-    kept = KEPT / io.sha256_text(io.canonical_json([os.path.abspath(path), size, changed]))
-    with suppress(OSError, UnicodeError):
-        if re.fullmatch("[0-9a-f]{64}", found := kept.read_text()):
-            return found
-    found = io.sha256_file(path)
-    if KEPT.parent.is_dir():
-        with suppress(OSError, UserError):  # a full or read-only disk
-            io.write_text(kept, found)
-    return found
+    key = io.sha256_text(io.canonical_json([os.path.abspath(path), size, changed]))
+    return kept.digest("checkpoints", key, lambda: io.sha256_file(path))

@@ -167,7 +167,7 @@ def test_a_large_checkpoint_is_read_once(large):
         found.add(weights.digest(LARGE))
         weights._content.cache_clear()  # as in another process
     assert len(found) == len(large) == 1
-    (kept,) = weights.KEPT.iterdir()
+    (kept,) = Path(".snakemake/checkpoints").iterdir()
     kept.write_text("damaged")
     assert {weights.digest(LARGE)} == found and len(large) == 2
 

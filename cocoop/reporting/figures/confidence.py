@@ -18,7 +18,7 @@ from cocoop.reporting.figures import style
 from cocoop.reporting.figures.data import METRICS, Data
 from cocoop.reporting.records import experiment as experiments
 from cocoop.reporting.records.records import KEY
-from cocoop.reporting.records.statistics import TRANSFER_KINDS
+from cocoop.reporting.records.statistics import TRANSFER_KINDS, without_single_classes
 from cocoop.splits import half_of
 
 KEPT = ("reliability", "risk_coverage")
@@ -49,7 +49,8 @@ def _averaged(experiment: Mapping[str, Any], selected: pd.DataFrame) -> pd.DataF
     """Without datasets that have a group of a single class, and, if there are several others, without tests on the dataset trained
     on.
     """
-    selected = selected[~selected["target"].isin(selected.loc[selected["classes"] == 1, "target"])]
+    marked = selected.assign(one_class=selected["classes"] == 1)
+    selected = selected[selected["target"].isin(without_single_classes(selected["target"].unique(), marked))]
     if experiment["table"] not in TRANSFER_KINDS:
         return selected
     trained = selected["shots"] > 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cocoop.config.draw import ALL_SHOTS, PAIR_FLIP
+from cocoop.config.draw import ALL_SHOTS, PAIR_FLIP, shots_in_words
 from cocoop.errors import counted, listed
 from cocoop.reporting.records.experiment import of_each
 from cocoop.reporting.records.notes import fewer_images
@@ -109,7 +109,7 @@ def _guessing(selected: pd.DataFrame) -> str:
 
 def _shots(shots: Sequence[int]) -> str:
     numbers = [str(number) for number in sorted(shots) if number != ALL_SHOTS]
-    every = ["all training images"] if ALL_SHOTS in shots else []
+    every = [shots_in_words(ALL_SHOTS)] if ALL_SHOTS in shots else []
     named = [_joined(numbers) + (" shot" if numbers == ["1"] else " shots")] if numbers else []
     return _joined([*named, *every])
 
